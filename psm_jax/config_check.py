@@ -1,0 +1,94 @@
+"""Checks of a whole configuration, before anything is read or compiled."""
+
+import ml_collections
+
+from psm_jax import curriculum, methods, population, sampling
+from psm_jax.data import prepare
+from psm_jax.ops import conv
+
+_CHOICES = {
+  'data.source': prepare.SOURCES,
+  'data.align': ('none', 'eyes'),
+  'method.name': tuple(methods.METHODS),
+  'method.vgg': ('random', 'none', 'file'),
+  'population.cohorts': ('each', 'all'),
+  'population.strategy': population.STRATEGIES,
+  'population.lowering': conv.LOWERINGS,
+  'curriculum.pairing': sampling.PAIRINGS,
+  'curriculum.gap.schedule': curriculum.GAP_SCHEDULES,
+  'curriculum.gap.unit': ('frames', 'seconds'),
+  'curriculum.learning_rate.schedule': curriculum.RATE_SCHEDULES,
+  'augment.flip': ('independent', 'shared', 'none'),
+}
+_AT_LEAST = {
+  'data.min_frames': 0,
+  'data.fps': 0,
+  'data.synthetic.num_people': 1,
+  'data.synthetic.num_videos': 1,
+  'data.synthetic.num_frames': 2,
+  'population.num_devices': 0,
+  'train.batch_pairs': 1,
+  'train.steps': 0,
+  'train.epochs': 0,
+  'train.log_every': 1,
+  'train.save_steps': 0,
+  'curriculum.gap.start': 0,
+  'curriculum.gap.end': 0,
+  'curriculum.learning_rate.warmup_steps': 0,
+}
+_ABOVE_ZERO = (
+  'method.width',
+  'method.code_std',
+  'train.save_minutes',
+  'curriculum.gap.full_at',
+  'curriculum.learning_rate.initial',
+  'data.eye_distance',
+)
+
+
+def check(config: ml_collections.ConfigDict):
+  """Raises ValueError, naming the field, if a configuration cannot be run."""
+  for field, choices in _CHOICES.items():
+    value = _get(config, field)
+    if value not in choices:
+      _fail(field, value, f'one of {", ".join(choices)}')
+  for field, low in _AT_LEAST.items():
+    if _get(config, field) < low:
+      _fail(field, _get(config, field), f'at least {low}')
+  for field in _ABOVE_ZERO:
+    if not _get(config, field) > 0:
+      _fail(field, _get(config, field), 'above 0')
+  size = config.data.size_px
+  if size < 16 or size % 16:
+    _fail('data.size_px', size, 'a multiple of 16')
+  if bool(config.train.steps) == bool(config.train.epochs):
+    raise ValueError(
+      f'train.steps is {config.train.steps} and train.epochs is '
+      f'{config.train.epochs}; exactly one of them must be above 0.'
+    )
+  if config.data.source != 'synthetic_faces' and not config.data.path:
+    _fail('data.path', config.data.path, f'a folder ({config.data.source})')
+  if config.method.vgg == 'file' and not config.method.vgg_path:
+    _fail('method.vgg_path', '', 'the file of the VGG19 weights')
+  seeds = tuple(config.population.seeds)
+  if not seeds or len(set(seeds)) < len(seeds):
+    _fail('population.seeds', seeds, 'at least one seed, each once')
+  if len(config.curriculum.neutral_weight) > 2:
+    _fail(
+      'curriculum.neutral_weight',
+      config.curriculum.neutral_weight,
+      'none, one or two numbers',
+    )
+  gap = config.curriculum.gap
+  if gap.schedule == 'geometric' and gap.start <= 0:
+    _fail('curriculum.gap.start', gap.start, 'above 0 for geometric widening')
+
+
+def _get(config, field):
+  for name in field.split('.'):
+    config = config[name]
+  return config
+
+
+def _fail(field, value, expected):
+  raise ValueError(f'{field} is {value!r}; expected {expected}.')

@@ -1,0 +1,60 @@
+"""Crops: which part of a picture becomes a frame of the store.
+
+A crop is a [2, 3] affine map from the frame's unit square to the picture:
+position (x, y) = crop @ (u, v, 1), u and v in [0, 1] from the frame's top left
+corner, x and y in pixels from the picture's top left corner. It does not depend
+on the frame's size.
+"""
+
+import numpy as np
+
+# Height of the eyes in the frame. With eyes 0.40 of the side apart the chin of
+# an average face ends near 0.95, which leaves room for a dropped jaw.
+EYE_HEIGHT = 0.30
+_LEFT_EYE = slice(36, 42)
+_RIGHT_EYE = slice(42, 48)
+
+
+def eye_centres(landmarks: np.ndarray) -> np.ndarray:
+  """Returns both eyes' centres from 68-point (Multi-PIE) landmarks.
+
+  Args:
+    landmarks: [..., 68, 2] float, (x, y) pixels.
+
+  Returns:
+    [..., 2, 2] float: the eye on the left of the picture (the means of points
+    36-41), then the one on the right (42-47); (x, y).
+  """
+  return np.stack(
+    [
+      landmarks[..., _LEFT_EYE, :].mean(axis=-2),
+      landmarks[..., _RIGHT_EYE, :].mean(axis=-2),
+    ],
+    axis=-2,
+  )
+
+
+def eye_crop(eyes: np.ndarray, *, eye_distance: float) -> np.ndarray:
+  """Returns the upright crop in which the eyes lie at a fixed place.
+
+  A similarity (rotation, one scale, shift): the eyes come to lie level at
+  height `EYE_HEIGHT`, symmetric about the middle.
+
+  Args:
+    eyes: [..., 2, 2] float from `eye_centres`.
+    eye_distance: distance of the eyes as a share of the frame's side.
+
+  Returns:
+    [..., 2, 3] float64; NaN where an eye is NaN or both eyes coincide.
+  """
+  eyes = np.asarray(eyes, np.float64)
+  across = eyes[..., 1, :] - eyes[..., 0, :]
+  with np.errstate(invalid='ignore'):
+    across = np.where(
+      np.hypot(*np.moveaxis(across, -1, 0))[..., None] > 0, across, np.nan
+    )
+  right = across / eye_distance
+  down = np.stack([-right[..., 1], right[..., 0]], axis=-1)
+  middle = eyes.mean(axis=-2)
+  corner = middle - 0.5 * right - EYE_HEIGHT * down
+  return np.stack([right, down, corner], axis=-1)

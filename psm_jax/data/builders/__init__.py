@@ -1,0 +1,1 @@
+"""TensorFlow Datasets builders; one example is one video of one person."""

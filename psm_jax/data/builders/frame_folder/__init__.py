@@ -1,0 +1,1 @@
+"""TFDS builder of people's videos kept as folders of frames."""

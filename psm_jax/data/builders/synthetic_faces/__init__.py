@@ -1,0 +1,1 @@
+"""TFDS builder of invented people's rendered videos."""

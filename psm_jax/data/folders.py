@@ -1,0 +1,284 @@
+"""Folders of frames: PERSON/VIDEO/*.jpg, .jpeg or .png, labels.csv if any.
+
+Frame numbers are the last integer in a file's stem (`frame000017.jpg` is 17,
+`img_0_005.png` is 5), never a position: missing frames stay missing. A file
+`dataset.json` in the root may give {"fps": 20}.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import pathlib
+import re
+from collections.abc import Sequence
+
+from absl import logging
+
+from psm_jax import paths
+from psm_jax.data import alignment, store
+
+SCHEMA_VERSION = 1
+ALIGNMENTS = ('none', 'eyes')
+DEFAULT_FPS = 25.0
+_EXTENSIONS = ('.jpg', '.jpeg', '.png')
+_INTEGER = re.compile(r'[0-9]+')
+_LARGEST_FRAME = 2**53
+# TFDS writes a video as one record, and protocol buffers end at 2 GiB.
+_LARGEST_VIDEO_BYTES = 1_900_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderVideo:
+  """One video's files, sorted by frame number.
+
+  Attributes:
+    person_id: name of the person's folder.
+    video_id: name of the video's folder.
+    files: names of the pictures.
+    frames: their frame numbers, strictly increasing.
+    has_labels: whether there is a labels.csv.
+  """
+
+  person_id: str
+  video_id: str
+  files: tuple[str, ...]
+  frames: tuple[int, ...]
+  has_labels: bool
+
+  @property
+  def name(self) -> str:
+    """PERSON/VIDEO."""
+    return f'{self.person_id}/{self.video_id}'
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderSource:
+  """What a folder of frames holds, and how it is to be read.
+
+  Attributes:
+    root: the folder.
+    videos: sorted by person and video.
+    fps: frames a second.
+    align: 'eyes' or 'none'.
+    eye_distance: see `alignment.eye_crop`.
+    problems: what was left out while listing.
+    fingerprint: 16 hex digits that change with any file or option.
+  """
+
+  root: pathlib.Path
+  videos: tuple[FolderVideo, ...]
+  fps: float
+  align: str
+  eye_distance: float
+  problems: tuple[dict[str, str], ...]
+  fingerprint: str
+
+
+def scan(
+  root: str | pathlib.Path,
+  *,
+  align: str = 'none',
+  eye_distance: float = 0.40,
+  fps: float = 0.0,
+  persons: Sequence[str] = (),
+) -> FolderSource:
+  """Lists a folder of frames; no picture is opened.
+
+  Args:
+    root: the folder that holds the persons' folders.
+    align: 'eyes' to bring the eyes to a fixed place by the landmark columns of
+      labels.csv, 'none' for the centre square.
+    eye_distance: distance of the eyes as a share of the frame's side.
+    fps: frames a second; 0 for dataset.json's, or else 25.
+    persons: ids to keep; () for all.
+
+  Raises:
+    ValueError: If an option is out of range, the folder is missing or holds no
+      such pictures, a requested person is absent, an id is unsafe or differs
+      from another by case alone, or a video is too large for one record.
+  """
+  _check_options(align, eye_distance, fps)
+  if not str(root):
+    raise ValueError('data.path is empty; give the folder of PERSON/VIDEO/.')
+  root = pathlib.Path(root)
+  if not root.is_dir():
+    raise ValueError(f'data.path {str(root)!r} is not a folder.')
+  fps = fps or _dataset_fps(root)
+  digest = hashlib.sha256()
+  digest.update(
+    json.dumps(
+      [SCHEMA_VERSION, align, alignment.EYE_HEIGHT, eye_distance, fps]
+    ).encode()
+  )
+  problems, videos = [], []
+  person_folders = _list_ids(root, 'person_id')
+  person_ids = list(person_folders)
+  absent = sorted(set(persons) - set(person_ids))
+  if absent:
+    raise ValueError(
+      f'data.persons names {store.list_some(absent)}, not found in {root}, '
+      f'which has {store.list_some(person_ids)}.'
+    )
+  for person_id, person_folder in person_folders.items():
+    if not persons or person_id in persons:
+      videos += _scan_person(person_folder, person_id, problems, digest)
+  if not videos:
+    raise ValueError(
+      f'No pictures under {root}. Expected PERSON/VIDEO/*.jpg (or .jpeg, '
+      '.png), with the frame number in the file name'
+      + ''.join(f'; {p["path"]}: {p["reason"]}' for p in problems[:3])
+      + '.'
+    )
+  return FolderSource(
+    root=root,
+    videos=tuple(videos),
+    fps=fps,
+    align=align,
+    eye_distance=eye_distance,
+    problems=tuple(problems),
+    fingerprint=digest.hexdigest()[:16],
+  )
+
+
+def _check_options(align, eye_distance, fps):
+  if align not in ALIGNMENTS:
+    raise ValueError(f'data.align {align!r} is none of {list(ALIGNMENTS)}.')
+  if not 0.05 <= eye_distance <= 0.9:
+    raise ValueError(
+      f'data.eye_distance {eye_distance} is a share of the side, expected '
+      '0.05 to 0.9.'
+    )
+  if not (math.isfinite(fps) and fps >= 0):
+    raise ValueError(
+      f'data.fps {fps} must be positive, or 0 to take it from dataset.json.'
+    )
+
+
+def _dataset_fps(root):
+  """Frames a second from dataset.json, or 25."""
+  path = root / 'dataset.json'
+  fps = None
+  if path.is_file():
+    try:
+      content = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+      raise ValueError(f'{path} is not valid JSON: {error}') from error
+    fps = content.get('fps') if isinstance(content, dict) else None
+  if fps is None:
+    logging.warning(
+      '%s gives no fps; times assume %g frames a second. Set data.fps.',
+      path,
+      DEFAULT_FPS,
+    )
+    return DEFAULT_FPS
+  is_number = isinstance(fps, int | float) and not isinstance(fps, bool)
+  if not is_number or not (math.isfinite(fps) and fps > 0):
+    raise ValueError(f'{path}: fps is {fps!r}, expected a positive number.')
+  return float(fps)
+
+
+def _list_ids(folder, what):
+  """From the names of the subfolders, checked and sorted, to their paths."""
+  with os.scandir(folder) as entries:
+    found = {
+      entry.name: pathlib.Path(entry.path)
+      for entry in entries
+      if entry.is_dir() and not entry.name.startswith('.')
+    }
+  seen = {}
+  for name in sorted(found):
+    try:
+      paths.check_id(name, what=what)
+    except ValueError as error:
+      raise ValueError(f'{found[name]}: {error}') from error
+    twin = seen.setdefault(name.lower(), name)
+    if twin != name:
+      raise ValueError(
+        f'{folder} holds {twin!r} and {name!r}, which differ only in case and '
+        'are one folder on many systems. Rename one.'
+      )
+  return {name: found[name] for name in sorted(found)}
+
+
+def _scan_person(person_folder, person_id, problems, digest):
+  """One person's videos; adds to the problems and the fingerprint."""
+  loose = _count_pictures(person_folder)
+  if loose:
+    reason = f'{loose} pictures outside a video folder, not read; put them in '
+    reason += f'a folder, {person_id}/VIDEO/'
+    problems.append({'path': person_id, 'reason': reason})
+  video_folders = _list_ids(person_folder, 'video_id')
+  if not video_folders:
+    problems.append({'path': person_id, 'reason': 'no video folders'})
+  videos = [
+    _scan_video(folder, person_id, video_id, problems, digest)
+    for video_id, folder in video_folders.items()
+  ]
+  return [video for video in videos if video is not None]
+
+
+def _count_pictures(folder):
+  with os.scandir(folder) as entries:
+    return sum(_is_picture(entry.name) for entry in entries if entry.is_file())
+
+
+def _is_picture(name):
+  return not name.startswith('.') and name.lower().endswith(_EXTENSIONS)
+
+
+def _scan_video(folder, person_id, video_id, problems, digest):
+  """One video's files; adds to the problems and the fingerprint."""
+  where = f'{person_id}/{video_id}'
+  numbered, has_labels, total_bytes = {}, False, 0
+
+  def report(path, reason):
+    problems.append({'path': path, 'reason': reason})
+
+  with os.scandir(folder) as entries:
+    files = sorted(
+      (entry for entry in entries if entry.is_file()), key=lambda e: e.name
+    )
+  for entry in files:
+    if entry.name == 'labels.csv':
+      has_labels = True
+      content = hashlib.sha256((folder / entry.name).read_bytes())
+      digest.update(f'{where}/labels.csv:{content.hexdigest()}\n'.encode())
+      continue
+    if not _is_picture(entry.name):
+      continue
+    status = entry.stat()
+    digest.update(
+      f'{where}/{entry.name}:{status.st_size}:{status.st_mtime_ns}\n'.encode(
+        'utf-8', 'surrogateescape'
+      )
+    )
+    integers = _INTEGER.findall(pathlib.PurePath(entry.name).stem)
+    frame = int(integers[-1]) if integers else None
+    if frame is None or frame >= _LARGEST_FRAME:
+      report(f'{where}/{entry.name}', 'no usable frame number in the file name')
+    elif frame in numbered:
+      report(
+        f'{where}/{entry.name}',
+        f'same frame number as {numbered[frame]}, which was used',
+      )
+    else:
+      numbered[frame] = entry.name
+      total_bytes += status.st_size
+  if not numbered:
+    report(where, 'no pictures')
+    return None
+  if total_bytes > _LARGEST_VIDEO_BYTES:
+    raise ValueError(
+      f'{folder} holds {total_bytes / 1e9:.1f} GB of pictures, more than fit '
+      'in one record (1.9 GB). Split the video, or crop or compress it.'
+    )
+  frames = tuple(sorted(numbered))
+  return FolderVideo(
+    person_id=person_id,
+    video_id=video_id,
+    files=tuple(numbered[frame] for frame in frames),
+    frames=frames,
+    has_labels=has_labels,
+  )

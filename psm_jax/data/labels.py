@@ -1,0 +1,146 @@
+"""Tables of labels: one CSV a video, a row a frame.
+
+A column `frame` holds the frame's own number. Action units may be called `au1`,
+`AU01`, `AU1_r`; head pose `yaw`, `pitch`, `roll` in degrees; 68-point landmarks
+`x0`..`x67`, `y0`..`y67` in pixels of the picture. Other numeric columns keep
+their names. Empty cells are missing.
+"""
+
+import dataclasses
+import pathlib
+import re
+
+import numpy as np
+import pandas as pd
+
+NUM_LANDMARKS = 68
+_ACTION_UNIT = re.compile(r'au0?(\d+)(_[rc])?', re.IGNORECASE)
+_POSE = ('yaw', 'pitch', 'roll')
+_LANDMARK_COLUMNS = [
+  f'{axis}{point}' for point in range(NUM_LANDMARKS) for axis in 'xy'
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelTable:
+  """The labels of one video, R rows.
+
+  Attributes:
+    values: indexed by frame number (int64, unique), columns float32, NaN where
+      missing; landmarks left out.
+    landmarks: [R, 68, 2] float64, (x, y) pixels; None if there are none.
+    problems: what was wrong with the table, a sentence each.
+  """
+
+  values: pd.DataFrame
+  landmarks: np.ndarray | None
+  problems: tuple[str, ...]
+
+
+def column_name(name: str) -> str:
+  """Returns the store's name of a label column: `AU01`, `pose_yaw`, ...
+
+  OpenFace's suffixes `_r` (intensity) and `_c` (presence) are kept.
+  """
+  name = name.strip()
+  if match := _ACTION_UNIT.fullmatch(name):
+    return f'AU{int(match[1]):02d}{(match[2] or "").lower()}'
+  if name.lower() in _POSE:
+    return f'pose_{name.lower()}'
+  return name
+
+
+def read_columns(path: pathlib.Path) -> list[str]:
+  """Returns the names of a table's label columns, without reading its rows.
+
+  Raises:
+    ValueError: If the file is no table with unique columns and a frame column.
+  """
+  return _label_names(_read(path, num_rows=0), path)
+
+
+def read_labels(path: pathlib.Path) -> LabelTable:
+  """Reads the label table of one video.
+
+  Rows without a whole frame number are dropped, of several rows for one frame
+  the first is kept, and cells that are no numbers become missing; each is
+  counted in `problems`.
+
+  Raises:
+    ValueError: If the file is no table with unique columns and a frame column.
+  """
+  table = _read(path, num_rows=None)
+  names = _label_names(table, path)
+  problems = []
+  table, dropped = _numeric(table)
+  if dropped:
+    problems.append(f'{dropped} cells are not numbers')
+  frame = table['frame'].to_numpy(np.float64)
+  usable = np.isfinite(frame) & (frame == np.floor(frame))
+  usable &= np.abs(np.where(usable, frame, 0)) < 2**53
+  if not usable.all():
+    problems.append(f'{(~usable).sum()} rows have no whole frame number')
+  table = table[usable]
+  frame = frame[usable].astype(np.int64)
+  repeated = pd.Series(frame).duplicated().to_numpy()
+  if repeated.any():
+    problems.append(f'{repeated.sum()} rows repeat a frame number')
+  table, frame = table[~repeated], frame[~repeated]
+  landmarks = None
+  if set(_LANDMARK_COLUMNS) <= set(table.columns):
+    landmarks = table[_LANDMARK_COLUMNS].to_numpy(np.float64)
+    landmarks = landmarks.reshape(-1, NUM_LANDMARKS, 2)
+  values = table[names].astype(np.float32)
+  values.index = pd.Index(frame, name='frame')
+  return LabelTable(values, landmarks, tuple(problems))
+
+
+def _read(path, num_rows):
+  """The table with its columns renamed, as text."""
+  try:
+    table = pd.read_csv(
+      path,
+      encoding='utf-8-sig',
+      dtype=str,
+      keep_default_na=False,
+      nrows=num_rows,
+      index_col=False,
+    )
+  except ValueError as error:  # pandas' parsing errors, and bad UTF-8.
+    raise ValueError(
+      f'{path} cannot be read as a CSV table in UTF-8: {error}'
+    ) from error
+  table.columns = [column_name(str(name)) for name in table.columns]
+  twice = table.columns[table.columns.duplicated()].tolist()
+  # pandas itself renames exact repetitions to name.1, name.2.
+  twice += [n[:-2] for n in table.columns if n.endswith('.1')]
+  if twice:
+    raise ValueError(
+      f'{path} has more than one column for {sorted(set(twice))}.'
+    )
+  if 'frame' not in table.columns:
+    raise ValueError(
+      f'{path} has no column `frame`; its columns are '
+      f'{", ".join(map(str, table.columns[:8]))}...'
+    )
+  return table
+
+
+def _label_names(table, path):
+  reserved = {'person_id', 'video_id', 'time_s'} & set(table.columns)
+  if reserved:
+    raise ValueError(
+      f'{path} has columns named {sorted(reserved)}, which the frame store '
+      'uses itself. Rename them.'
+    )
+  skip = {'frame', *_LANDMARK_COLUMNS}
+  return [name for name in table.columns if name not in skip and name]
+
+
+def _numeric(table):
+  """The table as floats, and how many cells were neither number nor empty."""
+  numbers = table.apply(pd.to_numeric, errors='coerce').astype(np.float64)
+  numbers = numbers.where(np.isfinite(numbers))
+  text = table.apply(lambda column: column.str.strip().str.lower())
+  wrong = numbers.isna() & ~text.isin(['', 'nan', 'na'])
+  return numbers, int(wrong.to_numpy().sum())

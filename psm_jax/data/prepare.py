@@ -1,0 +1,177 @@
+"""Makes the frame store that a config asks for, unless it is there.
+
+path = prepare.prepare(config.data, directory='/data/cache')
+frames = store.open_store(path).frames
+"""
+
+import collections
+import pathlib
+
+import ml_collections
+from absl import logging
+
+from psm_jax import paths
+from psm_jax.data import folders, sources, store
+
+SOURCES = ('synthetic_faces', 'frame_folder', 'store')
+
+
+def prepare(
+  config_data: ml_collections.ConfigDict, *, directory: str | pathlib.Path
+) -> pathlib.Path:
+  """Returns the path of a finished frame store for a config's data group.
+
+  The videos go into a TFDS data set in directory/tfds, their decoded frames
+  into directory/store-<fingerprint>. Both names change with any file or option
+  that matters, so what exists is up to date and is used as it is, without
+  importing TensorFlow.
+
+  Args:
+    config_data: with source ('synthetic_faces', 'frame_folder' or 'store'),
+      path, size_px, align, eye_distance, fps, persons and the group synthetic
+      (num_people, num_videos, num_frames, seed, fps). A finished store (source
+      'store') is used whole: persons must be empty.
+    directory: where caches lie; made if need be, for its owner alone.
+
+  Raises:
+    ValueError: If the config or the data cannot be used.
+    OSError: If directory cannot be written.
+  """
+  if config_data.source not in SOURCES:
+    raise ValueError(
+      f'data.source {config_data.source!r} is none of {list(SOURCES)}.'
+    )
+  if config_data.size_px < 8:
+    raise ValueError(f'data.size_px {config_data.size_px} is below 8.')
+  if config_data.source == 'store':
+    return _existing_store(config_data)
+  source = _describe(config_data)
+  fingerprint = sources.digest(
+    [
+      store.SCHEMA_VERSION,
+      config_data.source,
+      source.fingerprint,
+      config_data.size_px,
+    ]
+  )
+  directory = pathlib.Path(directory)
+  path = directory / f'store-{fingerprint}'
+  if path.exists():
+    logging.info('Using the frame store %s.', path)
+  else:
+    paths.make_private_dir(directory)
+    _warn_leftovers(directory)
+    _build(config_data, source, directory, path, fingerprint)
+  log_summary(store.open_store(path))
+  return path
+
+
+def log_summary(frame_store: store.FrameStore) -> None:
+  """Logs what a store holds, and its problems counted by kind."""
+  logging.info(
+    '%s: %d people, %d videos, %d frames of %d px, labels: %s.',
+    frame_store.path,
+    len(frame_store.person_ids),
+    sum(len(frame_store.videos(p)) for p in frame_store.person_ids),
+    len(frame_store.frames),
+    frame_store.size_px,
+    store.list_some(frame_store.label_columns),
+  )
+  kinds = collections.defaultdict(list)
+  for problem in frame_store.problems:
+    kind = ''.join(c for c in problem['reason'] if not c.isdigit())
+    kinds[kind.split(':')[0]].append(problem)
+  for found in kinds.values():
+    logging.warning(
+      '%d x %s (first: %s)', len(found), found[0]['reason'], found[0]['path']
+    )
+  if kinds:
+    logging.warning(
+      'All %d problems are listed in %s.',
+      len(frame_store.problems),
+      frame_store.path / 'store.json',
+    )
+
+
+def _warn_leftovers(directory):
+  """Names what killed runs left: it may belong to one that still runs."""
+  for folder in sorted(directory.glob('.store-*.tmp')):
+    logging.warning(
+      '%s was left by a run that was killed, unless one is preparing data '
+      'right now. It can be deleted.',
+      folder,
+    )
+
+
+def _existing_store(config_data):
+  """The path of a finished store that the config names."""
+  frame_store = store.open_store(config_data.path)
+  if frame_store.size_px != config_data.size_px:
+    raise ValueError(
+      f'{config_data.path} holds frames of {frame_store.size_px} px, but '
+      f'data.size_px is {config_data.size_px}. Change it, or prepare another '
+      'store.'
+    )
+  if config_data.persons:
+    raise ValueError(
+      'data.persons chooses people when a store is made; the finished store '
+      f'{config_data.path} is used whole. Leave it empty.'
+    )
+  log_summary(frame_store)
+  return frame_store.path
+
+
+def _describe(config_data):
+  """The source of frames that a config names."""
+  if config_data.source == 'frame_folder':
+    return folders.scan(
+      config_data.path,
+      align=config_data.align,
+      eye_distance=config_data.eye_distance,
+      fps=config_data.fps,
+      persons=tuple(config_data.persons),
+    )
+  if config_data.align != 'none':
+    raise ValueError(
+      f'data.align {config_data.align!r} needs landmarks; synthetic faces are '
+      "drawn in place. Use 'none'."
+    )
+  return sources.describe_synthetic(
+    **config_data.synthetic,
+    size_px=config_data.size_px,
+    persons=tuple(config_data.persons),
+  )
+
+
+def _build(config_data, source, directory, path, fingerprint):
+  """Writes the TFDS data set and the store, whichever is missing."""
+  # TensorFlow takes seconds to load and is not needed to use a store.
+  from psm_jax.data import decode
+  from psm_jax.data.builders import records
+  from psm_jax.data.builders.frame_folder import frame_folder_dataset_builder
+  from psm_jax.data.builders.synthetic_faces import (
+    synthetic_faces_dataset_builder,
+  )
+
+  module = {
+    'frame_folder': frame_folder_dataset_builder,
+    'synthetic_faces': synthetic_faces_dataset_builder,
+  }[config_data.source]
+  folder = records.prepare(
+    module.make_builder(
+      source, data_dir=paths.make_private_dir(directory / 'tfds')
+    )
+  )
+  logging.info('Decoding %s into %s.', folder, path)
+  decode.fill_store(
+    folder,
+    path,
+    size_px=config_data.size_px,
+    source={
+      'kind': config_data.source,
+      'path': config_data.path,
+      'fingerprint': fingerprint,
+      'align': config_data.align,
+      'eye_distance': config_data.eye_distance,
+    },
+  )

@@ -1,0 +1,233 @@
+"""Action-unit labels and the training and test frames of their probes.
+
+n frames, A action units.
+"""
+
+import dataclasses
+import itertools
+import re
+
+import numpy as np
+import pandas as pd
+
+RANDOM = 'random'
+BLOCKED = 'blocked'
+CROSS_VIDEO = 'cross_video'
+SPLITS = (RANDOM, BLOCKED, CROSS_VIDEO)
+
+WITHIN = 'within'  # Direction of a split that does not cross videos.
+FORWARD = 'forward'  # Trained on the first video, tested on the second.
+BACKWARD = 'backward'
+
+_TEST_SHARE = 0.2  # Inferred from the published results: 969 of 4,845 frames.
+_NUM_BLOCKS = 20
+_NUM_TEST_BLOCKS = 4
+_CHOICES_AT_ONCE = 64
+_TIME_TOLERANCE_S = 1e-6  # 40 / 20 fps counts as 2 s whatever the rounding.
+
+
+class Impossible(Exception):  # noqa: N818 - not an error, a named reason.
+  """A person cannot be evaluated on a split; the message is the reason."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """Training and test frames of one person.
+
+  Attributes:
+    direction: 'within', or 'forward' and 'backward' of a cross-video split.
+    train: [n] bool.
+    test: [n] bool, disjoint from train; some frames may be in neither.
+    action_units: The action units kept, in the labels' order.
+  """
+
+  direction: str
+  train: np.ndarray
+  test: np.ndarray
+  action_units: tuple[str, ...]
+
+
+def action_unit_labels(
+  frames: pd.DataFrame, *, threshold: float
+) -> pd.DataFrame:
+  """Returns which action units are active on every frame.
+
+  Args:
+    frames: n rows; the columns AU01, AU02, ... are intensities (NaN is
+      missing).
+    threshold: An action unit is active at this intensity or above.
+
+  Returns:
+    [n, A] float64, a column an action unit: 1 active, 0 not, NaN not labelled.
+  """
+  columns = action_unit_columns(frames)
+  intensity = frames[columns].astype(np.float64).reset_index(drop=True)
+  return (intensity >= threshold).astype(np.float64).where(intensity.notna())
+
+
+def action_unit_columns(frames: pd.DataFrame) -> list[str]:
+  """Returns the columns that hold action units: AU01, AU02, ..."""
+  return [c for c in frames if re.fullmatch(r'AU\d{2,3}', c)]
+
+
+def make_splits(
+  name: str,
+  frames: pd.DataFrame,
+  labels: pd.DataFrame,
+  *,
+  min_base_rate: float,
+  guard_s: float,
+  seed: int,
+) -> list[Split]:
+  """Splits one person's frames into training and test parts.
+
+  A frame without any action-unit label is in neither part.
+
+  'random': round(n / 5) test frames at random, as published (size inferred).
+    Test frames lie next to training frames, so this measures interpolation.
+  'blocked': the frames in order of video and time are cut into 20 blocks of
+    equal size, of which 4 are the test part. Training frames within guard_s of
+    a test frame of the same video are dropped; all test frames stay. Of the
+    choices of 4 blocks in random order it takes the first in which the most
+    kept action units are active and inactive in both parts.
+  'cross_video': the first two labelled videos in order of video_id; trained on
+    the first and tested on the second ('forward'), and the reverse
+    ('backward'). Further videos are not used.
+
+  An action unit is kept if it is active in strictly more than min_base_rate of
+  all its labelled frames of the person; for 'cross_video', of each of the two
+  videos.
+
+  Args:
+    name: One of SPLITS.
+    frames: n rows with person_id, video_id and time_s.
+    labels: [n, A] from action_unit_labels.
+    min_base_rate: See above; the published value is 0.02.
+    guard_s: Seconds between training and test frames of 'blocked'.
+    seed: Draws depend on it and on the person's id alone.
+
+  Returns:
+    One split, or the two directions of 'cross_video'.
+
+  Raises:
+    Impossible: If the person lacks what the split needs.
+  """
+  labelled = labels.notna().any(axis=1).to_numpy()
+  if not labelled.any():
+    raise Impossible('no action-unit labels')
+  if name == CROSS_VIDEO:
+    return _cross_video(frames, labels, labelled, min_base_rate)
+  kept = kept_action_units(labels, min_base_rate=min_base_rate)
+  if not kept:
+    raise Impossible('no action unit is active often enough')
+  order = np.lexsort((frames['time_s'], frames['video_id'].astype(str)))
+  order = order[labelled[order]]
+  person_id = str(frames['person_id'].iloc[0])
+  generator = np.random.default_rng([seed, *person_id.encode()])
+  if name == RANDOM:
+    return [_random(order, labelled, kept, generator)]
+  if name == BLOCKED:
+    return [
+      _blocked(frames, labels[list(kept)], order, labelled, guard_s, generator)
+    ]
+  raise ValueError(f'Split {name!r} is unknown; expected one of {SPLITS}.')
+
+
+def kept_action_units(
+  labels: pd.DataFrame, *, min_base_rate: float
+) -> tuple[str, ...]:
+  """Returns the action units active in strictly more than a share of frames.
+
+  The share is of the frames on which that action unit is labelled.
+  """
+  return tuple(labels.columns[labels.mean() > min_base_rate])
+
+
+def _random(order, labelled, kept, generator) -> Split:
+  """Returns the published split: a fifth of the frames at random."""
+  num_test = round(_TEST_SHARE * len(order))
+  if num_test == 0:
+    raise Impossible('fewer than 3 labelled frames')
+  test = np.zeros(len(labelled), bool)
+  test[generator.permutation(order)[:num_test]] = True
+  return Split(WITHIN, labelled & ~test, test, kept)
+
+
+def _cross_video(frames, labels, labelled, min_base_rate) -> list[Split]:
+  """Returns the two directions between a person's first two videos."""
+  video = frames['video_id'].astype(str).to_numpy()
+  video_ids = np.unique(video[labelled])
+  if len(video_ids) < 2:
+    raise Impossible('only one labelled video')
+  first, second = (labelled & (video == v) for v in video_ids[:2])
+  kept = kept_action_units(labels[first], min_base_rate=min_base_rate)
+  kept = kept_action_units(
+    labels.loc[second, list(kept)], min_base_rate=min_base_rate
+  )
+  if not kept:
+    raise Impossible('no action unit is active often enough in both videos')
+  return [
+    Split(FORWARD, first, second, kept),
+    Split(BACKWARD, second, first, kept),
+  ]
+
+
+def _blocked(frames, labels, order, labelled, guard_s, generator) -> Split:
+  """Returns the split by blocks of time with a guard between its parts."""
+  if len(order) < _NUM_BLOCKS:
+    raise Impossible(f'fewer than {_NUM_BLOCKS} labelled frames')
+  blocks = np.array_split(order, _NUM_BLOCKS)
+  inside = np.zeros((_NUM_BLOCKS, len(labelled)), bool)
+  for block_index, block in enumerate(blocks):
+    inside[block_index, block] = True
+  near = _near(frames, blocks, guard_s)
+  active = (labels == 1).to_numpy(np.float32)
+  inactive = (labels == 0).to_numpy(np.float32)
+  classes = np.concatenate([active, inactive], axis=1)
+  best_score, best = 0, None
+  for choices in _choices(generator):
+    test = inside[choices].any(axis=1)
+    train = labelled & ~near[choices].any(axis=1)
+    in_both = (test @ classes > 0) & (train @ classes > 0)
+    score = in_both.reshape(len(choices), 2, -1).all(axis=1).sum(axis=1)
+    if score.max() > best_score:
+      best_score = score.max()
+      best = Split(
+        WITHIN,
+        train[score.argmax()],
+        test[score.argmax()],
+        tuple(labels.columns),
+      )
+    if best_score == labels.shape[1]:
+      break
+  if best is None:
+    raise Impossible('no action unit varies in both parts around the guard')
+  return best
+
+
+def _near(frames, blocks, guard_s) -> np.ndarray:
+  """Returns [blocks, n] bool: in the block or within guard_s of its frames."""
+  video = frames['video_id'].astype(str).to_numpy()
+  time_s = frames['time_s'].to_numpy(np.float64)
+  reach_s = guard_s + _TIME_TOLERANCE_S
+  near = np.zeros((len(blocks), len(frames)), bool)
+  for block_index, block in enumerate(blocks):
+    for video_id in np.unique(video[block]):
+      times = time_s[block[video[block] == video_id]]
+      # Contiguous, so its first and last frame bound all of its frames.
+      near[block_index] |= (
+        (video == video_id)
+        & (time_s >= times.min() - reach_s)
+        & (time_s <= times.max() + reach_s)
+      )
+  return near
+
+
+def _choices(generator):
+  """Yields [choices, 4] test blocks, every choice once, in random order."""
+  choices = np.array(
+    list(itertools.combinations(range(_NUM_BLOCKS), _NUM_TEST_BLOCKS))
+  )
+  choices = generator.permutation(choices)
+  for start in range(0, len(choices), _CHOICES_AT_ONCE):
+    yield choices[start : start + _CHOICES_AT_ONCE]

@@ -1,0 +1,1 @@
+"""Reference and pretrained weights, in and out."""

@@ -1,0 +1,325 @@
+"""FaceCycle's training method as person-specific models use it.
+
+Cycle-consistent reconstruction of pairs of frames (Chang et al., ICCV 2021;
+Tazi et al., 2022): the partner's neutral face, moved by this frame's flow, must
+give this frame back. B pairs are 2 B images, the first members before the
+second; S pixels a side.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from psm_jax import augment
+from psm_jax.methods import interface
+from psm_jax.models import facecycle as networks
+from psm_jax.models import vgg
+from psm_jax.ops import image_losses
+from psm_jax.ops import warp as warp_ops
+
+_MEAN = np.array((0.485, 0.456, 0.406))
+_STD = np.array((0.229, 0.224, 0.225))
+_PERCEPTUAL_TAPS = ('relu2_1', 'relu3_1', 'relu4_1')
+
+
+def make(
+  config: ml_collections.ConfigDict, shared: interface.Tree
+) -> interface.Method:
+  """Returns the method of a configuration.
+
+  Args:
+    config: The whole experiment; `config.method` and `config.augment` are read.
+    shared: Frozen VGG19 trunk as from `vgg.init`, or () for no perceptual term
+      and a trained stem.
+  """
+  size_px = config.data.size_px
+  nets = Networks(
+    width=config.method.width,
+    size_px=size_px,
+    lowering=config.population.lowering,
+    code_std=config.method.code_std,
+  )
+  augmentation = _augmentation(config.augment)
+
+  def loss(key, params, method_state, trunk, frames, schedule):
+    augment_key, noise_key = jax.random.split(key)
+    image = frames.reshape((2, -1, size_px, size_px, 3)).astype(jnp.float32)
+    if augmentation is not None:
+      image = 255 * augment.augment_pairs(
+        augment_key, image / 255, config=augmentation
+      )
+    image = normalise(image.reshape((-1, size_px, size_px, 3)))
+    total, (terms, _) = nets.loss(
+      params,
+      trunk,
+      image,
+      nets.draw_noise(noise_key, params, trunk, image.shape[0]),
+      schedule.neutral_weight,
+    )
+    return total, (method_state, terms)
+
+  def embed(params, method_state, frames):
+    del method_state
+    image = frames.reshape((-1, size_px, size_px, 3)).astype(jnp.float32)
+    return nets.encode(params, normalise(image))
+
+  def pictures(key, params, method_state, trunk, frames):
+    del method_state
+    image = frames.reshape((-1, size_px, size_px, 3)).astype(jnp.float32)
+    return nets.pictures(key, params, trunk, normalise(image))
+
+  return interface.Method(
+    name='facecycle',
+    size_px=size_px,
+    shared=shared,
+    init=lambda key: (nets.init(key, trunk=shared), ()),
+    loss=loss,
+    embed=embed,
+    pictures=pictures,
+  )
+
+
+def _augmentation(config):
+  """Returns the augmentation of a configuration, None if switched off."""
+  if not config.enabled:
+    return None
+  values = {key: value for key, value in config.items() if key != 'enabled'}
+  return augment.Augmentation(**values)
+
+
+def normalise(image: jax.Array) -> jax.Array:
+  """Returns images in [0, 255] as ImageNet-normalised ones, [..., 3] float."""
+  mean = jnp.asarray(np.float32(255 * _MEAN), image.dtype)
+  std = jnp.asarray(np.float32(255 * _STD), image.dtype)
+  axes = (None,) * (image.ndim - 1)
+  return (image - mean[axes]) / std[axes]
+
+
+def displayable(image: jax.Array) -> jax.Array:
+  """Returns normalised images in [0, 1], clipped; inverse of `normalise`."""
+  axes = (None,) * (image.ndim - 1)
+  mean, std = (jnp.asarray(np.float32(v))[axes] for v in (_MEAN, _STD))
+  return jnp.clip(image * std + mean, 0, 1)
+
+
+class Networks:
+  """The three networks of one configuration and the loss between them.
+
+  Parameters are {'encoder', 'flow_net', 'generator'} and, without a frozen
+  trunk, 'stem'.
+  """
+
+  def __init__(
+    self,
+    *,
+    width: float = 1.0,
+    size_px: int = 64,
+    lowering: str = 'matmul',
+    code_std: float = 0.01,
+  ):
+    self.width, self.size_px, self.lowering = width, size_px, lowering
+    self.encoder = networks.Encoder(width, lowering, code_std)
+    self.flow_net = networks.FlowNet(size_px, width, lowering)
+    self.generator = networks.Generator(width, lowering)
+
+  def init(self, key, *, trunk=()):
+    """Draws the parameters of one model."""
+    keys = jax.random.split(key, 4)
+    size = self.size_px
+    image = jnp.zeros((1, size, size, 3))
+    code = jnp.zeros((1, networks.EMBEDDING_SIZE))
+    stem = trunk
+    params = {
+      'encoder': self.encoder.init(keys[0], image)['params'],
+      'flow_net': self.flow_net.init(keys[1], code)['params'],
+    }
+    if not trunk:
+      stem = params['stem'] = vgg.init(
+        keys[3], width=self.width, num_convs=vgg.STEM_CONVS, he=False
+      )
+    taps = vgg.features(stem, image)
+    params['generator'] = self.generator.init(
+      keys[2],
+      taps['relu2_1'],
+      taps['relu3_1'],
+      flow=jnp.zeros((1, size // 4, size // 4, 2)),
+      noise=taps,
+    )['params']
+    return params
+
+  def encode(self, params, image):
+    """Returns [B, 256] embeddings of normalised images [B, S, S, 3]."""
+    return self.encoder.apply({'params': params['encoder']}, image)
+
+  def flows(self, params, embedding):
+    """Returns the forward and backward flow of embeddings."""
+    return self.flow_net.apply({'params': params['flow_net']}, embedding)
+
+  def features(self, params, trunk, image):
+    """Returns the trunk's (or the trained stem's) activations of images."""
+    weights = trunk if trunk else params['stem']
+    return vgg.features(weights, image, lowering=self.lowering)
+
+  def generate(self, params, taps, *, flow=None, noise=None):
+    """Returns the generator's images from activations."""
+    return self.generator.apply(
+      {'params': params['generator']},
+      taps['relu2_1'],
+      taps['relu3_1'],
+      flow=flow,
+      noise=noise,
+    )
+
+  def draw_noise(self, key, params, trunk, num_images):
+    """Draws the generator's noise of the passes 'neutral' and 'recon'."""
+    weights = trunk if trunk else params['stem']
+    shapes = {
+      tap: (num_images, self.size_px // shrink, self.size_px // shrink)
+      + weights[layer]['bias'].shape
+      for tap, shrink, layer in (
+        ('relu3_1', 4, 'conv4'),
+        ('relu2_1', 2, 'conv2'),
+      )
+    }
+    sizes = [math.prod(shape) for shape in shapes.values()]
+    # One draw, as each draw is a long program of its own to compile.
+    drawn = jax.random.normal(key, (2 * sum(sizes),))
+    parts = jnp.split(drawn, np.cumsum(2 * sizes)[:-1])
+    return {
+      name: {
+        tap: part.reshape(shape)
+        for (tap, shape), part in zip(shapes.items(), taken, strict=True)
+      }
+      for name, taken in (('neutral', parts[:2]), ('recon', parts[2:]))
+    }
+
+  def loss(self, params, trunk, image, noise, neutral_weight):
+    """Returns the whole loss of one step (PSM's `forwardloss`).
+
+    Args:
+      params: As from `init`.
+      trunk: Frozen VGG19 weights or ().
+      image: [2 B, S, S, 3] float, normalised.
+      noise: As from `draw_noise`.
+      neutral_weight: () float, weight of the neutral face's asymmetry.
+
+    Returns:
+      total: () float.
+      (terms, outputs): the loss terms, weighted as the reference reports them
+      ('pixel', 'perceptual', 'ssim', 'symmetry' with their inner weights, the
+      rest single), and the images and flows they were computed from.
+    """
+
+    def swap(x):
+      return jnp.roll(x, x.shape[0] // 2, axis=0)
+
+    embedding = self.encode(params, image)
+    forward, backward = self.flows(params, embedding)
+    image_taps = self.features(params, trunk, image)
+    neutral = self.generate(
+      params, image_taps, flow=forward, noise=noise['neutral']
+    )
+    neutral_taps = self.features(params, trunk, neutral)
+    warped = warp_ops.warp(image, forward)
+    direct = warp_ops.warp(swap(warped), backward)
+    swapped = warp_ops.warp(swap(neutral), backward)
+    recon = self.generate(
+      params,
+      jax.tree.map(swap, neutral_taps),
+      flow=backward,
+      noise=noise['recon'],
+    )
+    auto = self.generate(params, image_taps)
+    terms = {
+      'l1_recon': image_losses.l1(recon, image),
+      'l1_auto': image_losses.l1(auto, image),
+      'l1_swapped': image_losses.l1(swapped, image),
+      'l1_direct': image_losses.l1(direct, image),
+      'symmetry_neutral': image_losses.asymmetry(neutral),
+      'symmetry_warped': image_losses.asymmetry(warped),
+    }
+    terms['ssim_recon'], terms['ssim_auto'], terms['ssim_direct'] = (
+      image_losses.ssim_losses(image, [recon, auto, direct])
+    )
+    if trunk:
+      others = [
+        self.features(params, trunk, x) for x in (swapped, direct, recon)
+      ]
+      terms |= _perceptual(image_taps, [neutral_taps, *others])
+    sums = _weigh(terms, neutral_weight)
+    outputs = {
+      'embedding': embedding,
+      'forward': forward,
+      'backward': backward,
+      'neutral': neutral,
+      'warped': warped,
+      'direct': direct,
+      'swapped': swapped,
+      'recon': recon,
+      'auto': auto,
+    }
+    return sums.pop('total'), (sums | terms, outputs)
+
+  def pictures(self, key, params, trunk, image):
+    """Returns neutral faces, reconstructions from them, and forward flows."""
+    noise = self.draw_noise(key, params, trunk, image.shape[0])
+    forward, backward = self.flows(params, self.encode(params, image))
+    neutral = self.generate(
+      params,
+      self.features(params, trunk, image),
+      flow=forward,
+      noise=noise['neutral'],
+    )
+    recon = self.generate(
+      params,
+      self.features(params, trunk, neutral),
+      flow=backward,
+      noise=noise['recon'],
+    )
+    return {
+      'neutral': displayable(neutral),
+      'reconstruction': displayable(recon),
+      'flow': forward,
+    }
+
+
+def _perceptual(target_taps, image_taps):
+  """Returns the Gram differences of four image batches to one target."""
+  terms = {}
+  for tap in _PERCEPTUAL_TAPS:
+    target = jax.lax.stop_gradient(image_losses.gram(target_taps[tap]))
+    errors = [
+      jnp.mean((image_losses.gram(taps[tap]) - target) ** 2)
+      for taps in image_taps
+    ]
+    terms[f'perceptual_{tap}'] = sum(errors) / len(errors)
+  return terms
+
+
+def _weigh(terms, neutral_weight):
+  """Returns the four sums with their inner weights and the total."""
+  pixel = (
+    terms['l1_recon']
+    + terms['l1_auto']
+    + terms['l1_swapped']
+    + 1.5 * terms['l1_direct']
+  )
+  ssim = terms['ssim_recon'] + terms['ssim_auto'] + 1.5 * terms['ssim_direct']
+  symmetry = (
+    neutral_weight * terms['symmetry_neutral'] + 0.5 * terms['symmetry_warped']
+  )
+  perceptual = sum(
+    terms.get(f'perceptual_{tap}', jnp.zeros_like(pixel))
+    for tap in _PERCEPTUAL_TAPS
+  )
+  total = 0.01 * perceptual + pixel + 1.5 * symmetry + 5 * ssim
+  return {
+    'pixel': pixel,
+    'perceptual': perceptual,
+    'ssim': ssim,
+    'symmetry': symmetry,
+    'total': total,
+  }

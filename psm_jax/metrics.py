@@ -1,0 +1,123 @@
+"""What a run writes down while it trains: metrics.csv and TensorBoard events.
+
+metrics.csv has a row for each logged step and model that was active in it;
+`step` counts the updates taken. A resumed run continues the table so that each
+step stands in it once.
+"""
+
+import csv
+import math
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import tensorboardX
+
+from psm_jax import paths
+
+_FIRST = ('step', 'model_id', 'epoch', 'gap', 'learning_rate', 'neutral_weight')
+_LAST = ('steps_per_s', 'frames_per_s')
+_NOT_WRITTEN = ('is_active', 'failed_step')
+
+
+class MetricsLog:
+  """The metrics of one run directory."""
+
+  def __init__(
+    self, workdir: pathlib.Path, model_ids: Sequence[str], *, step: int
+  ):
+    """Opens the table; rows past `step`, of a run that was cut off, go."""
+    self._path = workdir / 'metrics.csv'
+    self._model_ids = list(model_ids)
+    self._columns = None
+    if self._path.exists():
+      self._columns = _drop_rows_after(self._path, step)
+    self._file = open(self._path, 'a', newline='')  # noqa: SIM115
+    self._board = tensorboardX.SummaryWriter(
+      str(workdir / 'tensorboard'), purge_step=step + 1
+    )
+
+  def write(
+    self,
+    step: int,
+    metrics: dict[str, np.ndarray],
+    *,
+    steps_per_s: float,
+    frames_per_step: int,
+  ):
+    """Writes a row for each active model.
+
+    Args:
+      step: Updates taken.
+      metrics: Arrays [N], one a model.
+      steps_per_s: Steps of each model a second, over the last rows' time.
+      frames_per_step: Images that a model sees in a step.
+    """
+    terms = [
+      name
+      for name in metrics
+      if name not in _FIRST and name not in _NOT_WRITTEN
+    ]
+    if self._columns is None:
+      self._columns = [*_FIRST, *terms, *_LAST]
+      self._file.write(','.join(self._columns) + '\n')
+    active = np.flatnonzero(metrics['is_active'])
+    speed = {
+      'steps_per_s': steps_per_s,
+      'frames_per_s': steps_per_s * frames_per_step,
+    }
+    writer = csv.DictWriter(
+      self._file, self._columns, extrasaction='ignore', lineterminator='\n'
+    )
+    for index in active:
+      row = {name: metrics[name][index] for name in metrics}
+      row |= speed | {'step': step, 'model_id': self._model_ids[index]}
+      if row['gap'] == 0:
+        row['gap'] = ''
+      writer.writerow({key: _text(value) for key, value in row.items()})
+      self._board.add_scalar(
+        f'loss/{self._model_ids[index]}', metrics['loss'][index], step
+      )
+    if len(active):
+      for name in (*_FIRST[2:], *terms):
+        self._board.add_scalar(
+          f'mean/{name}', metrics[name][active].mean(), step
+        )
+      for name, value in speed.items():
+        self._board.add_scalar(f'speed/{name}', value, step)
+
+  def flush(self):
+    """Brings the table to the disk."""
+    self._file.flush()
+    os.fsync(self._file.fileno())
+    self._board.flush()
+
+  def close(self):
+    """Closes both logs."""
+    self.flush()
+    self._file.close()
+    self._board.close()
+
+
+def _text(value):
+  """Returns a cell's text: 9 significant digits, empty for not a number."""
+  if isinstance(value, (float, np.floating)):
+    return '' if math.isnan(value) else format(float(value), '.9g')
+  return str(value)
+
+
+def _drop_rows_after(path, step):
+  """Drops the rows of later steps and returns the columns, None if empty."""
+  with open(path, newline='') as file:
+    lines = file.readlines()
+  kept = [
+    line
+    for line in lines[1:]
+    if line.endswith('\n') and int(line.split(',', 1)[0]) <= step
+  ]
+  if not lines or not lines[0].endswith('\n'):
+    path.unlink()
+    return None
+  paths.write_atomic(path, lines[0] + ''.join(kept))
+  return lines[0].strip().split(',')

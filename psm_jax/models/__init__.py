@@ -1,0 +1,1 @@
+"""Networks as Flax modules, written for one model."""

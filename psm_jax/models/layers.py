@@ -1,0 +1,163 @@
+"""Layers shared by the networks: convolutions, attention, residual blocks.
+
+B images, H W pixels, C channels; NHWC. Initialisations follow the reference
+models (spec of each network), which were written in PyTorch.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from psm_jax.ops import conv as conv_ops
+
+
+def leaky_relu(x: jax.Array) -> jax.Array:
+  """Returns x where positive, 0.1 x elsewhere."""
+  return jax.nn.leaky_relu(x, 0.1)
+
+
+def fan_out_normal(key, shape, dtype=jnp.float32):
+  """Draws a kernel [kh, kw, C, O] from N(0, 2 / (kh kw O))."""
+  height, width, _, features = shape
+  std = math.sqrt(2.0 / (height * width * features))
+  return std * jax.random.normal(key, shape, dtype)
+
+
+def fan_in_uniform(fan_in: int):
+  """Returns PyTorch's default initialiser, U(+-1 / sqrt(fan_in))."""
+  bound = 1.0 / math.sqrt(fan_in)
+
+  def init(key, shape, dtype=jnp.float32):
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+  return init
+
+
+class Conv(nn.Module):
+  """Square convolution, PyTorch's geometry and a choice of two inits.
+
+  Attributes:
+    features: Output channels.
+    kernel_px: Side of the kernel.
+    stride: Step in pixels.
+    init: 'fan_out' (normal, zero bias) or 'default' (PyTorch's uniform), or a
+      float: the standard deviation of a normal kernel, zero bias.
+    use_bias: Whether a bias is added.
+    lowering: See `psm_jax.ops.conv`.
+  """
+
+  features: int
+  kernel_px: int = 3
+  stride: int = 1
+  init: str | float = 'fan_out'
+  use_bias: bool = True
+  lowering: str = 'matmul'
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [B, H, W, C] to [B, H / stride, W / stride, features]."""
+    channels = x.shape[-1]
+    kernel_init, bias_init = _inits(self.init, channels * self.kernel_px**2)
+    shape = (self.kernel_px, self.kernel_px, channels, self.features)
+    kernel = self.param('kernel', kernel_init, shape)
+    y = conv_ops.conv(
+      x,
+      kernel.astype(x.dtype),
+      stride=self.stride,
+      padding=self.kernel_px // 2,
+      lowering=self.lowering,
+    )
+    if not self.use_bias:
+      return y
+    bias = self.param('bias', bias_init, (self.features,))
+    return y + bias.astype(x.dtype)[None, None, None]
+
+
+class ConvTranspose(nn.Module):
+  """4x4 transposed convolution of stride 2 and padding 1, PyTorch's init."""
+
+  features: int
+  lowering: str = 'matmul'
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [B, H, W, C] to [B, 2 H, 2 W, features]."""
+    # PyTorch takes the fan of a transposed kernel from its output channels.
+    init = fan_in_uniform(self.features * 16)
+    kernel = self.param('kernel', init, (4, 4, x.shape[-1], self.features))
+    bias = self.param('bias', init, (self.features,))
+    y = conv_ops.conv_transpose(
+      x, kernel.astype(x.dtype), lowering=self.lowering
+    )
+    return y + bias.astype(x.dtype)[None, None, None]
+
+
+class Dense(nn.Module):
+  """Linear layer with a normal kernel and zero bias."""
+
+  features: int
+  std: float = 0.01
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [B, C] to [B, features]."""
+    init = nn.initializers.normal(self.std)
+    kernel = self.param('kernel', init, (x.shape[-1], self.features))
+    bias = self.param('bias', nn.initializers.zeros, (self.features,))
+    return x @ kernel.astype(x.dtype) + bias.astype(x.dtype)[None]
+
+
+class ChannelAttention(nn.Module):
+  """Second-order channel attention (FaceCycle, ICCV 2021, `selfattention`)."""
+
+  lowering: str = 'matmul'
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [B, H, W, C] to the same shape."""
+    batch, _, _, channels = x.shape
+
+    def project(name):
+      layer = Conv(channels, 1, lowering=self.lowering, name=name)
+      return layer(x).reshape(batch, -1, channels)
+
+    spread = jax.nn.softmax(project('theta'), axis=1)
+    mixing = jnp.einsum('bnc,bnd->bcd', project('phi'), spread)
+    gates = jax.nn.softmax(project('g'), axis=2)
+    attended = jnp.einsum('bcd,bnd->bnc', mixing, gates)
+    return leaky_relu(x + attended.reshape(x.shape))
+
+
+class ResidualBlock(nn.Module):
+  """Two 3x3 convolutions around a skip, without normalisation."""
+
+  init: str = 'fan_out'
+  lowering: str = 'matmul'
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [B, H, W, C] to the same shape."""
+    channels = x.shape[-1]
+    conv = {'init': self.init, 'lowering': self.lowering}
+    y = leaky_relu(Conv(channels, **conv, name='conv1')(x))
+    return leaky_relu(Conv(channels, **conv, name='conv2')(y) + x)
+
+
+def pixel_shuffle(x: jax.Array, factor: int) -> jax.Array:
+  """Returns [B, f H, f W, C / f^2]: channel c f^2 + i f + j to pixel (i, j)."""
+  batch, height, width, channels = x.shape
+  features = channels // factor**2
+  x = x.reshape(batch, height, width, features, factor, factor)
+  x = jnp.transpose(x, (0, 1, 4, 2, 5, 3))
+  return x.reshape(batch, height * factor, width * factor, features)
+
+
+def _inits(init, fan_in):
+  if init == 'default':
+    default = fan_in_uniform(fan_in)
+    return default, default
+  if init == 'fan_out':
+    return fan_out_normal, nn.initializers.zeros
+  return nn.initializers.normal(init), nn.initializers.zeros

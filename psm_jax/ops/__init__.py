@@ -1,0 +1,1 @@
+"""The numerics under every network."""

@@ -1,0 +1,74 @@
+"""Image comparisons of FaceCycle's loss: SSIM, Gram matrices, symmetry."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_WINDOW_PX = 11
+_SIGMA_PX = 1.5
+_C1, _C2 = 1e-4, 9e-4
+
+
+def l1(image: jax.Array, target: jax.Array) -> jax.Array:
+  """Returns the mean absolute difference."""
+  return jnp.mean(jnp.abs(image - target))
+
+
+def blur_matrix(size: int) -> np.ndarray:
+  """Returns the [size, size] float32 matrix of SSIM's Gaussian along an axis.
+
+  Eleven taps, standard deviation 1.5 pixels, zeros beyond the border.
+  """
+  offset = np.arange(size)[:, None] - np.arange(size)[None, :]
+  taps = np.exp(-(offset**2) / (2 * _SIGMA_PX**2))
+  reach = np.arange(_WINDOW_PX) - _WINDOW_PX // 2
+  total = np.exp(-(reach**2) / (2 * _SIGMA_PX**2)).sum()
+  inside = np.abs(offset) <= _WINDOW_PX // 2
+  return (np.where(inside, taps, 0.0) / total).astype(np.float32)
+
+
+def ssim_losses(target: jax.Array, images: list[jax.Array]) -> list[jax.Array]:
+  """Returns 1 - SSIM of each batch of images to the target.
+
+  Wang et al., 2004, with the reference's window and constants, which assume a
+  range of 1 (FaceCycle keeps them for normalised images). The target's window
+  statistics are computed once.
+
+  Args:
+    target: [B, H, H, C] float.
+    images: Batches of the target's shape.
+
+  Returns:
+    A scalar for each batch: the mean over images, channels and pixels.
+  """
+  matrix = jnp.asarray(blur_matrix(target.shape[1]), target.dtype)
+
+  def blur(x):
+    return jnp.einsum('ih,bhwc,jw->bijc', matrix, x, matrix)
+
+  target_mean = blur(target)
+  target_variance = blur(target * target) - target_mean**2
+  losses = []
+  for image in images:
+    mean = blur(image)
+    variance = blur(image * image) - mean**2
+    covariance = blur(image * target) - mean * target_mean
+    similarity = (2 * mean * target_mean + _C1) * (2 * covariance + _C2)
+    similarity /= (mean**2 + target_mean**2 + _C1) * (
+      variance + target_variance + _C2
+    )
+    losses.append(1 - jnp.mean(similarity))
+  return losses
+
+
+def gram(features: jax.Array) -> jax.Array:
+  """Returns [B, C, C] Gram matrices of [B, H, W, C], divided by H W."""
+  _, height, width, _ = features.shape
+  return jnp.einsum('bhwc,bhwd->bcd', features, features) / (height * width)
+
+
+def asymmetry(image: jax.Array) -> jax.Array:
+  """Returns the mean difference of the left half to the mirrored right."""
+  half = image.shape[2] // 2
+  mirrored = image[:, :, ::-1]
+  return l1(image[:, :, :half], mirrored[:, :, :half])

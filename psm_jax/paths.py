@@ -1,0 +1,149 @@
+"""Names that are safe in a path, private folders and files written at once.
+
+Ids come from folder names, tables and checkpoints, so none of them is trusted:
+
+  folder = paths.child(workdir, 'embeddings', model_id, person_id)
+"""
+
+import os
+import pathlib
+import re
+import secrets
+
+from absl import logging
+
+_ID = re.compile(r'[A-Za-z0-9][A-Za-z0-9_-]{0,63}')
+_PART = re.compile(r'[A-Za-z0-9_][A-Za-z0-9._-]{0,199}')
+_WINDOWS_DEVICE = re.compile(r'(con|prn|aux|nul|com[0-9]|lpt[0-9])', re.I)
+
+
+def check_id(text: str, *, what: str) -> str:
+  """Returns an id unchanged if it is safe as a name, a file or a table cell.
+
+  Safe is 1 to 64 of the letters A-Z and a-z, digits, '_' and '-', beginning
+  with a letter or digit, and not a device name of Windows (con, nul, com1...).
+
+  Args:
+    text: the id.
+    what: what it is, for the error, e.g. 'person_id'.
+
+  Raises:
+    ValueError: If the id is unsafe or not a string.
+  """
+  if not isinstance(text, str) or not _ID.fullmatch(text):
+    raise ValueError(
+      f'{what} {text!r} is not a safe name. Use 1 to 64 letters (A-Z, a-z), '
+      "digits, '_' and '-', beginning with a letter or digit."
+    )
+  if _WINDOWS_DEVICE.fullmatch(text):
+    raise ValueError(
+      f'{what} {text!r} is a device name on Windows. Use another name.'
+    )
+  return text
+
+
+def child(root: str | os.PathLike, *parts: str) -> pathlib.Path:
+  """Joins names to a root and checks that the result stays under it.
+
+  Args:
+    root: a folder, which need not exist.
+    *parts: one name a level, no separators: 1 to 200 of the letters A-Z and
+      a-z, digits, '.', '_' and '-', beginning with a letter, digit or '_', not
+      ending with '.', and no device name of Windows with or without extension.
+
+  Returns:
+    root / parts[0] / parts[1] ...; nothing is created.
+
+  Raises:
+    ValueError: If a part is unsafe, or a link on the way leads out of root.
+  """
+  root = pathlib.Path(root)
+  for part in parts:
+    if (
+      not isinstance(part, str)
+      or not _PART.fullmatch(part)
+      or part.endswith('.')
+      or _WINDOWS_DEVICE.fullmatch(part.split('.')[0])
+    ):
+      raise ValueError(
+        f'{part!r} is not a safe file name under {root}. Use up to 200 '
+        "letters, digits, '.', '_' and '-', beginning with a letter or digit."
+      )
+  path = root.joinpath(*parts)
+  if not path.resolve().is_relative_to(root.resolve()):
+    raise ValueError(
+      f'{path} leads out of {root}, to {path.resolve()}. Remove the link, or '
+      'name the folder it points to instead.'
+    )
+  return path
+
+
+def make_private_dir(path: str | os.PathLike) -> pathlib.Path:
+  """Makes a folder that only its owner may enter (mode 0700), and its parents.
+
+  Faces, embeddings and models of one person are biometric data. A folder that
+  exists already keeps its mode, because it may hold more than ours; if others
+  may enter it, a warning says so.
+
+  Returns:
+    The folder's path.
+
+  Raises:
+    FileExistsError: If path is a file.
+  """
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  try:
+    path.mkdir(mode=0o700)
+  except FileExistsError:
+    if not path.is_dir():
+      raise
+    if os.name == 'posix' and path.stat().st_mode & 0o077:
+      logging.warning(
+        '%s can be entered by other users (mode %03o). It holds biometric '
+        'data; `chmod 700` it unless that is meant.',
+        path,
+        path.stat().st_mode & 0o777,
+      )
+  return path
+
+
+def write_atomic(path: str | os.PathLike, data: bytes | str) -> pathlib.Path:
+  """Writes a file so that readers see the old content or all of the new.
+
+  The content goes to a temporary file in the same folder, onto the disk, and
+  is then renamed. After an error or a kill the old file is as it was.
+
+  Args:
+    path: the file; its folder must exist.
+    data: the content; text is written as UTF-8 with its newlines as they are.
+
+  Returns:
+    The file's path.
+  """
+  path = pathlib.Path(path)
+  if isinstance(data, str):
+    data = data.encode('utf-8')
+  temporary = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
+  try:
+    with open(temporary, 'xb') as file:
+      file.write(data)
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(temporary, path)
+  except BaseException:
+    temporary.unlink(missing_ok=True)
+    raise
+  _sync_folder(path.parent)
+  return path
+
+
+def _sync_folder(folder: pathlib.Path):
+  """Puts a rename onto the disk; Windows cannot open folders and needs not."""
+  if os.name != 'posix':
+    return
+  descriptor = os.open(folder, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)

@@ -1,0 +1,341 @@
+"""Many models as one: the model axis (vmap) and the device axis (pmap).
+
+Everything below `Population` is written for one model. A population of N
+models on D devices lies in S slots; a slot is the state of c models a device,
+every leaf [D, c, ...], and is advanced by one call of one compiled program.
+Strategy 'vmap' has one slot of all models of a device; 'loop' has slots of a
+single model, whose program contains no model axis at all. Model m lives on
+device m // (S c), in slot (m // c) mod S, at place m mod c; past N there are
+inert members.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import flax
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+
+from psm_jax import curriculum, sampling
+from psm_jax.methods import interface
+
+STRATEGIES = ('auto', 'vmap', 'loop')
+# PSM release: Adam, no clipping, no weight decay; the rate is the schedule's.
+OPTIMIZER = optax.scale_by_adam(b1=0.5, b2=0.999, eps=1e-8)
+
+
+@flax.struct.dataclass
+class TrainState:
+  """Everything that changes while one model trains.
+
+  Attributes:
+    step: () int32, updates taken.
+    params: The method's parameters.
+    opt_state: Adam's moments.
+    method_state: The method's own state, () if none.
+    failed_step: () int32, the step whose loss or update was not finite, after
+      which the model is frozen; -1 while it is sound.
+  """
+
+  step: jax.Array
+  params: interface.Tree
+  opt_state: optax.OptState
+  method_state: interface.Tree
+  failed_step: jax.Array
+
+
+def apply_gradients(params, opt_state, grads, learning_rate):
+  """Returns one Adam update of one model: (params, opt_state)."""
+  updates, opt_state = OPTIMIZER.update(grads, opt_state, params)
+  updates = jax.tree.map(lambda leaf: -learning_rate * leaf, updates)
+  return optax.apply_updates(params, updates), opt_state
+
+
+def schedule_at(
+  clock: sampling.Clock, step: jax.Array, config: ml_collections.ConfigDict
+) -> interface.Schedule:
+  """Returns what the curriculum prescribes for a step of one model."""
+  epoch = sampling.epoch_index(clock, step)
+  number = epoch + 1
+  return interface.Schedule(
+    epoch=number,
+    gap=jnp.max(clock.gap[epoch]),
+    learning_rate=curriculum.learning_rate(
+      config.curriculum.learning_rate,
+      epoch=number,
+      step=step,
+      total_steps=clock.total_steps,
+    ),
+    neutral_weight=curriculum.neutral_weight(
+      tuple(config.curriculum.neutral_weight),
+      epoch=number,
+      num_epochs=clock.num_epochs,
+    ),
+  )
+
+
+def init_model(method: interface.Method, clock: sampling.Clock) -> TrainState:
+  """Returns the state in which one model begins."""
+  key = jax.random.wrap_key_data(clock.key, impl='threefry2x32')
+  params, method_state = method.init(jax.random.fold_in(key, 0))
+  return TrainState(
+    step=jnp.int32(0),
+    params=params,
+    opt_state=OPTIMIZER.init(params),
+    method_state=method_state,
+    failed_step=jnp.int32(-1),
+  )
+
+
+def train_step(
+  method: interface.Method,
+  config: ml_collections.ConfigDict,
+  state: TrainState,
+  clock: sampling.Clock,
+  shared: interface.Tree,
+  frames: jax.Array,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+  """Advances one model by one step.
+
+  A model that has reached its total_steps, or that failed, keeps its state
+  bit for bit; so does a model whose loss or update is not finite, which is
+  marked as failed.
+
+  Args:
+    method: What is learned.
+    config: The experiment; closed over, static.
+    state: The model's state.
+    clock: The model's epochs and key.
+    shared: The method's frozen weights.
+    frames: [2, B, S * S * 3] uint8, the pairs of this step.
+
+  Returns:
+    The new state, and scalars: the schedule's values, the loss and its terms,
+    the norm of the gradient, `is_active` and `failed_step`.
+  """
+  key = jax.random.wrap_key_data(clock.key, impl='threefry2x32')
+  key = jax.random.fold_in(jax.random.fold_in(key, 1), state.step)
+  schedule = schedule_at(clock, state.step, config)
+
+  def loss_of(params):
+    return method.loss(
+      key, params, state.method_state, shared, frames, schedule
+    )
+
+  (loss, (method_state, terms)), grads = jax.value_and_grad(
+    loss_of, has_aux=True
+  )(state.params)
+  params, opt_state = apply_gradients(
+    state.params, state.opt_state, grads, schedule.learning_rate
+  )
+  is_active = (state.step < clock.total_steps) & (state.failed_step < 0)
+  is_finite = _all_finite((loss, params, opt_state, method_state))
+  new = TrainState(
+    step=state.step + 1,
+    params=params,
+    opt_state=opt_state,
+    method_state=method_state,
+    failed_step=state.failed_step,
+  )
+  new = jax.tree.map(
+    functools.partial(jnp.where, is_active & is_finite), new, state
+  )
+  failed_step = jnp.where(is_active & ~is_finite, state.step, new.failed_step)
+  metrics = {
+    **{
+      field.name: getattr(schedule, field.name)
+      for field in dataclasses.fields(schedule)
+    },
+    'loss': loss,
+    **terms,
+    'grad_norm': optax.tree.norm(grads),
+    'is_active': is_active,
+    'failed_step': failed_step,
+  }
+  return new.replace(failed_step=failed_step), metrics
+
+
+def _all_finite(tree):
+  """Returns whether every number of a tree is finite, () bool."""
+  leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]
+  # XLA fuses a plain conjunction into each operation that uses it, hundreds of
+  # times over, and compiles for minutes; a sort it leaves alone.
+  return jax.lax.sort(jnp.stack(leaves).astype(jnp.int32))[0] > 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Population:
+  """The compiled functions of N models and where each model lies.
+
+  Attributes:
+    num_models: N, without the inert members.
+    devices: D devices.
+    num_slots: S.
+    slot_models: c, models of a slot on each device.
+    plans: S stacked plans, leaves [D, c, ...] NumPy.
+    shared: The method's frozen weights, leaves [D, ...], on the devices.
+    clocks: The clocks of `plans` on the devices.
+    init_slot: clock -> state of a slot.
+    step_slot: (state, clock, shared, frames) -> (state, metrics) of a slot; the
+      state given is donated.
+  """
+
+  num_models: int
+  devices: tuple[jax.Device, ...]
+  num_slots: int
+  slot_models: int
+  plans: tuple[sampling.Plan, ...]
+  shared: interface.Tree
+  clocks: tuple[sampling.Clock, ...]
+  init_slot: Callable[..., TrainState]
+  step_slot: Callable[..., tuple[TrainState, dict[str, jax.Array]]]
+
+  @property
+  def sharding(self) -> jax.sharding.Sharding:
+    """How arrays [D, ...] lie: one slice of the first axis a device."""
+    return self.clocks[0].key.sharding
+
+  def init(self) -> list[TrainState]:
+    """Returns the states in which the models begin, one tree a slot."""
+    return [self.init_slot(clock) for clock in self.clocks]
+
+  def step(
+    self, states: list[TrainState], frames: list[jax.Array]
+  ) -> tuple[list[TrainState], list[dict[str, jax.Array]]]:
+    """Advances every model by one step.
+
+    Args:
+      states: A tree a slot; given away.
+      frames: [D, c, 2, B, S * S * 3] uint8 a slot.
+
+    Returns:
+      The new states, and the metrics a slot, leaves [D, c].
+    """
+    metrics = []
+    for slot, (clock, slot_frames) in enumerate(
+      zip(self.clocks, frames, strict=True)
+    ):
+      states[slot], slot_metrics = self.step_slot(
+        states[slot], clock, self.shared, slot_frames
+      )
+      metrics.append(slot_metrics)
+    return states, metrics
+
+  def to_host(self, slots: Sequence[interface.Tree]) -> interface.Tree:
+    """Returns per-slot trees as one tree of NumPy arrays [N, ...]."""
+
+    def stack(*leaves):
+      stacked = np.stack([np.asarray(leaf) for leaf in leaves], axis=1)
+      return stacked.reshape((-1, *stacked.shape[3:]))[: self.num_models]
+
+    return jax.tree.map(stack, *slots)
+
+  def from_host(self, stacked: interface.Tree) -> list[interface.Tree]:
+    """Returns a tree of arrays [N, ...] as per-slot trees on the devices.
+
+    Inert members are given the first model's values.
+    """
+
+    def place(leaf, slot):
+      leaf = np.asarray(leaf)
+      total = len(self.devices) * self.num_slots * self.slot_models
+      fill = np.repeat(leaf[:1], total - len(leaf), axis=0)
+      shape = (len(self.devices), self.num_slots, self.slot_models)
+      full = np.concatenate([leaf, fill]).reshape(shape + leaf.shape[1:])
+      return jax.device_put(full[:, slot], self.sharding)
+
+    return [
+      jax.tree.map(functools.partial(place, slot=slot), stacked)
+      for slot in range(self.num_slots)
+    ]
+
+
+def build(
+  method: interface.Method,
+  plans: Sequence[sampling.Plan],
+  config: ml_collections.ConfigDict,
+  *,
+  devices: Sequence[jax.Device] | None = None,
+) -> Population:
+  """Returns the population of some plans, one model a plan.
+
+  Args:
+    method: What every model learns.
+    plans: One model's tables each.
+    config: The experiment.
+    devices: Where to train; the first `population.num_devices` by default.
+  """
+  if devices is None:
+    devices = jax.local_devices()
+    devices = devices[: config.population.num_devices or len(devices)]
+  devices = tuple(devices[: len(plans)])
+  per_device = -(-len(plans) // len(devices))
+  strategy = config.population.strategy
+  if strategy == 'auto':
+    strategy = 'loop' if devices[0].platform == 'cpu' else 'vmap'
+  slot_models = per_device if strategy == 'vmap' else 1
+  num_slots = per_device // slot_models
+  idle = plans[0].clock.replace(total_steps=np.int32(0))
+  inert = plans[0].replace(clock=idle)
+  total = len(devices) * per_device
+  stacked = sampling.stack([*plans, *[inert] * (total - len(plans))])
+  slots = tuple(
+    jax.tree.map(
+      lambda leaf, slot=slot: leaf.reshape(
+        (len(devices), num_slots, slot_models) + leaf.shape[1:]
+      )[:, slot],
+      stacked,
+    )
+    for slot in range(num_slots)
+  )
+  has_model_axis = strategy == 'vmap'
+
+  def over_models(function, in_axes):
+    """Adds the model axis: the one place where it appears."""
+    if has_model_axis:
+      return jax.vmap(function, in_axes=in_axes)
+    return _over_one_model(function, in_axes)
+
+  def over_devices(function, *, donate=()):
+    """Adds the device axis: the one place where it appears."""
+    return jax.pmap(function, devices=devices, donate_argnums=donate)
+
+  # An identity program, so that all inputs are laid out as pmap's results.
+  place = over_devices(lambda tree: tree)
+
+  def replicate(leaf):
+    return np.broadcast_to(leaf, (len(devices), *leaf.shape))
+
+  step = functools.partial(train_step, method, config)
+  return Population(
+    num_models=len(plans),
+    devices=devices,
+    num_slots=num_slots,
+    slot_models=slot_models,
+    plans=slots,
+    shared=place(jax.tree.map(replicate, method.shared))
+    if method.shared
+    else (),
+    clocks=tuple(place(plan.clock) for plan in slots),
+    init_slot=over_devices(
+      over_models(functools.partial(init_model, method), (0,))
+    ),
+    step_slot=over_devices(over_models(step, (0, 0, None, 0)), donate=(0,)),
+  )
+
+
+def _over_one_model(function, in_axes):
+  """Applies a function of one model to a model axis of length one."""
+
+  def wrapped(*args):
+    args = [
+      arg if axis is None else jax.tree.map(lambda leaf: leaf[0], arg)
+      for arg, axis in zip(args, in_axes, strict=True)
+    ]
+    return jax.tree.map(lambda leaf: leaf[None], function(*args))
+
+  return wrapped

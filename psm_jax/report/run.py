@@ -1,0 +1,290 @@
+"""What a run directory says: its models, metrics and scores, checked.
+
+  run = report_run.read(workdir)
+
+Files that are not there yet are named in `run.missing`; their tables are empty.
+Ids stay text (a person may be called 001 or NA), other columns are numbers.
+"""
+
+import csv
+import dataclasses
+import datetime
+import io
+import json
+import os
+import pathlib
+import typing
+
+import pandas as pd
+
+SCHEMA_VERSION = 1
+FILES = (
+  'config.json',
+  'models.json',
+  'metrics.csv',
+  'evaluation/scores.csv',
+  'evaluation/summary.csv',
+  'evaluation/structure.csv',
+  'evaluation/skipped.csv',
+)
+# Columns of metrics.csv that are not terms of the loss.
+STEP_COLUMNS = (
+  'step',
+  'model_id',
+  'epoch',
+  'gap',
+  'learning_rate',
+  'neutral_weight',
+  'loss',
+  'grad_norm',
+  'steps_per_s',
+  'frames_per_s',
+)
+_TEXT_COLUMNS = frozenset(
+  (
+    'au',
+    'direction',
+    'metric',
+    'model_id',
+    'person_id',
+    'reason',
+    'source',
+    'split',
+  )
+)
+_REQUIRED_COLUMNS = {
+  'metrics.csv': ('step', 'model_id', 'gap', 'loss'),
+  'evaluation/scores.csv': (
+    'source',
+    'model_id',
+    'person_id',
+    'split',
+    'au',
+    'base_rate',
+    'f1_bootstrap',
+    'auc',
+  ),
+  'evaluation/summary.csv': (
+    'source',
+    'split',
+    'metric',
+    'mean',
+    'ci_low',
+    'ci_high',
+    'num_persons',
+    'wins',
+    'losses',
+  ),
+  'evaluation/structure.csv': (
+    'source',
+    'model_id',
+    'person_id',
+    'effective_rank',
+    'unit_std',
+    'yaw_correlation',
+    'pitch_correlation',
+    'roll_correlation',
+  ),
+  'evaluation/skipped.csv': ('person_id', 'split', 'reason'),
+}
+_NOT_A_NUMBER = ('', 'nan', 'NaN', 'NA', '<NA>')
+_STATUSES = ('running', 'done', 'failed')
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+  """One line of models.json.
+
+  Attributes:
+    model_id: Unique in the run.
+    cohort: Ids of the people it learns from.
+    seed: Of its initialisation and its draws.
+    total_steps: Steps it should take.
+    num_epochs: Epochs these are.
+    num_frames: Frames of its cohort.
+    num_videos: Videos of its cohort.
+    gap_cap: Largest gap in frames that its videos allow; None if the schedule
+      never reaches it.
+    status: 'running', 'done' or 'failed'.
+    steps_done: Steps taken.
+    failed_step: The step at which it failed, or None.
+  """
+
+  model_id: str
+  cohort: tuple[str, ...]
+  seed: int
+  total_steps: int
+  num_epochs: int
+  num_frames: int
+  num_videos: int
+  gap_cap: int | None
+  status: str
+  steps_done: int
+  failed_step: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A run directory in memory.
+
+  Attributes:
+    name: The directory's own name.
+    config: The experiment, {} if there is none.
+    method: The training method's name, '' if unknown.
+    models: In the order of models.json.
+    metrics: A row per logged step and model, the last one of repeated steps.
+    scores: See evaluation/tables.py, likewise the next three.
+    summary: Means over persons.
+    structure: What the embeddings hold.
+    skipped: Persons without scores and why.
+    written: When each file that exists was last written, in UTC.
+  """
+
+  name: str
+  config: dict
+  method: str
+  models: tuple[Model, ...]
+  metrics: pd.DataFrame
+  scores: pd.DataFrame
+  summary: pd.DataFrame
+  structure: pd.DataFrame
+  skipped: pd.DataFrame
+  written: dict[str, datetime.datetime]
+
+  @property
+  def missing(self) -> list[str]:
+    """Names of the files that the run directory lacks."""
+    return [name for name in FILES if name not in self.written]
+
+  @property
+  def loss_terms(self) -> list[str]:
+    """The columns of metrics that are terms of the loss."""
+    return [c for c in self.metrics if c not in STEP_COLUMNS]
+
+  @property
+  def failed(self) -> list[Model]:
+    """The models that failed."""
+    return [model for model in self.models if model.status == 'failed']
+
+  @property
+  def person_ids(self) -> list[str]:
+    """Everybody a model learned from, sorted."""
+    return sorted({p for model in self.models for p in model.cohort})
+
+
+def read(workdir: str | os.PathLike) -> Run:
+  """Reads a run directory; embeddings, checkpoints and videos are not opened.
+
+  Args:
+    workdir: The run directory. Any of its files may be missing, and the last
+      line of a table that is being written is left out.
+
+  Raises:
+    ValueError: If workdir is not a directory, or a file has another schema or
+      cannot be read; names the file.
+  """
+  workdir = pathlib.Path(workdir)
+  if not workdir.is_dir():
+    raise ValueError(
+      f'{workdir} is not a directory. Give the --workdir of launch.train.'
+    )
+  written = {
+    name: datetime.datetime.fromtimestamp(
+      (workdir / name).stat().st_mtime, datetime.UTC
+    )
+    for name in FILES
+    if (workdir / name).is_file()
+  }
+  tables = {
+    name: _read_table(workdir / name, required)
+    for name, required in _REQUIRED_COLUMNS.items()
+  }
+  config = _read_json(workdir / 'config.json')
+  method, models = _read_models(workdir / 'models.json')
+  return Run(
+    name=workdir.resolve().name,
+    config=config,
+    method=method,
+    models=models,
+    metrics=tables['metrics.csv'].drop_duplicates(
+      ['step', 'model_id'], keep='last', ignore_index=True
+    ),
+    scores=tables['evaluation/scores.csv'],
+    summary=tables['evaluation/summary.csv'],
+    structure=tables['evaluation/structure.csv'],
+    skipped=tables['evaluation/skipped.csv'],
+    written=written,
+  )
+
+
+def _read_json(path: pathlib.Path) -> dict:
+  """Returns the object in a file, {} if there is no file."""
+  if not path.is_file():
+    return {}
+  try:
+    content = json.loads(path.read_text('utf-8'))
+  except ValueError as error:
+    raise ValueError(f'{path} is not JSON: {error}') from error
+  if not isinstance(content, dict):
+    raise ValueError(f'{path} holds {type(content).__name__}, not an object.')
+  return content
+
+
+def _read_models(path: pathlib.Path) -> tuple[str, tuple[Model, ...]]:
+  """Returns the method and the models of models.json."""
+  content = _read_json(path)
+  if not content:
+    return '', ()
+  if content.get('schema_version') != SCHEMA_VERSION:
+    raise ValueError(
+      f'{path} has schema_version {content.get("schema_version")!r}; this '
+      f'version reads {SCHEMA_VERSION}. Use the version that trained the run.'
+    )
+  models = []
+  fields = typing.get_type_hints(Model)
+  for number, entry in enumerate(content.get('models', ())):
+    if lacks := [f for f in fields if f not in entry]:
+      raise ValueError(f'Model {number} of {path} lacks {lacks}.')
+    entry = {field: entry[field] for field in fields}
+    if isinstance(entry['cohort'], list):
+      entry['cohort'] = tuple(entry['cohort'])
+    for field, kind in fields.items():
+      if not isinstance(entry[field], tuple if field == 'cohort' else kind):
+        raise ValueError(
+          f'Model {number} of {path} has {field} {entry[field]!r}; expected '
+          f'{kind}.'
+        )
+    if entry['status'] not in _STATUSES:
+      raise ValueError(
+        f'Model {entry["model_id"]!r} of {path} has status '
+        f'{entry["status"]!r}; expected one of {_STATUSES}.'
+      )
+    models.append(Model(**entry))
+  return str(content.get('method', '')), tuple(models)
+
+
+def _read_table(path: pathlib.Path, required: tuple[str, ...]) -> pd.DataFrame:
+  """Returns a table, with its required columns but no rows if it is missing."""
+  content = path.read_bytes() if path.is_file() else b''
+  content = content[: content.rfind(b'\n') + 1]
+  if not content.strip():
+    return pd.DataFrame({c: pd.Series(dtype=_dtype(c)) for c in required})
+  header = content[: content.find(b'\n')].decode('utf-8-sig')
+  columns = next(csv.reader([header.rstrip('\r')]))
+  if lacks := [c for c in required if c not in columns]:
+    raise ValueError(f'{path} lacks the columns {lacks}; it has {columns}.')
+  try:
+    return pd.read_csv(
+      io.BytesIO(content),
+      encoding='utf-8-sig',
+      dtype={c: _dtype(c) for c in columns},
+      keep_default_na=False,
+      na_values={c: _NOT_A_NUMBER for c in columns if _dtype(c) is float},
+    )
+  except ValueError as error:  # pandas' parser errors are ValueErrors.
+    raise ValueError(f'{path} cannot be read as a table: {error}') from error
+
+
+def _dtype(column: str) -> type:
+  """Returns what the cells of a column are."""
+  return str if column in _TEXT_COLUMNS else float

@@ -1,0 +1,269 @@
+"""The run directory: its configuration, its models, and who may write it.
+
+config.json   the experiment and the versions of the packages
+models.json   the models: cohort, seed, steps, status
+checkpoints/  embeddings/  evaluation/  metrics.csv  report.html
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import importlib.metadata
+import json
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import ml_collections
+import numpy as np
+from absl import logging
+
+from psm_jax import paths, sampling
+from psm_jax.data import store as store_lib
+
+SCHEMA_VERSION = 1
+_PACKAGES = ('psm_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint')
+# These may differ between the start of a run and its resumption.
+_FREE_FIELDS = (
+  'population.strategy',
+  'population.lowering',
+  'population.num_devices',
+  'train.save_minutes',
+  'train.save_steps',
+)
+
+
+@dataclasses.dataclass
+class Model:
+  """One model of a run, as models.json keeps it.
+
+  Attributes:
+    model_id: Method, cohort and seed; unique in the run.
+    cohort: Person ids that it learns from.
+    seed: Its own seed.
+    total_steps: Steps after which it is done.
+    num_epochs: Epochs in these steps.
+    num_frames: Frames of its cohort.
+    num_videos: Videos of its cohort.
+    gap_cap: Largest gap that leaves a batch, if the curriculum met it.
+    status: 'running', 'done' or 'failed'.
+    steps_done: Updates taken.
+    failed_step: Step whose loss or update was not finite, if one was.
+  """
+
+  model_id: str
+  cohort: tuple[str, ...]
+  seed: int
+  total_steps: int
+  num_epochs: int
+  num_frames: int
+  num_videos: int
+  gap_cap: int | None
+  status: str = 'running'
+  steps_done: int = 0
+  failed_step: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """What a run directory says of itself."""
+
+  workdir: pathlib.Path
+  config: ml_collections.ConfigDict
+  models: tuple[Model, ...]
+  data_dir: pathlib.Path
+
+
+def plan_models(
+  config: ml_collections.ConfigDict, store: store_lib.FrameStore
+) -> tuple[list[Model], list[sampling.Plan]]:
+  """Returns a run's models and their plans, cohort by cohort, seed by seed.
+
+  Raises:
+    ValueError: If nobody is left, or a cohort has too few frames.
+  """
+  people = _usable_people(config, store)
+  cohorts = [(person,) for person in people]
+  if config.population.cohorts == 'all':
+    cohorts = [tuple(people)]
+  models, plans = [], []
+  for cohort in cohorts:
+    videos = [video for person in cohort for video in store.videos(person)]
+    frames = sampling.Cohort(
+      name='+'.join(cohort),
+      rows=np.concatenate([np.arange(v.start, v.stop) for v in videos]),
+      video_lengths=np.array([v.stop - v.start for v in videos]),
+      fps=np.array([v.fps for v in videos]),
+    )
+    label = cohort[0] if config.population.cohorts == 'each' else 'all'
+    for seed in config.population.seeds:
+      plan, cap = sampling.make_plan(frames, config, seed=config.seed + seed)
+      model = Model(
+        model_id=f'{config.method.name}-{label}-s{seed}',
+        cohort=cohort,
+        seed=seed,
+        total_steps=int(plan.clock.total_steps),
+        num_epochs=int(plan.clock.num_epochs),
+        num_frames=len(frames.rows),
+        num_videos=len(videos),
+        gap_cap=cap,
+      )
+      if cap is not None:
+        logging.warning(
+          '%s: the gap is capped at %d frames, beyond which its %d frames in '
+          '%d videos leave less than a batch of pairs.',
+          model.model_id,
+          cap,
+          model.num_frames,
+          model.num_videos,
+        )
+      models.append(model)
+      plans.append(plan)
+  return models, plans
+
+
+def _usable_people(config, store):
+  """Returns the person ids to learn from; those left out are logged."""
+  wanted = tuple(config.data.persons) or store.person_ids
+  people = []
+  for person in wanted:
+    frames = sum(v.stop - v.start for v in store.videos(person))
+    if frames >= config.data.min_frames:
+      people.append(person)
+      continue
+    logging.warning(
+      '%s is left out: %d frames, fewer than data.min_frames=%d.',
+      person,
+      frames,
+      config.data.min_frames,
+    )
+  if not people:
+    raise ValueError(
+      f'No person has data.min_frames={config.data.min_frames} frames in '
+      f'{store.path}. Lower it, or add videos.'
+    )
+  return people
+
+
+def start(
+  workdir: pathlib.Path,
+  config: ml_collections.ConfigDict,
+  models: Sequence[Model],
+  data_dir: pathlib.Path,
+):
+  """Writes config.json and models.json, or checks those of an earlier start.
+
+  Raises:
+    ValueError: If the directory holds a run of another configuration.
+  """
+  path = workdir / 'config.json'
+  if path.exists():
+    _check_same(_read_config(path), config, workdir)
+    return
+  versions = {}
+  for package in _PACKAGES:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      versions[package] = importlib.metadata.version(package)
+  text = json.dumps({**config.to_dict(), 'versions': versions}, indent=2)
+  write_models(workdir, config.method.name, models, data_dir)
+  paths.write_atomic(path, text + '\n')
+
+
+def write_models(
+  workdir: pathlib.Path,
+  method: str,
+  models: Sequence[Model],
+  data_dir: pathlib.Path,
+):
+  """Writes models.json."""
+  content = {
+    'schema_version': SCHEMA_VERSION,
+    'method': method,
+    'data_dir': str(data_dir),
+    'models': [dataclasses.asdict(model) for model in models],
+  }
+  paths.write_atomic(
+    workdir / 'models.json', json.dumps(content, indent=1) + '\n'
+  )
+
+
+def open_run(workdir: str | pathlib.Path) -> Run:
+  """Returns what a run directory holds.
+
+  Raises:
+    ValueError: If it is no run directory.
+  """
+  workdir = pathlib.Path(workdir)
+  for name in ('config.json', 'models.json'):
+    if not (workdir / name).is_file():
+      raise ValueError(
+        f'{workdir} is no run directory: it has no {name}. Train first: '
+        f'python -m launch.train --config=... --workdir={workdir}'
+      )
+  content = json.loads((workdir / 'models.json').read_text())
+  if content.get('schema_version') != SCHEMA_VERSION:
+    raise ValueError(
+      f'{workdir}/models.json has schema version '
+      f'{content.get("schema_version")!r}; this program reads {SCHEMA_VERSION}.'
+    )
+  models = tuple(
+    Model(**{**entry, 'cohort': tuple(entry['cohort'])})
+    for entry in content['models']
+  )
+  config = _read_config(workdir / 'config.json')
+  return Run(workdir, config, models, pathlib.Path(content['data_dir']))
+
+
+@contextlib.contextmanager
+def locked(workdir: pathlib.Path) -> Iterator[None]:
+  """Holds a run directory for one writer.
+
+  Raises:
+    ValueError: If another process holds it.
+  """
+  paths.make_private_dir(workdir)
+  with open(workdir / '.lock', 'w') as lock:
+    try:
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      raise ValueError(
+        f'Another process is writing to {workdir}. Wait for it, or choose '
+        'another --workdir.'
+      ) from None
+    yield
+
+
+def _read_config(path):
+  content = json.loads(path.read_text())
+  content.pop('versions', None)
+  return ml_collections.ConfigDict(_with_tuples(content))
+
+
+def _with_tuples(value):
+  """Returns JSON content with tuples, as configurations hold them."""
+  if isinstance(value, dict):
+    return {key: _with_tuples(item) for key, item in value.items()}
+  return tuple(value) if isinstance(value, list) else value
+
+
+def _flatten(config, prefix=''):
+  flat = {}
+  for key, value in config.items():
+    if isinstance(value, dict):
+      flat |= _flatten(value, f'{prefix}{key}.')
+    else:
+      flat[prefix + key] = tuple(value) if isinstance(value, list) else value
+  return flat
+
+
+def _check_same(old, new, workdir):
+  old, new = _flatten(old.to_dict()), _flatten(new.to_dict())
+  changed = [
+    f'{field}: {old.get(field)!r} there, {new.get(field)!r} now'
+    for field in sorted(old.keys() | new.keys())
+    if old.get(field) != new.get(field) and field not in _FREE_FIELDS
+  ]
+  if changed:
+    raise ValueError(
+      f'{workdir} holds a run of another configuration ({"; ".join(changed)}).'
+      ' Choose another --workdir, or go on with the same configuration.'
+    )

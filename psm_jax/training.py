@@ -1,0 +1,204 @@
+"""Training, read top to bottom: restore, feed, step, log, save."""
+
+import dataclasses
+import pathlib
+import signal
+import threading
+import time
+
+import jax
+import ml_collections
+import numpy as np
+import tqdm
+from absl import logging
+
+from psm_jax import checkpoint, config_check, methods, metrics, run
+from psm_jax import population as population_lib
+from psm_jax.data import feed as feed_lib
+from psm_jax.data import prepare
+from psm_jax.data import store as store_lib
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """How a call of `train` ended.
+
+  Attributes:
+    models: The run's models with their status.
+    was_stopped: Whether a signal ended it before its last step; the same
+      command goes on from the checkpoint.
+  """
+
+  models: tuple[run.Model, ...]
+  was_stopped: bool
+
+
+def train(
+  config: ml_collections.ConfigDict,
+  workdir: str | pathlib.Path,
+  *,
+  data_dir: str | pathlib.Path | None = None,
+) -> Outcome:
+  """Trains a population, from its newest checkpoint if there is one.
+
+  Args:
+    config: The experiment.
+    workdir: The run directory.
+    data_dir: Where prepared data lie; `workdir`/data by default.
+
+  Raises:
+    ValueError: If the configuration, the data or the run directory cannot be
+      used; the message names the field or path.
+  """
+  config_check.check(config)
+  workdir = pathlib.Path(workdir).absolute()
+  data_dir = pathlib.Path(data_dir or workdir / 'data').absolute()
+  with run.locked(workdir):
+    store = store_lib.open_store(
+      prepare.prepare(config.data, directory=data_dir)
+    )
+    models, plans = run.plan_models(config, store)
+    run.start(workdir, config, models, data_dir)
+    method = methods.make(config)
+    population = population_lib.build(method, plans, config)
+    last_step = max(model.total_steps for model in models)
+    _log_start(config, workdir, store, models, population, last_step)
+
+    checkpoints = checkpoint.Checkpoints(workdir)
+    ids = [model.model_id for model in models]
+    template = checkpoint.template(method, plans[0].clock, len(models))
+    restored = checkpoints.restore(template, ids)
+    if restored is None:
+      first_step, states = 0, population.init()
+    else:
+      first_step, states = restored[0], population.from_host(restored[1])
+      logging.info('Going on from step %d.', first_step)
+
+    feed = feed_lib.ResidentFeed(population, store.frames, config)
+    log = metrics.MetricsLog(workdir, ids, step=first_step)
+    stop = _catch_signals()
+    saved_step, saved_at = first_step, time.monotonic()
+    logged_step, logged_at = first_step, time.monotonic()
+    previous = None
+    step = first_step
+    try:
+      with tqdm.tqdm(
+        total=last_step, initial=first_step, unit='step', smoothing=0.05
+      ) as progress:
+        for step in range(first_step + 1, last_step + 1):
+          frames = feed.frames_at(step - 1)
+          states, step_metrics = population.step(states, frames)
+          # One step ahead at most: the queue stays short, memory bounded.
+          jax.block_until_ready(previous)
+          previous = step_metrics
+          progress.update()
+
+          if _is_logged(step, config, models):
+            host = population.to_host(step_metrics)
+            now = time.monotonic()
+            log.write(
+              step,
+              host,
+              steps_per_s=(step - logged_step) / (now - logged_at),
+              frames_per_step=2 * config.train.batch_pairs,
+            )
+            logged_step, logged_at = step, now
+            progress.set_postfix(loss=f'{_mean_loss(host):.3f}')
+            _report_failures(models, host)
+            if all(model.failed_step is not None for model in models):
+              logging.error('Every model has failed; stopping at %d.', step)
+              break
+
+          minutes = (time.monotonic() - saved_at) / 60
+          if step < last_step and (
+            stop.is_set()
+            or minutes >= config.train.save_minutes
+            or (config.train.save_steps and step % config.train.save_steps == 0)
+          ):
+            log.flush()
+            checkpoints.save(step, population.to_host(states), ids)
+            saved_step, saved_at = step, time.monotonic()
+          if stop.is_set():
+            break
+      log.close()
+      host_states = population.to_host(states)
+      if step > saved_step:
+        checkpoints.save(step, host_states, ids)
+    finally:
+      checkpoints.close()
+    _settle(models, host_states)
+    run.write_models(workdir, config.method.name, models, data_dir)
+  return Outcome(tuple(models), was_stopped=step < last_step and stop.is_set())
+
+
+def _log_start(config, workdir, store, models, population, last_step):
+  device = population.devices[0]
+  logging.info(
+    'jax %s on %d x %s; %d people, %d frames of %d px in %s',
+    jax.__version__,
+    len(population.devices),
+    device.device_kind,
+    len(store.person_ids),
+    len(store.index),
+    store.size_px,
+    store.path,
+  )
+  logging.info(
+    '%d models, %d a device in %d slots; up to %d steps of %d pairs; to %s',
+    len(models),
+    population.num_slots * population.slot_models,
+    population.num_slots,
+    last_step,
+    config.train.batch_pairs,
+    workdir,
+  )
+
+
+def _catch_signals() -> threading.Event:
+  """Returns an event that stop signals set; the loop polls it."""
+  event = threading.Event()
+  if threading.current_thread() is threading.main_thread():
+    for number in _STOP_SIGNALS:
+      signal.signal(number, lambda *_: event.set())
+  return event
+
+
+def _is_logged(step, config, models):
+  """Whether a step is written down: every so many, the first, each last."""
+  return (
+    step == 1
+    or step % config.train.log_every == 0
+    or any(step == model.total_steps for model in models)
+  )
+
+
+def _mean_loss(host):
+  active = host['is_active']
+  return host['loss'][active].mean() if active.any() else float('nan')
+
+
+def _report_failures(models, host):
+  """Records and logs models that have become failed since the last look."""
+  for model, failed_step in zip(models, host['failed_step'], strict=True):
+    if failed_step >= 0 and model.failed_step is None:
+      model.failed_step = int(failed_step)
+      logging.error(
+        '%s is frozen: its loss or update was not finite at step %d. The '
+        'other models go on.',
+        model.model_id,
+        model.failed_step,
+      )
+
+
+def _settle(models, states):
+  """Writes the final state of each model into its entry."""
+  for model, steps, failed_step in zip(
+    models, np.asarray(states.step), states.failed_step, strict=True
+  ):
+    model.steps_done = int(steps)
+    if failed_step >= 0:
+      model.failed_step, model.status = int(failed_step), 'failed'
+    elif model.steps_done >= model.total_steps:
+      model.status = 'done'

@@ -1,0 +1,40 @@
+"""Settings that hold in every test; pytest reads them before any test file.
+
+Tests run on four pretended CPU devices. To run them on an accelerator, name it:
+JAX_PLATFORMS=cuda python -m pytest.
+"""
+
+import os
+import tempfile
+
+import pytest
+
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+os.environ['XLA_FLAGS'] = ' '.join(
+  (
+    os.environ.get('XLA_FLAGS', ''),
+    '--xla_force_host_platform_device_count=4',
+  )
+)
+
+import jax  # noqa: E402  (JAX reads the variables above when it is imported.)
+from absl import flags  # noqa: E402
+
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+
+# Many tests compile the same step; a cache for this run alone shares it, also
+# with the programs that tests start.
+_CACHE = tempfile.TemporaryDirectory(prefix='psm_jax_cache_')
+os.environ['JAX_COMPILATION_CACHE_DIR'] = _CACHE.name
+jax.config.update('jax_compilation_cache_dir', _CACHE.name)
+
+
+@pytest.fixture(autouse=True, scope='session')
+def absl_test_folder():
+  """Lets absl's create_tempdir work under pytest, in a folder of this run."""
+  with tempfile.TemporaryDirectory(prefix='psm_jax_test_') as folder:
+    flags.FLAGS.mark_as_parsed()
+    if 'test_tmpdir' in flags.FLAGS:
+      flags.FLAGS.test_tmpdir = folder
+    yield

@@ -1,0 +1,280 @@
+"""What holds for all of the code, so that no reviewer has to look for it."""
+
+import ast
+import importlib
+import importlib.metadata
+import inspect
+import pathlib
+import re
+import subprocess
+import sys
+
+from absl.testing import absltest, parameterized
+
+_ROOT = pathlib.Path(__file__).parents[1]
+_OPTIONAL = {'cv2', 'tensorflow', 'tensorflow_datasets', 'torch'}
+_IDS = {'person_id', 'video_id', 'model_id'}
+_UNSAFE = re.compile(r'allow_pickle=[T]rue|pickle\.[l]oad|shell=[T]rue')
+
+
+def _sources(*folders):
+  """Returns (path relative to the root, syntax tree) of every Python file."""
+  return [
+    (path.relative_to(_ROOT), ast.parse(path.read_text(encoding='utf-8')))
+    for folder in folders
+    for path in sorted((_ROOT / folder).rglob('*.py'))
+  ]
+
+
+def _modules():
+  """Imports psm_jax whole, but for modules whose optional import is missing."""
+  modules = []
+  for path in sorted((_ROOT / 'psm_jax').rglob('*.py')):
+    parts = path.relative_to(_ROOT).with_suffix('').parts
+    name = '.'.join(parts).removesuffix('.__init__')
+    try:
+      modules.append(importlib.import_module(name))
+    except ModuleNotFoundError as error:
+      if (error.name or '').split('.')[0] not in _OPTIONAL:
+        raise
+  return modules
+
+
+def _public(namespace, module):
+  """Returns [name, object] of what a namespace defines for others to use."""
+  found = []
+  for name, value in vars(namespace).items():
+    if isinstance(value, (staticmethod, classmethod)):
+      value = value.__func__
+    if isinstance(value, property):
+      value = value.fget
+    if name.startswith('_') or not callable(value):
+      continue
+    if inspect.unwrap(value).__module__ == module.__name__:
+      found.append((f'{module.__name__}.{name}', value))
+  return found
+
+
+def _public_callables():
+  """Returns [name, object] of the public functions, methods and classes."""
+  found = []
+  for module in _modules():
+    for name, value in _public(module, module):
+      found.append((name, value))
+      if inspect.isclass(value):
+        found += _public(value, module)
+  return found
+
+
+def _parameters():
+  """Returns [name, parameters but self] of the public functions, methods."""
+  found = []
+  for name, value in _public_callables():
+    function = inspect.unwrap(value)
+    if inspect.isfunction(function):
+      parameters = inspect.signature(function).parameters.values()
+      found.append((name, [p for p in parameters if p.name != 'self']))
+  return found
+
+
+def _imports(tree):
+  """Returns the first names of all modules that a file imports."""
+  names = set()
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Import):
+      names |= {alias.name.split('.')[0] for alias in node.names}
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+      names.add(node.module.split('.')[0])
+  return names
+
+
+def _requirements(*files):
+  """Returns the names in requirement files, as package indexes compare them."""
+  lines = '\n'.join((_ROOT / file).read_text() for file in files)
+  return {
+    re.sub(r'[-_.]+', '-', name).lower()
+    for name in re.findall(r'^[A-Za-z][\w.-]*', lines, re.MULTILINE)
+  }
+
+
+def _is_id(node):
+  """Tells whether an expression is the text of an id, or holds it."""
+  if isinstance(node, ast.Name):
+    return node.id in _IDS
+  if isinstance(node, ast.Attribute):
+    return node.attr in _IDS
+  if isinstance(node, ast.JoinedStr):
+    return any(map(_is_id, node.values))
+  if isinstance(node, ast.FormattedValue):
+    return _is_id(node.value)
+  if isinstance(node, ast.BinOp):
+    return _is_id(node.left) or _is_id(node.right)
+  if isinstance(node, ast.Call):
+    return ast.unparse(node.func) == 'str' and any(map(_is_id, node.args))
+  return False
+
+
+def _joined_ids(tree):
+  """Returns the expressions of a file that join an id to a path by hand."""
+  found = []
+  for node in ast.walk(tree):
+    joined = []
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+      joined = [node.right]
+    elif isinstance(node, ast.Call) and re.search(
+      r'(^|\.)(joinpath|path\.join|Path|PurePath|with_name|with_stem)$',
+      ast.unparse(node.func),
+    ):
+      joined = node.args
+    if any(map(_is_id, joined)):
+      found.append(ast.unparse(node))
+  return found
+
+
+class SignatureTest(absltest.TestCase):
+  def test_public_callables_have_docstrings(self):
+    self.assertEmpty(
+      [name for name, value in _public_callables() if not value.__doc__]
+    )
+
+  def test_options_are_keyword_only(self):
+    self.assertEmpty(
+      [
+        f'{name}({parameter})'
+        for name, parameters in _parameters()
+        for parameter in parameters
+        if parameter.default is not parameter.empty
+        and parameter.kind is not parameter.KEYWORD_ONLY
+        # Flax passes (key, shape, dtype) to an initialiser, in that order.
+        and [p.name for p in parameters] != ['key', 'shape', 'dtype']
+      ]
+    )
+
+  def test_a_random_key_comes_first(self):
+    self.assertEmpty(
+      [
+        name
+        for name, parameters in _parameters()
+        if 'key' in [parameter.name for parameter in parameters[1:]]
+      ]
+    )
+
+  def test_no_parameter_is_called_rng(self):
+    self.assertEmpty(
+      [
+        f'{path}:{node.lineno}'
+        for path, tree in _sources('psm_jax', 'launch', 'configs')
+        for node in ast.walk(tree)
+        if isinstance(node, ast.arg) and node.arg == 'rng'
+      ]
+    )
+
+
+class ImportTest(parameterized.TestCase):
+  def test_heavy_libraries_are_imported_in_data_and_interop_only(self):
+    self.assertEmpty(
+      [
+        f'{path} imports {name}'
+        for path, tree in _sources('psm_jax', 'launch', 'configs')
+        for name in _imports(tree) & _OPTIONAL
+        if path.parts[:2] not in {('psm_jax', 'data'), ('psm_jax', 'interop')}
+      ]
+    )
+
+  @parameterized.parameters(
+    (('psm_jax', 'launch', 'configs'), ('requirements.txt',)),
+    (('tests',), ('requirements.txt', 'requirements-test.txt')),
+  )
+  def test_everything_imported_is_required(self, folders, files):
+    required = _requirements(*files)
+    names = set().union(*(_imports(tree) for _, tree in _sources(*folders)))
+    names -= sys.stdlib_module_names | {'torch'}
+    names -= {'psm_jax', 'launch', 'configs', 'tests'}
+    packages = importlib.metadata.packages_distributions()
+    for name in sorted(names):
+      known = {
+        re.sub(r'[-_.]+', '-', x).lower() for x in packages.get(name, ())
+      }
+      self.assertTrue(known & required, f'{name} ({known}) is not in {files}')
+
+  @parameterized.parameters('', '.training', '.population')
+  def test_training_needs_no_heavy_library(self, module):
+    path = _ROOT / 'psm_jax' / f'{module.removeprefix(".") or "__init__"}.py'
+    if not path.exists():
+      self.skipTest(f'{path} does not exist')
+    code = (
+      f'import sys, psm_jax{module}; '
+      f'print(sorted({_OPTIONAL!r} & set(sys.modules)))'
+    )
+    result = subprocess.run(
+      [sys.executable, '-c', code],
+      cwd=_ROOT,
+      capture_output=True,
+      text=True,
+      check=False,
+    )
+    self.assertEqual(result.stdout, '[]\n', result.stderr)
+
+
+class PackageTest(absltest.TestCase):
+  def test_every_folder_with_code_is_a_package(self):
+    # The others would be missing from the wheel, without a word.
+    folders = {path.parent for path, _ in _sources('psm_jax')}
+    self.assertEmpty(
+      [f for f in folders if not (_ROOT / f / '__init__.py').exists()]
+    )
+
+
+class SafetyTest(parameterized.TestCase):
+  def test_no_file_holds_an_unsafe_call(self):
+    found = []
+    for path in sorted(_ROOT.rglob('*')):
+      parts = path.relative_to(_ROOT).parts
+      if parts[0].startswith(('.git', '.venv')) or parts[0] in (
+        'runs',
+        'build',
+      ):
+        continue
+      if path.suffix in ('.py', '.sh', '.md', '.txt', '.toml') or parts == (
+        '.ci',
+        'run',
+      ):
+        text = path.read_text(encoding='utf-8')
+        found += [f'{"/".join(parts)}: {x}' for x in _UNSAFE.findall(text)]
+    self.assertEmpty(found)
+
+  def test_only_paths_joins_an_id_to_a_path(self):
+    self.assertEmpty(
+      [
+        f'{path}: {expression}'
+        for path, tree in _sources('psm_jax', 'launch')
+        if path.parts != ('psm_jax', 'paths.py')
+        for expression in _joined_ids(tree)
+      ]
+    )
+
+  @parameterized.parameters(
+    'folder / person_id',
+    "folder / f'{video.video_id}.parquet'",
+    "folder / (str(model_id) + '.html')",
+    "folder.joinpath('a', model_id)",
+    'os.path.join(folder, person_id)',
+    'pathlib.Path(person_id)',
+    'path.with_stem(video_id)',
+  )
+  def test_an_id_joined_by_hand_is_noticed(self, source):
+    self.assertEqual(_joined_ids(ast.parse(source)), [source])
+
+  @parameterized.parameters(
+    'paths.child(folder, person_id)',
+    "paths.child(folder, model_id) / 'model.json'",
+    'total / counts[person_id]',
+    'total / len(frames_of(person_id))',
+    "', '.join([person_id])",
+  )
+  def test_other_uses_of_an_id_are_left_alone(self, source):
+    self.assertEmpty(_joined_ids(ast.parse(source)))
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,328 @@
+import numpy as np
+import pandas as pd
+from absl.testing import absltest, parameterized
+from sklearn import decomposition, linear_model, metrics, pipeline
+from sklearn import preprocessing as skl_preprocessing
+
+from psm_jax.evaluation import features, probes, splits
+
+
+def _table(data, source='psm'):
+  num_frames = len(data)
+  frames = pd.DataFrame(
+    {
+      'person_id': 'P1',
+      'video_id': 'v1',
+      'frame': np.arange(num_frames),
+      'time_s': np.arange(num_frames) / 20,
+    }
+  )
+  return features.FeatureTable(
+    source, 'm-s0', 'P1', data.astype(np.float32), frames
+  )
+
+
+def _split(num_frames, *units):
+  """Returns the split whose every fifth frame is a test frame."""
+  test = np.arange(num_frames) % 5 == 0
+  return splits.Split('within', ~test, test, units or ('AU01',))
+
+
+def _example(num_frames=300, num_features=10, *, weight=1.0, seed=0):
+  generator = np.random.default_rng(seed)
+  data = generator.normal(size=(num_frames, num_features)) + 0.5
+  score = weight * data[:, 0] + generator.normal(size=num_frames)
+  labels = pd.DataFrame({'AU01': (score > np.quantile(score, 0.8)) * 1.0})
+  return data.astype(np.float32), labels
+
+
+class ProbeTest(parameterized.TestCase):
+  @parameterized.parameters(
+    ('psm', {'l2_normalise': True}, [skl_preprocessing.Normalizer()]),
+    ('psm', {'l2_normalise': False}, []),
+    (
+      'psm',
+      {'l2_normalise': False, 'num_components': 4},
+      [decomposition.PCA(4, svd_solver='full')],
+    ),
+    ('pixel_pca', {}, [decomposition.PCA(64, svd_solver='full')]),
+    ('psm', {'inverse_penalty': 0.1}, [skl_preprocessing.Normalizer()]),
+  )
+  def test_equals_a_pipeline_of_scikit_learn(self, source, options, steps):
+    data, labels = _example(num_features=80)
+    split = _split(300)
+    config = probes.ProbeConfig(**options)
+    (row,), impossible = probes.probe(
+      _table(data, source), labels, split, config=config
+    )
+    model = pipeline.make_pipeline(
+      *steps,
+      skl_preprocessing.StandardScaler(),
+      linear_model.LogisticRegression(
+        C=config.inverse_penalty,
+        class_weight='balanced',
+        tol=1e-8,
+        max_iter=10_000,
+      ),
+    )
+    truth = labels['AU01'].to_numpy()
+    data = data.astype(np.float64)
+    model.fit(data[split.train], truth[split.train])
+    score = model.decision_function(data[split.test])
+    predicted = model.predict(data[split.test])
+    truth = truth[split.test]
+    self.assertEmpty(impossible)
+    self.assertEqual(row['n_train'], 240)
+    self.assertEqual(row['n_test'], 60)
+    self.assertEqual(row['n_positive'], truth.sum())
+    self.assertAlmostEqual(row['base_rate'], truth.mean())
+    for name, expected in (
+      ('f1', metrics.f1_score(truth, predicted)),
+      (
+        'balanced_accuracy',
+        metrics.balanced_accuracy_score(truth, predicted),
+      ),
+      ('mcc', metrics.matthews_corrcoef(truth, predicted)),
+      ('auc', metrics.roc_auc_score(truth, score)),
+      ('ap', metrics.average_precision_score(truth, score)),
+    ):
+      self.assertAlmostEqual(row[name], expected, places=6, msg=name)
+
+  def test_planted_signal_is_found(self):
+    data, labels = _example(weight=50.0)
+    config = probes.ProbeConfig(l2_normalise=False)
+    (row,), _ = probes.probe(_table(data), labels, _split(300), config=config)
+    self.assertGreater(row['auc'], 0.98)
+    self.assertGreater(row['f1'], 0.85)
+
+  def test_noise_is_at_chance(self):
+    aucs = []
+    for seed in range(8):
+      data, labels = _example(weight=0.0, seed=seed)
+      (row,), _ = probes.probe(
+        _table(data), labels, _split(300), config=probes.DEFAULT
+      )
+      aucs.append(row['auc'])
+    # A single AUC has a standard deviation of about 0.085 here, the mean 0.03.
+    self.assertBetween(np.mean(aucs), 0.4, 0.6)
+
+  def test_unlabelled_frames_are_left_out_and_not_counted_as_inactive(self):
+    data, labels = _example()
+    split = _split(300)
+    # Most frames that are in truth active lose their label.
+    known = (labels['AU01'] == 0) | (np.arange(300) % 7 < 3)
+    (row,), _ = probes.probe(
+      _table(data), labels.where(known), split, config=probes.DEFAULT
+    )
+    train, test = probes.prepare(
+      data[split.train], data[split.test], source='psm', config=probes.DEFAULT
+    )
+    truth = labels['AU01'].to_numpy()
+    train_known, test_known = known[split.train], known[split.test]
+    model = linear_model.LogisticRegression(class_weight='balanced', tol=1e-8)
+    model.fit(train[train_known], truth[split.train & known])
+    score = model.decision_function(test[test_known])
+    truth = truth[split.test & known]
+    self.assertEqual(row['n_train'], train_known.sum())
+    self.assertEqual(row['n_test'], test_known.sum())
+    self.assertEqual(row['n_positive'], truth.sum())
+    self.assertLess(row['n_test'], 60)
+    self.assertAlmostEqual(row['auc'], metrics.roc_auc_score(truth, score))
+    self.assertAlmostEqual(row['f1'], metrics.f1_score(truth, score > 0))
+
+  def test_action_units_are_probed_apart(self):
+    data, labels = _example()
+    labels['AU02'] = 1 - labels['AU01']
+    together, _ = probes.probe(
+      _table(data), labels, _split(300, 'AU01', 'AU02'), config=probes.DEFAULT
+    )
+    (alone,), _ = probes.probe(
+      _table(data), labels, _split(300), config=probes.DEFAULT
+    )
+    self.assertEqual([row['au'] for row in together], ['AU01', 'AU02'])
+    self.assertEqual(together[0], alone)
+
+  def test_training_part_of_one_class_is_reported(self):
+    data, labels = _example()
+    split = _split(300)
+    labels['AU01'] = split.test * 1.0
+    rows, impossible = probes.probe(
+      _table(data), labels, split, config=probes.DEFAULT
+    )
+    self.assertEqual((rows, impossible), ([], ['AU01']))
+
+  def test_constant_features_score_at_chance(self):
+    data, labels = _example()
+    for source in ('psm', 'pixel_pca'):
+      (row,), _ = probes.probe(
+        _table(np.ones_like(data), source),
+        labels,
+        _split(300),
+        config=probes.DEFAULT,
+      )
+      self.assertEqual(row['auc'], 0.5)
+
+
+class PrepareTest(parameterized.TestCase):
+  def test_training_part_has_mean_0_and_standard_deviation_1(self):
+    data, _ = _example()
+    train, _ = probes.prepare(
+      data[:200], data[200:], source='psm', config=probes.DEFAULT
+    )
+    np.testing.assert_allclose(train.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(train.std(axis=0), 1, rtol=1e-12)
+
+  @parameterized.parameters('psm', 'pixel_pca')
+  def test_test_part_does_not_move_the_training_part(self, source):
+    data, _ = _example(num_features=80)
+    one, other = (
+      probes.prepare(data[:200], test, source=source, config=probes.DEFAULT)[0]
+      for test in (data[200:], 100 * data[200:])
+    )
+    np.testing.assert_array_equal(one, other)
+
+  def test_length_of_an_embedding_does_not_matter(self):
+    data, _ = _example()
+    scale = np.random.default_rng(0).uniform(1, 9, (300, 1))
+    for one, other in zip(
+      probes.prepare(
+        data[:200], data[200:], source='psm', config=probes.DEFAULT
+      ),
+      probes.prepare(
+        data[:200] * scale[:200],
+        data[200:] * scale[200:],
+        source='psm',
+        config=probes.DEFAULT,
+      ),
+      strict=True,
+    ):
+      np.testing.assert_allclose(one, other, atol=1e-5)
+
+  def test_column_constant_in_training_is_0_in_both_parts(self):
+    data, _ = _example()
+    data[:200, 3] = 0.1
+    train, test = probes.prepare(
+      data[:200],
+      data[200:],
+      source='psm',
+      config=probes.ProbeConfig(l2_normalise=False),
+    )
+    np.testing.assert_array_equal(train[:, 3], 0)
+    np.testing.assert_array_equal(test[:, 3], 0)
+
+  def test_zero_embedding_stays_finite(self):
+    data, _ = _example()
+    data[0] = 0
+    train, _ = probes.prepare(
+      data[:200], data[200:], source='psm', config=probes.DEFAULT
+    )
+    self.assertTrue(np.isfinite(train).all())
+
+  @parameterized.parameters(6, 300)
+  def test_components_beyond_the_rank_are_0(self, num_features):
+    generator = np.random.default_rng(0)
+    data = generator.normal(size=(150, 3)) @ generator.normal(
+      size=(3, num_features)
+    )
+    train, test = probes.prepare(
+      data[:100],
+      data[100:],
+      source='psm',
+      config=probes.ProbeConfig(l2_normalise=False, num_components=6),
+    )
+    self.assertEqual(train.shape, (100, 6))
+    np.testing.assert_array_equal(train[:, 3:], 0)
+    np.testing.assert_array_equal(test[:, 3:], 0)
+    np.testing.assert_allclose(
+      train[:, :3].T @ train[:, :3] / 100, np.eye(3), atol=1e-9
+    )
+
+  def test_few_training_frames_give_fewer_components(self):
+    data, _ = _example(num_features=80)
+    train, test = probes.prepare(
+      data[:20], data[20:], source='pixel_pca', config=probes.DEFAULT
+    )
+    self.assertEqual(train.shape, (20, 20))
+    self.assertTrue(np.isfinite(test).all())
+
+
+class ScoreMetricsTest(parameterized.TestCase):
+  def _metrics(self, truth, score, **options):
+    return probes.score_metrics(
+      np.array(truth, bool),
+      np.array(score, float),
+      **{'num_frame_resamples': 100, 'seed': 0, **options},
+    )
+
+  def test_perfect_scores(self):
+    result = self._metrics([1, 0, 1, 0] * 50, [2, -1, 1, -2] * 50)
+    for name in probes.METRICS:
+      self.assertEqual(result[name], 1.0, msg=name)
+
+  def test_f1_is_0_where_nothing_is_active_or_predicted(self):
+    result = self._metrics([0, 0, 0], [-1, -1, -1])
+    self.assertEqual((result['f1'], result['f1_bootstrap']), (0, 0))
+    self.assertEqual(result['mcc'], 0)
+
+  @parameterized.parameters(0, 1)
+  def test_ranking_of_one_class_is_nan(self, value):
+    result = self._metrics([value] * 3, [-1, 1, 2])
+    for name in ('auc', 'ap', 'balanced_accuracy'):
+      self.assertTrue(np.isnan(result[name]), msg=name)
+
+  def test_ties_count_half_in_the_auc(self):
+    self.assertEqual(self._metrics([1, 0], [3, 3])['auc'], 0.5)
+
+  @parameterized.parameters(0, 1, 2)
+  def test_equals_scikit_learn_with_ties(self, seed):
+    generator = np.random.default_rng(seed)
+    truth = generator.random(80) < 0.3
+    score = generator.integers(-3, 4, 80) + truth
+    result = self._metrics(truth, score)
+    self.assertAlmostEqual(
+      result['auc'], metrics.roc_auc_score(truth, score), places=12
+    )
+    self.assertAlmostEqual(
+      result['mcc'], metrics.matthews_corrcoef(truth, score > 0), places=12
+    )
+
+  def test_bootstrap_mean_is_near_f1_and_repeats(self):
+    generator = np.random.default_rng(0)
+    truth = generator.random(900) < 0.3
+    score = generator.normal(size=900) + truth
+    result = self._metrics(truth, score)
+    # A draw's F1 has a standard deviation of about 0.02 here.
+    self.assertAlmostEqual(result['f1_bootstrap'], result['f1'], delta=0.01)
+    self.assertNotEqual(result['f1_bootstrap'], result['f1'])
+    self.assertEqual(result, self._metrics(truth, score))
+
+  def test_bootstrap_equals_a_loop_over_its_draws(self):
+    truth = np.array([1, 0, 1, 1, 0, 0, 0], bool)
+    score = np.array([1, 1, -1, 1, -1, -1, 1])
+    draws = np.random.default_rng([5, 7]).integers(7, size=(30, 7))
+    expected = [
+      metrics.f1_score(truth[drawn], score[drawn] > 0, zero_division=0)
+      for drawn in draws
+    ]
+    result = self._metrics(truth, score, num_frame_resamples=30, seed=5)
+    self.assertAlmostEqual(result['f1_bootstrap'], np.mean(expected))
+
+
+class ConfigTest(parameterized.TestCase):
+  @parameterized.parameters(
+    {'splits': ('loso',)},
+    {'splits': ()},
+    {'min_base_rate': 1.0},
+    {'guard_s': -1.0},
+    {'inverse_penalty': 0.0},
+    {'num_components': 0},
+    {'num_frame_resamples': 0},
+  )
+  def test_value_out_of_range_is_an_error_that_names_the_field(self, **options):
+    (field,) = options
+    with self.assertRaisesRegex(ValueError, field):
+      probes.ProbeConfig(**options)
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,213 @@
+import dataclasses
+import os
+import pathlib
+
+import numpy as np
+import pandas as pd
+from absl.testing import absltest
+
+from psm_jax.evaluation import features, probes, tables
+
+_CONFIG = probes.ProbeConfig(l2_normalise=False)
+
+
+def _frames(person_id='P1', *, num_videos=2, labelled=True, seed=0):
+  """Returns two videos of 20 s with smooth action units and head pose."""
+  generator = np.random.default_rng(seed)
+  length = 400
+  frames = pd.DataFrame(
+    {
+      'person_id': person_id,
+      'video_id': np.repeat([f'v{v}' for v in range(num_videos)], length),
+      'frame': np.tile(np.arange(length), num_videos),
+      'time_s': np.tile(np.arange(length) / 20, num_videos),
+    }
+  )
+  angle = frames['time_s'].to_numpy()
+  for unit in (1, 2, 4):
+    phase = generator.uniform(0, 6)
+    frames[f'AU{unit:02d}'] = 3 * np.sin(angle * unit + phase).clip(0)
+  frames['pose_yaw'] = 10 * np.sin(0.7 * angle)
+  if not labelled:
+    frames[['AU01', 'AU02', 'AU04']] = np.nan
+  return frames
+
+
+def _table(frames, source='psm', *, noise=0.1, seed=0):
+  """Returns 12 features that mix the labels with noise."""
+  generator = np.random.default_rng(seed)
+  hidden = frames.drop(columns=list(features.FRAME_COLUMNS)).fillna(0)
+  hidden = hidden.to_numpy() @ generator.normal(size=(hidden.shape[1], 12))
+  hidden += noise * generator.normal(size=hidden.shape)
+  person_id = frames['person_id'].iloc[0]
+  return features.FeatureTable(
+    source, f'm-{person_id}', person_id, hidden.astype(np.float32), frames
+  )
+
+
+def _evaluate(*feature_tables, **options):
+  return tables.evaluate(
+    feature_tables, **{'config': _CONFIG, 'show_progress': False, **options}
+  )
+
+
+class EvaluateTest(absltest.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.feature_tables = []
+    for seed, person_id in enumerate(('P1', 'P2', 'P3')):
+      frames = _frames(person_id, seed=seed)
+      cls.feature_tables += [
+        _table(frames),
+        _table(frames, 'random_encoder', noise=30.0),
+        _table(frames, 'pixel_pca', noise=30.0, seed=1),
+      ]
+    cls.results = _evaluate(*cls.feature_tables)
+
+  def test_a_row_for_every_source_person_split_direction_and_action_unit(self):
+    self.assertEqual(list(self.results.scores), list(tables.SCORE_COLUMNS))
+    # random and blocked once, cross_video in two directions.
+    self.assertLen(self.results.scores, 3 * 3 * 4 * 3)
+    self.assertEmpty(self.results.skipped)
+
+  def test_all_sources_see_the_same_frames(self):
+    counts = self.results.scores.groupby(
+      ['person_id', 'split', 'direction', 'au']
+    )[['n_train', 'n_test', 'n_positive']].nunique()
+    self.assertTrue((counts == 1).all(axis=None))
+
+  def test_planted_signal_beats_noise_in_every_split(self):
+    table = self.results.summary.set_index(['source', 'split', 'metric'])
+    for split in ('random', 'blocked', 'cross_video'):
+      self.assertGreater(table.loc[('psm', split, 'auc'), 'mean'], 0.95)
+      gain = table.loc[('psm - random_encoder', split, 'auc')]
+      self.assertGreater(gain['ci_low'], 0.1)
+      self.assertEqual((gain['wins'], gain['losses']), (3, 0))
+
+  def test_structure_has_a_row_a_table(self):
+    self.assertLen(self.results.structure, 9)
+    psm = self.results.structure.query("source == 'psm'")
+    self.assertTrue((psm['yaw_correlation'] > 0.95).all())
+    self.assertTrue(psm['roll_correlation'].isna().all())
+    self.assertTrue(psm['effective_rank'].between(1, 5).all())
+
+  def test_one_person_does_not_depend_on_the_others(self):
+    alone = _evaluate(*self.feature_tables[:3])
+    together = self.results.scores.query("person_id == 'P1'")
+    pd.testing.assert_frame_equal(alone.scores, together.reset_index(drop=True))
+
+  def test_the_order_of_tables_and_rows_does_not_matter(self):
+    shuffled = []
+    for table in self.feature_tables[2::-1]:
+      order = np.random.default_rng(len(shuffled)).permutation(
+        len(table.frames)
+      )
+      shuffled.append(
+        dataclasses.replace(
+          table,
+          features=table.features[order],
+          frames=table.frames.iloc[order],
+        )
+      )
+    keys = ['source', 'split', 'direction', 'au']
+    one, other = (
+      _evaluate(*given).scores.sort_values(keys).reset_index(drop=True)
+      for given in (self.feature_tables[:3], shuffled)
+    )
+    pd.testing.assert_frame_equal(one, other)
+
+
+class SkippedTest(absltest.TestCase):
+  def test_unlabelled_person_is_named_and_the_others_go_on(self):
+    results = _evaluate(
+      _table(_frames('P1')), _table(_frames('P2', labelled=False))
+    )
+    self.assertEqual(set(results.scores['person_id']), {'P1'})
+    self.assertEqual(
+      results.skipped.to_dict('records'),
+      [
+        {'person_id': 'P2', 'split': s, 'reason': 'no action-unit labels'}
+        for s in ('random', 'blocked', 'cross_video')
+      ],
+    )
+    self.assertEqual(set(results.structure['person_id']), {'P1', 'P2'})
+
+  def test_one_video_misses_the_cross_video_split_only(self):
+    results = _evaluate(_table(_frames(num_videos=1)))
+    self.assertEqual(set(results.scores['split']), {'random', 'blocked'})
+    self.assertEqual(results.skipped['split'].tolist(), ['cross_video'])
+
+  def test_action_unit_of_one_class_is_named(self):
+    frames = _frames()
+    frames['AU04'] = 3.0
+    results = _evaluate(_table(frames))
+    self.assertNotIn('AU04', set(results.scores['au']))
+    self.assertTrue(results.skipped['reason'].str.startswith('AU04').all())
+    self.assertLen(results.skipped, 4)
+
+  def test_nobody_labelled_leaves_the_structure(self):
+    results = _evaluate(_table(_frames(labelled=False)))
+    self.assertEmpty(results.scores)
+    self.assertEmpty(results.summary)
+    self.assertLen(results.structure, 1)
+
+
+class WrongInputTest(absltest.TestCase):
+  def test_no_tables_are_an_error(self):
+    with self.assertRaisesRegex(ValueError, 'no feature tables'):
+      _evaluate()
+
+  def test_the_same_table_twice_is_an_error(self):
+    table = _table(_frames())
+    with self.assertRaisesRegex(ValueError, 'two feature tables'):
+      _evaluate(table, table)
+
+  def test_sources_with_other_frames_are_an_error(self):
+    frames = _frames()
+    for other, message in (
+      (frames.iloc[:-1], '800 and 799 frames'),
+      (frames.assign(frame=frames['frame'] + 1), 'values of frame'),
+      (frames.assign(AU02=0.0), 'values of AU02'),
+      (frames.drop(columns='AU02'), 'action-unit columns'),
+    ):
+      with self.assertRaisesRegex(ValueError, message):
+        _evaluate(_table(frames), _table(other, 'random_encoder'))
+
+
+class WriteTest(absltest.TestCase):
+  def test_tables_are_read_back_as_they_were(self):
+    results = _evaluate(_table(_frames('P1')), _table(_frames('P2', seed=1)))
+    directory = pathlib.Path(self.create_tempdir().full_path) / 'evaluation'
+    written = tables.write(results, directory)
+    self.assertEqual(
+      [path.name for path in written],
+      ['scores.csv', 'summary.csv', 'structure.csv', 'skipped.csv'],
+    )
+    self.assertCountEqual(os.listdir(directory), [p.name for p in written])
+    for path in written:
+      expected = getattr(results, path.stem)
+      found = pd.read_csv(path)
+      self.assertEqual(list(found), list(expected))
+      self.assertLen(found, len(expected))
+    pd.testing.assert_frame_equal(
+      pd.read_csv(written[0]), results.scores, rtol=1e-5
+    )
+
+  def test_results_without_scores_keep_their_headers(self):
+    results = _evaluate(_table(_frames(labelled=False)))
+    directory = self.create_tempdir().full_path
+    scores, summary, *_ = tables.write(results, directory)
+    self.assertEqual(
+      scores.read_text(),
+      'source,model_id,person_id,split,direction,au,n_train,n_test,n_positive,'
+      'base_rate,f1,f1_bootstrap,balanced_accuracy,auc,ap,mcc\n',
+    )
+    self.assertEqual(
+      summary.read_text(),
+      'source,split,metric,mean,ci_low,ci_high,num_persons,wins,losses\n',
+    )
+
+
+if __name__ == '__main__':
+  absltest.main()

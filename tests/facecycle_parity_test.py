@@ -1,0 +1,322 @@
+"""FaceCycle against numbers made with the reference implementation.
+
+Reads every facecycle_seed*.npz in the folder named by PSM_PARITY_DIR, by
+default ../shared/parity beside the repository. Weights, images and noise are
+refilled from the seed by the rules of the README there.
+"""
+
+import functools
+import math
+import os
+import pathlib
+import zlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from psm_jax import population
+from psm_jax.interop import facecycle as interop
+from psm_jax.methods import facecycle
+
+_ROOT = pathlib.Path(__file__).resolve().parents[1]
+_FOLDER = pathlib.Path(
+  os.environ.get('PSM_PARITY_DIR', _ROOT.parent / 'shared' / 'parity')
+)
+_FILES = sorted(_FOLDER.glob('facecycle_seed*.npz'))
+pytestmark = pytest.mark.skipif(
+  not _FILES, reason=f'no facecycle_seed*.npz in {_FOLDER}'
+)
+
+_GAINS = {
+  '.conv2.weight': 0.25,
+  'codegeneration.expresscode.2.weight': 1.0,
+  'exptoflow.toflow4.3.weight': 0.02,
+  'Swap_Generator.torgb.weight': 1.0,
+}
+_VGG_LAYERS = (0, 2, 5, 7, 10, 12, 14, 16, 19)
+# The loss does not depend on these biases: their gradient is rounding noise.
+_ZERO_GRADIENT = tuple(
+  f'{module}.theta.bias'
+  for module in (
+    'codegeneration.layer1.2',
+    'codegeneration.layer2_1.2',
+    'exptoflow.motiongen1.3',
+    'exptoflow.motiongen2.3',
+  )
+)
+_OUTPUTS = {
+  'embedding': 'expcode',
+  'forward': 'flow_full',
+  'backward': 'backflow_full',
+  'neutral': 'neu_face',
+  'warped': 'direct_forward',
+  'direct': 'direct_backward',
+  'swapped': 'swap_backward',
+  'recon': 'recon_face',
+  'auto': 'rec_img',
+}
+_TERMS = {
+  'l1_recon': 'l1_recon',
+  'l1_auto': 'l1_rec_img',
+  'l1_swapped': 'l1_swap_backward',
+  'l1_direct': 'l1_direct_backward',
+  'pixel': 'pixel_loss',
+  'perceptual_relu2_1': 'perc_r21',
+  'perceptual_relu3_1': 'perc_r31',
+  'perceptual_relu4_1': 'perc_r41',
+  'perceptual': 'perc_loss',
+  'ssim_recon': 'ssim_recon',
+  'ssim_auto': 'ssim_rec_img',
+  'ssim_direct': 'ssim_direct_backward',
+  'ssim': 'ssim_loss',
+  'symmetry_neutral': 'sym_neutral',
+  'symmetry_warped': 'sym_direct_forward',
+  'symmetry': 'sym_loss',
+  'total': 'total',
+}
+
+
+def _stream(seed, name):
+  return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+def _fill(seed, name, shape):
+  drawn = _stream(seed, name).standard_normal(shape).astype(np.float32)
+  if name.endswith('.bias'):
+    return drawn * np.float32(0.05)
+  gain = next((g for key, g in _GAINS.items() if name.endswith(key)), 2.0)
+  return drawn * np.float32(math.sqrt(gain / np.prod(shape[1:])))
+
+
+def _images(seed, name, num, size, cells=8):
+  draw = _stream(seed, name)
+  step = size // cells
+  low = draw.integers(0, 256, size=(num, 3, cells + 1, cells + 1))
+  i, f = np.arange(size) // step, np.arange(size) % step
+  up = low[:, :, i, :] * (step - f)[:, None] + low[:, :, i + 1, :] * f[:, None]
+  up = up[:, :, :, i] * (step - f) + up[:, :, :, i + 1] * f
+  noisy = up // step**2 + draw.integers(-8, 9, size=(num, 3, size, size))
+  return np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+def _torch_weights(seed):
+  """Returns {part: {torch name: array}} and the trunk, filled from the seed."""
+  nets = facecycle.Networks()
+  trunk_shapes = jax.eval_shape(
+    functools.partial(facecycle.vgg.init), jax.random.key(0)
+  )
+  shapes = jax.eval_shape(
+    lambda key, trunk: nets.init(key, trunk=trunk),
+    jax.random.key(0),
+    trunk_shapes,
+  )
+  weights = {}
+  for part in ('encoder', 'flow_net', 'generator'):
+    like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, 'f4'), shapes[part])
+    weights[part] = {
+      name: _fill(seed, f'{interop.NETWORKS[part]}.{name}', tensor.shape)
+      for name, tensor in interop.to_torch(like, part=part).items()
+    }
+  trunk = {}
+  for index, layer in enumerate(_VGG_LAYERS):
+    name = f'vgg19.features.{layer}'
+    out_in = trunk_shapes[f'conv{index}']['kernel'].shape[:1:-1]
+    kernel = _fill(seed, f'{name}.weight', (*out_in, 3, 3))
+    trunk[f'conv{index}'] = {
+      'kernel': kernel.transpose(2, 3, 1, 0),
+      'bias': _fill(seed, f'{name}.bias', out_in[:1]),
+    }
+  return weights, trunk
+
+
+def _noise(seed, step, num_images):
+  passes = {}
+  for name, golden in (('neutral', 'neutral'), ('recon', 'recon')):
+    passes[name] = {}
+    for tap, level, side in (('relu3_1', 256, 16), ('relu2_1', 128, 32)):
+      shape = (num_images, level, side, side)
+      stream = _stream(seed, f'noise.step{step}.{golden}.c{level}')
+      drawn = stream.standard_normal(shape).astype(np.float32)
+      passes[name][tap] = drawn.transpose(0, 2, 3, 1)
+  return passes
+
+
+def _loss(weights, trunk, image, noise):
+  params = {
+    part: interop.from_torch(tensors, part=part)
+    for part, tensors in weights.items()
+  }
+  nets = facecycle.Networks(lowering='matmul')
+  total, (terms, outputs) = nets.loss(params, trunk, image, noise, 1.0)
+  taps = {
+    name: nets.features(params, trunk, outputs.get(name, image))
+    for name in ('image', 'neutral', 'swapped', 'direct', 'recon')
+  }
+  return total, (terms | {'total': total}, outputs, taps)
+
+
+_value_and_grad = jax.value_and_grad(_loss, has_aux=True)
+
+
+@jax.jit
+def _step(weights, opt_state, trunk, image, noise):
+  (_, aux), grads = _value_and_grad(weights, trunk, image, noise)
+  weights, opt_state = population.apply_gradients(
+    weights, opt_state, grads, 8e-5
+  )
+  return weights, opt_state, grads, aux
+
+
+@functools.cache
+def _case(path):
+  """Returns one golden file and everything refilled from its seed."""
+  golden = np.load(path, allow_pickle=False)
+  seed, pairs = int(golden['seed']), int(golden['batch_pairs'])
+  frames = [_images(seed, f'images.frame{i}', pairs, 64) for i in (0, 1)]
+  for index, frame in enumerate(frames):
+    crc = zlib.crc32(np.ascontiguousarray(frame).tobytes())
+    assert crc == int(golden[f'images.frame{index}.crc32'])
+  image = np.concatenate(frames).transpose(0, 2, 3, 1).astype(np.float32)
+  image = np.asarray(facecycle.normalise(jnp.asarray(image)))
+  weights, trunk = _torch_weights(seed)
+  return golden, seed, image, weights, trunk
+
+
+@functools.cache
+def _alone(path):
+  """Returns the first step's gradients and outputs, and every step's total."""
+  golden, seed, image, weights, trunk = _case(path)
+  opt_state = population.OPTIMIZER.init(weights)
+  totals, first = [], None
+  for step in range(len(golden['traj.total.f64'])):
+    noise = _noise(seed, step, image.shape[0])
+    weights, opt_state, grads, aux = _step(
+      weights, opt_state, trunk, image, noise
+    )
+    first = first or jax.device_get((grads, aux))
+    totals.append(float(aux[0]['total']))
+  return first, totals
+
+
+@functools.cache
+def _stacked(path):
+  """Returns the golden model's first step, computed beside another model."""
+  golden, seed, image, weights, trunk = _case(path)
+  del golden
+  noise = _noise(seed, 0, image.shape[0])
+  other = jax.tree.map(lambda leaf: 0.9 * leaf, weights)
+  pair = jax.tree.map(lambda *leaves: np.stack(leaves), weights, other)
+  images = np.stack([image, image[::-1]])
+  noises = jax.tree.map(lambda leaf: np.stack([leaf, -leaf]), noise)
+  step = jax.jit(jax.vmap(_value_and_grad, in_axes=(0, None, 0, 0)))
+  (_, aux), grads = step(pair, trunk, images, noises)
+  return jax.device_get(jax.tree.map(lambda leaf: leaf[0], (grads, aux)))
+
+
+def _check_outputs(golden, aux):
+  _, outputs, taps = aux
+  for name, key in _OUTPUTS.items():
+    ours = outputs[name]
+    if ours.ndim == 2:
+      ours = ours[:, None, None]
+    expected = golden[f'out.{key}'].transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=2e-4, err_msg=name)
+  groups = ('neutral', 'swapped', 'direct', 'recon')
+  for tap, key, every in (
+    ('relu2_1', 'r21', 16),
+    ('relu3_1', 'r31', 32),
+    ('relu4_1', 'r41', 64),
+  ):
+
+    def sample(features, every=every):
+      return features[:, ::2, ::2, ::every].transpose(0, 3, 1, 2)
+
+    firsts = np.stack([taps[group][tap][0] for group in groups])
+    np.testing.assert_allclose(
+      sample(taps['image'][tap]), golden[f'vgg.input.{key}'], rtol=0, atol=5e-4
+    )
+    np.testing.assert_allclose(
+      sample(firsts), golden[f'vgg.recon.{key}'], rtol=0, atol=5e-4
+    )
+    np.testing.assert_allclose(
+      2 * np.linalg.norm(taps['image'][tap]),
+      golden[f'vgg.input.{key}.l2'],
+      rtol=1e-5,
+    )
+    norm = math.hypot(*(np.linalg.norm(taps[g][tap]) for g in groups))
+    np.testing.assert_allclose(norm, golden[f'vgg.recon.{key}.l2'], rtol=1e-5)
+
+
+def _check_terms(golden, aux):
+  expected = dict(zip(golden['loss.names'], golden['loss.f32'], strict=True))
+  for ours, theirs in _TERMS.items():
+    np.testing.assert_allclose(
+      aux[0][ours], expected.pop(theirs), rtol=1e-5, err_msg=ours
+    )
+  assert not expected
+
+
+def _check_gradients(golden, seed, grads):
+  named = {
+    f'{interop.NETWORKS[part]}.{name}': grad
+    for part, tensors in grads.items()
+    for name, grad in tensors.items()
+  }
+  names = [str(name) for name in golden['grad.names']]
+  assert sorted(names) == sorted(named)
+  norm_errors, probe_errors = [], []
+  for index, name in enumerate(names):
+    grad = np.asarray(named[name], np.float64)
+    norm = np.linalg.norm(grad)
+    if name in _ZERO_GRADIENT:
+      assert norm < 1e-5, name
+      continue
+    expected = golden['grad.norm.f32'][index]
+    probe = _stream(seed, f'probe:{name}').standard_normal(grad.shape)
+    inner = np.sum(grad * probe.astype(np.float32))
+    norm_errors.append(abs(norm - expected) / expected)
+    difference = abs(inner - golden['grad.probe.f32'][index])
+    probe_errors.append(difference / expected)
+  assert max(norm_errors) < 1e-2
+  assert np.median(norm_errors) < 1e-3
+  assert max(probe_errors) < 3e-2
+  assert np.median(probe_errors) < 3e-3
+
+
+@pytest.mark.parametrize('path', _FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize('compute', [_alone, _stacked])
+class TestParity:
+  def test_outputs_and_features_match(self, path, compute):
+    (_, aux) = compute(path)[0] if compute is _alone else compute(path)
+    _check_outputs(_case(path)[0], aux)
+
+  def test_every_loss_term_matches(self, path, compute):
+    (_, aux) = compute(path)[0] if compute is _alone else compute(path)
+    _check_terms(_case(path)[0], aux)
+
+  def test_gradients_match(self, path, compute):
+    (grads, _) = compute(path)[0] if compute is _alone else compute(path)
+    golden, seed = _case(path)[:2]
+    _check_gradients(golden, seed, grads)
+
+
+@pytest.mark.parametrize('path', _FILES, ids=lambda path: path.stem)
+def test_adam_trajectory_matches(path):
+  expected = _case(path)[0]['traj.total.f64']
+  _, totals = _alone(path)
+  tolerances = ([1e-5, 1e-4] + [2e-3] * len(expected))[: len(expected)]
+  for ours, theirs, tolerance in zip(totals, expected, tolerances, strict=True):
+    np.testing.assert_allclose(ours, theirs, rtol=tolerance)
+
+
+@pytest.mark.parametrize('path', _FILES, ids=lambda path: path.stem)
+def test_reference_tensors_round_trip(path):
+  weights = _case(path)[3]
+  for part, tensors in weights.items():
+    params = interop.from_torch(tensors, part=part)
+    back = interop.to_torch(params, part=part)
+    assert back.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+      np.testing.assert_array_equal(back[name], tensor)

@@ -1,0 +1,162 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from psm_jax.ops import warp
+
+
+def _draw(*shape):
+  generator = np.random.default_rng(sum(shape))
+  return generator.standard_normal(shape).astype(np.float32)
+
+
+def _shift(batch, size, x_px, y_px):
+  """Returns a flow that samples x_px to the right and y_px below."""
+  flow = np.zeros((batch, size, size, 2), np.float32)
+  flow[...] = np.array((x_px, y_px)) * 2 / (size - 1)
+  return flow
+
+
+def _slow_warp(image, flow):
+  """Samples pixel by pixel; taps outside the image count zero."""
+  out = np.zeros(image.shape)
+  size = image.shape[1]
+  for b, i, j in np.ndindex(*image.shape[:3]):
+    x = j + flow[b, i, j, 0] * (size - 1) / 2
+    y = i + flow[b, i, j, 1] * (size - 1) / 2
+    for row in (int(np.floor(y)), int(np.floor(y)) + 1):
+      for column in (int(np.floor(x)), int(np.floor(x)) + 1):
+        if 0 <= row < size and 0 <= column < size:
+          weight = (1 - abs(y - row)) * (1 - abs(x - column))
+          out[b, i, j] += weight * image[b, row, column]
+  return out
+
+
+class WarpTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.enter_context(jax.numpy_dtype_promotion('strict'))
+
+  def test_zero_flow_returns_the_image(self):
+    image = _draw(2, 7, 7, 3)
+    out = jax.jit(warp.warp)(image, np.zeros((2, 7, 7, 2), np.float32))
+    # The grid's positions are rounded: some 1e-6 of a pixel.
+    np.testing.assert_allclose(out, image, atol=1e-5)
+
+  @parameterized.parameters((2, 0), (0, 2), (-3, 1))
+  def test_flow_is_x_then_y_and_samples_where_it_points(self, x_px, y_px):
+    image = _draw(1, 6, 6, 2)
+    out = jax.jit(warp.warp)(image, _shift(1, 6, x_px, y_px))
+    expected = np.zeros_like(image)
+    for i, j in np.ndindex(6, 6):
+      if 0 <= i + y_px < 6 and 0 <= j + x_px < 6:
+        expected[0, i, j] = image[0, i + y_px, j + x_px]
+    np.testing.assert_allclose(out, expected, atol=1e-5)
+
+  def test_a_flow_that_leads_far_out_gives_zeros(self):
+    image = 1 + np.abs(_draw(1, 5, 5, 2))
+    for sign in (-1, 1):
+      out = warp.warp(image, _shift(1, 5, sign * 40, 0))
+      np.testing.assert_array_equal(out, np.zeros_like(image))
+
+  def test_border_fades_to_zero_over_one_pixel(self):
+    image = np.ones((1, 5, 5, 1), np.float32)
+    out = warp.warp(image, _shift(1, 5, -0.25, 0))
+    np.testing.assert_allclose(out[0, :, 0, 0], 0.75, atol=1e-6)
+    np.testing.assert_allclose(out[0, :, 1:, 0], 1, atol=1e-6)
+
+  def test_any_flow_equals_a_slow_sampler(self):
+    image, flow = _draw(3, 8, 8, 2), 0.6 * _draw(3, 8, 8, 2)
+    out = jax.jit(warp.warp)(image, flow)
+    np.testing.assert_allclose(out, _slow_warp(image, flow), atol=1e-5)
+
+  def test_a_small_flow_is_resized_without_a_change_of_unit(self):
+    image, flow = _draw(2, 8, 8, 2), 0.6 * _draw(2, 4, 4, 2)
+    out = jax.jit(warp.warp)(image, flow)
+    full = np.asarray(warp.resize(flow, 8))
+    np.testing.assert_allclose(out, _slow_warp(image, full), atol=1e-5)
+
+  def test_gradients_equal_finite_differences(self):
+    image, target = _draw(1, 5, 5, 2), _draw(1, 5, 5, 2)
+    # A third of a pixel and less than that off: never on a pixel's border.
+    flow = (
+      np.sign(_draw(1, 5, 5, 2)) / 3 + 0.1 * np.tanh(_draw(1, 5, 5, 2))
+    ) / 2
+    flow = flow.astype(np.float32)
+
+    def inner(image, flow):
+      return jnp.sum(warp.warp(image, flow) * target)
+
+    grads = jax.jit(jax.grad(inner, argnums=(0, 1)))(image, flow)
+    for number, grad in enumerate(grads):
+      args = [image, flow]
+      for index in np.ndindex(grad.shape):
+        sides = []
+        for step in (1e-3, -1e-3):
+          moved = [np.array(arg, np.float64) for arg in args]
+          moved[number][index] += step
+          sides.append(np.sum(_slow_warp(*moved) * target))
+        expected = (sides[0] - sides[1]) / 2e-3
+        # The sampler is linear between borders: only rounding is left.
+        self.assertAlmostEqual(grad[index], expected, delta=1e-4)
+
+  def test_half_precision_samples_the_right_pixels(self):
+    image = _draw(1, 64, 64, 1)
+    flow = 0.3 * _draw(1, 16, 16, 2)
+    out = jax.jit(warp.warp)(
+      image.astype(jnp.bfloat16), flow.astype(jnp.bfloat16)
+    )
+    self.assertEqual(out.dtype, jnp.bfloat16)
+    flow = np.asarray(flow.astype(jnp.bfloat16), np.float32)
+    expected = warp.warp(image, flow)
+    # Positions keep all their digits, values 8 bits.
+    np.testing.assert_allclose(out.astype(np.float32), expected, atol=0.05)
+
+  @parameterized.parameters(
+    ((1, 4, 6, 1), (1, 4, 4, 2)), ((1, 4, 4, 1), (1, 4, 2, 2))
+  )
+  def test_what_is_not_square_is_refused(self, image, flow):
+    with self.assertRaisesRegex(ValueError, r'square.*\(1, 4, '):
+      warp.warp(np.zeros(image, np.float32), np.zeros(flow, np.float32))
+
+
+class ResizeTest(parameterized.TestCase):
+  @parameterized.parameters((2, 4), (4, 8), (8, 16), (16, 64), (5, 3), (1, 4))
+  def test_ramp_stays_a_ramp_with_its_ends(self, size_in, size_out):
+    ramp = np.linspace(-1, 1, size_in) if size_in > 1 else np.zeros(1)
+    image = np.broadcast_to(ramp[None, None, :, None], (1, size_in, size_in, 1))
+    out = warp.resize(image.astype(np.float32), size_out)
+    expected = (
+      np.linspace(-1, 1, size_out) if size_in > 1 else np.zeros(size_out)
+    )
+    expected = np.broadcast_to(expected[None, None, :, None], out.shape)
+    np.testing.assert_allclose(out, expected, atol=1e-6)
+    out = warp.resize(image.astype(np.float32).swapaxes(1, 2), size_out)
+    np.testing.assert_allclose(out, expected.swapaxes(1, 2), atol=1e-6)
+
+  def test_middle_of_two_pixels_is_their_mean_and_corners_stay(self):
+    image = np.array([[1.0, 3.0], [5.0, 11.0]], np.float32)[None, :, :, None]
+    out = warp.resize(image, 3)[0, :, :, 0]
+    expected = [[1, 2, 3], [3, 5, 7], [5, 8, 11]]
+    np.testing.assert_allclose(out, expected, rtol=1e-6)
+
+  @parameterized.parameters((4, 9), (9, 4), (16, 64), (6, 6))
+  def test_rows_of_the_matrix_sum_to_one(self, size_in, size_out):
+    matrix = warp.resize_matrix(size_in, size_out)
+    self.assertEqual(matrix.shape, (size_out, size_in))
+    self.assertGreaterEqual(matrix.min(), 0)
+    np.testing.assert_allclose(matrix.sum(1), 1, atol=1e-6)
+
+  def test_its_own_size_changes_nothing(self):
+    image = _draw(2, 5, 5, 3)
+    np.testing.assert_array_equal(warp.resize(image, 5), image)
+    np.testing.assert_array_equal(warp.resize_matrix(5, 5), np.eye(5))
+
+  def test_height_and_width_may_differ_before(self):
+    out = warp.resize(_draw(2, 3, 5, 1), 4)
+    self.assertEqual(out.shape, (2, 4, 4, 1))
+
+
+if __name__ == '__main__':
+  absltest.main()

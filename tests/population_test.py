@@ -1,0 +1,325 @@
+"""The claims a population makes about its models."""
+
+import functools
+import re
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from psm_jax import methods, population, sampling
+from psm_jax.data import feed
+from tests import tiny
+
+# The loss does not depend on these biases; Adam turns their rounding noise
+# into full-size steps.
+_NO_GRADIENT = 'theta'
+_LENGTHS = (30, 21, 47)
+
+
+@functools.cache
+def _trained(strategy, lowering, members, num_devices=1, steps=5):
+  """Returns (states, losses [steps, N]) of some of the three people."""
+  config = tiny.config(
+    population__strategy=strategy, population__lowering=lowering
+  )
+  everyone = tiny.cohorts(*_LENGTHS)
+  people = [everyone[index] for index in members]
+  built = tiny.build(config, people, devices=jax.devices()[:num_devices])
+  source = feed.ResidentFeed(built, tiny.frames(sum(_LENGTHS)), config)
+  states, losses = built.init(), []
+  for step in range(steps):
+    states, metrics = built.step(states, source.frames_at(step))
+    losses.append(built.to_host(metrics)['loss'])
+  return built.to_host(states), np.array(losses)
+
+
+@functools.cache
+def _initial(members):
+  config = tiny.config(population__strategy='loop')
+  everyone = tiny.cohorts(*_LENGTHS)
+  built = tiny.build(
+    config, [everyone[i] for i in members], devices=jax.devices()[:1]
+  )
+  return built.to_host(built.init())
+
+
+def _changes(members, index, states):
+  """Returns {path: change of a tensor of one model since its start}."""
+  start, end = _initial(members).params, states.params
+  changes = jax.tree.map(lambda a, b: b[index] - a[index], start, end)
+  return {
+    jax.tree_util.keystr(path): leaf
+    for path, leaf in jax.tree.leaves_with_path(changes)
+    if not (
+      _NO_GRADIENT in jax.tree_util.keystr(path)
+      and 'bias' in jax.tree_util.keystr(path)
+    )
+  }
+
+
+def _relative(ours, theirs):
+  return np.linalg.norm(ours - theirs) / max(np.linalg.norm(theirs), 1e-12)
+
+
+def _assert_bitwise(ours, theirs):
+  jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def _model(states, index):
+  return jax.tree.map(lambda leaf: leaf[index], states)
+
+
+class TogetherEqualsAloneTest(parameterized.TestCase):
+  @parameterized.parameters(
+    ('vmap', 'matmul'),
+    ('vmap', 'unrolled'),
+    ('vmap', 'grouped'),
+    ('loop', 'matmul'),
+  )
+  def test_three_people_end_as_each_alone(self, strategy, lowering):
+    together, losses = _trained(strategy, lowering, (0, 1, 2))
+    for index in range(3):
+      alone, own_losses = _trained('loop', 'matmul', (index,))
+      np.testing.assert_allclose(losses[:, index], own_losses[:, 0], rtol=1e-4)
+      ours = _changes((0, 1, 2), index, together)
+      theirs = _changes((index,), 0, alone)
+      for path, change in theirs.items():
+        self.assertLess(_relative(ours[path], change), 1e-2, path)
+
+  @parameterized.parameters('matmul', 'unrolled', 'grouped')
+  def test_stacked_gradients_equal_single_ones(self, lowering):
+    config = tiny.config(population__lowering=lowering)
+    method = methods.make(config)
+    keys = jax.random.split(jax.random.key(3), 3)
+    params, _ = jax.jit(jax.vmap(method.init))(keys)
+    # Away from the start, where biases are 0 and some gradients nearly so.
+    generator = np.random.default_rng(0)
+    params = jax.tree.map(
+      lambda leaf: (
+        leaf + 0.05 * generator.standard_normal(leaf.shape).astype(np.float32)
+      ),
+      params,
+    )
+    frames = tiny.frames(3 * 2 * tiny.BATCH).reshape(3, 2, tiny.BATCH, -1)
+    plan = sampling.make_plan(tiny.cohorts(30)[0], config, seed=0)[0]
+    schedule = population.schedule_at(plan.clock, jnp.int32(0), config)
+
+    def gradient(key, params, frames):
+      return jax.grad(
+        lambda p: method.loss(key, p, (), (), frames, schedule)[0]
+      )(params)
+
+    stacked = jax.jit(jax.vmap(gradient))(keys, params, frames)
+    single = jax.jit(gradient)
+    for index in range(3):
+      alone = single(keys[index], _model(params, index), frames[index])
+      ours = _model(stacked, index)
+      for (path, leaf), expected in zip(
+        jax.tree.leaves_with_path(ours), jax.tree.leaves(alone), strict=True
+      ):
+        name = jax.tree_util.keystr(path)
+        if _NO_GRADIENT in name and 'bias' in name:
+          continue
+        self.assertLess(_relative(leaf, expected), 1e-4, name)
+
+
+class IndependenceTest(parameterized.TestCase):
+  @parameterized.parameters('vmap', 'loop')
+  def test_permuting_people_permutes_results_bitwise(self, strategy):
+    states, losses = _trained(strategy, 'matmul', (0, 1, 2))
+    turned, turned_losses = _trained(strategy, 'matmul', (2, 0, 1))
+    np.testing.assert_array_equal(losses[:, [2, 0, 1]], turned_losses)
+    for place, index in enumerate((2, 0, 1)):
+      _assert_bitwise(_model(turned, place), _model(states, index))
+
+  @parameterized.product(
+    strategy=['vmap', 'loop'], where=['params', 'moments'], bad=[np.nan, np.inf]
+  )
+  def test_a_broken_model_leaves_the_others_bitwise(self, strategy, where, bad):
+    expected, _ = _trained(strategy, 'matmul', (0, 1, 2))
+    config = tiny.config(population__strategy=strategy)
+    built = tiny.build(
+      config, tiny.cohorts(*_LENGTHS), devices=jax.devices()[:1]
+    )
+    source = feed.ResidentFeed(built, tiny.frames(sum(_LENGTHS)), config)
+    states = built.to_host(built.init())
+    tree = states.params if where == 'params' else states.opt_state.nu
+    leaf = tree['encoder']['layer1_3']['kernel']
+    leaf.setflags(write=True)
+    leaf[1, 0, 0, 0, 0] = bad
+    planted = _model(states, 1)
+    states = built.from_host(states)
+    for step in range(5):
+      states, _ = built.step(states, source.frames_at(step))
+    after = built.to_host(states)
+    for index in (0, 2):
+      _assert_bitwise(_model(after, index), _model(expected, index))
+    self.assertEqual(after.failed_step[1], 0)
+    self.assertEqual(after.step[1], 0)
+    _assert_bitwise(_model(after, 1).params, planted.params)
+
+  @parameterized.parameters('vmap', 'loop')
+  def test_a_model_past_its_end_stays_bitwise_while_others_go_on(
+    self, strategy
+  ):
+    config = tiny.config(population__strategy=strategy)
+    built = tiny.build(
+      config,
+      tiny.cohorts(*_LENGTHS),
+      steps=(5, 2, 4),
+      devices=jax.devices()[:1],
+    )
+    source = feed.ResidentFeed(built, tiny.frames(sum(_LENGTHS)), config)
+    states, history = built.init(), []
+    for step in range(5):
+      states, _ = built.step(states, source.frames_at(step))
+      history.append(built.to_host(states))
+    np.testing.assert_array_equal(history[-1].step, [5, 2, 4])
+    _assert_bitwise(_model(history[-1], 1), _model(history[1], 1))
+    unbroken, _ = _trained(strategy, 'matmul', (0, 1, 2))
+    _assert_bitwise(_model(history[-1], 0), _model(unbroken, 0))
+
+  def test_seeds_and_people_begin_differently(self):
+    config = tiny.config(population__strategy='loop')
+    person, other = tiny.cohorts(30, 30)
+    plans = [
+      sampling.make_plan(cohort, config, seed=seed)[0]
+      for cohort, seed in ((person, 0), (person, 1), (other, 0))
+    ]
+    built = population.build(methods.make(config), plans, config)
+    states = built.to_host(built.init())
+    kernel = states.params['encoder']['conv1_0']['kernel']
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+      self.assertFalse(np.allclose(kernel[first], kernel[second]))
+
+
+class DevicesTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    if jax.device_count() < 4:
+      self.skipTest('needs 4 devices, forced host ones will do')
+
+  def _six_models(self, num_devices, strategy='vmap', **fields):
+    config = tiny.config(population__strategy=strategy, **fields)
+    people = tiny.cohorts(30, 21, 47, 25, 33, 20)
+    built = tiny.build(config, people, devices=jax.devices()[:num_devices])
+    return config, built, feed.ResidentFeed(built, tiny.frames(176), config)
+
+  @parameterized.parameters('vmap', 'loop')
+  def test_four_devices_agree_with_one(self, strategy):
+    results = []
+    for num_devices in (1, 4):
+      _, built, source = self._six_models(num_devices, strategy)
+      states, losses = built.init(), []
+      for step in range(3):
+        states, metrics = built.step(states, source.frames_at(step))
+        losses.append(built.to_host(metrics)['loss'])
+      results.append((built.to_host(states), np.array(losses)))
+    (one, one_losses), (four, four_losses) = results
+    self.assertEqual(four.step.tolist(), [3] * 6)
+    np.testing.assert_allclose(four_losses, one_losses, rtol=1e-4)
+    for (path, ours), theirs in zip(
+      jax.tree.leaves_with_path(four.params),
+      jax.tree.leaves(one.params),
+      strict=True,
+    ):
+      self.assertLess(_relative(ours, theirs), 1e-3, jax.tree_util.keystr(path))
+
+  def test_inert_members_take_no_step(self):
+    _, built, source = self._six_models(4)
+    states, _ = built.step(built.init(), source.frames_at(0))
+    steps = np.asarray(states[0].step)
+    self.assertEqual(steps.shape, (4, 2))
+    self.assertEqual(steps.ravel().tolist(), [1] * 6 + [0] * 2)
+
+  @parameterized.parameters('vmap', 'loop')
+  def test_the_compiled_step_has_no_collectives(self, strategy):
+    _, built, source = self._six_models(4, strategy)
+    states = built.init()
+    text = (
+      built.step_slot.lower(
+        states[0], built.clocks[0], built.shared, source.frames_at(0)[0]
+      )
+      .compile()
+      .as_text()
+    )
+    collectives = (
+      r'all-(gather|reduce|to-all)|collective-permute|reduce-scatter'
+    )
+    self.assertNotRegex(text, collectives)
+    self.assertRegex(text, r'\bdot\b|convolution')
+
+  def test_widening_the_gap_compiles_nothing_new(self):
+    _, built, source = self._six_models(
+      4, curriculum__gap__schedule='linear', curriculum__gap__end=8.0
+    )
+    states, gaps = built.init(), []
+    states, _ = built.step(states, source.frames_at(0))
+    with jax.log_compiles(), self.assertNoLogs('jax', 'WARNING'):
+      for step in range(1, 5):
+        states, metrics = built.step(states, source.frames_at(step))
+        gaps.append(metrics[0]['gap'])
+    self.assertGreater(len({int(np.asarray(gap)[0, 0]) for gap in gaps}), 1)
+
+  def test_the_step_lowers_for_tpu_and_cuda(self):
+    """Lowering only: nothing is compiled or run for these platforms."""
+    config = tiny.config()
+    method = methods.make(config)
+    plan = sampling.make_plan(tiny.cohorts(30)[0], config, seed=0)[0]
+    clocks = sampling.stack([plan, plan]).clock
+    states = jax.eval_shape(
+      jax.vmap(functools.partial(population.init_model, method)), clocks
+    )
+    shape = (2, 2, tiny.BATCH, tiny.SIZE_PX**2 * 3)
+    step = jax.jit(
+      jax.vmap(
+        functools.partial(population.train_step, method, config),
+        in_axes=(0, 0, None, 0),
+      )
+    )
+    exported = jax.export.export(step, platforms=['tpu', 'cuda'])(
+      states,
+      jax.tree.map(jnp.asarray, clocks),
+      (),
+      jax.ShapeDtypeStruct(shape, np.uint8),
+    )
+    self.assertEqual(exported.platforms, ('tpu', 'cuda'))
+    self.assertIsNone(
+      re.search(r'feature_group_count = [2-9]', exported.mlir_module())
+    )
+
+
+class FeedTest(absltest.TestCase):
+  def test_the_feed_gives_the_frames_that_the_plan_names(self):
+    config = tiny.config(population__strategy='vmap')
+    people = tiny.cohorts(30, 21, 47)
+    built = tiny.build(config, people, devices=jax.devices()[:2])
+    frames = tiny.frames(98)
+    source = feed.ResidentFeed(built, frames, config)
+    for step in (0, 3):
+      given = built.to_host(source.frames_at(step))
+      for index, person in enumerate(people):
+        plan, _ = sampling.make_plan(person, config, seed=0)
+        positions = sampling.positions(
+          plan,
+          np.int32(step),
+          batch_pairs=tiny.BATCH,
+          pairing='gap',
+          xp=np,
+        )
+        expected = frames[person.rows[positions]]
+        np.testing.assert_array_equal(given[index], expected)
+
+  def test_each_device_holds_the_frames_of_its_own_models(self):
+    config = tiny.config(population__strategy='loop')
+    people = tiny.cohorts(30, 21, 47)
+    built = tiny.build(config, people, devices=jax.devices()[:3])
+    source = feed.ResidentFeed(built, tiny.frames(98), config)
+    self.assertEqual(source.num_bytes, 98 * tiny.SIZE_PX**2 * 3)
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,57 @@
+import dataclasses
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from psm_jax.report import figures, pictures
+
+
+def _pictures(num_frames=2, *, size=16, shift=0.1):
+  image = np.zeros((num_frames, size, size, 3), np.uint8)
+  return pictures.Pictures(
+    input=image,
+    neutral=image,
+    reconstruction=image,
+    flow=np.full((num_frames, 4, 4, 2), shift, np.float32),
+    frames=[('P01', 'v1', frame) for frame in range(num_frames)],
+  )
+
+
+class PicturesTest(parameterized.TestCase):
+  @parameterized.parameters(
+    ('neutral', np.zeros((2, 16, 16, 3), np.float32), 'neutral is float32'),
+    ('neutral', np.zeros((3, 16, 16, 3), np.uint8), 'neutral is uint8 of'),
+    ('input', np.zeros((2, 16, 16), np.uint8), 'input has shape'),
+    ('flow', np.zeros((2, 4, 4, 3), np.float32), 'flow has shape'),
+    ('frames', [('P01', 'v1', 0)], 'frames names 1 frames'),
+  )
+  def test_arrays_that_do_not_fit_are_refused(self, field, value, message):
+    with self.assertRaisesRegex(ValueError, message):
+      dataclasses.replace(_pictures(), **{field: value})
+
+  def test_a_row_for_each_kind_and_a_column_for_each_frame(self):
+    drawn = pictures.draw('facecycle-P01-s0', _pictures(3))
+    self.assertLen(drawn.figure.axes, 4 * 3)
+    self.assertEqual(drawn.name, 'faces_facecycle-P01-s0')
+
+  def test_the_largest_shift_is_in_percent_of_the_side(self):
+    drawn = pictures.draw('m', _pictures(1, shift=0.1))
+    # (.1, .1) in units of half a side is sqrt(2) * 5 % of the side.
+    self.assertEqual(drawn.figure.axes[3].get_xlabel(), 'up to 7.1%')
+
+  def test_an_arrow_points_the_way_of_the_flow(self):
+    example = _pictures(1, shift=0.0)
+    example.flow[..., 0] = 0.25  # To the right.
+    drawn = pictures.draw('m', example)
+    (arrows,) = drawn.figure.axes[3].collections
+    self.assertTrue((arrows.U > 0).all())
+    self.assertTrue((arrows.V == 0).all())
+
+  def test_a_face_that_does_not_move_is_drawn(self):
+    with figures.style():
+      image = figures.render(pictures.draw('m', _pictures(1, shift=0.0)))
+    self.assertStartsWith(image.png, b'\x89PNG')
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,65 @@
+"""A small run for tests: a config, cohorts of noise frames, a population."""
+
+import numpy as np
+
+from configs import base
+from psm_jax import methods, population, sampling
+
+SIZE_PX = 32
+BATCH = 2
+
+
+def config(**fields):
+  """Returns a narrow config of a few steps; fields are dotted with '__'."""
+  made = base.get_config()
+  made.data.size_px = SIZE_PX
+  made.method.width = 1 / 16
+  made.method.vgg = 'none'
+  made.train.batch_pairs = BATCH
+  made.train.epochs, made.train.steps = 0, 5
+  made.curriculum.pairing = 'gap'
+  made.curriculum.learning_rate.initial = 1e-3
+  for name, value in fields.items():
+    *groups, last = name.split('__')
+    group = made
+    for part in groups:
+      group = group[part]
+    group[last] = value
+  return made
+
+
+def frames(num_frames, *, seed=0):
+  """Returns [n, S S 3] uint8 noise."""
+  generator = np.random.default_rng(seed)
+  shape = (num_frames, SIZE_PX * SIZE_PX * 3)
+  return generator.integers(0, 256, shape, dtype=np.uint8)
+
+
+def cohorts(*lengths):
+  """Returns cohorts of one person with two videos, rows one behind another."""
+  made, start = [], 0
+  for index, length in enumerate(lengths):
+    made.append(
+      sampling.Cohort(
+        name=f'p{index}',
+        rows=np.arange(start, start + length),
+        video_lengths=np.array([length - length // 3, length // 3]),
+        fps=np.full(2, 20.0),
+      )
+    )
+    start += length
+  return made
+
+
+def build(made_config, people, *, steps=None, devices=None):
+  """Returns a population of one model a cohort, seed 0, own total steps."""
+  plans = [
+    sampling.make_plan(person, made_config, seed=0)[0] for person in people
+  ]
+  if steps is not None:
+    plans = [
+      plan.replace(clock=plan.clock.replace(total_steps=np.int32(own)))
+      for plan, own in zip(plans, steps, strict=True)
+    ]
+  method = methods.make(made_config)
+  return population.build(method, plans, made_config, devices=devices)

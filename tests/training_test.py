@@ -1,0 +1,251 @@
+"""Claims about whole runs: resume, metrics, signals, bad input."""
+
+import csv
+import json
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from psm_jax import embedding, run, training
+from psm_jax.data import store
+from tests import tiny
+
+_ROOT = pathlib.Path(__file__).resolve().parents[1]
+_STEPS = 12
+_PROGRAM = """
+import json, sys
+import ml_collections
+from psm_jax import run, training
+config = run._read_config(__import__('pathlib').Path(sys.argv[1]))
+outcome = training.train(config, sys.argv[2])
+sys.exit(75 if outcome.was_stopped else 0)
+"""
+
+
+def write_store(folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX, bad=None):
+  """Writes a finished frame store of noise, two videos a person."""
+  import pandas as pd
+
+  rows, fps = [], {}
+  for person, length in enumerate(lengths):
+    for video, share in (('v1', length - length // 3), ('v2', length // 3)):
+      fps[f'p{person}', video] = 20.0
+      rows += [
+        {
+          'person_id': f'p{person}',
+          'video_id': video,
+          'frame': frame,
+          'time_s': frame / 20,
+          'AU12': float(frame % 4),
+        }
+        for frame in range(share)
+      ]
+  path = pathlib.Path(folder) / 'store'
+  with store.writing(path, num_frames=len(rows), size_px=size_px) as writer:
+    writer.frames[:] = tiny.frames(len(rows))
+    writer.finish(pd.DataFrame(rows), fps=fps)
+  return path
+
+
+def _config(store_path, **fields):
+  return tiny.config(
+    data__source='store',
+    data__path=str(store_path),
+    train__steps=_STEPS,
+    train__log_every=2,
+    train__save_steps=3,
+    **fields,
+  )
+
+
+def _final_states(workdir):
+  return embedding.Trained(workdir).states
+
+
+def _metric_rows(workdir):
+  with open(pathlib.Path(workdir) / 'metrics.csv', newline='') as file:
+    return list(csv.DictReader(file))
+
+
+class RunTest(parameterized.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    folder = pathlib.Path(absltest.get_default_test_tmpdir()) / cls.__name__
+    folder.mkdir(parents=True, exist_ok=True)
+    cls.folder = folder
+    cls.store = write_store(folder)
+    cls.config = _config(cls.store)
+    cls.unbroken = folder / 'unbroken'
+    cls.outcome = training.train(cls.config, cls.unbroken)
+    cls.states = _final_states(cls.unbroken)
+
+  def _start(self, workdir):
+    """Starts a run in a process of its own."""
+    config_path = self.folder / 'config_of_runs.json'
+    config_path.write_text(json.dumps(self.config.to_dict()))
+    return subprocess.Popen(
+      [sys.executable, '-c', _PROGRAM, str(config_path), str(workdir)],
+      cwd=_ROOT,
+      stdout=subprocess.DEVNULL,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+
+  def _interrupt(self, process, workdir, number):
+    """Sends a signal once some checkpoint exists, at no certain moment."""
+    checkpoints = workdir / 'checkpoints'
+    while process.poll() is None:
+      done = [p for p in checkpoints.glob('*') if p.name.isdigit()]
+      if done:
+        time.sleep(random.uniform(0, 0.2))
+        process.send_signal(number)
+        break
+      time.sleep(0.01)
+    return process.wait(timeout=300)
+
+  def _assert_equals_unbroken(self, workdir):
+    jax.tree.map(
+      np.testing.assert_array_equal, _final_states(workdir), self.states
+    )
+    ours, theirs = _metric_rows(workdir), _metric_rows(self.unbroken)
+    for row in ours + theirs:
+      del row['steps_per_s'], row['frames_per_s']
+    self.assertEqual(ours, theirs)
+
+  @parameterized.parameters(signal.SIGKILL, signal.SIGTERM)
+  def test_a_killed_run_ends_as_an_unbroken_one(self, number):
+    workdir = self.folder / f'signal{int(number)}'
+    code = self._interrupt(self._start(workdir), workdir, number)
+    if code != 0:
+      self.assertEqual(code, 75 if number == signal.SIGTERM else -number)
+    process = self._start(workdir)
+    _, errors = process.communicate(timeout=300)
+    self.assertEqual(process.returncode, 0, errors[-2000:])
+    self._assert_equals_unbroken(workdir)
+
+  def test_a_run_may_go_on_under_another_strategy(self):
+    workdir = self.folder / 'strategies'
+    short = self.config.copy_and_resolve_references()
+    stop_at = 6
+
+    original = training.metrics.MetricsLog.write
+
+    def write_and_stop(log, step, *args, **kwargs):
+      original(log, step, *args, **kwargs)
+      if step == stop_at:
+        signal.raise_signal(signal.SIGTERM)
+
+    training.metrics.MetricsLog.write = write_and_stop
+    self.addCleanup(setattr, training.metrics.MetricsLog, 'write', original)
+    self.assertTrue(training.train(short, workdir).was_stopped)
+    training.metrics.MetricsLog.write = original
+    short.population.strategy = 'vmap'
+    self.assertFalse(training.train(short, workdir).was_stopped)
+    self.assertEqual(_final_states(workdir).step.tolist(), [_STEPS] * 2)
+
+  def test_metrics_hold_each_logged_step_of_each_model_once(self):
+    rows = _metric_rows(self.unbroken)
+    keys = [(int(row['step']), row['model_id']) for row in rows]
+    steps = [1, *range(2, _STEPS + 1, 2)]
+    ids = ['facecycle-p0-s0', 'facecycle-p1-s0']
+    self.assertCountEqual(keys, [(s, i) for s in steps for i in ids])
+    for row in rows:
+      self.assertGreater(float(row['loss']), 0)
+      self.assertGreater(int(row['gap']), 0)
+
+  def test_models_are_done_and_described(self):
+    opened = run.open_run(self.unbroken)
+    for model in opened.models:
+      self.assertEqual(model.status, 'done')
+      self.assertEqual(model.steps_done, _STEPS)
+    self.assertEqual(opened.models[0].cohort, ('p0',))
+    self.assertEqual(opened.models[1].num_frames, 21)
+
+  def test_a_finished_run_started_again_changes_nothing(self):
+    outcome = training.train(self.config, self.unbroken)
+    self.assertFalse(outcome.was_stopped)
+    jax.tree.map(
+      np.testing.assert_array_equal, _final_states(self.unbroken), self.states
+    )
+
+  def test_another_configuration_is_refused_by_field(self):
+    changed = _config(self.store, curriculum__gap__end=7.0)
+    with self.assertRaisesRegex(ValueError, r'curriculum\.gap\.end: 100'):
+      training.train(changed, self.unbroken)
+
+  def test_a_second_writer_is_refused(self):
+    workdir = self.folder / 'held'
+    with (
+      run.locked(workdir),
+      self.assertRaisesRegex(ValueError, 'Another process is writing'),
+    ):
+      training.train(self.config, workdir)
+
+  def test_embeddings_have_a_row_for_every_frame(self):
+    import pandas as pd
+
+    written = embedding.write_embeddings(self.unbroken)
+    self.assertLen(written, 4)
+    table = pd.read_parquet(written[0])
+    self.assertEqual(
+      list(table.columns[:5]),
+      ['model_id', 'person_id', 'video_id', 'frame', 'time_s'],
+    )
+    self.assertLen(table, 20)
+    self.assertEqual(table['AU12'].tolist(), [f % 4 for f in range(20)])
+    units = table[[f'e{i:03d}' for i in range(256)]].to_numpy()
+    self.assertEqual(units.dtype, np.float32)
+    trained = embedding.Trained(self.unbroken)
+    frames = trained.store.frames[:20]
+    state = trained.model_state(0)
+    expected = trained.method.embed(state.params, state.method_state, frames)
+    np.testing.assert_allclose(units, expected, atol=1e-5)
+
+  def test_too_few_frames_name_the_person_and_the_field(self):
+    config = _config(self.store, train__batch_pairs=12)
+    with self.assertRaisesRegex(ValueError, 'p1 has 21 usable.*batch_pairs=12'):
+      training.train(config, self.folder / 'few')
+
+  def test_a_workdir_that_cannot_be_made_is_an_os_error(self):
+    blocked = self.folder / 'a_file'
+    blocked.write_text('')
+    with self.assertRaises(OSError):
+      training.train(self.config, blocked / 'run')
+
+
+class FailureTest(absltest.TestCase):
+  def test_a_diverging_model_is_recorded_and_the_others_finish(self):
+    folder = pathlib.Path(self.create_tempdir().full_path)
+    config = _config(write_store(folder))
+    original = training.population_lib.Population.init
+
+    def init_with_a_bad_model(built):
+      states = built.to_host(original(built))
+      states.params['encoder']['conv1_0']['kernel'][1] = np.nan
+      return built.from_host(states)
+
+    training.population_lib.Population.init = init_with_a_bad_model
+    self.addCleanup(
+      setattr, training.population_lib.Population, 'init', original
+    )
+    outcome = training.train(config, folder / 'run')
+    good, bad = outcome.models
+    self.assertEqual((good.status, good.steps_done), ('done', _STEPS))
+    self.assertEqual((bad.status, bad.failed_step), ('failed', 0))
+    rows = _metric_rows(folder / 'run')
+    self.assertEqual(
+      {row['model_id'] for row in rows if int(row['step']) > 1},
+      {good.model_id},
+    )
+
+
+if __name__ == '__main__':
+  absltest.main()
