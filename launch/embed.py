@@ -9,31 +9,18 @@ of the frames, if any. Embeddings of two models do not share coordinates.
 Exit codes: 0 done, 1 failed, 2 wrong usage.
 """
 
-import sys
+from absl import flags, logging
 
-from absl import app, flags, logging
-
+from launch import program
 from psm_jax import embedding
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.train.')
 
 
-def main(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
-  try:
-    embedding.write_embeddings(_WORKDIR.value)
-  except (ValueError, OSError) as error:
-    logging.error('%s', error)
-    return 1
+def main():
+  embedding.write_embeddings(_WORKDIR.value)
   logging.info('Next: python -m launch.evaluate --workdir=%s', _WORKDIR.value)
-  return 0
-
-
-def run():
-  flags.mark_flag_as_required('workdir')
-  app.run(lambda argv: sys.exit(main(argv)))
 
 
 if __name__ == '__main__':
-  run()
+  program.run(main, required=['workdir'])

@@ -13,10 +13,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.
 """
 
 import dataclasses
-import sys
 
-from absl import app, flags, logging
+from absl import flags, logging
 
+from launch import program
 from psm_jax import scoring
 from psm_jax.evaluation import probes
 
@@ -34,28 +34,16 @@ _THRESHOLD = flags.DEFINE_float(
 )
 
 
-def main(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
-  try:
-    config = dataclasses.replace(
-      probes.DEFAULT,
-      splits=tuple(_SPLITS.value),
-      threshold=_THRESHOLD.value,
-    )
-    for path in scoring.score_run(_WORKDIR.value, config=config):
-      logging.info('Wrote %s', path)
-  except (ValueError, OSError) as error:
-    logging.error('%s', error)
-    return 1
+def main():
+  config = dataclasses.replace(
+    probes.DEFAULT,
+    splits=tuple(_SPLITS.value),
+    threshold=_THRESHOLD.value,
+  )
+  for path in scoring.score_run(_WORKDIR.value, config=config):
+    logging.info('Wrote %s', path)
   logging.info('Next: python -m launch.report --workdir=%s', _WORKDIR.value)
-  return 0
-
-
-def run():
-  flags.mark_flag_as_required('workdir')
-  app.run(lambda argv: sys.exit(main(argv)))
 
 
 if __name__ == '__main__':
-  run()
+  program.run(main, required=['workdir'])

@@ -9,10 +9,9 @@ to WORKDIR/report.
 Exit codes: 0 done, 1 failed, 2 wrong usage.
 """
 
-import sys
+from absl import flags, logging
 
-from absl import app, flags, logging
-
+from launch import program
 from psm_jax import pictures
 from psm_jax.report import page
 
@@ -28,27 +27,15 @@ _MAX_PICTURES = flags.DEFINE_integer(
 )
 
 
-def main(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
-  try:
-    shown = None
-    if _SHOW_FACES.value:
-      shown = pictures.of_run(_WORKDIR.value, max_models=_MAX_PICTURES.value)
-    path = page.write(
-      _WORKDIR.value, pictures=shown, max_pictures=_MAX_PICTURES.value
-    )
-  except (ValueError, OSError) as error:
-    logging.error('%s', error)
-    return 1
+def main():
+  shown = None
+  if _SHOW_FACES.value:
+    shown = pictures.of_run(_WORKDIR.value, max_models=_MAX_PICTURES.value)
+  path = page.write(
+    _WORKDIR.value, pictures=shown, max_pictures=_MAX_PICTURES.value
+  )
   logging.info('Wrote %s', path)
-  return 0
-
-
-def run():
-  flags.mark_flag_as_required('workdir')
-  app.run(lambda argv: sys.exit(main(argv)))
 
 
 if __name__ == '__main__':
-  run()
+  program.run(main, required=['workdir'])

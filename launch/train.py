@@ -10,12 +10,11 @@ configuration can be set as --config.group.field=value.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal: resume.
 """
 
-import sys
-
 import ml_collections
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 
+from launch import program
 from psm_jax import training
 
 _WORKDIR = flags.DEFINE_string(
@@ -33,15 +32,9 @@ _CONFIG = config_flags.DEFINE_config_file(
 _STOPPED = 75
 
 
-def main(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+def main():
   config = ml_collections.ConfigDict(_CONFIG.value)
-  try:
-    outcome = training.train(config, _WORKDIR.value, data_dir=_DATA_DIR.value)
-  except (ValueError, OSError) as error:
-    logging.error('%s', error)
-    return 1
+  outcome = training.train(config, _WORKDIR.value, data_dir=_DATA_DIR.value)
   by_status = {}
   for model in outcome.models:
     by_status[model.status] = by_status.get(model.status, 0) + 1
@@ -54,13 +47,8 @@ def main(argv):
     logging.info('Stopped by a signal; the same command goes on from here.')
     return _STOPPED
   logging.info('Next: python -m launch.embed --workdir=%s', _WORKDIR.value)
-  return 1 if by_status.keys() == {'failed'} else 0
-
-
-def run():
-  flags.mark_flags_as_required(['config', 'workdir'])
-  app.run(lambda argv: sys.exit(main(argv)))
+  return program.FAILED if by_status.keys() == {'failed'} else None
 
 
 if __name__ == '__main__':
-  run()
+  program.run(main, required=['config', 'workdir'])

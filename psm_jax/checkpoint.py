@@ -42,8 +42,8 @@ class Checkpoints:
       (workdir / 'checkpoints').absolute(),
       options=ocp.CheckpointManagerOptions(
         max_to_keep=2,
+        create=not read_only,
         cleanup_tmp_directories=not read_only,
-        read_only=read_only,
       ),
     )
 

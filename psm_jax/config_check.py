@@ -2,7 +2,7 @@
 
 import ml_collections
 
-from psm_jax import curriculum, methods, population, sampling
+from psm_jax import augment, curriculum, methods, population, sampling
 from psm_jax.data import prepare
 from psm_jax.ops import conv
 
@@ -34,6 +34,7 @@ _AT_LEAST = {
   'train.save_steps': 0,
   'curriculum.gap.start': 0,
   'curriculum.gap.end': 0,
+  'curriculum.learning_rate.final': 0,
   'curriculum.learning_rate.warmup_steps': 0,
 }
 _ABOVE_ZERO = (
@@ -70,6 +71,9 @@ def check(config: ml_collections.ConfigDict):
     _fail('data.path', config.data.path, f'a folder ({config.data.source})')
   if config.method.vgg == 'file' and not config.method.vgg_path:
     _fail('method.vgg_path', '', 'the file of the VGG19 weights')
+  persons = tuple(config.data.persons)
+  if len(set(persons)) < len(persons):
+    _fail('data.persons', persons, 'each person once')
   seeds = tuple(config.population.seeds)
   if not seeds or len(set(seeds)) < len(seeds):
     _fail('population.seeds', seeds, 'at least one seed, each once')
@@ -80,8 +84,15 @@ def check(config: ml_collections.ConfigDict):
       'none, one or two numbers',
     )
   gap = config.curriculum.gap
-  if gap.schedule == 'geometric' and gap.start <= 0:
-    _fail('curriculum.gap.start', gap.start, 'above 0 for geometric widening')
+  for end in ('start', 'end'):
+    if gap.schedule == 'geometric' and gap[end] <= 0:
+      _fail(f'curriculum.gap.{end}', gap[end], 'above 0 for geometric widening')
+  ranges = config.augment.to_dict()
+  del ranges['enabled']
+  try:
+    augment.Augmentation(**ranges)
+  except ValueError as error:
+    raise ValueError(f'augment.{error}') from None
 
 
 def _get(config, field):

@@ -30,6 +30,15 @@ _FREE_FIELDS = (
   'train.save_minutes',
   'train.save_steps',
 )
+# These may not, and follow from the data.
+_PLANNED = (
+  'cohort',
+  'seed',
+  'total_steps',
+  'num_epochs',
+  'num_frames',
+  'num_videos',
+)
 
 
 @dataclasses.dataclass
@@ -79,7 +88,8 @@ def plan_models(
   """Returns a run's models and their plans, cohort by cohort, seed by seed.
 
   Raises:
-    ValueError: If nobody is left, or a cohort has too few frames.
+    ValueError: If nobody is left, a cohort has too few frames, or a person_id
+      is too long to name a model.
   """
   people = _usable_people(config, store)
   cohorts = [(person,) for person in people]
@@ -97,8 +107,9 @@ def plan_models(
     label = cohort[0] if config.population.cohorts == 'each' else 'all'
     for seed in config.population.seeds:
       plan, cap = sampling.make_plan(frames, config, seed=config.seed + seed)
+      model_id = f'{config.method.name}-{label}-s{seed}'
       model = Model(
-        model_id=f'{config.method.name}-{label}-s{seed}',
+        model_id=paths.check_id(model_id, what='model_id'),
         cohort=cohort,
         seed=seed,
         total_steps=int(plan.clock.total_steps),
@@ -153,11 +164,13 @@ def start(
   """Writes config.json and models.json, or checks those of an earlier start.
 
   Raises:
-    ValueError: If the directory holds a run of another configuration.
+    ValueError: If the directory holds a run of another configuration or of
+      other data.
   """
   path = workdir / 'config.json'
   if path.exists():
     _check_same(_read_config(path), config, workdir)
+    _check_same_models(open_run(workdir).models, models, workdir)
     return
   versions = {}
   for package in _PACKAGES:
@@ -266,4 +279,26 @@ def _check_same(old, new, workdir):
     raise ValueError(
       f'{workdir} holds a run of another configuration ({"; ".join(changed)}).'
       ' Choose another --workdir, or go on with the same configuration.'
+    )
+
+
+def _check_same_models(old, new, workdir):
+  """Refuses other people, videos or frames than a run began with."""
+  there = {model.model_id: model for model in old}
+  now = {model.model_id: model for model in new}
+  changed = [
+    f'{model_id} is only {"there" if model_id in there else "here"}'
+    for model_id in sorted(there.keys() ^ now.keys())
+  ]
+  for model_id in sorted(there.keys() & now.keys()):
+    values = ((getattr(m[model_id], f) for m in (there, now)) for f in _PLANNED)
+    changed += [
+      f'{model_id}: {field} {before!r} there, {after!r} now'
+      for field, (before, after) in zip(_PLANNED, values, strict=True)
+      if before != after
+    ]
+  if changed:
+    raise ValueError(
+      f'{workdir} holds a run of other data ({store_lib.list_some(changed)}). '
+      'Choose another --workdir, or bring back the data it began with.'
     )

@@ -23,12 +23,6 @@ from absl import flags  # noqa: E402
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 
-# Many tests compile the same step; a cache for this run alone shares it, also
-# with the programs that tests start.
-_CACHE = tempfile.TemporaryDirectory(prefix='psm_jax_cache_')
-os.environ['JAX_COMPILATION_CACHE_DIR'] = _CACHE.name
-jax.config.update('jax_compilation_cache_dir', _CACHE.name)
-
 
 @pytest.fixture(autouse=True, scope='session')
 def absl_test_folder():

@@ -1,9 +1,13 @@
 """A small run for tests: a config, cohorts of noise frames, a population."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from configs import base
 from psm_jax import methods, population, sampling
+from psm_jax.methods import interface
+from psm_jax.ops import conv
 
 SIZE_PX = 32
 BATCH = 2
@@ -51,7 +55,49 @@ def cohorts(*lengths):
   return made
 
 
-def build(made_config, people, *, steps=None, devices=None):
+def toy_method(made_config):
+  """Returns a method of three convolutions, which compiles in a second."""
+  lowering = made_config.population.lowering
+
+  def init(key):
+    shapes = {'down': (3, 3, 3, 4), 'same': (3, 3, 4, 4), 'up': (4, 4, 4, 3)}
+    return {
+      name: 0.2 * jax.random.normal(jax.random.fold_in(key, index), shape)
+      for index, (name, shape) in enumerate(shapes.items())
+    }, ()
+
+  def encode(params, image):
+    code = conv.conv(
+      image, params['down'], stride=2, padding=1, lowering=lowering
+    )
+    code = jax.nn.relu(code)
+    return jnp.tanh(
+      conv.conv(code, params['same'], padding=1, lowering=lowering)
+    )
+
+  def loss(key, params, method_state, shared, frames, schedule):
+    del shared, schedule
+    image = frames.reshape((2, -1, SIZE_PX, SIZE_PX, 3)) / jnp.float32(255)
+    code = encode(params, image[0])
+    code = code + 0.1 * jax.random.normal(key, code.shape)
+    out = conv.conv_transpose(code, params['up'], lowering=lowering)
+    error = jnp.mean(jnp.square(out - image[1]))
+    return error, (method_state, {'error': error})
+
+  def embed(params, method_state, frames):
+    del method_state
+    image = frames.reshape((-1, SIZE_PX, SIZE_PX, 3)) / jnp.float32(255)
+    return encode(params, image).reshape((len(frames), -1))
+
+  return interface.Method(
+    'toy', SIZE_PX, (), init, loss, embed, pictures=lambda *_: {}
+  )
+
+
+METHODS = {'toy': toy_method, 'facecycle': methods.make}
+
+
+def build(made_config, people, *, method='toy', steps=None, devices=None):
   """Returns a population of one model a cohort, seed 0, own total steps."""
   plans = [
     sampling.make_plan(person, made_config, seed=0)[0] for person in people
@@ -61,5 +107,5 @@ def build(made_config, people, *, steps=None, devices=None):
       plan.replace(clock=plan.clock.replace(total_steps=np.int32(own)))
       for plan, own in zip(plans, steps, strict=True)
     ]
-  method = methods.make(made_config)
-  return population.build(method, plans, made_config, devices=devices)
+  made_method = METHODS[method](made_config)
+  return population.build(made_method, plans, made_config, devices=devices)

@@ -118,14 +118,14 @@ class FlowNet(nn.Module):
     x = warp_ops.resize(x, 2 * x.shape[1])
     x = layers.Conv(
       vgg.scaled(64, self.width),
-      init=0.05,
+      init_scheme=0.05,
       lowering=self.lowering,
       name='toflow4_1',
     )(x)
     x = layers.Conv(
       2,
       1,
-      init=0.05,
+      init_scheme=0.05,
       use_bias=False,
       lowering=self.lowering,
       name='toflow4_3',
@@ -168,7 +168,7 @@ class Generator(nn.Module):
 
     def conv(features, name):
       return layers.Conv(
-        features, init='default', lowering=self.lowering, name=name
+        features, init_scheme='default', lowering=self.lowering, name=name
       )
 
     act = jax.nn.relu

@@ -42,8 +42,8 @@ class Conv(nn.Module):
     features: Output channels.
     kernel_px: Side of the kernel.
     stride: Step in pixels.
-    init: 'fan_out' (normal, zero bias) or 'default' (PyTorch's uniform), or a
-      float: the standard deviation of a normal kernel, zero bias.
+    init_scheme: 'fan_out' (normal, zero bias) or 'default' (PyTorch's uniform),
+      or a float: the standard deviation of a normal kernel, zero bias.
     use_bias: Whether a bias is added.
     lowering: See `psm_jax.ops.conv`.
   """
@@ -51,7 +51,7 @@ class Conv(nn.Module):
   features: int
   kernel_px: int = 3
   stride: int = 1
-  init: str | float = 'fan_out'
+  init_scheme: str | float = 'fan_out'
   use_bias: bool = True
   lowering: str = 'matmul'
 
@@ -59,7 +59,8 @@ class Conv(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps [B, H, W, C] to [B, H / stride, W / stride, features]."""
     channels = x.shape[-1]
-    kernel_init, bias_init = _inits(self.init, channels * self.kernel_px**2)
+    fan_in = channels * self.kernel_px**2
+    kernel_init, bias_init = _inits(self.init_scheme, fan_in)
     shape = (self.kernel_px, self.kernel_px, channels, self.features)
     kernel = self.param('kernel', kernel_init, shape)
     y = conv_ops.conv(
@@ -133,14 +134,14 @@ class ChannelAttention(nn.Module):
 class ResidualBlock(nn.Module):
   """Two 3x3 convolutions around a skip, without normalisation."""
 
-  init: str = 'fan_out'
+  init_scheme: str = 'fan_out'
   lowering: str = 'matmul'
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps [B, H, W, C] to the same shape."""
     channels = x.shape[-1]
-    conv = {'init': self.init, 'lowering': self.lowering}
+    conv = {'init_scheme': self.init_scheme, 'lowering': self.lowering}
     y = leaky_relu(Conv(channels, **conv, name='conv1')(x))
     return leaky_relu(Conv(channels, **conv, name='conv2')(y) + x)
 
@@ -154,10 +155,10 @@ def pixel_shuffle(x: jax.Array, factor: int) -> jax.Array:
   return x.reshape(batch, height * factor, width * factor, features)
 
 
-def _inits(init, fan_in):
-  if init == 'default':
+def _inits(scheme, fan_in):
+  if scheme == 'default':
     default = fan_in_uniform(fan_in)
     return default, default
-  if init == 'fan_out':
+  if scheme == 'fan_out':
     return fan_out_normal, nn.initializers.zeros
-  return nn.initializers.normal(init), nn.initializers.zeros
+  return nn.initializers.normal(scheme), nn.initializers.zeros
