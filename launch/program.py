@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from absl import app, flags, logging
 
 FAILED = 1
+_WRONG_USAGE = 2
 
 
 def run(work: Callable[[], int | None], *, required: Sequence[str]):
@@ -21,7 +22,7 @@ def run(work: Callable[[], int | None], *, required: Sequence[str]):
 
   def main(argv):
     if len(argv) > 1:
-      raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+      _refuse(f'Unknown arguments: {" ".join(argv[1:])}')
     try:
       sys.exit(work())
     except (ValueError, OSError) as error:
@@ -30,4 +31,19 @@ def run(work: Callable[[], int | None], *, required: Sequence[str]):
       sys.exit(FAILED)
 
   flags.mark_flags_as_required(required)
-  app.run(main)
+  app.run(main, flags_parser=_parse)
+
+
+def _parse(argv):
+  try:
+    return flags.FLAGS(argv)
+  except flags.Error as error:
+    _refuse(str(error))
+  except (AttributeError, KeyError) as error:
+    # ml_collections names an unknown field of --config.FIELD=... like this.
+    _refuse(f'The configuration has no field {str(error).strip(chr(34))}.')
+
+
+def _refuse(reason):
+  sys.stderr.write(f'{reason}\nTry {sys.argv[0]} --help.\n')
+  sys.exit(_WRONG_USAGE)

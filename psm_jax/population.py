@@ -268,10 +268,19 @@ def build(
     plans: One model's tables each.
     config: The experiment.
     devices: Where to train; the first `population.num_devices` by default.
+
+  Raises:
+    ValueError: If there are fewer devices than asked for.
   """
   if devices is None:
     devices = jax.local_devices()
-    devices = devices[: config.population.num_devices or len(devices)]
+    wanted = config.population.num_devices or len(devices)
+    if wanted > len(devices):
+      raise ValueError(
+        f'population.num_devices is {wanted}, but JAX sees {len(devices)} '
+        f'({devices[0].device_kind}). Lower it; 0 takes all.'
+      )
+    devices = devices[:wanted]
   devices = tuple(devices[: len(plans)])
   per_device = -(-len(plans) // len(devices))
   strategy = config.population.strategy

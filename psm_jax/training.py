@@ -1,10 +1,12 @@
 """Training, read top to bottom: restore, feed, step, log, save."""
 
+import contextlib
 import dataclasses
 import pathlib
 import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import jax
 import ml_collections
@@ -78,15 +80,17 @@ def train(
 
     feed = feed_lib.ResidentFeed(population, store.frames, config)
     log = metrics.MetricsLog(workdir, ids, step=first_step)
-    stop = _catch_signals()
     saved_step, saved_at = first_step, time.monotonic()
     logged_step, logged_at = first_step, time.monotonic()
     previous = None
     step = first_step
     try:
-      with tqdm.tqdm(
-        total=last_step, initial=first_step, unit='step', smoothing=0.05
-      ) as progress:
+      with (
+        _stop_signals() as stop,
+        tqdm.tqdm(
+          total=last_step, initial=first_step, unit='step', smoothing=0.05
+        ) as progress,
+      ):
         for step in range(first_step + 1, last_step + 1):
           frames = feed.frames_at(step - 1)
           states, step_metrics = population.step(states, frames)
@@ -122,11 +126,11 @@ def train(
             saved_step, saved_at = step, time.monotonic()
           if stop.is_set():
             break
-      log.close()
       host_states = population.to_host(states)
       if step > saved_step:
         checkpoints.save(step, host_states, ids)
     finally:
+      log.close()
       checkpoints.close()
     _settle(models, host_states)
     run.write_models(workdir, config.method.name, models, data_dir)
@@ -156,13 +160,19 @@ def _log_start(config, workdir, store, models, population, last_step):
   )
 
 
-def _catch_signals() -> threading.Event:
-  """Returns an event that stop signals set; the loop polls it."""
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+  """Gives an event that stop signals set meanwhile; the loop polls it."""
   event = threading.Event()
+  earlier = {}
   if threading.current_thread() is threading.main_thread():
     for number in _STOP_SIGNALS:
-      signal.signal(number, lambda *_: event.set())
-  return event
+      earlier[number] = signal.signal(number, lambda *_: event.set())
+  try:
+    yield event
+  finally:
+    for number, handler in earlier.items():
+      signal.signal(number, handler)
 
 
 def _is_logged(step, config, models):

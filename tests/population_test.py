@@ -311,7 +311,7 @@ class DevicesTest(parameterized.TestCase):
     states, gaps = built.init(), []
     states, _ = built.step(states, source.frames_at(0))
     with jax.log_compiles(), self.assertNoLogs('jax', 'WARNING'):
-      for step in range(1, 5):
+      for step in range(1, 30):
         states, metrics = built.step(states, source.frames_at(step))
         gaps.append(metrics[0]['gap'])
     self.assertGreater(len({int(np.asarray(gap)[0, 0]) for gap in gaps}), 1)

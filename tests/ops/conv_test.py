@@ -18,7 +18,7 @@ _GEOMETRIES = (
   (3, 1, 1, 33, 34),
   (3, 2, 1, 33, 2),
   (3, 1, ((2, 0), (0, 1)), 3, 2),
-  (4, 2, 1, 3, 2),
+  (4, 2, ((2, 0), (0, 1)), 3, 2),
   (7, 2, 3, 3, 34),
   (1, 1, 1, 3, 2),
 )
@@ -314,8 +314,11 @@ class LoweredProgramTest(parameterized.TestCase):
     one = lambda x, k: op(x, k, lowering=lowering)  # noqa: E731
     text = _lowered(jax.vmap(one), self.image, self.kernel)
     self.assertContainsSubset(_groups(text), {1})
+    image, kernel = (np.stack([x, x]) for x in (self.image, self.kernel))
     nested = jax.vmap(jax.vmap(one, in_axes=(0, None)))
-    text = _lowered(nested, self.image[None], self.kernel[:1])
+    text = _lowered(nested, image, kernel[:, 0])
+    self.assertContainsSubset(_groups(text), {1})
+    text = _lowered(jax.vmap(jax.vmap(one)), image, kernel)
     self.assertContainsSubset(_groups(text), {1})
 
   def test_without_our_rule_there_are_groups(self):
