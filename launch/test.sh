@@ -23,4 +23,5 @@ python="$venv/bin/python"
 
 "$python" -m ruff check .
 "$python" -m ruff format --check .
-"$python" -m pytest "$@"
+# A file stays with one worker: its tests share what they compile.
+"$python" -m pytest -n 2 --dist loadfile "$@"

@@ -1,6 +1,5 @@
 """Embeddings of a run's frames: tables a lab can join with its own."""
 
-import functools
 import pathlib
 from collections.abc import Iterator
 
@@ -10,11 +9,10 @@ import pandas as pd
 import tqdm
 from absl import logging
 
-from psm_jax import checkpoint, methods, paths, run, sampling
+from psm_jax import checkpoint, methods, paths, run
 from psm_jax import population as population_lib
 from psm_jax.data import prepare
 from psm_jax.data import store as store_lib
-from psm_jax.methods import interface
 
 _BATCH_FRAMES = 256
 
@@ -58,7 +56,7 @@ class Trained:
       )
     self.step, self.states = restored
     self._embed = jax.jit(self.method.embed)
-    self._init = jax.jit(functools.partial(_init, self.method))
+    self._init = population_lib.initialiser(self.method)
 
   def model_state(self, index: int) -> population_lib.TrainState:
     """Returns the state of one model."""
@@ -71,8 +69,8 @@ class Trained:
 
   def embed_untrained(self, index: int, rows: np.ndarray) -> np.ndarray:
     """Returns embeddings by the random weights from which a model began."""
-    params, method_state = self._init(self.plans[index].clock)
-    return self._embed_rows(params, method_state, rows)
+    state = self._init(self.plans[index].clock)
+    return self._embed_rows(state.params, state.method_state, rows)
 
   def pictures(self, index: int, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Returns `Method.pictures` of rows of the store by a model."""
@@ -99,11 +97,6 @@ class Trained:
       embedded = np.asarray(self._embed(params, method_state, full))
       parts.append(embedded[: len(frames)])
     return np.concatenate(parts).astype(np.float32)
-
-
-def _init(method: interface.Method, clock: sampling.Clock):
-  state = population_lib.init_model(method, clock)
-  return state.params, state.method_state
 
 
 def write_embeddings(workdir: str | pathlib.Path) -> list[pathlib.Path]:

@@ -91,6 +91,19 @@ def init_model(method: interface.Method, clock: sampling.Clock) -> TrainState:
   )
 
 
+def initialiser(
+  method: interface.Method,
+) -> Callable[[sampling.Clock], TrainState]:
+  """Returns `init_model` of a method, compiled for one model."""
+  # It runs once a model and draws a hundred small arrays: on a CPU, optimising
+  # the program takes many times as long as running it.
+  is_cpu = jax.default_backend() == 'cpu'
+  return jax.jit(
+    functools.partial(init_model, method),
+    compiler_options={'xla_backend_optimization_level': 0} if is_cpu else None,
+  )
+
+
 def train_step(
   method: interface.Method,
   config: ml_collections.ConfigDict,
@@ -179,7 +192,7 @@ class Population:
     plans: S stacked plans, leaves [D, c, ...] NumPy.
     shared: The method's frozen weights, leaves [D, ...], on the devices.
     clocks: The clocks of `plans` on the devices.
-    init_slot: clock -> state of a slot.
+    init_one: clock -> state of one model.
     step_slot: (state, clock, shared, frames) -> (state, metrics) of a slot; the
       state given is donated.
   """
@@ -191,7 +204,7 @@ class Population:
   plans: tuple[sampling.Plan, ...]
   shared: interface.Tree
   clocks: tuple[sampling.Clock, ...]
-  init_slot: Callable[..., TrainState]
+  init_one: Callable[[sampling.Clock], TrainState]
   step_slot: Callable[..., tuple[TrainState, dict[str, jax.Array]]]
 
   @property
@@ -201,7 +214,16 @@ class Population:
 
   def init(self) -> list[TrainState]:
     """Returns the states in which the models begin, one tree a slot."""
-    return [self.init_slot(clock) for clock in self.clocks]
+    clocks = self.to_host([plan.clock for plan in self.plans])
+    states = [
+      jax.device_get(
+        self.init_one(jax.tree.map(lambda leaf, m=model: leaf[m], clocks))
+      )
+      for model in range(self.num_models)
+    ]
+    return self.from_host(
+      jax.tree.map(lambda *leaves: np.stack(leaves), *states)
+    )
 
   def step(
     self, states: list[TrainState], frames: list[jax.Array]
@@ -330,9 +352,7 @@ def build(
     if method.shared
     else (),
     clocks=tuple(place(plan.clock) for plan in slots),
-    init_slot=over_devices(
-      over_models(functools.partial(init_model, method), (0,))
-    ),
+    init_one=initialiser(method),
     step_slot=over_devices(over_models(step, (0, 0, None, 0)), donate=(0,)),
   )
 
