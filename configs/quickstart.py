@@ -18,7 +18,7 @@ def get_config():
   config.method.width = 0.125
   config.method.vgg = 'none'
   # The reference's 0.01 leaves the embedding nearly one-dimensional for the
-  # first thousands of steps.
+  # first hundreds of steps.
   config.method.code_std = 0.12
   config.train.batch_pairs = 4
   config.train.epochs = 0
