@@ -39,6 +39,17 @@ def frames(num_frames, *, seed=0):
   return generator.integers(0, 256, shape, dtype=np.uint8)
 
 
+def filled(shapes, *, seed=0):
+  """Returns numbers of about unit gain in the shape of parameters."""
+  generator = np.random.default_rng(seed)
+
+  def fill(leaf):
+    drawn = generator.standard_normal(leaf.shape).astype(np.float32)
+    return drawn * (2 / max(8, np.prod(leaf.shape[:-1]))) ** 0.5
+
+  return jax.tree.map(fill, shapes)
+
+
 def cohorts(*lengths):
   """Returns cohorts of one person with two videos, rows one behind another."""
   made, start = [], 0

@@ -11,6 +11,7 @@ from configs import base
 from psm_jax import methods
 from psm_jax.methods import facecycle, interface
 from psm_jax.models import vgg
+from tests import tiny
 
 _WIDTH = 1 / 32
 _SIZE = 16
@@ -20,29 +21,18 @@ _jit = functools.partial(
 )
 
 
-def _filled(shapes, *, seed=0):
-  """Returns numbers of about unit gain in the shape of parameters."""
-  generator = np.random.default_rng(seed)
-
-  def fill(leaf):
-    drawn = generator.standard_normal(leaf.shape).astype(np.float32)
-    return drawn * (2 / max(8, np.prod(leaf.shape[:-1]))) ** 0.5
-
-  return jax.tree.map(fill, shapes)
-
-
 def _networks():
   return facecycle.Networks(width=_WIDTH, size_px=_SIZE)
 
 
 def _trunk():
   draw = functools.partial(vgg.init, width=_WIDTH)
-  return _filled(jax.eval_shape(draw, jax.random.key(0)), seed=1)
+  return tiny.filled(jax.eval_shape(draw, jax.random.key(0)), seed=1)
 
 
 def _params(trunk):
   init = functools.partial(_networks().init, trunk=trunk)
-  return _filled(jax.eval_shape(init, jax.random.key(0)))
+  return tiny.filled(jax.eval_shape(init, jax.random.key(0)))
 
 
 def _noise(params, trunk):

@@ -7,6 +7,7 @@ from absl.testing import absltest, parameterized
 
 from psm_jax.models import facecycle
 from psm_jax.ops import warp
+from tests import tiny
 
 _KEY = jax.random.key(0)
 _jit = functools.partial(
@@ -43,17 +44,6 @@ def _generator_shapes(size, width):
 
 def _count(params):
   return sum(leaf.size for leaf in jax.tree.leaves(params))
-
-
-def _filled(params, *, seed=0):
-  """Returns numbers of about unit gain in the shape of parameters."""
-  generator = np.random.default_rng(seed)
-
-  def fill(leaf):
-    drawn = generator.standard_normal(leaf.shape).astype(np.float32)
-    return drawn * (2 / max(8, np.prod(leaf.shape[:-1]))) ** 0.5
-
-  return jax.tree.map(fill, params)
 
 
 class ShapeTest(parameterized.TestCase):
@@ -101,7 +91,7 @@ class EncoderTest(absltest.TestCase):
     super().setUpClass()
     cls.encoder = facecycle.Encoder(1 / 16)
     _, shapes = _shapes(cls.encoder, _like(1, 16, 16, 3))
-    cls.params = _filled(shapes)
+    cls.params = tiny.filled(shapes)
     # Eager, as one compiled program of it takes longer.
     generator = np.random.default_rng(1)
     cls.image = generator.standard_normal((2, 16, 16, 3)).astype(np.float32)
@@ -133,7 +123,7 @@ class FlowNetTest(absltest.TestCase):
     super().setUpClass()
     cls.flow_net = facecycle.FlowNet(16, 1 / 16)
     _, shapes = _shapes(cls.flow_net, _like(1, 256))
-    params = _filled(shapes)
+    params = tiny.filled(shapes)
     generator = np.random.default_rng(1)
     embedding = np.tanh(generator.standard_normal((2, 256))).astype(np.float32)
     cls.forward, cls.backward = cls.flow_net.apply(
@@ -166,7 +156,7 @@ class GeneratorTest(absltest.TestCase):
     super().setUpClass()
     width = 1 / 32
     _, shapes = _generator_shapes(16, width)
-    cls.params = _filled(shapes)
+    cls.params = tiny.filled(shapes)
     cls.generator = facecycle.Generator(width)
     generator = np.random.default_rng(1)
     cls.taps = [
