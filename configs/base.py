@@ -41,7 +41,7 @@ def get_config():
   population.num_devices = 0  # 0 is all that JAX sees.
 
   train = config.train = ml_collections.ConfigDict()
-  train.batch_pairs = 16  # PSM release; 16 pairs are 32 images.
+  train.batch_size = 16  # Examples a step; 16 pairs are 32 images (PSM).
   train.steps = 0  # Steps of each model; 0: train.epochs decides.
   train.epochs = 500  # Epochs of each model's own length (PSM paper).
   train.log_every = 10  # Steps between rows of metrics.csv.
@@ -49,7 +49,15 @@ def get_config():
   train.save_steps = 0  # Steps between checkpoints; 0: by the clock alone.
 
   curriculum = config.curriculum = ml_collections.ConfigDict()
-  curriculum.pairing = 'fixed'  # fixed (PSM) | repaired | gap (PSM_wCTL)
+  # fixed (PSM) | repaired | gap (PSM_wCTL) | drawn (GM) | drawn_gap (GM_wCTL)
+  # | views (FAb-Net) | clips (CLP); see psm_jax/sampling.py.
+  curriculum.pairing = 'fixed'
+  # Examples of each person in an epoch: drawn, drawn_gap, views, clips. 450
+  # are GM's of all DISFA frames (PSM release).
+  curriculum.draws_per_person = 450
+  curriculum.num_sources = 1  # Source frames of a target: views.
+  curriculum.clip_frames = 5  # Our choice; clips.
+  curriculum.clip_gap = 5  # Largest step between frames of clips; our choice.
   gap = curriculum.gap = ml_collections.ConfigDict()
   gap.schedule = 'reference'  # reference | linear | geometric
   gap.unit = 'frames'  # frames | seconds; linear and geometric only

@@ -21,7 +21,7 @@ def get_config():
   # The reference's 0.01 leaves the embedding nearly one-dimensional for the
   # first hundreds of steps.
   config.method.code_std = 0.12
-  config.train.batch_pairs = 8
+  config.train.batch_size = 8
   config.train.epochs = 0
   config.train.steps = 1500
   config.curriculum.pairing = 'gap'

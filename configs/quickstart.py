@@ -15,7 +15,7 @@ def get_config():
   config.data.align = 'none'
   config.data.synthetic.num_people = 8
   config.data.synthetic.num_frames = 300
-  config.train.batch_pairs = 4
+  config.train.batch_size = 4
   config.train.steps = 500
   config.curriculum.gap.end = 5.0
   return config

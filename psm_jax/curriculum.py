@@ -54,7 +54,7 @@ def gap_frames(
   return np.maximum(1, np.rint(gap * per_unit)).astype(np.int64)
 
 
-def gap_cap(video_lengths: np.ndarray, batch_pairs: int) -> int:
+def gap_cap(video_lengths: np.ndarray, batch_size: int) -> int:
   """Returns the largest gap that leaves a whole batch of pairs, 0 if none.
 
   A pair (i, i + gap) never crosses a video's border, so a gap g leaves the sum
@@ -63,7 +63,7 @@ def gap_cap(video_lengths: np.ndarray, batch_pairs: int) -> int:
   low, high = 0, int(max(video_lengths, default=0))
   while low < high:
     middle = (low + high + 1) // 2
-    if np.maximum(0, video_lengths - middle).sum() >= batch_pairs:
+    if np.maximum(0, video_lengths - middle).sum() >= batch_size:
       low = middle
     else:
       high = middle - 1

@@ -24,8 +24,6 @@ from psm_jax import curriculum, sampling
 from psm_jax.methods import interface
 
 STRATEGIES = ('auto', 'vmap', 'loop')
-# PSM release: Adam, no clipping, no weight decay; the rate is the schedule's.
-OPTIMIZER = optax.scale_by_adam(b1=0.5, b2=0.999, eps=1e-8)
 
 
 @flax.struct.dataclass
@@ -35,7 +33,7 @@ class TrainState:
   Attributes:
     step: () int32, updates taken.
     params: The method's parameters.
-    opt_state: Adam's moments.
+    opt_state: The optimiser's, such as Adam's moments.
     method_state: The method's own state, () if none.
     failed_step: () int32, the step whose loss or update was not finite, after
       which the model is frozen; -1 while it is sound.
@@ -48,9 +46,9 @@ class TrainState:
   failed_step: jax.Array
 
 
-def apply_gradients(params, opt_state, grads, learning_rate):
-  """Returns one Adam update of one model: (params, opt_state)."""
-  updates, opt_state = OPTIMIZER.update(grads, opt_state, params)
+def apply_gradients(optimizer, params, opt_state, grads, learning_rate):
+  """Returns one update of one model: (params, opt_state)."""
+  updates, opt_state = optimizer.update(grads, opt_state, params)
   updates = jax.tree.map(lambda leaf: -learning_rate * leaf, updates)
   return optax.apply_updates(params, updates), opt_state
 
@@ -85,7 +83,7 @@ def init_model(method: interface.Method, clock: sampling.Clock) -> TrainState:
   return TrainState(
     step=jnp.int32(0),
     params=params,
-    opt_state=OPTIMIZER.init(params),
+    opt_state=method.optimizer.init(params),
     method_state=method_state,
     failed_step=jnp.int32(-1),
   )
@@ -110,7 +108,7 @@ def train_step(
   state: TrainState,
   clock: sampling.Clock,
   shared: interface.Tree,
-  frames: jax.Array,
+  batch: interface.Batch,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """Advances one model by one step.
 
@@ -124,7 +122,7 @@ def train_step(
     state: The model's state.
     clock: The model's epochs and key.
     shared: The method's frozen weights.
-    frames: [2, B, S * S * 3] uint8, the pairs of this step.
+    batch: The examples of this step.
 
   Returns:
     The new state, and scalars: the schedule's values, the loss and its terms,
@@ -135,16 +133,19 @@ def train_step(
   schedule = schedule_at(clock, state.step, config)
 
   def loss_of(params):
-    return method.loss(
-      key, params, state.method_state, shared, frames, schedule
-    )
+    return method.loss(key, params, state.method_state, shared, batch, schedule)
 
   (loss, (method_state, terms)), grads = jax.value_and_grad(
     loss_of, has_aux=True
   )(state.params)
   params, opt_state = apply_gradients(
-    state.params, state.opt_state, grads, schedule.learning_rate
+    method.optimizer,
+    state.params,
+    state.opt_state,
+    grads,
+    schedule.learning_rate * method.rate_scale(method_state),
   )
+  method_state = method.after_update(params, method_state)
   is_active = (state.step < clock.total_steps) & (state.failed_step < 0)
   is_finite = _all_finite((loss, params, opt_state, method_state))
   new = TrainState(
@@ -193,7 +194,7 @@ class Population:
     shared: The method's frozen weights, leaves [D, ...], on the devices.
     clocks: The clocks of `plans` on the devices.
     init_one: clock -> state of one model.
-    step_slot: (state, clock, shared, frames) -> (state, metrics) of a slot; the
+    step_slot: (state, clock, shared, batch) -> (state, metrics) of a slot; the
       state given is donated.
   """
 
@@ -226,23 +227,23 @@ class Population:
     )
 
   def step(
-    self, states: list[TrainState], frames: list[jax.Array]
+    self, states: list[TrainState], batches: list[interface.Batch]
   ) -> tuple[list[TrainState], list[dict[str, jax.Array]]]:
     """Advances every model by one step.
 
     Args:
       states: A tree a slot; given away.
-      frames: [D, c, 2, B, S * S * 3] uint8 a slot.
+      batches: One a slot, leaves [D, c, ...].
 
     Returns:
       The new states, and the metrics a slot, leaves [D, c].
     """
     metrics = []
-    for slot, (clock, slot_frames) in enumerate(
-      zip(self.clocks, frames, strict=True)
+    for slot, (clock, batch) in enumerate(
+      zip(self.clocks, batches, strict=True)
     ):
       states[slot], slot_metrics = self.step_slot(
-        states[slot], clock, self.shared, slot_frames
+        states[slot], clock, self.shared, batch
       )
       metrics.append(slot_metrics)
     return states, metrics

@@ -103,6 +103,9 @@ def plan_models(
       rows=np.concatenate([np.arange(v.start, v.stop) for v in videos]),
       video_lengths=np.array([v.stop - v.start for v in videos]),
       fps=np.array([v.fps for v in videos]),
+      video_people=np.repeat(
+        np.arange(len(cohort)), [len(store.videos(p)) for p in cohort]
+      ),
     )
     label = cohort[0] if config.population.cohorts == 'each' else 'all'
     for seed in config.population.seeds:

@@ -1,10 +1,23 @@
 """The plan: which frames a model sees at step k, as a pure function.
 
-A model's cohort is a list of frames, video by video in temporal order; a
-position counts along it. The plan is a few integer tables made on the host,
-one row an epoch; the order of pairs inside an epoch is a stateless permutation,
-so a restart at any step sees what an unbroken run sees. The same code runs in
-NumPy and in JAX and gives the same integers.
+A model's cohort is a list of frames, person by person and video by video, in
+temporal order; a position counts along it. The plan is a few integer tables
+made on the host, one row an epoch; the order of examples inside an epoch is a
+stateless permutation, so a restart at any step sees what an unbroken run sees.
+The same code runs in NumPy and in JAX and gives the same integers.
+
+What an example is, its pairing:
+
+  fixed      the reference's pairs of a PSM, the same ones in each epoch
+  repaired   pairs drawn anew in each epoch, each frame once
+  gap        pairs a gap apart (PSM_wCTL), each once an epoch
+  drawn      two frames of a person drawn independently (GM)
+  drawn_gap  a frame and the one a gap later, or the video's last (GM_wCTL)
+  views      a target and its sources: different frames of a video (FAb-Net)
+  clips      frames of a video at equal steps of 1 to clip_gap (CLP)
+
+The last four draw each person `draws_per_person` times an epoch; views and
+clips go through the people in turn, so that a batch shows as many as it can.
 """
 
 import dataclasses
@@ -19,13 +32,22 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from psm_jax import curriculum
+from psm_jax import curriculum, permutation
 
-PAIRINGS = ('fixed', 'repaired', 'gap')
+PAIRINGS = (
+  'fixed',
+  'repaired',
+  'gap',
+  'drawn',
+  'drawn_gap',
+  'views',
+  'clips',
+)
+_BY_GAP = ('gap', 'drawn_gap')
+_IN_TURN = ('views', 'clips')
 _REFERENCE_PAIRING_SEED = 912
-_ROUNDS = 6
 # Filled into the epoch tables where other models have more epochs or videos.
-_PADDING = {'epoch_start': np.iinfo(np.int32).max, 'num_pairs': 1, 'gap': 0}
+_PADDING = {'epoch_start': np.iinfo(np.int32).max, 'num_examples': 1, 'gap': 0}
 
 
 @flax.struct.dataclass
@@ -54,12 +76,14 @@ class Clock:
 class Plan:
   """The tables of one model; stacked, each gains a leading axis.
 
-  E epochs, V videos, n frames.
+  E epochs, V videos, P people, n frames.
 
   Attributes:
     clock: The epochs.
     order_seed: () uint32, seed of the permutations.
-    num_pairs: [E] int32, pairs of each epoch.
+    num_examples: [E] int32, examples of each epoch.
+    num_people: () int32, P.
+    person_start: [P + 1] int32, first video of each person, then V.
     video_start: [V + 1] int32, first position of each video, then n.
     partner: [n] int32, positions in the order in which they are paired.
     rows: [n] int32, row of the frame buffer of each position.
@@ -67,7 +91,9 @@ class Plan:
 
   clock: Clock
   order_seed: jax.Array
-  num_pairs: jax.Array
+  num_examples: jax.Array
+  num_people: jax.Array
+  person_start: jax.Array
   video_start: jax.Array
   partner: jax.Array
   rows: jax.Array
@@ -82,12 +108,23 @@ class Cohort:
     rows: [n] int, rows of the frame store, video by video in temporal order.
     video_lengths: [V] int, frames of each video.
     fps: [V] float, frames a second of each video.
+    video_people: [V] int, which person of the cohort a video shows, from 0 and
+      never falling; None where all show one.
   """
 
   name: str
   rows: np.ndarray
   video_lengths: np.ndarray
   fps: np.ndarray
+  video_people: np.ndarray | None = None
+
+  @property
+  def person_start(self) -> np.ndarray:
+    """[P + 1] int, first video of each person, then V."""
+    people = self.video_people
+    if people is None:
+      people = np.zeros(len(self.video_lengths), np.int64)
+    return np.searchsorted(people, np.arange(people[-1] + 2))
 
 
 def make_plan(
@@ -106,18 +143,17 @@ def make_plan(
   Raises:
     ValueError: If the cohort has too few frames for a batch.
   """
-  batch = config.train.batch_pairs
+  batch, pairing = config.train.batch_size, config.curriculum.pairing
   lengths = np.asarray(cohort.video_lengths, np.int64)
   num_frames = int(lengths.sum())
-  cap = curriculum.gap_cap(lengths, batch)
-  by_gap = config.curriculum.pairing == 'gap'
-  if num_frames // 2 < batch or (by_gap and cap < 1):
+  starts, counts, gaps, cap = _epochs(cohort, config, lengths)
+  if min(counts, default=0) < batch:
     raise ValueError(
       f'Cohort {cohort.name} has {num_frames} usable frames in {len(lengths)} '
-      f'videos, too few for a batch of train.batch_pairs={batch} pairs. Lower '
-      'it, or leave these people out with data.persons or data.min_frames.'
+      f'videos, too few for a batch of train.batch_size={batch} examples '
+      f'({pairing}). Lower it, or leave these people out with data.persons or '
+      'data.min_frames.'
     )
-  starts, pairs, gaps, capped = _epochs(cohort, config, lengths, cap)
   key = jax.random.fold_in(
     jax.random.key(seed, impl='threefry2x32'), zlib.crc32(cohort.name.encode())
   )
@@ -126,28 +162,34 @@ def make_plan(
   clock = Clock(
     key=np.asarray(jax.random.key_data(key)),
     total_steps=np.int32(starts[-1]),
-    num_epochs=np.int32(len(pairs)),
+    num_epochs=np.int32(len(counts)),
     epoch_start=np.asarray(starts[:-1], np.int32),
-    gap=np.asarray(gaps, np.int32).reshape(len(pairs), len(lengths)),
+    gap=np.asarray(gaps, np.int32).reshape(len(counts), len(lengths)),
   )
   plan = Plan(
     clock=clock,
     order_seed=np.uint32(zlib.crc32(f'{seed}/{cohort.name}'.encode())),
-    num_pairs=np.asarray(pairs, np.int32),
+    num_examples=np.asarray(counts, np.int32),
+    num_people=np.int32(len(cohort.person_start) - 1),
+    person_start=cohort.person_start.astype(np.int32),
     video_start=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
     partner=np.asarray(partner, np.int32),
     rows=np.asarray(cohort.rows, np.int32),
   )
-  return plan, cap if capped else None
+  return plan, cap
 
 
-def _epochs(cohort, config, lengths, cap):
-  """Returns epoch starts (with the end), pairs, gaps, and whether a cap bit."""
-  batch, steps = config.train.batch_pairs, config.train.steps
-  num_frames = int(lengths.sum())
-  starts, pairs, gaps, capped = [0], [], [], False
+def _epochs(cohort, config, lengths):
+  """Returns epoch starts (with the end), examples, gaps, and the cap met.
+
+  The examples of an epoch are fewer than a batch only if no gap leaves one.
+  """
+  batch, steps = config.train.batch_size, config.train.steps
+  pairing = config.curriculum.pairing
+  cap = curriculum.gap_cap(lengths, batch) if pairing == 'gap' else None
+  starts, counts, gaps, cap_met = [0], [], [], None
   while True:
-    epoch = len(pairs) + 1
+    epoch = len(counts) + 1
     if steps:
       progress, done = starts[-1] / steps, starts[-1] >= steps
     else:
@@ -156,21 +198,49 @@ def _epochs(cohort, config, lengths, cap):
     if done:
       break
     gap = np.zeros(len(lengths), np.int64)
-    count = num_frames // 2
-    if config.curriculum.pairing == 'gap':
+    if pairing in _BY_GAP:
       gap = curriculum.gap_frames(
         config.curriculum.gap, epoch=epoch, progress=progress, fps=cohort.fps
       )
-      count = int(np.maximum(0, lengths - gap).sum())
-      if count < batch:
-        gap, capped = np.minimum(gap, cap), True
-        count = int(np.maximum(0, lengths - gap).sum())
+    count = _num_examples(cohort, config, lengths, gap)
+    if pairing == 'gap' and count < batch:
+      gap, cap_met = np.minimum(gap, cap), cap
+      count = _num_examples(cohort, config, lengths, gap)
     gaps.append(gap)
-    pairs.append(count)
+    counts.append(count)
+    if count < batch:
+      break
     starts.append(starts[-1] + count // batch)
   if steps:
     starts[-1] = steps
-  return starts, pairs, gaps, capped
+  return starts, counts, gaps, cap_met
+
+
+def _num_examples(cohort, config, lengths, gap):
+  """Returns the examples of an epoch."""
+  pairing = config.curriculum.pairing
+  if pairing == 'gap':
+    return int(np.maximum(0, lengths - gap).sum()) if gap.min() > 0 else 0
+  num_people = len(cohort.person_start) - 1
+  draws = config.curriculum.draws_per_person
+  if pairing in _IN_TURN:
+    return draws * int(_turn(np.int32(num_people), config.train.batch_size, np))
+  if pairing == 'drawn' or pairing == 'drawn_gap':
+    return draws * num_people
+  return int(lengths.sum()) // 2
+
+
+def _turn(num_people, batch_size, xp):
+  """Returns how many people a turn shows: whole batches, or everybody."""
+  whole = num_people // batch_size * batch_size
+  return xp.where(whole > 0, whole, num_people)
+
+
+def num_members(config: ml_collections.ConfigDict) -> int:
+  """Returns the frames of one example, from `config.curriculum`."""
+  if config.pairing == 'views':
+    return 1 + config.num_sources
+  return config.clip_frames if config.pairing == 'clips' else 2
 
 
 def stack(plans: Sequence[Plan]) -> Plan:
@@ -209,40 +279,57 @@ def positions(
   plan: Plan,
   step: jax.Array,
   *,
-  batch_pairs: int,
-  pairing: str,
+  config: ml_collections.ConfigDict,
   xp: types.ModuleType = jnp,
-) -> jax.Array:
-  """Returns the positions of the pairs of a step of one model.
+) -> tuple[jax.Array, jax.Array]:
+  """Returns the positions of the examples of a step of one model.
 
   Args:
     plan: One model's tables.
-    step: () int32; past the model's end, the last step's pairs.
-    batch_pairs: Pairs in a step, B.
-    pairing: 'fixed': the reference's pairs, the same ones in each epoch;
-      'repaired': pairs drawn anew in each epoch; 'gap': pairs a gap apart.
+    step: () int32; past the model's end, the last step's examples.
+    config: The experiment; `train.batch_size`, B, and `curriculum` are read.
     xp: `jax.numpy` or `numpy`.
 
   Returns:
-    [2, B] int32: the first and the second members.
+    positions: [M, B] int32: the first members, the second members, ...
+    person: [B] int32, which person of the cohort an example shows.
   """
+  pairing, batch_size = config.curriculum.pairing, config.train.batch_size
   clock = plan.clock
   step = xp.clip(xp.asarray(step), 0, xp.maximum(0, clock.total_steps - 1))
   epoch = epoch_index(clock, step, xp=xp)
-  num_pairs = plan.num_pairs[epoch]
-  first = (step - clock.epoch_start[epoch]) * batch_pairs
-  slots = first + xp.arange(batch_pairs, dtype=xp.int32)
-  epoch_hash = _mix(epoch.astype(xp.uint32).reshape(1), xp=xp)
-  seed = _mix(plan.order_seed.reshape(1) ^ epoch_hash, xp=xp)
-  pairs = permute(slots, num_pairs, seed, xp=xp)
-  if pairing == 'gap':
-    return _gap_pairs(plan, epoch, pairs, xp)
-  members = xp.stack([2 * pairs, 2 * pairs + 1])
-  if pairing == 'repaired':
-    num_frames = plan.video_start[-1]
-    flat = permute(members.reshape(-1), num_frames, ~seed, xp=xp)
-    return flat.reshape(members.shape)
-  return plan.partner[members]
+  num_examples = plan.num_examples[epoch]
+  first = (step - clock.epoch_start[epoch]) * batch_size
+  slots = first + xp.arange(batch_size, dtype=xp.int32)
+  epoch_hash = permutation.mix(epoch.astype(xp.uint32).reshape(1), xp=xp)
+  seed = permutation.mix(plan.order_seed.reshape(1) ^ epoch_hash, xp=xp)
+  if pairing in _IN_TURN:
+    found = _in_turn(plan, config, slots, seed, xp)
+  else:
+    numbers = permutation.permute(slots, num_examples, seed, xp=xp)
+    if pairing == 'gap':
+      found = _gap_pairs(plan, epoch, numbers, xp)
+    elif pairing in ('drawn', 'drawn_gap'):
+      found = _drawn_pairs(plan, epoch, numbers, seed, pairing, xp)
+    else:
+      found = xp.stack([2 * numbers, 2 * numbers + 1])
+      if pairing == 'repaired':
+        num_frames = plan.video_start[-1]
+        flat = permutation.permute(found.reshape(-1), num_frames, ~seed, xp=xp)
+        found = flat.reshape(found.shape)
+      else:
+        found = plan.partner[found]
+  # The second members of fixed and repaired pairs may show somebody else.
+  return found, _segment(found[0], plan.video_start[plan.person_start], xp)
+
+
+def _segment(position, starts, xp):
+  """Returns in which of the segments [starts[i], starts[i + 1]) positions lie.
+
+  Padding repeats the end, so that its segments are empty.
+  """
+  reached = position[:, None] >= starts[None, 1:]
+  return xp.sum(reached.astype(xp.int32), axis=1)
 
 
 def _gap_pairs(plan, epoch, pairs, xp):
@@ -256,71 +343,59 @@ def _gap_pairs(plan, epoch, pairs, xp):
   return xp.stack([start, start + gap[video]]).astype(xp.int32)
 
 
-def permute(
-  index: jax.Array,
-  size: jax.Array,
-  seed: jax.Array,
-  *,
-  xp: types.ModuleType = jnp,
-) -> jax.Array:
-  """Returns where a seeded permutation of [0, size) takes some indices.
+def _drawn_pairs(plan, epoch, numbers, seed, pairing, xp):
+  """Returns pairs of frames drawn within the person that a number stands for.
 
-  A Feistel network over a rectangle of at least `size` cells: each round adds
-  a hash of one coordinate to the other, modulo the side, which is a bijection
-  for any sides. Images outside [0, size) are sent on until they fall inside
-  (cycle walking).
-
-  Args:
-    index: [K] int32 in [0, size).
-    size: () int32, traced or not, at least 1.
-    seed: () or [1] uint32.
-
-  Returns:
-    [K] int32.
+  As published but for its mistakes: every frame can be drawn, and a gap counts
+  in temporal order within a video.
   """
-  seed = seed.reshape(1)
-  height = _ceil_sqrt(size, xp).astype(xp.uint32)
-  size = xp.asarray(size).astype(xp.uint32)
-  width = (size + height - 1) // height
-
-  def cipher(x):
-    row, column = x // width, x % width
-    for number in range(_ROUNDS):
-      salt = seed + xp.asarray(0x9E3779B9 * (number + 1) % 2**32, xp.uint32)
-      if number % 2:
-        row = (row + _mix(column ^ salt, xp=xp) % height) % height
-      else:
-        column = (column + _mix(row ^ salt, xp=xp) % width) % width
-    return row * width + column
-
-  out = cipher(index.astype(xp.uint32))
-  if xp is jnp:
-    out = jax.lax.while_loop(
-      lambda x: jnp.any(x >= size),
-      lambda x: jnp.where(x >= size, cipher(x), x),
-      out,
-    )
+  person = numbers % plan.num_people
+  starts = plan.video_start[plan.person_start]
+  start, stop = starts[person], starts[person + 1]
+  draws = permutation.mix(seed ^ numbers.astype(xp.uint32), xp=xp)
+  first = start + permutation.draw(stop - start, draws ^ 1, xp=xp)
+  if pairing == 'drawn':
+    second = start + permutation.draw(stop - start, draws ^ 2, xp=xp)
   else:
-    while np.any(out >= size):
-      out = np.where(out >= size, cipher(out), out)
-  return out.astype(xp.int32)
+    video = _segment(first, plan.video_start, xp)
+    later = first + plan.clock.gap[epoch][video]
+    second = xp.minimum(later, plan.video_start[video + 1] - 1)
+  return xp.stack([first, second]).astype(xp.int32)
 
 
-def _ceil_sqrt(size, xp):
-  """Returns the least integer whose square reaches a size below 2^31."""
-  size = xp.asarray(size)
-  root = xp.zeros_like(size)
-  for bit in range(15, -1, -1):
-    larger = root + (1 << bit)
-    # larger^2 < size without overflow: larger <= (size - 1) // larger.
-    root = xp.where(larger <= (size - 1) // larger, larger, root)
-  # root is now the largest integer with root^2 <= size - 1.
-  return xp.maximum(1, root + 1)
-
-
-def _mix(x, *, xp):
-  """Returns a uint32 hash (the finaliser of MurmurHash3)."""
-  x = xp.asarray(x, xp.uint32)
-  x = (x ^ (x >> 16)) * xp.asarray(0x85EBCA6B, xp.uint32)
-  x = (x ^ (x >> 13)) * xp.asarray(0xC2B2AE35, xp.uint32)
-  return x ^ (x >> 16)
+def _in_turn(plan, config, slots, seed, xp):
+  """Returns views or clips of people in turn, [M, B]."""
+  members = num_members(config.curriculum)
+  turn = _turn(plan.num_people, config.train.batch_size, xp)
+  turn_seed = permutation.mix(seed ^ (slots // turn).astype(xp.uint32), xp=xp)
+  person = permutation.permute(slots % turn, plan.num_people, turn_seed, xp=xp)
+  draws = permutation.mix(turn_seed ^ slots.astype(xp.uint32), xp=xp)
+  first_video = plan.person_start[person]
+  video = first_video + permutation.draw(
+    plan.person_start[person + 1] - first_video, draws ^ 1, xp=xp
+  )
+  start = plan.video_start[video]
+  length = plan.video_start[video + 1] - start
+  member = xp.arange(members, dtype=xp.int32)
+  if config.curriculum.pairing == 'clips':
+    reach = max(1, members - 1)
+    gap = 1 + permutation.draw(
+      xp.full_like(length, config.curriculum.clip_gap), draws ^ 2, xp=xp
+    )
+    gap = xp.minimum(gap, (length - 1) // reach)
+    offset = permutation.draw(length - gap * (members - 1), draws ^ 3, xp=xp)
+    found = start[None] + offset[None] + member[:, None] * gap[None]
+    return found.astype(xp.int32)
+  distinct = [
+    permutation.permute(xp.minimum(index, length - 1), length, draws, xp=xp)
+    for index in range(members)
+  ]
+  # A video shorter than that gives some of its frames more than once.
+  again = [
+    permutation.draw(length, draws + xp.uint32(7 + index), xp=xp)
+    for index in range(members)
+  ]
+  offset = xp.where(
+    (length >= members)[None], xp.stack(distinct), xp.stack(again)
+  )
+  return (start[None] + offset).astype(xp.int32)

@@ -92,8 +92,8 @@ def train(
         ) as progress,
       ):
         for step in range(first_step + 1, last_step + 1):
-          frames = feed.frames_at(step - 1)
-          states, step_metrics = population.step(states, frames)
+          batches = feed.batches_at(step - 1)
+          states, step_metrics = population.step(states, batches)
           # One step ahead at most: the queue stays short, memory bounded.
           jax.block_until_ready(previous)
           previous = step_metrics
@@ -106,7 +106,7 @@ def train(
               step,
               host,
               steps_per_s=(step - logged_step) / (now - logged_at),
-              frames_per_step=2 * config.train.batch_pairs,
+              frames_per_step=method.num_members * config.train.batch_size,
             )
             logged_step, logged_at = step, now
             progress.set_postfix(loss=f'{_mean_loss(host):.3f}')
@@ -150,12 +150,12 @@ def _log_start(config, workdir, store, models, population, last_step):
     store.path,
   )
   logging.info(
-    '%d models, %d a device in %d slots; up to %d steps of %d pairs; to %s',
+    '%d models, %d a device in %d slots; up to %d steps of %d examples; to %s',
     len(models),
     population.num_slots * population.slot_models,
     population.num_slots,
     last_step,
-    config.train.batch_pairs,
+    config.train.batch_size,
     workdir,
   )
 

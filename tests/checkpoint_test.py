@@ -8,6 +8,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from psm_jax import checkpoint, population, sampling
+from psm_jax.methods import facecycle
 
 _IDS = ['facecycle-A-s0', 'facecycle-B-s0']
 
@@ -23,7 +24,7 @@ def _states(step, *, num_models=2):
   return population.TrainState(
     step=np.full(num_models, step, np.int32),
     params=params,
-    opt_state=population.OPTIMIZER.init(params)._replace(
+    opt_state=facecycle.OPTIMIZER.init(params)._replace(
       count=np.full(num_models, step, np.int32),
       mu=jax.tree.map(lambda leaf: leaf * np.float32(np.pi), params),
       nu=jax.tree.map(np.square, params),
@@ -164,6 +165,7 @@ class CheckpointsTest(parameterized.TestCase):
 class TemplateTest(absltest.TestCase):
   def test_it_is_zeros_in_the_shape_of_stacked_states(self):
     method = types.SimpleNamespace(
+      optimizer=facecycle.OPTIMIZER,
       init=lambda key: (
         {
           'dense': {
@@ -173,7 +175,7 @@ class TemplateTest(absltest.TestCase):
           'scale': jnp.float32(1),
         },
         (),
-      )
+      ),
     )
     clock = sampling.Clock(
       key=np.zeros(2, np.uint32),

@@ -189,7 +189,7 @@ class ImportTest(parameterized.TestCase):
     required = _requirements(*files)
     names = set().union(*(_imports(tree) for _, tree in _sources(*folders)))
     names -= sys.stdlib_module_names | {'torch'}
-    names -= {'psm_jax', 'launch', 'configs', 'tests'}
+    names -= {'psm_jax', 'launch', 'configs', 'tests', 'benchmarks'}
     packages = importlib.metadata.packages_distributions()
     for name in sorted(names):
       known = {

@@ -164,7 +164,7 @@ _value_and_grad = jax.value_and_grad(_loss, has_aux=True)
 def _step(weights, opt_state, trunk, image, noise):
   (_, aux), grads = _value_and_grad(weights, trunk, image, noise)
   weights, opt_state = population.apply_gradients(
-    weights, opt_state, grads, 8e-5
+    facecycle.OPTIMIZER, weights, opt_state, grads, 8e-5
   )
   return weights, opt_state, grads, aux
 
@@ -188,7 +188,7 @@ def _case(path):
 def _alone(path):
   """Returns the first step's gradients and outputs, and every step's total."""
   golden, seed, image, weights, trunk = _case(path)
-  opt_state = population.OPTIMIZER.init(weights)
+  opt_state = facecycle.OPTIMIZER.init(weights)
   totals, first = [], None
   for step in range(len(golden['traj.total.f64'])):
     noise = _noise(seed, step, image.shape[0])

@@ -13,6 +13,7 @@ from absl.testing import absltest, parameterized
 
 from psm_jax import methods, population, sampling
 from psm_jax.data import feed
+from psm_jax.methods import interface
 from tests import tiny
 
 # The loss does not depend on these biases; Adam turns their rounding noise
@@ -69,7 +70,7 @@ def _run(built, source, states, steps):
   """Returns (states on the host, losses [steps, N]) after some steps."""
   losses = []
   for step in range(steps):
-    states, metrics = built.step(states, source.frames_at(step))
+    states, metrics = built.step(states, source.batches_at(step))
     losses.append(built.to_host(metrics)['loss'])
   return built.to_host(states), np.array(losses)
 
@@ -170,23 +171,26 @@ class TogetherEqualsAloneTest(parameterized.TestCase):
       ),
       params,
     )
-    frames = tiny.frames(3 * 2 * tiny.BATCH).reshape(3, 2, tiny.BATCH, -1)
+    batches = interface.Batch(
+      tiny.frames(3 * 2 * tiny.BATCH).reshape(3, 2, tiny.BATCH, -1),
+      np.zeros((3, tiny.BATCH), np.int32),
+    )
     plan = sampling.make_plan(tiny.cohorts(30)[0], config, seed=0)[0]
     schedule = population.schedule_at(plan.clock, jnp.int32(0), config)
 
-    def gradient(key, params, frames):
+    def gradient(key, params, batch):
       return jax.grad(
-        lambda p: method.loss(key, p, (), (), frames, schedule)[0]
+        lambda p: method.loss(key, p, (), (), batch, schedule)[0]
       )(params)
 
     # Compiled as fast as possible: what is compared are the programs.
     options = {'xla_backend_optimization_level': 0}
     stacked = jax.jit(jax.vmap(gradient), compiler_options=options)(
-      keys, params, frames
+      keys, params, batches
     )
     single = jax.jit(gradient, compiler_options=options)
     for index in range(3):
-      alone = single(keys[index], _model(params, index), frames[index])
+      alone = single(keys[index], _model(params, index), _model(batches, index))
       ours = _model(stacked, index)
       for (path, leaf), expected in zip(
         jax.tree.leaves_with_path(ours), jax.tree.leaves(alone), strict=True
@@ -232,7 +236,7 @@ class IndependenceTest(parameterized.TestCase):
     )
     states, history = built.init(), []
     for step in range(5):
-      states, _ = built.step(states, source.frames_at(step))
+      states, _ = built.step(states, source.batches_at(step))
       history.append(built.to_host(states))
     np.testing.assert_array_equal(history[-1].step, [5, 2, 4])
     _assert_bitwise(_model(history[-1], 1), _model(history[1], 1))
@@ -293,7 +297,7 @@ class DevicesTest(parameterized.TestCase):
 
   def test_inert_members_take_no_step(self):
     built, source = self._six_models(4)
-    states, _ = built.step(built.init(), source.frames_at(0))
+    states, _ = built.step(built.init(), source.batches_at(0))
     steps = np.asarray(states[0].step)
     self.assertEqual(steps.shape, (4, 2))
     self.assertEqual(steps.ravel().tolist(), [1] * 6 + [0] * 2)
@@ -304,7 +308,7 @@ class DevicesTest(parameterized.TestCase):
     states = built.init()
     text = (
       built.step_slot.lower(
-        states[0], built.clocks[0], built.shared, source.frames_at(0)[0]
+        states[0], built.clocks[0], built.shared, source.batches_at(0)[0]
       )
       .compile()
       .as_text()
@@ -323,10 +327,10 @@ class DevicesTest(parameterized.TestCase):
       curriculum__gap__end=6.0,
     )
     states, gaps = built.init(), []
-    states, _ = built.step(states, source.frames_at(0))
+    states, _ = built.step(states, source.batches_at(0))
     with jax.log_compiles(), self.assertNoLogs('jax', 'WARNING'):
       for step in range(1, 30):
-        states, metrics = built.step(states, source.frames_at(step))
+        states, metrics = built.step(states, source.batches_at(step))
         gaps.append(metrics[0]['gap'])
     self.assertGreater(len({int(np.asarray(gap)[0, 0]) for gap in gaps}), 1)
 
@@ -366,13 +370,13 @@ class FeedTest(absltest.TestCase):
     frames = tiny.frames(98)
     source = feed.ResidentFeed(built, frames, config)
     for step in (0, 3):
-      given = built.to_host(source.frames_at(step))
+      given = built.to_host(source.batches_at(step))
       for index, person in enumerate(people):
         plan, _ = sampling.make_plan(person, config, seed=0)
         positions = sampling.positions(
           plan,
           np.int32(step),
-          batch_pairs=tiny.BATCH,
+          batch_size=tiny.BATCH,
           pairing='gap',
           xp=np,
         )

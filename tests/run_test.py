@@ -37,7 +37,7 @@ def _config(**fields):
   """Returns a config of 5 steps with some fields ('.' as '__') set."""
   config = base.get_config()
   config.data.path = 'frames'
-  config.train.batch_pairs = 4
+  config.train.batch_size = 4
   config.train.epochs, config.train.steps = 0, 5
   config.update_from_flattened_dict(
     {name.replace('__', '.'): value for name, value in fields.items()}
@@ -173,7 +173,7 @@ class RunDirectoryTest(parameterized.TestCase):
     self._start()
     config = json.loads((self.workdir / 'config.json').read_text())
     self.assertContainsSubset({'jax', 'flax'}, config['versions'])
-    self.assertEqual(config['train']['batch_pairs'], 4)
+    self.assertEqual(config['train']['batch_size'], 4)
     models = json.loads((self.workdir / 'models.json').read_text())
     self.assertEqual(
       (models['schema_version'], models['method']), (1, 'facecycle')

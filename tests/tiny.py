@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from configs import base
 from psm_jax import methods, population, sampling
@@ -19,7 +20,7 @@ def config(**fields):
   made.data.size_px = SIZE_PX
   made.method.width = 1 / 16
   made.method.vgg = 'none'
-  made.train.batch_pairs = BATCH
+  made.train.batch_size = BATCH
   made.train.epochs, made.train.steps = 0, 5
   made.curriculum.pairing = 'gap'
   made.curriculum.learning_rate.initial = 1e-3
@@ -86,9 +87,11 @@ def toy_method(made_config):
       conv.conv(code, params['same'], padding=1, lowering=lowering)
     )
 
-  def loss(key, params, method_state, shared, frames, schedule):
+  def loss(key, params, method_state, shared, batch, schedule):
     del shared, schedule
-    image = frames.reshape((2, -1, SIZE_PX, SIZE_PX, 3)) / jnp.float32(255)
+    image = batch.frames.reshape((2, -1, SIZE_PX, SIZE_PX, 3)) / jnp.float32(
+      255
+    )
     code = encode(params, image[0])
     code = code + 0.1 * jax.random.normal(key, code.shape)
     out = conv.conv_transpose(code, params['up'], lowering=lowering)
@@ -101,7 +104,15 @@ def toy_method(made_config):
     return encode(params, image).reshape((len(frames), -1))
 
   return interface.Method(
-    'toy', SIZE_PX, (), init, loss, embed, pictures=lambda *_: {}
+    name='toy',
+    size_px=SIZE_PX,
+    num_members=2,
+    shared=(),
+    optimizer=optax.scale_by_adam(),
+    init=init,
+    loss=loss,
+    embed=embed,
+    pictures=lambda *_: {},
   )
 
 

@@ -234,8 +234,8 @@ class RunTest(parameterized.TestCase):
     np.testing.assert_allclose(units, expected, atol=1e-5)
 
   def test_too_few_frames_name_the_person_and_the_field(self):
-    config = _config(self.store, train__batch_pairs=12)
-    with self.assertRaisesRegex(ValueError, 'p1 has 21 usable.*batch_pairs=12'):
+    config = _config(self.store, train__batch_size=12)
+    with self.assertRaisesRegex(ValueError, 'p1 has 21 usable.*batch_size=12'):
       training.train(config, self.folder / 'few')
 
   def test_a_workdir_that_cannot_be_made_is_an_os_error(self):

@@ -1,7 +1,5 @@
 """Feeds: each step's frames, from the plan to the devices."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -9,6 +7,7 @@ import numpy as np
 
 from psm_jax import population as population_lib
 from psm_jax import sampling
+from psm_jax.methods import interface
 
 
 class ResidentFeed:
@@ -51,18 +50,14 @@ class ResidentFeed:
           for plan in plans
         ]
       )
-    positions = functools.partial(
-      sampling.positions,
-      batch_pairs=config.train.batch_pairs,
-      pairing=config.curriculum.pairing,
-    )
 
     def gather_one(buffer, plan, step):
-      return buffer[plan.rows[positions(plan, step)]]
+      positions, person = sampling.positions(plan, step, config=config)
+      return interface.Batch(buffer[plan.rows[positions]], person)
 
     def gather(buffer, plan, step):
-      frames = jax.vmap(gather_one, in_axes=(None, 0, None))(buffer, plan, step)
-      return frames[None]
+      batch = jax.vmap(gather_one, in_axes=(None, 0, None))(buffer, plan, step)
+      return jax.tree.map(lambda leaf: leaf[None], batch)
 
     self._gather = jax.jit(gather)
 
@@ -71,8 +66,8 @@ class ResidentFeed:
     """Bytes of frames on all devices together."""
     return sum(buffer.nbytes for buffer in self._buffers)
 
-  def frames_at(self, step: int) -> list[jax.Array]:
-    """Returns the frames of a step: [D, c, 2, B, S * S * 3] uint8 a slot."""
+  def batches_at(self, step: int) -> list[interface.Batch]:
+    """Returns the batches of a step, one a slot, leaves [D, c, ...]."""
     step = jnp.int32(step)
     slots = []
     for slot in range(len(self._plans[0])):
@@ -80,8 +75,12 @@ class ResidentFeed:
         self._gather(buffer, plans[slot], step)
         for buffer, plans in zip(self._buffers, self._plans, strict=True)
       ]
-      shape = (len(shards), *shards[0].shape[1:])
-      slots.append(
-        jax.make_array_from_single_device_arrays(shape, self._sharding, shards)
-      )
+      slots.append(jax.tree.map(self._join, *shards))
     return slots
+
+  def _join(self, *shards):
+    """Returns one array [D, ...] of the devices' arrays [1, ...]."""
+    shape = (len(shards), *shards[0].shape[1:])
+    return jax.make_array_from_single_device_arrays(
+      shape, self._sharding, list(shards)
+    )

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+import optax
 
 from psm_jax import augment
 from psm_jax.methods import interface
@@ -22,6 +23,8 @@ from psm_jax.ops import warp as warp_ops
 
 _MEAN = np.array((0.485, 0.456, 0.406))
 _STD = np.array((0.229, 0.224, 0.225))
+# PSM release: Adam, no clipping, no weight decay; the rate is the schedule's.
+OPTIMIZER = optax.scale_by_adam(b1=0.5, b2=0.999, eps=1e-8)
 _PERCEPTUAL_TAPS = ('relu2_1', 'relu3_1', 'relu4_1')
 
 
@@ -44,9 +47,11 @@ def make(
   )
   augmentation = _augmentation(config.augment)
 
-  def loss(key, params, method_state, trunk, frames, schedule):
+  def loss(key, params, method_state, trunk, batch, schedule):
     augment_key, noise_key = jax.random.split(key)
-    image = frames.reshape((2, -1, size_px, size_px, 3)).astype(jnp.float32)
+    image = batch.frames.reshape((2, -1, size_px, size_px, 3)).astype(
+      jnp.float32
+    )
     if augmentation is not None:
       image = 255 * augment.augment_pairs(
         augment_key, image / 255, config=augmentation
@@ -74,7 +79,9 @@ def make(
   return interface.Method(
     name='facecycle',
     size_px=size_px,
+    num_members=2,
     shared=shared,
+    optimizer=OPTIMIZER,
     init=lambda key: (nets.init(key, trunk=shared), ()),
     loss=loss,
     embed=embed,

@@ -1,4 +1,7 @@
-"""What a training method is: a value holding pure functions of one model."""
+"""What a training method is: a value holding pure functions of one model.
+
+M members of an example, B examples of a step, S pixels a side.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,8 +9,23 @@ from typing import Any
 
 import flax
 import jax
+import optax
 
 Tree = Any
+
+
+@flax.struct.dataclass
+class Batch:
+  """The frames of one step of one model.
+
+  Attributes:
+    frames: [M, B, S * S * 3] uint8: the two members of a pair, a target and
+      its sources, or the frames of a clip in temporal order.
+    person: [B] int32, which person of the cohort an example shows.
+  """
+
+  frames: jax.Array
+  person: jax.Array
 
 
 @flax.struct.dataclass
@@ -27,6 +45,18 @@ class Schedule:
   neutral_weight: jax.Array
 
 
+def _keep_rate(method_state):
+  """Returns the scale of the learning rate of a method that has none."""
+  del method_state
+  return 1.0
+
+
+def _keep_state(params, method_state):
+  """Returns the state of a method that has nothing to do after an update."""
+  del params
+  return method_state
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
   """A self-supervised method as functions of one model.
@@ -34,22 +64,38 @@ class Method:
   Attributes:
     name: Key of `methods.METHODS`.
     size_px: Side of the images in pixels.
+    num_members: M, frames of one example.
     shared: Frozen weights that all models use; no model axis, () if none.
-    init: key -> (params, method_state).
-    loss: (key, params, method_state, shared, frames, schedule) -> (loss,
-      (method_state, terms)). frames is [2, B, S * S * 3] uint8: the two members
-      of B pairs; terms maps names to scalars.
-    embed: (params, method_state, frames) -> [B, 256] float32; frames is
+    optimizer: Maps gradients to the direction that is multiplied by minus the
+      learning rate.
+    init: key -> (params, method_state). method_state holds what changes while
+      a model trains but is no parameter: BatchNorm statistics, a dictionary, a
+      momentum copy, a loss window; () if none.
+    loss: (key, params, method_state, shared, batch, schedule) -> (loss,
+      (method_state, terms)); terms maps names to scalars.
+    embed: (params, method_state, frames) -> [B, D] float32; frames is
       [B, S * S * 3] uint8.
-    pictures: (key, params, method_state, shared, frames) -> {'neutral',
-      'reconstruction'}: [B, S, S, 3] float32 in [0, 1], and 'flow': [B, h, h,
-      2] float32, (x, y), units of half a side.
+    pictures: (key, params, method_state, shared, frames) -> {name: [B, h, w, 3]
+      float32 in [0, 1], or [B, h, w, 2] float32 for flows, (x, y), units of
+      half a side}.
+    after_update: (params, method_state) -> method_state, after each update.
+    rate_scale: method_state -> () float32, multiplies the learning rate.
+    validate: (params, method_state, shared, batch) -> () float32, the loss of
+      held-out frames; None if the method does not look at them.
+    on_validation: (method_state, loss, epoch) -> method_state, at the end of
+      each epoch (from 0), given the mean of `validate`.
   """
 
   name: str
   size_px: int
+  num_members: int
   shared: Tree
+  optimizer: optax.GradientTransformation
   init: Callable[..., tuple[Tree, Tree]]
   loss: Callable[..., tuple[jax.Array, tuple[Tree, dict[str, jax.Array]]]]
   embed: Callable[..., jax.Array]
   pictures: Callable[..., dict[str, jax.Array]]
+  after_update: Callable[[Tree, Tree], Tree] = _keep_state
+  rate_scale: Callable[[Tree], jax.Array | float] = _keep_rate
+  validate: Callable[..., jax.Array] | None = None
+  on_validation: Callable[[Tree, jax.Array, jax.Array], Tree] | None = None

@@ -233,7 +233,7 @@ class MethodTest(absltest.TestCase):
       self.params,
       ('kept',),
       self.trunk,
-      self.frames,
+      interface.Batch(self.frames, np.zeros(_PAIRS, np.int32)),
       schedule,
     )
     expected = self.frames.reshape(2 * _PAIRS, _SIZE, _SIZE, 3)
