@@ -11,14 +11,26 @@ def get_config():
   config.seed = 0
 
   data = config.data = ml_collections.ConfigDict()
-  data.source = 'frame_folder'  # synthetic_faces | frame_folder | store
-  data.path = ''  # The folder PERSON/VIDEO/*.jpg, or a finished frame store.
+  # synthetic_faces | frame_folder | video_folder (of launch.ingest) | disfa |
+  # bp4d | gft | ckplus | voxceleb1 | voxceleb2 | store
+  data.source = 'frame_folder'
+  data.path = ''  # PERSON/VIDEO/*.jpg, a data set, or a finished frame store.
   data.size_px = 64  # A multiple of 16; 64 in the papers.
-  data.align = 'none'  # none | eyes: by the landmark columns of labels.csv.
+  data.align = 'none'  # none | eyes: by labels.csv, or by CK+'s landmarks.
   data.eye_distance = 0.40  # Share of the side, with align = 'eyes'.
-  data.fps = 0.0  # Frames a second of frame folders; 0: dataset.json, or 25.
+  data.fps = 0.0  # Frames a second; 0: dataset.json's, the data set's, or 25.
   data.persons = ()  # Person ids to use; () is all.
   data.min_frames = 0  # People with fewer frames are left out, by name.
+  # Where a copy of disfa, bp4d, gft, ckplus or voxceleb differs from the tree
+  # in docs/datasets.md; folders are below data.path or absolute.
+  data.tree = ml_collections.ConfigDict()
+  data.tree.images = ''  # Glob of the pictures' folders; '': all of data.path.
+  data.tree.labels = ''  # Folder of the labels; '': the data set's usual one.
+  # check | -1 | 0 | 1: a picture's number minus that of its row of labels.
+  # check: 0, unless the numbers speak for another, which stops with an error.
+  data.tree.label_shift = 'check'
+  data.tree.missing_codes = (9.0, 999.0, -1.0)  # Labels that mean not coded.
+  data.tree.folds = ''  # CSV of person_id,fold; '': the published, if any.
   data.synthetic = ml_collections.ConfigDict()
   data.synthetic.num_people = 8
   data.synthetic.num_videos = 2
@@ -27,16 +39,60 @@ def get_config():
   data.synthetic.fps = 20.0
 
   method = config.method = ml_collections.ConfigDict()
-  method.name = 'facecycle'
+  method.name = 'facecycle'  # facecycle | fabnet | clp
   method.width = 1.0  # Multiplies hidden channels; the embedding stays 256.
   method.vgg = 'random'  # random | none | file
   method.vgg_path = ''  # torchvision's vgg19 weights, with vgg = 'file'.
   method.code_std = 0.01  # Initial spread of the two code layers (reference).
+  method.ssim_images = 'normalised'  # normalised (published) | positive
+
+  fabnet = method.fabnet = ml_collections.ConfigDict()
+  # jittered (published, for frames as loose as VoxCeleb's) | centre | whole
+  fabnet.crop = 'jittered'
+  fabnet.window = (0, 5)  # Tenths of the sorted batch that the loss is of.
+  fabnet.window_end = 9  # Where the window stays; published: from .9 on.
+  fabnet.patience = 15  # Epochs without a better validation before it moves.
+  fabnet.freeze_decoder = False  # Stage 2, with several sources.
+  fabnet.upsample_align_corners = False
+  fabnet.sample_align_corners = True
+
+  # CLP's paper prints none of these where we could read them: our choice.
+  clp = method.clp = ml_collections.ConfigDict()
+  clp.stem_px = 7  # Side of ResNet's first kernel, 7 or 3.
+  clp.projection_size = 128
+  clp.temporal = 'both'  # rank | disc | both
+  clp.temporal_weight = 1.0  # 0 leaves the temporal signal out.
+  clp.temporal_margin = 0.03  # Growth of squared distance a step in time.
+  clp.additive_margin = 0.1
+  clp.cross_identity = 'contrast'  # contrast | attract
+  clp.cross_identity_weight = 1.0  # 0 leaves the cross-identity signal out.
+  # clip | batch | bank | clip+batch; the batch's rewarded identity in a toy.
+  clp.negatives = 'clip'
+  clp.dictionary_size = 16384
+  clp.num_nearest = 32  # 0 is all.
+  clp.temperature = 0.1
+  clp.weight_temperature = 0.05
+  clp.key_momentum = 0.999
+  clp.key_momentum_schedule = 'constant'  # constant | cosine
+  clp.optimizer = 'sgd'  # sgd | adamw
+  clp.weight_decay = 1e-4
+  clp.grey_probability = 0.2
+  clp.blur_probability = 0.5
+
+  init = config.init = ml_collections.ConfigDict()
+  init.source = ''  # Run whose models these start from; '': random weights.
+  init.donors = 'one'  # one | own | others, see psm_jax/transfer.py.
 
   population = config.population = ml_collections.ConfigDict()
-  population.cohorts = 'each'  # each: a model a person | all: one of everybody
+  # each: a model a person | all: one of everybody | others: a model for each
+  # person of everybody else.
+  population.cohorts = 'each'
   population.seeds = (0,)  # A model of each cohort for each seed.
-  population.strategy = 'auto'  # auto | vmap | loop
+  population.strategy = 'auto'  # auto | vmap | map | loop
+  # auto | float32 | bfloat16; auto is float32 on CPUs, bfloat16 elsewhere.
+  population.precision = 'auto'
+  population.wave = 0  # Models resident at once; 0 is all.
+  population.chunk = 0  # Models computed together, strategy map; 0 is one.
   population.lowering = 'matmul'  # grouped | matmul | unrolled, under vmap
   population.num_devices = 0  # 0 is all that JAX sees.
 
@@ -44,6 +100,10 @@ def get_config():
   train.batch_size = 16  # Examples a step; 16 pairs are 32 images (PSM).
   train.steps = 0  # Steps of each model; 0: train.epochs decides.
   train.epochs = 500  # Epochs of each model's own length (PSM paper).
+  # Share of each person's frames held out for methods that validate (FAb-Net):
+  # whole videos if there are enough, else the end of each.
+  train.validation_share = 0.0
+  train.validation_batches = 4  # Looked at when an epoch ends.
   train.log_every = 10  # Steps between rows of metrics.csv.
   train.save_minutes = 10.0  # Wall-clock time between checkpoints.
   train.save_steps = 0  # Steps between checkpoints; 0: by the clock alone.
@@ -82,4 +142,6 @@ def get_config():
   augment.hue = 0.01
   augment.flip = 'independent'  # independent (published) | shared | none
   augment.flip_probability = 0.5
+  # How often a pair's second image is the mirrored first: 0.5 for GM.
+  augment.mirror_probability = 0.0
   return config

@@ -21,9 +21,11 @@ def get_config():
   # The reference's 0.01 leaves the embedding nearly one-dimensional for the
   # first hundreds of steps.
   config.method.code_std = 0.12
+  # Colours may invert otherwise, see methods/facecycle.py.
+  config.method.ssim_images = 'positive'
   config.train.batch_size = 8
   config.train.epochs = 0
-  config.train.steps = 1500
+  config.train.steps = 2500
   config.curriculum.pairing = 'gap'
   config.curriculum.gap.schedule = 'linear'
   config.curriculum.gap.unit = 'seconds'

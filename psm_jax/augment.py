@@ -45,6 +45,8 @@ class Augmentation:
     flip: 'independent' (each image flips by itself, as published), 'shared'
       (both images of a pair or neither) or 'none'.
     flip_probability: how often an image, or a pair, flips.
+    mirror_probability: how often the second image of a pair gives way to the
+      mirrored first, as augmented: 0.5 for the published general models.
   """
 
   crop_scale: tuple[float, float] = (0.95, 1.05)
@@ -56,6 +58,7 @@ class Augmentation:
   hue: float = 0.01
   flip: str = 'independent'
   flip_probability: float = 0.5
+  mirror_probability: float = 0.0
 
   def __post_init__(self):
     """Checks the values; a list, as from JSON, becomes a tuple."""
@@ -67,6 +70,7 @@ class Augmentation:
     largest = {
       'jitter_probability': 1,
       'flip_probability': 1,
+      'mirror_probability': 1,
       'brightness': 1,
       'contrast': 1,
       'saturation': 1,
@@ -102,7 +106,11 @@ def augment(
 
 
 def augment_pairs(
-  key: jax.Array, frames: jax.Array, *, config: Augmentation
+  key: jax.Array,
+  frames: jax.Array,
+  *,
+  config: Augmentation,
+  first_pair: jax.Array | int = 0,
 ) -> jax.Array:
   """Augments the images of a batch of pairs, each with a key of its own.
 
@@ -114,6 +122,8 @@ def augment_pairs(
     key: () key of this step.
     frames: [2, B, H, W, 3] float32 in [0, 1]; axis 0 is the member of the pair.
     config: what to change; static under jit.
+    first_pair: number of the first pair given, where the pairs of a step are
+      spread over devices.
 
   Returns:
     [2, B, H, W, 3] float32 in [0, 1].
@@ -125,13 +135,26 @@ def augment_pairs(
       jax.random.fold_in(key, image_index), (_NUM_DRAWS,)
     )
 
-  image_indices = jnp.arange(2 * frames.shape[1]).reshape(-1, 2).T
+  pairs = first_pair + jnp.arange(frames.shape[1])
+  image_indices = jnp.stack([2 * pairs, 2 * pairs + 1])
   draws = jax.vmap(jax.vmap(draw))(image_indices)
   flip_draws = draws[..., -1]
   if config.flip == 'shared':
     flip_draws = jnp.broadcast_to(flip_draws[:1], flip_draws.shape)
   one = functools.partial(_augment, config=config)
-  return jax.vmap(jax.vmap(one))(draws, flip_draws, frames)
+  first, second = jax.vmap(jax.vmap(one))(draws, flip_draws, frames)
+  if config.mirror_probability:
+
+    def is_mirrored(image_index):
+      # A key of its own, so that the other draws stay what they are without.
+      own = jax.random.fold_in(jax.random.fold_in(key, image_index), 1)
+      return jax.random.uniform(own) < config.mirror_probability
+
+    mirrored = jax.vmap(is_mirrored)(image_indices[1])
+    second = jnp.where(
+      mirrored[:, None, None, None], pix.flip_left_right(first), second
+    )
+  return jnp.stack([first, second])
 
 
 def _augment(draws, flip_draw, image, config):

@@ -8,6 +8,7 @@ import json
 import logging as python_logging
 import pathlib
 import textwrap
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -27,19 +28,22 @@ def _is_no_orbax_chatter(record: python_logging.LogRecord) -> bool:
 
 
 class Checkpoints:
-  """The checkpoints of one run directory, the newest two kept."""
+  """The checkpoints of one wave of a run, the newest two kept."""
 
-  def __init__(self, workdir: pathlib.Path, *, read_only: bool = False):
-    """Opens or makes `workdir`/checkpoints.
+  def __init__(
+    self, workdir: pathlib.Path, *, wave: int = 0, read_only: bool = False
+  ):
+    """Opens or makes `workdir`/checkpoints/wave<number>.
 
     Args:
       workdir: The run directory.
+      wave: Number of the wave: models that train together.
       read_only: Whether somebody else may be writing: an opener that writes
         removes what looks like the remains of a save that was cut off.
     """
     logging.get_absl_logger().addFilter(_is_no_orbax_chatter)
     self._manager = ocp.CheckpointManager(
-      (workdir / 'checkpoints').absolute(),
+      (workdir / 'checkpoints' / f'wave{wave:03d}').absolute(),
       options=ocp.CheckpointManagerOptions(
         max_to_keep=2,
         create=not read_only,
@@ -112,6 +116,63 @@ class Checkpoints:
     self._manager.wait_until_finished()
     self._manager.check_for_errors()
     self._manager.close()
+
+
+class RunStates:
+  """The newest states of a run's models, read a wave at a time.
+
+  Attributes:
+    step: The latest step of a checkpoint.
+  """
+
+  def __init__(
+    self,
+    workdir: pathlib.Path,
+    ids: Sequence[str],
+    *,
+    wave: int,
+    method: interface.Method,
+    clock: sampling.Clock,
+  ):
+    """Looks at all waves, so that a missing one is known at once.
+
+    Args:
+      workdir: The run directory.
+      ids: All models of the run.
+      wave: Models of a wave; 0 is all.
+      method: What they learned.
+      clock: Of any model; gives shapes.
+
+    Raises:
+      ValueError: If models have no checkpoint.
+    """
+    self._workdir, self._ids, self._size = workdir, list(ids), wave or len(ids)
+    self._method, self._clock = method, clock
+    self.step = 0
+    for number in range(-(-len(self._ids) // self._size)):
+      self._open(number)
+
+  def _open(self, number):
+    ids = self._ids[number * self._size : (number + 1) * self._size]
+    checkpoints = Checkpoints(self._workdir, wave=number, read_only=True)
+    restored = checkpoints.restore(
+      template(self._method, self._clock, len(ids)), ids
+    )
+    checkpoints.close()
+    if restored is None:
+      raise ValueError(
+        f'{self._workdir} has no checkpoint of {ids[0]}. Go on with the same '
+        'launch.train command until it has saved one.'
+      )
+    self.step = max(self.step, restored[0])
+    self._number, self._states = number, restored[1]
+
+  def model(self, index: int) -> population_lib.TrainState:
+    """Returns the state of one model of the run, NumPy."""
+    number, place = divmod(index, self._size)
+    if number != self._number:
+      self._open(number)
+    return jax.tree.map(lambda leaf: leaf[place], self._states)
 
 
 def template(

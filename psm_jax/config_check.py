@@ -2,18 +2,32 @@
 
 import ml_collections
 
-from psm_jax import augment, curriculum, methods, population, sampling
-from psm_jax.data import prepare
+from psm_jax import (
+  augment,
+  curriculum,
+  methods,
+  planning,
+  population,
+  precision,
+  sampling,
+  transfer,
+)
+from psm_jax.data import prepare, shifts
+from psm_jax.methods import clp_config, fabnet, facecycle
 from psm_jax.ops import conv
 
 _CHOICES = {
   'data.source': prepare.SOURCES,
   'data.align': ('none', 'eyes'),
+  'data.tree.label_shift': shifts.CHOICES,
   'method.name': tuple(methods.METHODS),
   'method.vgg': ('random', 'none', 'file'),
-  'population.cohorts': ('each', 'all'),
+  'method.ssim_images': facecycle.SSIM_IMAGES,
+  'init.donors': transfer.DONORS,
+  'population.cohorts': planning.COHORTS,
   'population.strategy': population.STRATEGIES,
   'population.lowering': conv.LOWERINGS,
+  'population.precision': precision.PRECISIONS,
   'curriculum.pairing': sampling.PAIRINGS,
   'curriculum.gap.schedule': curriculum.GAP_SCHEDULES,
   'curriculum.gap.unit': ('frames', 'seconds'),
@@ -27,9 +41,12 @@ _AT_LEAST = {
   'data.synthetic.num_videos': 1,
   'data.synthetic.num_frames': 2,
   'population.num_devices': 0,
+  'population.wave': 0,
+  'population.chunk': 0,
   'train.batch_size': 1,
   'train.steps': 0,
   'train.epochs': 0,
+  'train.validation_batches': 1,
   'train.log_every': 1,
   'train.save_steps': 0,
   'curriculum.draws_per_person': 1,
@@ -63,9 +80,7 @@ def check(config: ml_collections.ConfigDict):
   for field in _ABOVE_ZERO:
     if not _get(config, field) > 0:
       _fail(field, _get(config, field), 'above 0')
-  size = config.data.size_px
-  if size < 16 or size % 16:
-    _fail('data.size_px', size, 'a multiple of 16')
+  _CHECKS[config.method.name](config)
   if bool(config.train.steps) == bool(config.train.epochs):
     raise ValueError(
       f'train.steps is {config.train.steps} and train.epochs is '
@@ -97,6 +112,41 @@ def check(config: ml_collections.ConfigDict):
     augment.Augmentation(**ranges)
   except ValueError as error:
     raise ValueError(f'augment.{error}') from None
+
+
+def _check_facecycle(config):
+  size = config.data.size_px
+  if size < 16 or size % 16:
+    _fail('data.size_px', size, 'a multiple of 16')
+  _check_pairing(config, ('fixed', 'repaired', 'gap', 'drawn', 'drawn_gap'))
+
+
+def _check_fabnet(config):
+  _check_pairing(config, ('views',))
+  if not 0 < config.train.validation_share < 1:
+    _fail(
+      'train.validation_share',
+      config.train.validation_share,
+      'above 0 and below 1: the loss window moves by the validation',
+    )
+  fabnet.check(config)
+
+
+def _check_pairing(config, pairings):
+  if config.curriculum.pairing not in pairings:
+    _fail(
+      'curriculum.pairing',
+      config.curriculum.pairing,
+      f'{" or ".join(pairings)} with method.name={config.method.name}',
+    )
+
+
+# What only one method asks for.
+_CHECKS = {
+  'facecycle': _check_facecycle,
+  'fabnet': _check_fabnet,
+  'clp': clp_config.check,
+}
 
 
 def _get(config, field):

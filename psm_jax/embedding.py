@@ -9,7 +9,7 @@ import pandas as pd
 import tqdm
 from absl import logging
 
-from psm_jax import checkpoint, methods, paths, run
+from psm_jax import checkpoint, methods, paths, planning, run
 from psm_jax import population as population_lib
 from psm_jax.data import prepare
 from psm_jax.data import store as store_lib
@@ -24,9 +24,8 @@ class Trained:
     run: The run directory's content.
     store: The frames it was trained on.
     method: The method.
-    step: Step of the checkpoint.
-    states: Stacked states, leaves [N, ...] NumPy.
     plans: The models' plans.
+    step: The latest step of a checkpoint.
   """
 
   def __init__(self, workdir: str | pathlib.Path):
@@ -40,27 +39,22 @@ class Trained:
     self.store = store_lib.open_store(
       prepare.prepare(config.data, directory=self.run.data_dir)
     )
-    _, self.plans = run.plan_models(config, self.store)
+    self.plans = planning.plans_of(self.run.models, config, self.store)
     self.method = methods.make(config)
-    checkpoints = checkpoint.Checkpoints(self.run.workdir, read_only=True)
-    template = checkpoint.template(
-      self.method, self.plans[0].clock, len(self.run.models)
+    self._states = checkpoint.RunStates(
+      self.run.workdir,
+      [model.model_id for model in self.run.models],
+      wave=config.population.wave,
+      method=self.method,
+      clock=self.plans[0].clock,
     )
-    ids = [model.model_id for model in self.run.models]
-    restored = checkpoints.restore(template, ids)
-    checkpoints.close()
-    if restored is None:
-      raise ValueError(
-        f'{workdir} has no checkpoint. Go on with the same launch.train '
-        'command until it has saved one.'
-      )
-    self.step, self.states = restored
+    self.step = self._states.step
     self._embed = jax.jit(self.method.embed)
     self._init = population_lib.initialiser(self.method)
 
   def model_state(self, index: int) -> population_lib.TrainState:
     """Returns the state of one model."""
-    return jax.tree.map(lambda leaf: leaf[index], self.states)
+    return self._states.model(index)
 
   def embed(self, index: int, rows: np.ndarray) -> np.ndarray:
     """Returns [n, 256] float32 embeddings of rows of the store by a model."""

@@ -22,20 +22,32 @@ _NOT_WRITTEN = ('is_active', 'failed_step')
 
 
 class MetricsLog:
-  """The metrics of one run directory."""
+  """The metrics of the models of a run that train together."""
 
   def __init__(
-    self, workdir: pathlib.Path, model_ids: Sequence[str], *, step: int
+    self,
+    workdir: pathlib.Path,
+    model_ids: Sequence[str],
+    *,
+    step: int,
+    wave: int = 0,
   ):
-    """Opens the table; rows past `step`, of a run that was cut off, go."""
+    """Opens the table; these models' rows past `step` go: they were cut off.
+
+    Args:
+      workdir: The run directory.
+      model_ids: N models.
+      step: The step of the checkpoint they go on from.
+      wave: Number of the wave they are, a line of its own in TensorBoard.
+    """
     self._path = workdir / 'metrics.csv'
     self._model_ids = list(model_ids)
     self._columns = None
     if self._path.exists():
-      self._columns = _drop_rows_after(self._path, step)
+      self._columns = _drop_rows_after(self._path, step, set(model_ids))
     self._file = open(self._path, 'a', newline='')  # noqa: SIM115
     self._board = tensorboardX.SummaryWriter(
-      str(workdir / 'tensorboard'), purge_step=step + 1
+      str(workdir / 'tensorboard' / f'wave{wave:03d}'), purge_step=step + 1
     )
 
   def write(
@@ -107,15 +119,21 @@ def _text(value):
   return str(value)
 
 
-def _drop_rows_after(path, step):
-  """Drops the rows of later steps and returns the columns, None if empty."""
+def _drop_rows_after(path, step, model_ids):
+  """Drops some models' rows of later steps.
+
+  Returns the columns, None if there is no table.
+  """
+
+  def is_kept(line):
+    if not line.endswith('\n'):
+      return False
+    at, model_id = line.split(',', 2)[:2]
+    return model_id not in model_ids or int(at) <= step
+
   with open(path, newline='') as file:
     lines = file.readlines()
-  kept = [
-    line
-    for line in lines[1:]
-    if line.endswith('\n') and int(line.split(',', 1)[0]) <= step
-  ]
+  kept = list(filter(is_kept, lines[1:]))
   if not lines or not lines[0].endswith('\n'):
     path.unlink()
     return None

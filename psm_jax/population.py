@@ -3,14 +3,19 @@
 Everything below `Population` is written for one model. A population of N
 models on D devices lies in S slots; a slot is the state of c models a device,
 every leaf [D, c, ...], and is advanced by one call of one compiled program.
-Strategy 'vmap' has one slot of all models of a device; 'loop' has slots of a
-single model, whose program contains no model axis at all. Model m lives on
-device m // (S c), in slot (m // c) mod S, at place m mod c; past N there are
-inert members.
+Strategy 'vmap' has one slot of all models of a device, and so has 'map', which
+goes through it in a compiled loop over chunks; 'loop' has slots of a single
+model, whose program contains no model axis at all. Model m lives on device
+m // (S c), in slot (m // c) mod S, at place m mod c; past N there are inert
+members.
+
+More models than a device holds train in waves: one population after another,
+in one program.
 """
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 
 import flax
@@ -23,7 +28,7 @@ import optax
 from psm_jax import curriculum, sampling
 from psm_jax.methods import interface
 
-STRATEGIES = ('auto', 'vmap', 'loop')
+STRATEGIES = ('auto', 'vmap', 'map', 'loop')
 
 
 @flax.struct.dataclass
@@ -173,6 +178,30 @@ def train_step(
   return new.replace(failed_step=failed_step), metrics
 
 
+def observe(
+  method: interface.Method,
+  state: TrainState,
+  loss: jax.Array,
+  epoch: jax.Array,
+) -> TrainState:
+  """Returns the state of one model that has been told its validation loss.
+
+  Args:
+    method: What is learned.
+    state: The model's state.
+    loss: () float32, the mean of `Method.validate` over its validation.
+    epoch: () int32, the epoch that has ended, from 0; -1 if none has: the state
+      then stays bit for bit, as does that of a failed model.
+  """
+  told = method.on_validation(state.method_state, loss, epoch)
+  is_told = (epoch >= 0) & (state.failed_step < 0)
+  return state.replace(
+    method_state=jax.tree.map(
+      functools.partial(jnp.where, is_told), told, state.method_state
+    )
+  )
+
+
 def _all_finite(tree):
   """Returns whether every number of a tree is finite, () bool."""
   leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]
@@ -187,6 +216,7 @@ class Population:
 
   Attributes:
     num_models: N, without the inert members.
+    first_model: Index in the run of the first of them.
     devices: D devices.
     num_slots: S.
     slot_models: c, models of a slot on each device.
@@ -196,9 +226,14 @@ class Population:
     init_one: clock -> state of one model.
     step_slot: (state, clock, shared, batch) -> (state, metrics) of a slot; the
       state given is donated.
+    validate_slot: (state, shared, batch) -> losses [D, c] of a slot; None if
+      the method does not validate.
+    observe_slot: (state, loss, epoch) -> state of a slot, see `observe`; the
+      state given is donated.
   """
 
   num_models: int
+  first_model: int
   devices: tuple[jax.Device, ...]
   num_slots: int
   slot_models: int
@@ -207,6 +242,8 @@ class Population:
   clocks: tuple[sampling.Clock, ...]
   init_one: Callable[[sampling.Clock], TrainState]
   step_slot: Callable[..., tuple[TrainState, dict[str, jax.Array]]]
+  validate_slot: Callable[..., jax.Array] | None = None
+  observe_slot: Callable[..., TrainState] | None = None
 
   @property
   def sharding(self) -> jax.sharding.Sharding:
@@ -257,18 +294,24 @@ class Population:
 
     return jax.tree.map(stack, *slots)
 
-  def from_host(self, stacked: interface.Tree) -> list[interface.Tree]:
+  def from_host(
+    self, stacked: interface.Tree, *, fill: int | None = None
+  ) -> list[interface.Tree]:
     """Returns a tree of arrays [N, ...] as per-slot trees on the devices.
 
-    Inert members are given the first model's values.
+    Args:
+      stacked: The tree.
+      fill: What inert members are given; None: the first model's values.
     """
 
     def place(leaf, slot):
       leaf = np.asarray(leaf)
       total = len(self.devices) * self.num_slots * self.slot_models
-      fill = np.repeat(leaf[:1], total - len(leaf), axis=0)
+      spare = np.repeat(leaf[:1], total - len(leaf), axis=0)
+      if fill is not None:
+        spare = np.full_like(spare, fill)
       shape = (len(self.devices), self.num_slots, self.slot_models)
-      full = np.concatenate([leaf, fill]).reshape(shape + leaf.shape[1:])
+      full = np.concatenate([leaf, spare]).reshape(shape + leaf.shape[1:])
       return jax.device_put(full[:, slot], self.sharding)
 
     return [
@@ -284,7 +327,7 @@ def build(
   *,
   devices: Sequence[jax.Device] | None = None,
 ) -> Population:
-  """Returns the population of some plans, one model a plan.
+  """Returns the population of some plans, all resident at once.
 
   Args:
     method: What every model learns.
@@ -295,42 +338,50 @@ def build(
   Raises:
     ValueError: If there are fewer devices than asked for.
   """
-  if devices is None:
-    devices = jax.local_devices()
-    wanted = config.population.num_devices or len(devices)
-    if wanted > len(devices):
-      raise ValueError(
-        f'population.num_devices is {wanted}, but JAX sees {len(devices)} '
-        f'({devices[0].device_kind}). Lower it; 0 takes all.'
-      )
-    devices = devices[:wanted]
-  devices = tuple(devices[: len(plans)])
-  per_device = -(-len(plans) // len(devices))
+  (population,) = build_waves(
+    method, plans, config, devices=devices, wave=len(plans)
+  )
+  return population
+
+
+def build_waves(
+  method: interface.Method,
+  plans: Sequence[sampling.Plan],
+  config: ml_collections.ConfigDict,
+  *,
+  devices: Sequence[jax.Device] | None = None,
+  wave: int | None = None,
+) -> list[Population]:
+  """Returns the populations that train one after another, in one program.
+
+  Args:
+    method: What every model learns.
+    plans: One model's tables each.
+    config: The experiment.
+    devices: Where to train; the first `population.num_devices` by default.
+    wave: Models resident at once; `population.wave` by default, of which 0 is
+      all. The last population is filled up with inert members.
+
+  Raises:
+    ValueError: If there are fewer devices than asked for.
+  """
+  wave = min(wave or config.population.wave or len(plans), len(plans))
+  devices = tuple((devices or _devices(config))[:wave])
   strategy = config.population.strategy
   if strategy == 'auto':
     strategy = 'loop' if devices[0].platform == 'cpu' else 'vmap'
-  slot_models = per_device if strategy == 'vmap' else 1
-  num_slots = per_device // slot_models
-  idle = plans[0].clock.replace(total_steps=np.int32(0))
-  inert = plans[0].replace(clock=idle)
-  total = len(devices) * per_device
-  stacked = sampling.stack([*plans, *[inert] * (total - len(plans))])
-  slots = tuple(
-    jax.tree.map(
-      lambda leaf, slot=slot: leaf.reshape(
-        (len(devices), num_slots, slot_models) + leaf.shape[1:]
-      )[:, slot],
-      stacked,
-    )
-    for slot in range(num_slots)
-  )
-  has_model_axis = strategy == 'vmap'
-
-  def over_models(function, in_axes):
-    """Adds the model axis: the one place where it appears."""
-    if has_model_axis:
-      return jax.vmap(function, in_axes=in_axes)
-    return _over_one_model(function, in_axes)
+  per_device = -(-wave // len(devices))
+  chunk = min(config.population.chunk or 1, per_device)
+  if strategy == 'map':
+    # Whole chunks, or the rest would be a program of its own.
+    per_device = -(-per_device // chunk) * chunk
+  slot_models = 1 if strategy == 'loop' else per_device
+  shape = (len(devices), per_device // slot_models, slot_models)
+  over_models = {
+    'vmap': _vmap,
+    'map': functools.partial(_map, chunk=chunk),
+    'loop': _over_one_model,
+  }[strategy]
 
   def over_devices(function, *, donate=()):
     """Adds the device axis: the one place where it appears."""
@@ -338,24 +389,113 @@ def build(
 
   # An identity program, so that all inputs are laid out as pmap's results.
   place = over_devices(lambda tree: tree)
+  shared = jax.tree.map(
+    lambda leaf: np.broadcast_to(leaf, (len(devices), *leaf.shape)),
+    method.shared,
+  )
 
-  def replicate(leaf):
-    return np.broadcast_to(leaf, (len(devices), *leaf.shape))
+  def validate(state, shared, batch):
+    return method.validate(state.params, state.method_state, shared, batch)
 
   step = functools.partial(train_step, method, config)
-  return Population(
-    num_models=len(plans),
-    devices=devices,
-    num_slots=num_slots,
-    slot_models=slot_models,
-    plans=slots,
-    shared=place(jax.tree.map(replicate, method.shared))
-    if method.shared
-    else (),
-    clocks=tuple(place(plan.clock) for plan in slots),
-    init_one=initialiser(method),
-    step_slot=over_devices(over_models(step, (0, 0, None, 0)), donate=(0,)),
-  )
+  functions = {
+    'init_one': initialiser(method),
+    'step_slot': over_devices(over_models(step, (0, 0, None, 0)), donate=(0,)),
+  }
+  if method.validate is not None:
+    told = functools.partial(observe, method)
+    functions |= {
+      'validate_slot': over_devices(over_models(validate, (0, None, 0))),
+      'observe_slot': over_devices(over_models(told, (0, 0, 0)), donate=(0,)),
+    }
+  shared = place(shared) if shared else ()
+  populations = []
+  for slots in place_plans(plans, wave=wave, shape=shape):
+    first = wave * len(populations)
+    populations.append(
+      Population(
+        num_models=min(wave, len(plans) - first),
+        first_model=first,
+        devices=devices,
+        num_slots=shape[1],
+        slot_models=slot_models,
+        plans=slots,
+        shared=shared,
+        clocks=tuple(place(plan.clock) for plan in slots),
+        **functions,
+      )
+    )
+  return populations
+
+
+def _devices(config):
+  """Returns the devices that a configuration asks for."""
+  devices = jax.local_devices()
+  wanted = config.population.num_devices or len(devices)
+  if wanted > len(devices):
+    raise ValueError(
+      f'population.num_devices is {wanted}, but JAX sees {len(devices)} '
+      f'({devices[0].device_kind}). Lower it; 0 takes all.'
+    )
+  return devices[:wanted]
+
+
+def place_plans(
+  plans: Sequence[sampling.Plan], *, wave: int, shape: tuple[int, int, int]
+) -> list[tuple[sampling.Plan, ...]]:
+  """Returns the plans of each wave as one tree a slot, leaves [D, c, ...].
+
+  Inert members fill each wave up. All waves have tables of one size, so that
+  one program serves them.
+
+  Args:
+    plans: One a model.
+    wave: Models of a wave.
+    shape: (D, S, c), at least `wave` places.
+  """
+  # The last model's frames lie on the device that is filled up.
+  idle = plans[-1].clock.replace(total_steps=np.int32(0))
+  stacked = sampling.stack([*plans, plans[-1].replace(clock=idle)])
+  waves = []
+  for first in range(0, len(plans), wave):
+    members = np.full(math.prod(shape), len(plans))
+    stop = min(first + wave, len(plans))
+    members[: stop - first] = np.arange(first, stop)
+    members = members.reshape(shape)
+    waves.append(
+      tuple(
+        jax.tree.map(lambda leaf, m=members[:, slot]: leaf[m], stacked)
+        for slot in range(shape[1])
+      )
+    )
+  return waves
+
+
+def _vmap(function, in_axes):
+  """Adds the model axis, all models of a slot at once."""
+  return jax.vmap(function, in_axes=in_axes)
+
+
+def _map(function, in_axes, *, chunk):
+  """Adds the model axis as a compiled loop over chunks of models."""
+
+  def wrapped(*args):
+    mapped = [arg for arg, axis in zip(args, in_axes, strict=True) if axis == 0]
+
+    def of_one_model(own):
+      own = iter(own)
+      return function(
+        *(
+          next(own) if axis == 0 else arg
+          for arg, axis in zip(args, in_axes, strict=True)
+        )
+      )
+
+    return jax.lax.map(
+      of_one_model, tuple(mapped), batch_size=chunk if chunk > 1 else None
+    )
+
+  return wrapped
 
 
 def _over_one_model(function, in_axes):

@@ -14,10 +14,8 @@ import pathlib
 from collections.abc import Iterator, Sequence
 
 import ml_collections
-import numpy as np
-from absl import logging
 
-from psm_jax import paths, sampling
+from psm_jax import paths
 from psm_jax.data import store as store_lib
 
 SCHEMA_VERSION = 1
@@ -26,6 +24,7 @@ _PACKAGES = ('psm_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint')
 _FREE_FIELDS = (
   'population.strategy',
   'population.lowering',
+  'population.chunk',
   'population.num_devices',
   'train.save_minutes',
   'train.save_steps',
@@ -34,6 +33,7 @@ _FREE_FIELDS = (
 _PLANNED = (
   'cohort',
   'seed',
+  'donor',
   'total_steps',
   'num_epochs',
   'num_frames',
@@ -49,6 +49,7 @@ class Model:
     model_id: Method, cohort and seed; unique in the run.
     cohort: Person ids that it learns from.
     seed: Its own seed.
+    donor: Model of `config.init.source` that it starts from, if any.
     total_steps: Steps after which it is done.
     num_epochs: Epochs in these steps.
     num_frames: Frames of its cohort.
@@ -70,6 +71,7 @@ class Model:
   status: str = 'running'
   steps_done: int = 0
   failed_step: int | None = None
+  donor: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,82 +84,6 @@ class Run:
   data_dir: pathlib.Path
 
 
-def plan_models(
-  config: ml_collections.ConfigDict, store: store_lib.FrameStore
-) -> tuple[list[Model], list[sampling.Plan]]:
-  """Returns a run's models and their plans, cohort by cohort, seed by seed.
-
-  Raises:
-    ValueError: If nobody is left, a cohort has too few frames, or a person_id
-      is too long to name a model.
-  """
-  people = _usable_people(config, store)
-  cohorts = [(person,) for person in people]
-  if config.population.cohorts == 'all':
-    cohorts = [tuple(people)]
-  models, plans = [], []
-  for cohort in cohorts:
-    videos = [video for person in cohort for video in store.videos(person)]
-    frames = sampling.Cohort(
-      name='+'.join(cohort),
-      rows=np.concatenate([np.arange(v.start, v.stop) for v in videos]),
-      video_lengths=np.array([v.stop - v.start for v in videos]),
-      fps=np.array([v.fps for v in videos]),
-      video_people=np.repeat(
-        np.arange(len(cohort)), [len(store.videos(p)) for p in cohort]
-      ),
-    )
-    label = cohort[0] if config.population.cohorts == 'each' else 'all'
-    for seed in config.population.seeds:
-      plan, cap = sampling.make_plan(frames, config, seed=config.seed + seed)
-      model_id = f'{config.method.name}-{label}-s{seed}'
-      model = Model(
-        model_id=paths.check_id(model_id, what='model_id'),
-        cohort=cohort,
-        seed=seed,
-        total_steps=int(plan.clock.total_steps),
-        num_epochs=int(plan.clock.num_epochs),
-        num_frames=len(frames.rows),
-        num_videos=len(videos),
-        gap_cap=cap,
-      )
-      if cap is not None:
-        logging.warning(
-          '%s: the gap is capped at %d frames, beyond which its %d frames in '
-          '%d videos leave less than a batch of pairs.',
-          model.model_id,
-          cap,
-          model.num_frames,
-          model.num_videos,
-        )
-      models.append(model)
-      plans.append(plan)
-  return models, plans
-
-
-def _usable_people(config, store):
-  """Returns the person ids to learn from; those left out are logged."""
-  wanted = tuple(config.data.persons) or store.person_ids
-  people = []
-  for person in wanted:
-    frames = sum(v.stop - v.start for v in store.videos(person))
-    if frames >= config.data.min_frames:
-      people.append(person)
-      continue
-    logging.warning(
-      '%s is left out: %d frames, fewer than data.min_frames=%d.',
-      person,
-      frames,
-      config.data.min_frames,
-    )
-  if not people:
-    raise ValueError(
-      f'No person has data.min_frames={config.data.min_frames} frames in '
-      f'{store.path}. Lower it, or add videos.'
-    )
-  return people
-
-
 def start(
   workdir: pathlib.Path,
   config: ml_collections.ConfigDict,
@@ -166,6 +92,8 @@ def start(
 ):
   """Writes config.json and models.json, or checks those of an earlier start.
 
+  Models that ended then are given how they ended.
+
   Raises:
     ValueError: If the directory holds a run of another configuration or of
       other data.
@@ -173,7 +101,13 @@ def start(
   path = workdir / 'config.json'
   if path.exists():
     _check_same(_read_config(path), config, workdir)
-    _check_same_models(open_run(workdir).models, models, workdir)
+    earlier = open_run(workdir).models
+    _check_same_models(earlier, models, workdir)
+    for model, before in zip(models, earlier, strict=True):
+      if before.status != 'running':
+        model.status = before.status
+        model.steps_done = before.steps_done
+        model.failed_step = before.failed_step
     return
   versions = {}
   for package in _PACKAGES:

@@ -14,11 +14,23 @@ import numpy as np
 import tqdm
 from absl import logging
 
-from psm_jax import checkpoint, config_check, methods, metrics, run
+from psm_jax import (
+  checkpoint,
+  config_check,
+  memory,
+  methods,
+  metrics,
+  planning,
+  run,
+  sampling,
+  transfer,
+)
 from psm_jax import population as population_lib
+from psm_jax import validation as validation_lib
 from psm_jax.data import feed as feed_lib
 from psm_jax.data import prepare
 from psm_jax.data import store as store_lib
+from psm_jax.methods import interface
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
@@ -61,83 +73,146 @@ def train(
     store = store_lib.open_store(
       prepare.prepare(config.data, directory=data_dir)
     )
-    models, plans = run.plan_models(config, store)
+    models, plans = planning.plan_models(config, store)
     run.start(workdir, config, models, data_dir)
     method = methods.make(config)
-    population = population_lib.build(method, plans, config)
-    last_step = max(model.total_steps for model in models)
-    _log_start(config, workdir, store, models, population, last_step)
+    waves = population_lib.build_waves(method, plans, config)
+    _log_start(config, workdir, store, models, waves)
+    _check_memory(method, waves, store, config)
+    with _stop_signals() as stop:
+      for number, population in enumerate(waves):
+        first = population.first_model
+        members = models[first : first + population.num_models]
+        if all(model.status != 'running' for model in members):
+          continue
+        if len(waves) > 1:
+          logging.info('Wave %d of %d.', number + 1, len(waves))
+        wave = _Wave(
+          number, method, population, members, plans[first:], store, config
+        )
+        _train_wave(wave, workdir, stop)
+        run.write_models(workdir, config.method.name, models, data_dir)
+        if stop.is_set():
+          break
+  is_running = any(model.status == 'running' for model in models)
+  return Outcome(tuple(models), was_stopped=is_running and stop.is_set())
 
-    checkpoints = checkpoint.Checkpoints(workdir)
-    ids = [model.model_id for model in models]
-    template = checkpoint.template(method, plans[0].clock, len(models))
-    restored = checkpoints.restore(template, ids)
-    if restored is None:
-      first_step, states = 0, population.init()
-    else:
-      first_step, states = restored[0], population.from_host(restored[1])
-      logging.info('Going on from step %d.', first_step)
 
-    feed = feed_lib.ResidentFeed(population, store.frames, config)
-    log = metrics.MetricsLog(workdir, ids, step=first_step)
-    saved_step, saved_at = first_step, time.monotonic()
-    logged_step, logged_at = first_step, time.monotonic()
-    previous = None
-    step = first_step
-    try:
-      with (
-        _stop_signals() as stop,
-        tqdm.tqdm(
-          total=last_step, initial=first_step, unit='step', smoothing=0.05
-        ) as progress,
-      ):
-        for step in range(first_step + 1, last_step + 1):
-          batches = feed.batches_at(step - 1)
-          states, step_metrics = population.step(states, batches)
-          # One step ahead at most: the queue stays short, memory bounded.
-          jax.block_until_ready(previous)
-          previous = step_metrics
-          progress.update()
+@dataclasses.dataclass(frozen=True)
+class _Wave:
+  """Models that train together, and what they need."""
 
-          if _is_logged(step, config, models):
-            host = population.to_host(step_metrics)
-            now = time.monotonic()
-            log.write(
-              step,
-              host,
-              steps_per_s=(step - logged_step) / (now - logged_at),
-              frames_per_step=method.num_members * config.train.batch_size,
-            )
-            logged_step, logged_at = step, now
-            progress.set_postfix(loss=f'{_mean_loss(host):.3f}')
-            _report_failures(models, host)
-            if all(model.failed_step is not None for model in models):
-              logging.error('Every model has failed; stopping at %d.', step)
-              break
+  number: int
+  method: interface.Method
+  population: population_lib.Population
+  models: list[run.Model]
+  plans: list[sampling.Plan]
+  store: store_lib.FrameStore
+  config: ml_collections.ConfigDict
 
-          minutes = (time.monotonic() - saved_at) / 60
-          if step < last_step and (
-            stop.is_set()
-            or minutes >= config.train.save_minutes
-            or (config.train.save_steps and step % config.train.save_steps == 0)
-          ):
-            log.flush()
-            checkpoints.save(step, population.to_host(states), ids)
-            saved_step, saved_at = step, time.monotonic()
-          if stop.is_set():
+
+def _train_wave(wave, workdir, stop):
+  """Trains the models of a wave to their ends, or until it is stopped."""
+  config, models, population = wave.config, wave.models, wave.population
+  last_step = max(model.total_steps for model in models)
+  ids = [model.model_id for model in models]
+  checkpoints = checkpoint.Checkpoints(workdir, wave=wave.number)
+  first_step, states = _restore(wave, checkpoints)
+  feed = feed_lib.ResidentFeed(population, wave.store.frames, config)
+  validation = _validation(wave)
+  log = metrics.MetricsLog(workdir, ids, step=first_step, wave=wave.number)
+  saved_step, saved_at = first_step, time.monotonic()
+  logged_step, logged_at = first_step, time.monotonic()
+  previous = None
+  step = first_step
+  try:
+    with tqdm.tqdm(
+      total=last_step, initial=first_step, unit='step', smoothing=0.05
+    ) as progress:
+      for step in range(first_step + 1, last_step + 1):
+        batches = feed.batches_at(step - 1)
+        states, step_metrics = population.step(states, batches)
+        if validation is not None:
+          states = validation.after_step(step, states)
+        # One step ahead at most: the queue stays short, memory bounded.
+        jax.block_until_ready(previous)
+        previous = step_metrics
+        progress.update()
+
+        if _is_logged(step, config, models):
+          host = population.to_host(step_metrics)
+          now = time.monotonic()
+          log.write(
+            step,
+            host,
+            steps_per_s=(step - logged_step) / (now - logged_at),
+            frames_per_step=wave.method.num_members * config.train.batch_size,
+          )
+          logged_step, logged_at = step, now
+          progress.set_postfix(loss=f'{_mean_loss(host):.3f}')
+          _report_failures(models, host)
+          if all(model.failed_step is not None for model in models):
+            logging.error('Every model has failed; stopping at %d.', step)
             break
-      host_states = population.to_host(states)
-      if step > saved_step:
-        checkpoints.save(step, host_states, ids)
-    finally:
-      log.close()
-      checkpoints.close()
-    _settle(models, host_states)
-    run.write_models(workdir, config.method.name, models, data_dir)
-  return Outcome(tuple(models), was_stopped=step < last_step and stop.is_set())
+
+        minutes = (time.monotonic() - saved_at) / 60
+        if step < last_step and (
+          stop.is_set()
+          or minutes >= config.train.save_minutes
+          or (config.train.save_steps and step % config.train.save_steps == 0)
+        ):
+          log.flush()
+          checkpoints.save(step, population.to_host(states), ids)
+          saved_step, saved_at = step, time.monotonic()
+        if stop.is_set():
+          break
+    host_states = population.to_host(states)
+    if step > saved_step:
+      checkpoints.save(step, host_states, ids)
+  finally:
+    log.close()
+    checkpoints.close()
+  _settle(models, host_states)
 
 
-def _log_start(config, workdir, store, models, population, last_step):
+def _restore(wave, checkpoints):
+  """Returns (steps taken, states) of a wave: its checkpoint or its start."""
+  population, clock = wave.population, wave.plans[0].clock
+  template = checkpoint.template(wave.method, clock, len(wave.models))
+  restored = checkpoints.restore(
+    template, [model.model_id for model in wave.models]
+  )
+  if restored is not None:
+    logging.info('Going on from step %d.', restored[0])
+    return restored[0], population.from_host(restored[1])
+  states = population.init()
+  if wave.config.init.source:
+    started = transfer.start(
+      population.to_host(states),
+      [model.donor for model in wave.models],
+      source=wave.config.init.source,
+      method=wave.method,
+      clock=clock,
+    )
+    states = population.from_host(started)
+  return 0, states
+
+
+def _validation(wave):
+  """Returns the validation of a wave, None if its method does not validate."""
+  if wave.method.validate is None:
+    return None
+  return validation_lib.Validation(
+    wave.population,
+    wave.plans[: len(wave.models)],
+    planning.plan_validation(wave.config, wave.store, wave.models),
+    wave.store.frames,
+    wave.config,
+  )
+
+
+def _log_start(config, workdir, store, models, waves):
+  population = waves[0]
   device = population.devices[0]
   logging.info(
     'jax %s on %d x %s; %d people, %d frames of %d px in %s',
@@ -150,14 +225,28 @@ def _log_start(config, workdir, store, models, population, last_step):
     store.path,
   )
   logging.info(
-    '%d models, %d a device in %d slots; up to %d steps of %d examples; to %s',
+    '%d models in %d waves, %d a device in %d slots; up to %d steps of %d '
+    'examples; to %s',
     len(models),
+    len(waves),
     population.num_slots * population.slot_models,
     population.num_slots,
-    last_step,
+    max(model.total_steps for model in models),
     config.train.batch_size,
     workdir,
   )
+
+
+def _check_memory(method, waves, store, config):
+  """Logs what the fullest wave needs; an error if a device cannot hold it."""
+  limit = memory.limit_of(waves[0].devices[0])
+  frame_bytes = max(
+    memory.frame_bytes(wave, bytes_per_frame=store.frames.shape[1])
+    for wave in waves
+  )
+  needed = memory.estimate(method, waves[0], frame_bytes, config)
+  logging.info('%s', memory.describe(needed, limit))
+  memory.check(needed, limit, num_devices=len(waves[0].devices))
 
 
 @contextlib.contextmanager

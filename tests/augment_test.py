@@ -339,6 +339,36 @@ class AugmentPairsTest(chex.TestCase):
     twice = augment.augment_pairs(self.key, once, config=config)
     np.testing.assert_array_equal(twice, self.frames)
 
+  def test_a_mirrored_second_image_is_the_augmented_first_one_flipped(self):
+    config = dataclasses.replace(_ALL, mirror_probability=1)
+    first, second = _augment_pairs(self.key, self.frames, config=config)
+    np.testing.assert_array_equal(second, first[:, :, ::-1])
+    plain = _augment_pairs(self.key, self.frames, config=_ALL)
+    np.testing.assert_allclose(first, plain[0], atol=1e-6)
+
+  def test_half_of_the_pairs_are_mirrored_and_the_others_stay(self):
+    frames = np.zeros((2, 1000, 1, 2, 3), np.float32)
+    frames[0, :, :, 1] = 1
+    frames[1] = 0.5
+    config = _only(mirror_probability=0.5)
+    first, second = augment.augment_pairs(self.key, frames, config=config)
+    np.testing.assert_array_equal(first, frames[0])
+    is_mirrored = np.asarray(second)[:, 0, 0, 0] == 1
+    expected = np.where(
+      is_mirrored[:, None, None, None], frames[0][:, :, ::-1], frames[1]
+    )
+    np.testing.assert_array_equal(second, expected)
+    delta = 4 * math.sqrt(0.25 / 1000)
+    self.assertAlmostEqual(is_mirrored.mean(), 0.5, delta=delta)
+
+  def test_pairs_on_another_device_are_those_of_the_whole_batch(self):
+    config = dataclasses.replace(_ALL, mirror_probability=0.5)
+    whole = _augment_pairs(self.key, self.frames, config=config)
+    part = _augment_pairs(
+      self.key, self.frames[:, 1:], config=config, first_pair=1
+    )
+    np.testing.assert_allclose(part, whole[:, 1:], atol=1e-6)
+
 
 class AugmentationTest(parameterized.TestCase):
   @parameterized.parameters(
@@ -348,6 +378,7 @@ class AugmentationTest(parameterized.TestCase):
     ('crop_aspect', (0.5, math.inf)),
     ('jitter_probability', 1.1),
     ('flip_probability', -0.1),
+    ('mirror_probability', 1.1),
     ('brightness', 2),
     ('contrast', -0.1),
     ('saturation', math.nan),

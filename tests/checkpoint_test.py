@@ -47,7 +47,7 @@ class CheckpointsTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     self.workdir = pathlib.Path(self.create_tempdir().full_path)
-    self.folder = self.workdir / 'checkpoints'
+    self.folder = self.workdir / 'checkpoints/wave000'
     self.template = jax.tree.map(np.zeros_like, _states(0))
 
   def _save(self, *steps, ids=None):

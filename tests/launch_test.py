@@ -7,7 +7,14 @@ import sys
 from absl.testing import absltest, parameterized
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
-_PROGRAMS = ('train', 'embed', 'evaluate', 'report')
+_PROGRAMS = (
+  'train',
+  'embed',
+  'evaluate',
+  'report',
+  'discover',
+  'attach_labels',
+)
 _CONFIG = '--config=configs/quickstart.py'
 
 
@@ -31,6 +38,7 @@ class LaunchTest(parameterized.TestCase):
 
   @parameterized.parameters(
     ('embed', (), 'workdir'),
+    ('discover', ('--workdir=x',), 'against'),
     ('train', (_CONFIG,), 'workdir'),
     ('train', (_CONFIG, '--workdir=x', 'more'), 'Unknown arguments: more'),
     ('train', (_CONFIG, '--workdir=x', '--config.train.stps=1'), 'stps'),

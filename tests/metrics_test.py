@@ -157,7 +157,7 @@ class MetricsLogTest(absltest.TestCase):
       pixel=np.float32([9, 4]),
       is_active=np.array([False, True]),
     )
-    (path,) = (self.workdir / 'tensorboard').glob('events.*')
+    (path,) = (self.workdir / 'tensorboard').glob('wave000/events.*')
     content = path.read_bytes()
     scalars = {}
     start = 0

@@ -131,6 +131,7 @@ class TogetherEqualsAloneTest(parameterized.TestCase):
     ('vmap', 'matmul'),
     ('vmap', 'unrolled'),
     ('vmap', 'grouped'),
+    ('map', 'matmul'),
     ('loop', 'matmul'),
   )
   def test_three_small_models_end_as_each_alone(self, strategy, lowering):
@@ -202,7 +203,7 @@ class TogetherEqualsAloneTest(parameterized.TestCase):
 
 
 class IndependenceTest(parameterized.TestCase):
-  @parameterized.parameters('vmap', 'loop')
+  @parameterized.parameters('vmap', 'map', 'loop')
   def test_permuting_people_permutes_results_bitwise(self, strategy):
     states, losses = _trained(strategy, 'matmul', (0, 1, 2))
     turned, turned_losses = _trained(strategy, 'matmul', (2, 0, 1))
@@ -211,7 +212,9 @@ class IndependenceTest(parameterized.TestCase):
       _assert_bitwise(_model(turned, place), _model(states, index))
 
   @parameterized.product(
-    strategy=['vmap', 'loop'], where=['params', 'moments'], bad=[np.nan, np.inf]
+    strategy=['vmap', 'map', 'loop'],
+    where=['params', 'moments'],
+    bad=[np.nan, np.inf],
   )
   def test_a_broken_model_leaves_the_others_bitwise(self, strategy, where, bad):
     expected, _ = _trained(strategy, 'matmul', (0, 1, 2))
@@ -227,7 +230,7 @@ class IndependenceTest(parameterized.TestCase):
     self.assertEqual(after.step[1], 0)
     _assert_bitwise(_model(after, 1).params, planted.params)
 
-  @parameterized.parameters('vmap', 'loop')
+  @parameterized.parameters('vmap', 'map', 'loop')
   def test_a_model_past_its_end_stays_bitwise_while_others_go_on(
     self, strategy
   ):
@@ -242,6 +245,17 @@ class IndependenceTest(parameterized.TestCase):
     _assert_bitwise(_model(history[-1], 1), _model(history[1], 1))
     unbroken, _ = _trained(strategy, 'matmul', (0, 1, 2))
     _assert_bitwise(_model(history[-1], 0), _model(unbroken, 0))
+
+  def test_chunks_of_two_end_as_chunks_of_one(self):
+    expected, losses = _trained('map', 'matmul', (0, 1, 2))
+    config = tiny.config(population__strategy='map', population__chunk=2)
+    built = tiny.build(config, _people((0, 1, 2)), devices=jax.devices()[:1])
+    # The third chunk place is filled by an inert member.
+    self.assertEqual(built.slot_models, 4)
+    source = feed.ResidentFeed(built, tiny.frames(98), config)
+    states, chunked = _run(built, source, built.init(), 5)
+    np.testing.assert_allclose(chunked, losses, rtol=1e-4)
+    np.testing.assert_array_equal(states.step, expected.step)
 
   def test_seeds_and_people_begin_differently(self):
     config = tiny.config(population__strategy='loop')
@@ -275,7 +289,7 @@ class DevicesTest(parameterized.TestCase):
       people, strategy=strategy, num_devices=num_devices, **fields
     )
 
-  @parameterized.parameters('vmap', 'loop')
+  @parameterized.parameters('vmap', 'map', 'loop')
   def test_four_devices_agree_with_one(self, strategy):
     results = []
     for num_devices, layout in ((1, 'loop'), (4, strategy)):
@@ -302,7 +316,7 @@ class DevicesTest(parameterized.TestCase):
     self.assertEqual(steps.shape, (4, 2))
     self.assertEqual(steps.ravel().tolist(), [1] * 6 + [0] * 2)
 
-  @parameterized.parameters('vmap', 'loop')
+  @parameterized.parameters('vmap', 'map', 'loop')
   def test_the_compiled_step_has_no_collectives(self, strategy):
     built, source = self._six_models(4, strategy)
     states = built.init()
@@ -354,11 +368,47 @@ class DevicesTest(parameterized.TestCase):
       states,
       jax.tree.map(jnp.asarray, clocks),
       (),
-      jax.ShapeDtypeStruct(shape, np.uint8),
+      interface.Batch(
+        jax.ShapeDtypeStruct(shape, np.uint8),
+        jax.ShapeDtypeStruct((2, tiny.BATCH), np.int32),
+      ),
     )
     self.assertEqual(exported.platforms, ('tpu', 'cuda'))
     self.assertIsNone(
       re.search(r'feature_group_count = [2-9]', exported.mlir_module())
+    )
+
+
+class WavesTest(parameterized.TestCase):
+  @parameterized.parameters('vmap', 'loop')
+  def test_waves_train_in_one_program_as_they_would_together(self, strategy):
+    people = tiny.cohorts(30, 21, 47, 25, 33)
+    config = tiny.config(population__strategy=strategy)
+    plans = [sampling.make_plan(p, config, seed=0)[0] for p in people]
+    method, frames = tiny.toy_method(config), tiny.frames(156)
+    waves = population.build_waves(
+      method, plans, config, devices=jax.devices()[:1], wave=2
+    )
+    self.assertEqual(
+      [(wave.first_model, wave.num_models) for wave in waves],
+      [(0, 2), (2, 2), (4, 1)],
+    )
+    losses = []
+    for wave in waves:
+      source = feed.ResidentFeed(wave, frames, config)
+      states, batches = wave.init(), source.batches_at(0)
+      # Only the first wave may compile its step.
+      expected_logs = self.assertNoLogs if losses else self.assertLogs
+      with jax.log_compiles(), expected_logs('jax', 'WARNING'):
+        jax.block_until_ready(wave.step(states, batches))
+      losses.append(_run(wave, source, wave.init(), 3)[1])
+    together = population.build(
+      method, plans, config, devices=jax.devices()[:1]
+    )
+    source = feed.ResidentFeed(together, frames, config)
+    _, expected = _run(together, source, together.init(), 3)
+    np.testing.assert_allclose(
+      np.concatenate(losses, axis=1), expected, rtol=1e-4
     )
 
 
@@ -373,15 +423,12 @@ class FeedTest(absltest.TestCase):
       given = built.to_host(source.batches_at(step))
       for index, person in enumerate(people):
         plan, _ = sampling.make_plan(person, config, seed=0)
-        positions = sampling.positions(
-          plan,
-          np.int32(step),
-          batch_size=tiny.BATCH,
-          pairing='gap',
-          xp=np,
+        positions, who = sampling.positions(
+          plan, np.int32(step), config=config, xp=np
         )
         expected = frames[person.rows[positions]]
-        np.testing.assert_array_equal(given[index], expected)
+        np.testing.assert_array_equal(given.frames[index], expected)
+        np.testing.assert_array_equal(given.person[index], who)
 
   def test_each_device_holds_the_frames_of_its_own_models(self):
     config = tiny.config(population__strategy='loop')

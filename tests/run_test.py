@@ -2,155 +2,19 @@ import json
 import pathlib
 import stat
 
-import numpy as np
-import pandas as pd
 from absl.testing import absltest, parameterized
 
-from configs import base
-from psm_jax import run
-from psm_jax.data import store as store_lib
-
-
-def _store(**lengths):
-  """Returns a store of people with videos of some lengths, without frames."""
-  videos, start = {}, 0
-  for person, own in lengths.items():
-    videos[person] = ()
-    for number, length in enumerate(own):
-      stop = start + length
-      video = store_lib.Video(f'v{number}', start, stop, fps=20.0)
-      videos[person] += (video,)
-      start = stop
-  return store_lib.FrameStore(
-    path=pathlib.Path('some/store'),
-    size_px=16,
-    frames=np.zeros((start, 0), np.uint8),
-    index=pd.DataFrame(index=range(start)),
-    person_ids=tuple(sorted(videos)),
-    problems=(),
-    source={},
-    videos_by_person=videos,
-  )
-
-
-def _config(**fields):
-  """Returns a config of 5 steps with some fields ('.' as '__') set."""
-  config = base.get_config()
-  config.data.path = 'frames'
-  config.train.batch_size = 4
-  config.train.epochs, config.train.steps = 0, 5
-  config.update_from_flattened_dict(
-    {name.replace('__', '.'): value for name, value in fields.items()}
-  )
-  return config
-
-
-class PlanModelsTest(parameterized.TestCase):
-  store = _store(B=(20, 12), A=(30,), C=(16, 4, 4))
-
-  def _ids(self, **fields):
-    models, plans = run.plan_models(_config(**fields), self.store)
-    self.assertLen(plans, len(models))
-    return [model.model_id for model in models]
-
-  def test_each_person_is_a_cohort_in_the_order_of_names(self):
-    self.assertEqual(
-      self._ids(), ['facecycle-A-s0', 'facecycle-B-s0', 'facecycle-C-s0']
-    )
-
-  def test_each_cohort_has_a_model_for_each_seed(self):
-    ids = self._ids(population__seeds=(3, 1), data__persons=('A', 'B'))
-    self.assertEqual(
-      ids,
-      [f'facecycle-{person}-s{seed}' for person in 'AB' for seed in (3, 1)],
-    )
-
-  def test_all_is_one_cohort_of_everybody(self):
-    config = _config(population__cohorts='all')
-    (model,), (plan,) = run.plan_models(config, self.store)
-    self.assertEqual(model.model_id, 'facecycle-all-s0')
-    self.assertEqual(model.cohort, ('A', 'B', 'C'))
-    self.assertEqual((model.num_frames, model.num_videos), (86, 6))
-    videos = [v for p in 'ABC' for v in self.store.videos(p)]
-    rows = np.concatenate([np.arange(v.start, v.stop) for v in videos])
-    np.testing.assert_array_equal(plan.rows, rows)
-    starts = np.cumsum([0] + [v.stop - v.start for v in videos])
-    np.testing.assert_array_equal(plan.video_start, starts)
-
-  def test_a_model_is_told_what_it_learns_from(self):
-    models, plans = run.plan_models(_config(population__seeds=(4,)), self.store)
-    model, plan = models[1], plans[1]
-    self.assertEqual((model.cohort, model.seed), (('B',), 4))
-    self.assertEqual((model.num_frames, model.num_videos), (32, 2))
-    self.assertEqual(model.total_steps, 5)
-    # Sixteen disjoint pairs, so four batches an epoch.
-    self.assertEqual(model.num_epochs, 2)
-    self.assertIsNone(model.gap_cap)
-    self.assertEqual((model.status, model.steps_done), ('running', 0))
-    self.assertIsNone(model.failed_step)
-    np.testing.assert_array_equal(plan.rows, np.arange(32))
-
-  def test_models_of_one_person_draw_differently(self):
-    _, plans = run.plan_models(_config(population__seeds=(0, 1)), self.store)
-    self.assertNotEqual(plans[0].order_seed, plans[1].order_seed)
-    self.assertTrue(np.any(plans[0].clock.key != plans[1].clock.key))
-
-  def test_a_model_does_not_depend_on_who_else_is_trained(self):
-    _, many = run.plan_models(_config(), self.store)
-    _, (alone,) = run.plan_models(_config(data__persons=('B',)), self.store)
-    np.testing.assert_array_equal(alone.clock.key, many[1].clock.key)
-    np.testing.assert_array_equal(alone.partner, many[1].partner)
-
-  def test_people_with_too_few_frames_are_left_out_by_name(self):
-    with self.assertLogs('absl', 'WARNING') as logs:
-      ids = self._ids(data__min_frames=28)
-    self.assertEqual(ids, ['facecycle-A-s0', 'facecycle-B-s0'])
-    (line,) = logs.output
-    self.assertIn('C is left out: 24 frames', line)
-    self.assertIn('data.min_frames=28', line)
-
-  def test_exactly_min_frames_are_enough(self):
-    self.assertLen(self._ids(data__min_frames=24), 3)
-
-  def test_somebody_must_be_left(self):
-    with self.assertRaisesRegex(ValueError, 'data.min_frames=99 .*some/store'):
-      run.plan_models(_config(data__min_frames=99), self.store)
-
-  def test_a_cohort_too_small_for_a_batch_is_named(self):
-    store = _store(A=(30,), tiny=(5, 2))
-    with self.assertRaisesRegex(
-      ValueError, 'tiny has 7 usable frames in 2 videos.*data.min_frames'
-    ):
-      run.plan_models(_config(), store)
-
-  def test_a_person_the_store_lacks_is_named(self):
-    with self.assertRaisesRegex(ValueError, "no person 'Z'.*A, B, C"):
-      run.plan_models(_config(data__persons=('A', 'Z')), self.store)
-
-  def test_a_person_id_too_long_for_a_model_id_is_refused(self):
-    with self.assertRaisesRegex(ValueError, "model_id 'facecycle-P{60}-s0'"):
-      run.plan_models(_config(), _store(**{'P' * 60: (30,)}))
-
-  def test_a_capped_gap_is_kept_and_logged(self):
-    config = _config(
-      curriculum__pairing='gap',
-      curriculum__gap__schedule='linear',
-      curriculum__gap__start=50.0,
-      data__persons=('A',),
-    )
-    with self.assertLogs('absl', 'WARNING') as logs:
-      (model,), _ = run.plan_models(config, self.store)
-    self.assertEqual(model.gap_cap, 26)
-    self.assertIn('facecycle-A-s0: the gap is capped at 26', logs.output[0])
+from psm_jax import planning, run
+from tests import tiny
 
 
 class RunDirectoryTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     self.workdir = pathlib.Path(self.create_tempdir().full_path)
-    self.config = _config(population__seeds=(0, 2))
-    self.store = _store(A=(30,), B=(20, 12))
-    self.models, _ = run.plan_models(self.config, self.store)
+    self.config = tiny.run_config(population__seeds=(0, 2))
+    self.store = tiny.empty_store(A=(30,), B=(20, 12))
+    self.models, _ = planning.plan_models(self.config, self.store)
     self.data_dir = self.workdir / 'data'
 
   def _start(self, config=None, models=None):
@@ -192,7 +56,7 @@ class RunDirectoryTest(parameterized.TestCase):
     self.models[0].steps_done = 3
     run.write_models(self.workdir, 'facecycle', self.models, self.data_dir)
     before = {p: p.read_bytes() for p in self.workdir.iterdir()}
-    planned, _ = run.plan_models(self.config, self.store)
+    planned, _ = planning.plan_models(self.config, self.store)
     self._start(models=planned)
     after = {p: p.read_bytes() for p in self.workdir.iterdir()}
     self.assertEqual(before, after)
@@ -233,7 +97,7 @@ class RunDirectoryTest(parameterized.TestCase):
   )
   def test_other_data_are_refused(self, lengths, text):
     self._start()
-    models, _ = run.plan_models(self.config, _store(**lengths))
+    models, _ = planning.plan_models(self.config, tiny.empty_store(**lengths))
     with self.assertRaisesRegex(ValueError, f'other data .*{text}'):
       self._start(models=models)
 

@@ -1,12 +1,16 @@
 """A small run for tests: a config, cohorts of noise frames, a population."""
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pandas as pd
 
 from configs import base
 from psm_jax import methods, population, sampling
+from psm_jax.data import store as store_lib
 from psm_jax.methods import interface
 from psm_jax.ops import conv
 
@@ -114,6 +118,40 @@ def toy_method(made_config):
     embed=embed,
     pictures=lambda *_: {},
   )
+
+
+def empty_store(**lengths):
+  """Returns a store of people with videos of some lengths, without frames."""
+  videos, start = {}, 0
+  for person, own in lengths.items():
+    videos[person] = ()
+    for number, length in enumerate(own):
+      stop = start + length
+      video = store_lib.Video(f'v{number}', start, stop, fps=20.0)
+      videos[person] += (video,)
+      start = stop
+  return store_lib.FrameStore(
+    path=pathlib.Path('some/store'),
+    size_px=16,
+    frames=np.zeros((start, 0), np.uint8),
+    index=pd.DataFrame(index=range(start)),
+    person_ids=tuple(sorted(videos)),
+    problems=(),
+    source={},
+    videos_by_person=videos,
+  )
+
+
+def run_config(**fields):
+  """Returns a config of 5 steps with some fields ('.' as '__') set."""
+  config = base.get_config()
+  config.data.path = 'frames'
+  config.train.batch_size = 4
+  config.train.epochs, config.train.steps = 0, 5
+  config.update_from_flattened_dict(
+    {name.replace('__', '.'): value for name, value in fields.items()}
+  )
+  return config
 
 
 METHODS = {'toy': toy_method, 'facecycle': methods.make}

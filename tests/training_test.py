@@ -57,18 +57,22 @@ def write_store(folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX, bad=None):
 
 
 def _config(store_path, **fields):
-  return tiny.config(
-    data__source='store',
-    data__path=str(store_path),
-    train__steps=_STEPS,
-    train__log_every=2,
-    train__save_steps=3,
-    **fields,
-  )
+  defaults = {
+    'data__source': 'store',
+    'data__path': str(store_path),
+    'train__steps': _STEPS,
+    'train__log_every': 2,
+    'train__save_steps': 3,
+  }
+  return tiny.config(**{**defaults, **fields})
 
 
 def _final_states(workdir):
-  return embedding.Trained(workdir).states
+  trained = embedding.Trained(workdir)
+  states = [
+    trained.model_state(index) for index in range(len(trained.run.models))
+  ]
+  return jax.tree.map(lambda *leaves: np.stack(leaves), *states)
 
 
 def _metric_rows(workdir):
@@ -100,7 +104,7 @@ class KilledRunTest(absltest.TestCase):
 
   def _kill(self, process, workdir):
     """Sends SIGKILL once a checkpoint exists, at no certain moment."""
-    checkpoints = workdir / 'checkpoints'
+    checkpoints = workdir / 'checkpoints/wave000'
     while process.poll() is None:
       done = [p for p in checkpoints.glob('*') if p.name.isdigit()]
       if done:
@@ -234,8 +238,8 @@ class RunTest(parameterized.TestCase):
     np.testing.assert_allclose(units, expected, atol=1e-5)
 
   def test_too_few_frames_name_the_person_and_the_field(self):
-    config = _config(self.store, train__batch_size=12)
-    with self.assertRaisesRegex(ValueError, 'p1 has 21 usable.*batch_size=12'):
+    config = _config(self.store, train__batch_size=20)
+    with self.assertRaisesRegex(ValueError, 'p1 has 21 usable.*batch_size=20'):
       training.train(config, self.folder / 'few')
 
   def test_a_workdir_that_cannot_be_made_is_an_os_error(self):
@@ -243,6 +247,88 @@ class RunTest(parameterized.TestCase):
     blocked.write_text('')
     with self.assertRaises(OSError):
       training.train(self.config, blocked / 'run')
+
+
+class WavesTest(absltest.TestCase):
+  """Five people in waves of two."""
+
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.enterClassContext(mock.patch.object(methods, 'make', tiny.toy_method))
+    cls.folder = pathlib.Path(
+      cls.enterClassContext(tempfile.TemporaryDirectory())
+    )
+    cls.config = _config(
+      write_store(cls.folder, lengths=(30, 21, 24, 33, 27)), population__wave=2
+    )
+    cls.unbroken = cls.folder / 'unbroken'
+    cls.outcome = training.train(cls.config, cls.unbroken)
+
+  def test_every_model_is_done_and_stands_in_the_metrics_once(self):
+    self.assertEqual([m.status for m in self.outcome.models], ['done'] * 5)
+    rows = _metric_rows(self.unbroken)
+    keys = [(row['model_id'], row['step']) for row in rows]
+    self.assertLen(set(keys), len(keys))
+    self.assertLen({model_id for model_id, _ in keys}, 5)
+
+  def test_a_run_cut_off_in_its_second_wave_ends_as_an_unbroken_one(self):
+    workdir = self.folder / 'cut'
+    original = training.checkpoint.Checkpoints.save
+    saves = []
+
+    def save_and_die(checkpoints, step, states, ids):
+      original(checkpoints, step, states, ids)
+      saves.append((ids[0], step))
+      if ids[0] == 'facecycle-p2-s0':
+        raise KeyboardInterrupt
+
+    with (
+      mock.patch.object(training.checkpoint.Checkpoints, 'save', save_and_die),
+      self.assertRaises(KeyboardInterrupt),
+    ):
+      training.train(self.config, workdir)
+    self.assertEqual(saves[-1], ('facecycle-p2-s0', 3))
+    statuses = [model.status for model in run.open_run(workdir).models]
+    self.assertEqual(statuses, ['done'] * 2 + ['running'] * 3)
+    training.train(self.config, workdir)
+    jax.tree.map(
+      np.testing.assert_array_equal,
+      _final_states(workdir),
+      _final_states(self.unbroken),
+    )
+    ours, theirs = _metric_rows(workdir), _metric_rows(self.unbroken)
+    for row in ours + theirs:
+      del row['steps_per_s'], row['frames_per_s']
+    self.assertCountEqual(
+      [tuple(row.items()) for row in ours],
+      [tuple(row.items()) for row in theirs],
+    )
+
+  def test_a_run_that_ended_is_not_trained_again(self):
+    with mock.patch.object(
+      training.population_lib.Population, 'step'
+    ) as stepped:
+      training.train(self.config, self.unbroken)
+    stepped.assert_not_called()
+
+  def test_models_of_other_runs_can_begin_with_these(self):
+    config = _config(
+      self.folder / 'store',
+      init__source=str(self.unbroken),
+      init__donors='own',
+      train__steps=1,
+      curriculum__learning_rate__schedule='constant',
+      population__wave=3,
+    )
+    config.curriculum.learning_rate.initial = 1e-30
+    workdir = self.folder / 'transferred'
+    training.train(config, workdir)
+    jax.tree.map(
+      lambda ours, theirs: np.testing.assert_allclose(ours, theirs, atol=1e-9),
+      _final_states(workdir).params,
+      _final_states(self.unbroken).params,
+    )
 
 
 class FailureTest(absltest.TestCase):

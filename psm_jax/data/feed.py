@@ -1,13 +1,71 @@
-"""Feeds: each step's frames, from the plan to the devices."""
+"""Feeds: each step's frames, from the plan to the devices.
+
+A feed gives the same bytes at the same step whichever it is:
+
+  with contextlib.closing(feed.make(population, frames, config)) as source:
+    states, metrics = population.step(states, source.batches_at(step))
+
+`data.feed` is resident (all frames lie on the devices), stream (each step's
+frames are read from the store ahead of the step, by TensorFlow) or auto:
+resident if the frames of each device fit into `RESIDENT_SHARE` of its memory.
+"""
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from psm_jax import memory, sampling
 from psm_jax import population as population_lib
-from psm_jax import sampling
 from psm_jax.methods import interface
+
+FEEDS = ('auto', 'resident', 'stream')
+# The rest is for the models: a full-size one takes 240 MB besides activations,
+# the frames of a person some 60 MB.
+RESIDENT_SHARE = 0.25
+
+
+def make(
+  population: population_lib.Population,
+  frames: np.ndarray,
+  config: ml_collections.ConfigDict,
+):
+  """Returns the feed that `data.feed` names: batches_at, wait_s, close.
+
+  Args:
+    population: Whose plans' `rows` index the frames.
+    frames: [num_frames, S * S * 3] uint8, memory-mapped or not.
+    config: The experiment.
+
+  Raises:
+    ValueError: If frames are to be streamed and TensorFlow is missing.
+  """
+  bytes_per_frame = frames.shape[1]
+  if choose(population, config, bytes_per_frame=bytes_per_frame) == 'resident':
+    return ResidentFeed(population, frames, config)
+  try:
+    # TensorFlow takes seconds to load, and many machines do without it.
+    from psm_jax.data import stream
+  except ModuleNotFoundError as error:
+    raise ValueError(
+      f'Frames can only be streamed with TensorFlow, but there is no module '
+      f'{error.name!r}. Install it, or set data.feed=resident.'
+    ) from error
+  return stream.StreamFeed(population, frames, config)
+
+
+def choose(
+  population: population_lib.Population,
+  config: ml_collections.ConfigDict,
+  *,
+  bytes_per_frame: int,
+) -> str:
+  """Returns what `data.feed` means for a population: 'resident' or 'stream'."""
+  if config.data.feed != 'auto':
+    return config.data.feed
+  needed = memory.frame_bytes(population, bytes_per_frame=bytes_per_frame)
+  held = memory.limit_of(population.devices[0])
+  return 'resident' if needed <= RESIDENT_SHARE * held else 'stream'
 
 
 class ResidentFeed:
@@ -65,6 +123,15 @@ class ResidentFeed:
   def num_bytes(self) -> int:
     """Bytes of frames on all devices together."""
     return sum(buffer.nbytes for buffer in self._buffers)
+
+  @property
+  def wait_s(self) -> float:
+    """Seconds that callers have waited: none, the gather is queued."""
+    return 0.0
+
+  def close(self):
+    """Lets the frames go."""
+    self._buffers, self._plans = [], []
 
   def batches_at(self, step: int) -> list[interface.Batch]:
     """Returns the batches of a step, one a slot, leaves [D, c, ...]."""

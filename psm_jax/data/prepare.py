@@ -12,8 +12,28 @@ from absl import logging
 
 from psm_jax import paths
 from psm_jax.data import folders, sources, store
+from psm_jax.data.datasets import bp4d, ckplus, disfa, gft, trees, voxceleb
+from psm_jax.data.ingest import folder as ingest_folder
 
-SOURCES = ('synthetic_faces', 'frame_folder', 'store')
+# Published data sets, read as their owners ship them.
+DATASETS = {
+  dataset.kind: dataset
+  for dataset in (
+    disfa.DATASET,
+    bp4d.DATASET,
+    gft.DATASET,
+    ckplus.DATASET,
+    voxceleb.VOXCELEB1,
+    voxceleb.VOXCELEB2,
+  )
+}
+SOURCES = (
+  'synthetic_faces',
+  'frame_folder',
+  'video_folder',
+  *DATASETS,
+  'store',
+)
 
 
 def prepare(
@@ -27,10 +47,11 @@ def prepare(
   importing TensorFlow.
 
   Args:
-    config_data: with source ('synthetic_faces', 'frame_folder' or 'store'),
-      path, size_px, align, eye_distance, fps, persons and the group synthetic
-      (num_people, num_videos, num_frames, seed, fps). A finished store (source
-      'store') is used whole: persons must be empty.
+    config_data: with source (one of `SOURCES`), path, size_px, align,
+      eye_distance, fps, persons and the groups synthetic (num_people,
+      num_videos, num_frames, seed, fps) and, for one of `DATASETS`, tree (see
+      `trees.Options`). A finished store (source 'store') is used whole: persons
+      must be empty.
     directory: where caches lie; made if need be, for its owner alone.
 
   Raises:
@@ -131,10 +152,28 @@ def _describe(config_data):
       fps=config_data.fps,
       persons=tuple(config_data.persons),
     )
+  if config_data.source in DATASETS:
+    options = trees.Options(
+      **config_data.tree,
+      align=config_data.align,
+      eye_distance=config_data.eye_distance,
+      fps=config_data.fps,
+      persons=tuple(config_data.persons),
+    )
+    return trees.scan(DATASETS[config_data.source], config_data.path, options)
   if config_data.align != 'none':
     raise ValueError(
       f'data.align {config_data.align!r} needs landmarks; synthetic faces are '
-      "drawn in place. Use 'none'."
+      "drawn in place, and launch.ingest aligns videos. Use 'none'."
+    )
+  if config_data.source == 'video_folder':
+    if config_data.fps:
+      raise ValueError(
+        f'data.fps is {config_data.fps}, but ingested videos have their own '
+        'times. Leave it 0.'
+      )
+    return ingest_folder.scan(
+      config_data.path, persons=tuple(config_data.persons)
     )
   return sources.describe_synthetic(
     **config_data.synthetic,
@@ -148,30 +187,47 @@ def _build(config_data, source, directory, path, fingerprint):
   # TensorFlow takes seconds to load and is not needed to use a store.
   from psm_jax.data import decode
   from psm_jax.data.builders import records
+
+  builder = _make_builder(
+    config_data.source, source, paths.make_private_dir(directory / 'tfds')
+  )
+  folder = records.prepare(builder)
+  logging.info('Decoding %s into %s.', folder, path)
+  described = {
+    'kind': config_data.source,
+    'path': config_data.path,
+    'fingerprint': fingerprint,
+    'align': config_data.align,
+    'eye_distance': config_data.eye_distance,
+  }
+  if config_data.source in DATASETS:
+    described['folds'] = dict(source.folds)
+  decode.fill_store(folder, path, size_px=config_data.size_px, source=described)
+
+
+def _make_builder(kind, source, data_dir):
+  """The TFDS builder of a source."""
+  from psm_jax.data.builders.bp4d import bp4d_dataset_builder
+  from psm_jax.data.builders.ckplus import ckplus_dataset_builder
+  from psm_jax.data.builders.disfa import disfa_dataset_builder
   from psm_jax.data.builders.frame_folder import frame_folder_dataset_builder
+  from psm_jax.data.builders.gft import gft_dataset_builder
   from psm_jax.data.builders.synthetic_faces import (
     synthetic_faces_dataset_builder,
   )
+  from psm_jax.data.builders.video_folder import video_folder_dataset_builder
+  from psm_jax.data.builders.voxceleb1 import voxceleb1_dataset_builder
+  from psm_jax.data.builders.voxceleb2 import voxceleb2_dataset_builder
 
-  module = {
-    'frame_folder': frame_folder_dataset_builder,
-    'synthetic_faces': synthetic_faces_dataset_builder,
-  }[config_data.source]
-  folder = records.prepare(
-    module.make_builder(
-      source, data_dir=paths.make_private_dir(directory / 'tfds')
-    )
-  )
-  logging.info('Decoding %s into %s.', folder, path)
-  decode.fill_store(
-    folder,
-    path,
-    size_px=config_data.size_px,
-    source={
-      'kind': config_data.source,
-      'path': config_data.path,
-      'fingerprint': fingerprint,
-      'align': config_data.align,
-      'eye_distance': config_data.eye_distance,
-    },
-  )
+  make = {
+    'frame_folder': frame_folder_dataset_builder.make_builder,
+    'video_folder': video_folder_dataset_builder.make_builder,
+    'synthetic_faces': synthetic_faces_dataset_builder.make_builder,
+    'disfa': disfa_dataset_builder.Builder.of,
+    'bp4d': bp4d_dataset_builder.Builder.of,
+    'gft': gft_dataset_builder.Builder.of,
+    'ckplus': ckplus_dataset_builder.Builder.of,
+    'voxceleb1': voxceleb1_dataset_builder.Builder.of,
+    'voxceleb2': voxceleb2_dataset_builder.Builder.of,
+  }[kind]
+  return make(source, data_dir=data_dir)

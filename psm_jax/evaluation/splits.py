@@ -53,8 +53,8 @@ def action_unit_labels(
   """Returns which action units are active on every frame.
 
   Args:
-    frames: n rows; the columns AU01, AU02, ... are intensities (NaN is
-      missing).
+    frames: n rows; the columns AU01, AU02, ... are intensities, AU01_c, ...
+      presence, 0 or 1 (NaN is missing).
     threshold: An action unit is active at this intensity or above.
 
   Returns:
@@ -62,12 +62,22 @@ def action_unit_labels(
   """
   columns = action_unit_columns(frames)
   intensity = frames[columns].astype(np.float64).reset_index(drop=True)
-  return (intensity >= threshold).astype(np.float64).where(intensity.notna())
+  limits = [0.5 if c.endswith('_c') else threshold for c in columns]
+  active = intensity.ge(np.array(limits, np.float64), axis='columns')
+  return active.astype(np.float64).where(intensity.notna())
 
 
 def action_unit_columns(frames: pd.DataFrame) -> list[str]:
-  """Returns the columns that hold action units: AU01, AU02, ..."""
-  return [c for c in frames if re.fullmatch(r'AU\d{2,3}', c)]
+  """Returns the columns that hold action units: AU01, AU02, ...
+
+  Presence, AU01_c, stands in where an action unit has no intensity.
+  """
+  return [
+    c
+    for c in frames
+    if re.fullmatch(r'AU\d{2,3}', c)
+    or (re.fullmatch(r'AU\d{2,3}_c', c) and c.removesuffix('_c') not in frames)
+  ]
 
 
 def make_splits(

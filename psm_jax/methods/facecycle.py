@@ -14,7 +14,7 @@ import ml_collections
 import numpy as np
 import optax
 
-from psm_jax import augment
+from psm_jax import augment, precision
 from psm_jax.methods import interface
 from psm_jax.models import facecycle as networks
 from psm_jax.models import vgg
@@ -25,6 +25,7 @@ _MEAN = np.array((0.485, 0.456, 0.406))
 _STD = np.array((0.229, 0.224, 0.225))
 # PSM release: Adam, no clipping, no weight decay; the rate is the schedule's.
 OPTIMIZER = optax.scale_by_adam(b1=0.5, b2=0.999, eps=1e-8)
+SSIM_IMAGES = ('normalised', 'positive')
 _PERCEPTUAL_TAPS = ('relu2_1', 'relu3_1', 'relu4_1')
 
 
@@ -44,6 +45,8 @@ def make(
     size_px=size_px,
     lowering=config.population.lowering,
     code_std=config.method.code_std,
+    ssim_images=config.method.ssim_images,
+    dtype=precision.compute_dtype(config),
   )
   augmentation = _augmentation(config.augment)
 
@@ -117,6 +120,14 @@ class Networks:
 
   Parameters are {'encoder', 'flow_net', 'generator'} and, without a frozen
   trunk, 'stem'.
+
+  SSIM compares the images as the networks see them ('normalised', published)
+  or shifted so that black is zero ('positive'). Around zero an inverted image
+  scores like the image itself wherever contrast is low, and small models may
+  settle on inverted colours; the shift changes nothing but that term.
+
+  The networks compute in `dtype`; what they take and give is float32, but for
+  the activations of `features`.
   """
 
   def __init__(
@@ -126,7 +137,10 @@ class Networks:
     size_px: int = 64,
     lowering: str = 'matmul',
     code_std: float = 0.01,
+    ssim_images: str = 'normalised',
+    dtype: jnp.dtype = jnp.float32,
   ):
+    self.ssim_images, self.dtype = ssim_images, dtype
     self.width, self.size_px, self.lowering = width, size_px, lowering
     self.encoder = networks.Encoder(width, lowering, code_std)
     self.flow_net = networks.FlowNet(size_px, width, lowering)
@@ -159,26 +173,37 @@ class Networks:
 
   def encode(self, params, image):
     """Returns [B, 256] embeddings of normalised images [B, S, S, 3]."""
-    return self.encoder.apply({'params': params['encoder']}, image)
+    embedding = self.encoder.apply(
+      {'params': params['encoder']}, image.astype(self.dtype)
+    )
+    return embedding.astype(jnp.float32)
 
   def flows(self, params, embedding):
     """Returns the forward and backward flow of embeddings."""
-    return self.flow_net.apply({'params': params['flow_net']}, embedding)
+    flows = self.flow_net.apply(
+      {'params': params['flow_net']}, embedding.astype(self.dtype)
+    )
+    return tuple(flow.astype(jnp.float32) for flow in flows)
 
   def features(self, params, trunk, image):
     """Returns the trunk's (or the trained stem's) activations of images."""
     weights = trunk if trunk else params['stem']
-    return vgg.features(weights, image, lowering=self.lowering)
+    return vgg.features(
+      weights, image.astype(self.dtype), lowering=self.lowering
+    )
 
   def generate(self, params, taps, *, flow=None, noise=None):
     """Returns the generator's images from activations."""
-    return self.generator.apply(
+    if noise is not None:
+      noise = {tap: drawn.astype(self.dtype) for tap, drawn in noise.items()}
+    image = self.generator.apply(
       {'params': params['generator']},
       taps['relu2_1'],
       taps['relu3_1'],
       flow=flow,
       noise=noise,
     )
+    return image.astype(jnp.float32)
 
   def draw_noise(self, key, params, trunk, num_images):
     """Draws the generator's noise of the passes 'neutral' and 'recon'."""
@@ -248,8 +273,8 @@ class Networks:
       'symmetry_neutral': image_losses.asymmetry(neutral),
       'symmetry_warped': image_losses.asymmetry(warped),
     }
-    terms['ssim_recon'], terms['ssim_auto'], terms['ssim_direct'] = (
-      image_losses.ssim_losses(image, [recon, auto, direct])
+    terms['ssim_recon'], terms['ssim_auto'], terms['ssim_direct'] = _ssim(
+      image, [recon, auto, direct], self.ssim_images
     )
     if trunk:
       others = [
@@ -291,6 +316,14 @@ class Networks:
       'reconstruction': displayable(recon),
       'flow': forward,
     }
+
+
+def _ssim(target, images, scale):
+  """Returns 1 - SSIM of image batches to one target, see `Networks`."""
+  if scale == 'positive':
+    shift = jnp.asarray(np.float32(_MEAN / _STD))[None, None, None]
+    target, *images = (x + shift for x in (target, *images))
+  return image_losses.ssim_losses(target, images)
 
 
 def _perceptual(target_taps, image_taps):

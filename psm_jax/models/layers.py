@@ -122,13 +122,14 @@ class ChannelAttention(nn.Module):
 
     def project(name):
       layer = Conv(channels, 1, lowering=self.lowering, name=name)
-      return layer(x).reshape(batch, -1, channels)
+      projected = layer(x).reshape(batch, -1, channels)
+      return projected.astype(jnp.float32)
 
     spread = jax.nn.softmax(project('theta'), axis=1)
     mixing = jnp.einsum('bnc,bnd->bcd', project('phi'), spread)
     gates = jax.nn.softmax(project('g'), axis=2)
     attended = jnp.einsum('bcd,bnd->bnc', mixing, gates)
-    return leaky_relu(x + attended.reshape(x.shape))
+    return leaky_relu(x + attended.reshape(x.shape).astype(x.dtype))
 
 
 class ResidualBlock(nn.Module):

@@ -23,7 +23,7 @@ class BatchNorm(nn.Module):
     use_affine: Whether a scale and a bias per channel are learned.
   """
 
-  axis: data_axis.DataAxis = data_axis.DataAxis()
+  axis: data_axis.DataAxis = data_axis.ONE_DEVICE
   momentum: float = 0.1
   epsilon: float = 1e-5
   use_affine: bool = True

@@ -22,6 +22,8 @@ from jax import lax
 LOWERINGS = ('grouped', 'matmul', 'unrolled')
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 _IM2COL_BELOW_CHANNELS = 32
+# Pixels times input and output channels of one image.
+_SPLIT_FROM = 32 * 32 * 128 * 128
 
 
 def conv(
@@ -118,8 +120,16 @@ def _batched_conv(stride, padding, lowering):
 
   def kernel_grad(grad, image, kernel_shape):
     shape = jax.ShapeDtypeStruct(kernel_shape, grad.dtype)
-    transpose = jax.linear_transpose(lambda w: forward(image, w), shape)
-    return transpose(grad)[0]
+
+    def of_part(grad, image):
+      transpose = jax.linear_transpose(lambda w: forward(image, w), shape)
+      return transpose(grad)[0]
+
+    parts = _num_parts(grad, kernel_shape)
+    if parts == 1:
+      return of_part(grad, image)
+    pairs = zip(jnp.split(grad, parts), jnp.split(image, parts), strict=True)
+    return sum(of_part(*pair) for pair in pairs)
 
   batched_forward = _with_batching(
     forward,
@@ -173,6 +183,19 @@ def _batched_conv(stride, padding, lowering):
 
   apply.defvjp(apply_forward, apply_backward)
   return apply
+
+
+def _num_parts(grad, kernel_shape):
+  """Returns into how many parts of the batch a kernel gradient is summed.
+
+  XLA's CPU convolution falls from 100 to 13 GFLOP/s for the kernel gradient of
+  a large batch of large images (BENCHMARKS.md); that of two images it does
+  well. Elsewhere, and for small work, the sum would only cost compile time.
+  """
+  batch, height, width, _ = grad.shape
+  work = height * width * kernel_shape[2] * kernel_shape[3]
+  is_large = work >= _SPLIT_FROM and batch > 2 and batch % 2 == 0
+  return batch // 2 if is_large and jax.default_backend() == 'cpu' else 1
 
 
 def _with_batching(one_model, matmul, lowering, *, folded=None):
@@ -241,17 +264,24 @@ def _matmul_forward(image, kernel, *, stride, padding):
     patches = jnp.concatenate(windows, -1)
     return patches @ kernel.reshape(-1, kernel.shape[-1])
   products = [
-    window @ kernel[row, column]
+    _product(window, kernel[row, column])
     for window, (row, column) in zip(windows, _taps(kernel.shape), strict=True)
   ]
-  return sum(products[1:], products[0])
+  return sum(products[1:], products[0]).astype(image.dtype)
+
+
+def _product(first, second):
+  """Returns a matrix product in float32, whatever the operands."""
+  return jnp.matmul(first, second, preferred_element_type=jnp.float32)
 
 
 def _matmul_kernel_grad(grad, image, *, kernel_shape, stride, padding):
   windows = _windows(image, kernel_shape, stride, padding)
   rows = grad.reshape(-1, grad.shape[-1])
-  taps = [window.reshape(rows.shape[0], -1).T @ rows for window in windows]
-  return jnp.stack(taps).reshape(kernel_shape)
+  taps = [
+    _product(window.reshape(rows.shape[0], -1).T, rows) for window in windows
+  ]
+  return jnp.stack(taps).reshape(kernel_shape).astype(grad.dtype)
 
 
 def _matmul_image_grad(grad, kernel, *, image_shape, stride, padding):

@@ -41,3 +41,6 @@ class DataAxis:
     rows = x.shape[0] // self.size
     start = lax.axis_index(self.name) * rows
     return lax.dynamic_slice_in_dim(x, start, rows, axis=0)
+
+
+ONE_DEVICE = DataAxis()

@@ -64,7 +64,10 @@ def ssim_losses(target: jax.Array, images: list[jax.Array]) -> list[jax.Array]:
 def gram(features: jax.Array) -> jax.Array:
   """Returns [B, C, C] Gram matrices of [B, H, W, C], divided by H W."""
   _, height, width, _ = features.shape
-  return jnp.einsum('bhwc,bhwd->bcd', features, features) / (height * width)
+  products = jnp.einsum(
+    'bhwc,bhwd->bcd', features, features, preferred_element_type=jnp.float32
+  )
+  return products / (height * width)
 
 
 def asymmetry(image: jax.Array) -> jax.Array:

@@ -55,6 +55,14 @@ class LabelsTest(parameterized.TestCase):
     labels = splits.action_unit_labels(frames, threshold=2)
     self.assertTrue(np.isnan(labels['AU01'][0]))
 
+  def test_presence_stands_in_where_there_is_no_intensity(self):
+    frames = pd.DataFrame(
+      {'AU01': [0.0, 3], 'AU01_c': [1.0, 0], 'AU02_c': [0.0, 1]}
+    )
+    labels = splits.action_unit_labels(frames, threshold=2)
+    self.assertEqual(list(labels), ['AU01', 'AU02_c'])
+    np.testing.assert_array_equal(labels, [[0, 0], [1, 1]])
+
   def test_only_action_units_are_labels(self):
     frames = pd.DataFrame(
       [[0, 1.0, 2.0, 3.0]], columns=['frame', 'AU12', 'pose_yaw', 'AUxx']

@@ -11,6 +11,7 @@ from configs import base
 from psm_jax import methods
 from psm_jax.methods import facecycle, interface
 from psm_jax.models import vgg
+from psm_jax.ops import image_losses
 from tests import tiny
 
 _WIDTH = 1 / 32
@@ -256,7 +257,7 @@ class MethodTest(absltest.TestCase):
         self.params,
         (),
         self.trunk,
-        self.frames,
+        interface.Batch(self.frames, np.zeros(_PAIRS, np.int32)),
       )
       terms.append({name: shape.dtype for name, shape in shapes.items()})
       for shape in shapes.values():
@@ -373,6 +374,33 @@ class MakeTest(absltest.TestCase):
     self.assertEqual(facecycle._augmentation(config).hue, 0.25)
     config.enabled = False
     self.assertIsNone(facecycle._augmentation(config))
+
+
+class SsimTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    generator = np.random.default_rng(0)
+    # A bright and a dark area, as a face before a wall.
+    face = np.where(np.arange(16) < 8, 40, 215)[:, None, None]
+    noise = generator.normal(0, 10, (2, 16, 16, 3))
+    pixels = np.clip(face + noise, 0, 255).astype(np.float32)
+    self.image = facecycle.normalise(jnp.asarray(pixels))
+
+  def _loss(self, other, scale):
+    return float(facecycle._ssim(self.image, [other], scale)[0])
+
+  def test_positive_is_ssim_of_images_whose_black_is_zero(self):
+    pixels = facecycle.displayable(self.image)
+    std = np.float32((0.229, 0.224, 0.225))[None, None, None]
+    (expected,) = image_losses.ssim_losses(pixels / std, [pixels**2 / std])
+    other = facecycle.normalise(255 * pixels**2)
+    self.assertAlmostEqual(
+      self._loss(other, 'positive'), float(expected), places=4
+    )
+
+  def test_only_the_published_scale_likes_inverted_colours(self):
+    self.assertLess(self._loss(-self.image, 'normalised'), 1)
+    self.assertGreater(self._loss(-self.image, 'positive'), 1)
 
 
 if __name__ == '__main__':

@@ -1,5 +1,6 @@
 import functools
 import re
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -231,6 +232,20 @@ class ConvTest(parameterized.TestCase):
     error = np.abs(ours.astype(np.float32) - expected).max()
     # Inputs keep 8 bits, and so do the sums of the nine taps.
     self.assertLess(error, 0.02 * np.abs(expected).max())
+
+  def test_a_kernel_gradient_of_parts_equals_the_whole(self):
+    image, kernel = _draw(6, 7, 5, 3), _draw(3, 3, 3, 4)
+
+    def gradient():
+      return lambda kernel: jax.grad(
+        lambda k: jnp.sum(conv.conv(image, k, padding=1) ** 2)
+      )(kernel)
+
+    whole = _jit(gradient())(kernel)
+    with mock.patch.object(conv, '_SPLIT_FROM', 1):
+      parts = jax.jit(gradient()).lower(kernel)
+    self.assertEqual(parts.as_text().count('convolution('), 1 + 3)
+    np.testing.assert_allclose(parts.compile()(kernel), whole, **_TOLERANCE)
 
   def test_an_unknown_lowering_is_refused(self):
     with self.assertRaisesRegex(ValueError, "'fft'; expected one of.*matmul"):

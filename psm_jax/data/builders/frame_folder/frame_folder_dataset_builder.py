@@ -1,13 +1,11 @@
 """Folders of frames as a TFDS data set; the pictures' bytes are kept as is."""
 
 import dataclasses
-import os
 
-import numpy as np
 from tqdm import auto as tqdm
 
-from psm_jax.data import alignment, folders, labels
-from psm_jax.data.builders import records
+from psm_jax.data import folders, labels
+from psm_jax.data.builders import records, videos
 from psm_jax.data.tf import tfds
 
 
@@ -101,89 +99,26 @@ def read_video(source, video, columns, *, broken=None):
     {'path', 'reason'}.
   """
   problems = []
-  folder = source.root / video.name
-  frames = np.array(video.frames)
-  values = np.full((len(frames), len(columns)), np.nan, np.float32)
-  crops = np.full((len(frames), 2, 3), np.nan, np.float32)
-  usable = np.full(len(frames), source.align == 'none')
+  labels_path = f'{video.name}/labels.csv'
 
-  def report(reason, name='labels.csv'):
-    path = f'{video.name}/{name}' if name else video.name
+  def report(path, reason):
     problems.append({'path': path, 'reason': reason})
 
   table = None
   if video.has_labels and broken is None:
     try:
-      table = labels.read_labels(folder / 'labels.csv')
+      table = labels.read_labels(source.root / labels_path)
     except ValueError as error:
       broken = str(error)
   if broken is not None:
-    report(f'labels not used: {broken}')
-  if table is not None:
-    _report_mismatch(table, frames, report)
-    values = _match_values(table, frames, columns)
-    if source.align == 'eyes' and table.landmarks is not None:
-      crops, usable = _match_crops(table, frames, source.eye_distance)
-  if source.align == 'eyes' and not usable.all():
-    if usable.any():
-      report(f'{(~usable).sum()} frames have no eye landmarks; left out')
-    else:
-      report(
-        "no eye landmarks (x36..x47, y36..y47) for data.align='eyes'; video "
-        'left out',
-        name=None,
-      )
-      return None, problems
-  example = {
-    'person_id': video.person_id,
-    'video_id': video.video_id,
-    'fps': source.fps,
-    'frames': [],
-  }
-  for i in np.flatnonzero(usable):
-    name = video.files[i]
-    try:
-      image = (folder / name).read_bytes()
-    except OSError as error:
-      report(f'unreadable file: {error.strerror}', name=name)
-      continue
-    example['frames'].append(
-      {
-        'image': image,
-        'name': os.fsencode(name),
-        'frame': video.frames[i],
-        'time_s': (video.frames[i] - video.frames[0]) / source.fps,
-        'crop': crops[i],
-      }
-      | ({'labels': values[i]} if columns else {})
-    )
-  return (example if example['frames'] else None), problems
-
-
-def _report_mismatch(table, frames, report):
-  for problem in table.problems:
-    report(problem)
-  labelled = table.values.index.to_numpy()
-  missing = len(np.setdiff1d(frames, labelled))
-  extra = len(np.setdiff1d(labelled, frames))
-  if missing:
-    report(f'{missing} of {len(frames)} frames have no row; labels missing')
-  if extra:
-    report(f'{extra} rows belong to no picture; not used')
-
-
-def _match_values(table, frames, columns):
-  """[T, L] float32 labels of the frames."""
-  matched = table.values.reindex(index=frames, columns=columns)
-  return matched.to_numpy(np.float32)
-
-
-def _match_crops(table, frames, eye_distance):
-  """[T, 2, 3] float32 crops of the frames, and which are known."""
-  position = table.values.index.get_indexer(frames)
-  crops = alignment.eye_crop(
-    alignment.eye_centres(table.landmarks), eye_distance=eye_distance
+    report(labels_path, f'labels not used: {broken}')
+  example = videos.read_video(
+    source,
+    video,
+    columns,
+    folder=source.root / video.name,
+    table=table,
+    report=report,
+    labels_path=labels_path,
   )
-  known = np.isfinite(crops).all(axis=(1, 2))
-  usable = (position >= 0) & known[position]
-  return crops[position].astype(np.float32), usable
+  return example, problems

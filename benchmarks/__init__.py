@@ -1,0 +1,1 @@
+"""Measurements of psm_jax beside PyTorch; see `benchmarks.compare`."""

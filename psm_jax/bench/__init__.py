@@ -1,0 +1,1 @@
+"""Measurements of training and embedding speed; see `launch.bench`."""

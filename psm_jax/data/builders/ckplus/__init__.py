@@ -1,0 +1,1 @@
+"""TFDS builder of CK+, from a user's own copy."""

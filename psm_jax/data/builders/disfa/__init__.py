@@ -1,0 +1,1 @@
+"""TFDS builder of DISFA, from a user's own copy."""

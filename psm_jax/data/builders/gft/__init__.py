@@ -1,0 +1,1 @@
+"""TFDS builder of GFT, from a user's own copy."""

@@ -1,0 +1,1 @@
+"""TFDS builder of VoxCeleb2, from a user's own copy."""

@@ -1,0 +1,152 @@
+"""BP4D-Spontaneous (Zhang et al., 2014): presence and some intensities.
+
+Pictures in PERSON/TASK/FRAME.jpg anywhere below the root (F001, M018; T1..T8).
+Presence is AUCoding/AU_OCC/F001_T1.csv (older copies: AUCoding/F001_T1.csv), a
+row a frame under a header of codes, of which the first is the frame. Intensity
+is AU-Intensity-Codes3.0/AU06/F001_T1_*.csv with lines `frame,intensity`. A
+picture and its labels carry the same number.
+
+Presence becomes AU06_c (0 or 1), intensity AU06 (0 to 5). BP4D+ has the same
+form with other people.
+"""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from psm_jax.data import labels
+from psm_jax.data.datasets import label_files, trees
+
+BENCHMARK = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
+GRADED = (6, 10, 12, 14, 17)
+_VIDEO = re.compile(r'(?:^|[/_])([FM]\d{3})[/_](T\d+)(?=$|[/_])')
+_CODE = re.compile(r'(?:AU)?0*([1-9]\d?)', re.IGNORECASE)
+_CODES_FOLDERS = ('AUCoding/AU_OCC', 'AUCoding', 'AU_OCC')
+_GRADES_FOLDERS = (
+  'AU-Intensity-Codes3.0',
+  'AUCoding/AU_INT',
+  'AU_INT',
+)
+_LARGEST = 5
+
+
+def _make_identify(root, options, report):
+  del root, options, report
+
+  def identify(where, stem):
+    found = _VIDEO.findall(f'{where}/{stem}')
+    return found[-1] if found else None
+
+  return identify
+
+
+def _read_labels(root, options, videos, report):
+  codes = label_files.label_folder(root, options, _CODES_FOLDERS, report)
+  grades = _grades_folder(root, codes)
+  tables = {}
+  for video in videos:
+    name = f'{video.person_id}_{video.video_id}'
+    parts = []
+    if codes is not None:
+      parts += _read_presence(codes / f'{name}.csv', options, report)
+    if grades is not None:
+      parts += _read_intensity(grades, name, options, report)
+    if parts:
+      values = pd.concat(parts, axis=1).sort_index()
+      values.index = values.index.astype(np.int64).rename('frame')
+      tables[video.person_id, video.video_id] = labels.LabelTable(
+        values.astype(np.float32), None, ()
+      )
+  return tables
+
+
+def _grades_folder(root, codes):
+  """The folder of intensities, near the root or near the presence codes."""
+  places = [root] if codes is None else [root, codes, codes.parent]
+  folders = (place / name for place in places for name in _GRADES_FOLDERS)
+  return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def _read_presence(path, options, report):
+  """[table of AU01_c, ...] of one video, [] if it cannot be read."""
+  if not path.is_file():
+    report(path, 'there is no such file; labels missing')
+    return []
+  try:
+    table = pd.read_csv(path, dtype=str, index_col=False, encoding='utf-8-sig')
+    frames = pd.to_numeric(table.iloc[:, 0]).to_numpy(np.float64)
+    if not np.array_equal(frames, np.floor(frames)):
+      raise ValueError('the first column does not hold frame numbers')
+  except (OSError, ValueError, IndexError) as error:
+    report(path, f'labels not used: {error}')
+    return []
+  columns, problems = {}, []
+  for name in table.columns[1:]:
+    code = _CODE.fullmatch(str(name).strip())
+    if code is None:
+      problems.append(f'column {name!r} is no action unit; not used')
+      continue
+    values = pd.to_numeric(table[name], errors='coerce').to_numpy(np.float64)
+    values, wrong = label_files.masked(values, options, low=0, high=1)
+    if wrong:
+      problems.append(f'{wrong} codes of {name} are not 0 or 1; missing')
+    columns[f'AU{int(code[1]):02d}_c'] = values
+  for problem in problems:
+    report(path, problem)
+  presence = pd.DataFrame(columns, index=frames.astype(np.int64))
+  return [_unique(presence, path, report)]
+
+
+def _read_intensity(folder, name, options, report):
+  """[series AU06, ...] of one video, those that have a file."""
+  series = []
+  for unit_folder in sorted(folder.iterdir()):
+    code = _CODE.fullmatch(unit_folder.name)
+    if code is None or not unit_folder.is_dir():
+      continue
+    files = sorted(
+      path
+      for path in unit_folder.glob(f'{name}*.csv')
+      if re.fullmatch(rf'{name}(_.*)?', path.stem)
+    )
+    if not files:
+      report(unit_folder / f'{name}*.csv', 'there is no such file')
+      continue
+    try:
+      frames, values = label_files.read_pairs(files[0])
+    except ValueError as error:
+      report(files[0], f'labels not used: {error}')
+      continue
+    unit = int(code[1])
+    # A header of codes, as in the files of presence, looks like a row.
+    if frames[0] == 0 and values[0] == unit:
+      frames, values = frames[1:], values[1:]
+    values, wrong = label_files.masked(values, options, low=0, high=_LARGEST)
+    if wrong:
+      report(files[0], f'{wrong} intensities are not 0 to 5; missing')
+    graded = pd.Series(values, frames, name=f'AU{unit:02d}')
+    series.append(_unique(graded, files[0], report))
+  return series
+
+
+def _unique(table, path, report):
+  repeated = table.index.duplicated()
+  if repeated.any():
+    report(path, f'{repeated.sum()} rows repeat a frame number; not used')
+  return table[~repeated]
+
+
+DATASET = trees.Dataset(
+  kind='bp4d',
+  columns=(
+    *(f'AU{unit:02d}' for unit in GRADED),
+    *(f'AU{unit:02d}_c' for unit in BENCHMARK),
+  ),
+  fps=25.0,
+  is_fps_known=False,
+  expected='F001/T1/2440.jpg: person, task, frame number',
+  make_identify=_make_identify,
+  read_labels=_read_labels,
+  is_shift_possible=True,
+)

@@ -1,0 +1,224 @@
+"""Finding a data set's pictures: whose they are, and their frame numbers.
+
+Names decide, never positions: the last integer of a file's stem is its frame
+number, and the path names the person and the video.
+"""
+
+import dataclasses
+import os
+import pathlib
+import re
+from collections.abc import Callable, Iterator
+
+from psm_jax import paths
+
+# From a folder's path ('FOLDER/SUBFOLDER') and a file's stem ('' for the folder
+# as a whole) to (person_id, video_id); None if they do not tell.
+Identify = Callable[[str, str], tuple[str, str] | None]
+
+_PICTURES = ('.jpg', '.jpeg', '.png')
+_VIDEOS = ('.avi', '.mp4', '.mov', '.mkv', '.mpg', '.wmv')
+_INTEGER = re.compile(r'[0-9]+')
+_LARGEST_FRAME = 2**53
+_DEEPEST = 8
+# TFDS writes a video as one record, and protocol buffers end at 2 GiB.
+_LARGEST_VIDEO_BYTES = 1_900_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class FoundVideo:
+  """One video's pictures, sorted by frame number."""
+
+  person_id: str
+  video_id: str
+  folder: pathlib.Path
+  files: tuple[str, ...]
+  frames: tuple[int, ...]
+
+
+def find(
+  root: pathlib.Path,
+  pattern: str,
+  identify: Identify,
+  *,
+  report: Callable[[str, str], None],
+  expected: str,
+) -> list[FoundVideo]:
+  """Returns the videos whose pictures lie below a folder, sorted by id.
+
+  Args:
+    root: the data set's folder.
+    pattern: glob of the folders to search, below root or absolute; '' is root.
+    identify: names the person and video of a folder by its path, from the
+      searched one's own name on; where the folder does not tell, it is asked
+      for each file.
+    report: takes (path, reason) of what is left out.
+    expected: the pictures' path in words.
+
+  Raises:
+    ValueError: If the pattern matches nothing, there are no pictures, two
+      folders hold the pictures of one video, or a video is too large.
+  """
+  anchor, tops = _searched(root, pattern)
+  groups, videos_seen = {}, []
+  for folder, names in _walk(tops, videos_seen):
+    where = _relative(folder, anchor)
+    for key, own in _by_video(where, names, identify, report).items():
+      groups.setdefault(key, []).append((folder, own))
+  found = []
+  for person_id, video_id in sorted(_usable(groups, report)):
+    folders = groups[person_id, video_id]
+    if len(folders) > 1:
+      raise ValueError(
+        f'Two folders hold pictures of {person_id}/{video_id}: '
+        f'{folders[0][0]} and {folders[1][0]}. Choose one of them by '
+        'data.tree.images, a glob of the folders to read.'
+      )
+    video = _number(person_id, video_id, *folders[0], report)
+    if video is not None:
+      found.append(video)
+  if not found:
+    raise ValueError(_explain_none(root, pattern, expected, videos_seen))
+  return found
+
+
+def state(folder: pathlib.Path, files: tuple[str, ...]) -> bytes:
+  """Returns what changes when one of a folder's files does: sizes and times."""
+  lines = []
+  for name in files:
+    status = (folder / name).stat()
+    lines.append(f'{name}:{status.st_size}:{status.st_mtime_ns}')
+  return '\n'.join(lines).encode('utf-8', 'surrogateescape')
+
+
+def _searched(root, pattern):
+  """The folder that paths are told from, and the folders to search."""
+  if not pattern:
+    return root, [root]
+  whole = root / pattern  # An absolute pattern stays as it is.
+  fixed = []
+  for part in whole.parts:
+    if set(part) & set('*?['):
+      break
+    fixed.append(part)
+  anchor = pathlib.Path(*fixed)
+  rest = whole.parts[len(fixed) :]
+  tops = sorted(anchor.glob('/'.join(rest))) if rest else [anchor]
+  tops = [top for top in tops if top.is_dir()]
+  if not tops:
+    raise ValueError(f'data.tree.images: no folder matches {whole}.')
+  return anchor, tops
+
+
+def _walk(tops, videos_seen) -> Iterator[tuple[pathlib.Path, list[str]]]:
+  """Yields every folder that holds pictures, and their names."""
+  pending = [(top, 0) for top in reversed(tops)]
+  while pending:
+    folder, depth = pending.pop()
+    names, below = [], []
+    with os.scandir(folder) as entries:
+      for entry in entries:
+        if entry.name.startswith('.'):
+          continue
+        lower = entry.name.lower()
+        if lower.endswith(_PICTURES):
+          names.append(entry.name)
+        elif lower.endswith(_VIDEOS):
+          videos_seen.append(entry.path)
+        elif entry.is_dir():
+          below.append(entry.name)
+    if names:
+      yield folder, sorted(names)
+    # Links may form a circle; no data set is this deep.
+    if depth < _DEEPEST:
+      pending += [(folder / n, depth + 1) for n in sorted(below, reverse=True)]
+
+
+def _relative(folder, anchor):
+  """'ANCHOR/...' as text, with forward slashes."""
+  return (pathlib.PurePath(anchor.name) / folder.relative_to(anchor)).as_posix()
+
+
+def _by_video(where, names, identify, report):
+  """From (person, video) to the names of the pictures in one folder."""
+  key = identify(where, '')
+  if key is not None:
+    return {key: names}
+  groups, unknown = {}, 0
+  for name in names:
+    key = identify(where, pathlib.PurePath(name).stem)
+    if key is None:
+      unknown += 1
+    else:
+      groups.setdefault(key, []).append(name)
+  if unknown:
+    report(where, f'{unknown} pictures of nobody known by their path; not read')
+  return groups
+
+
+def _usable(groups, report):
+  """The keys that are safe as names of files; others are reported."""
+  usable, seen = [], {}
+  for key in sorted(groups):
+    try:
+      paths.check_id(key[0], what='person_id')
+      paths.check_id(key[1], what='video_id')
+    except ValueError as error:
+      report('/'.join(key), f'left out: {error}')
+      continue
+    folded = tuple(part.lower() for part in key)
+    twin = seen.setdefault(folded, key)
+    if twin != key:
+      report(
+        '/'.join(key),
+        f'left out: differs from {"/".join(twin)} in case only, which is one '
+        'folder on many systems',
+      )
+      continue
+    usable.append(key)
+  return usable
+
+
+def _number(person_id, video_id, folder, names, report):
+  """One video's pictures by frame number; None if none has a number."""
+  numbered, total_bytes = {}, 0
+  for name in names:
+    integers = _INTEGER.findall(pathlib.PurePath(name).stem)
+    frame = int(integers[-1]) if integers else _LARGEST_FRAME
+    if frame >= _LARGEST_FRAME:
+      report(folder / name, 'no usable frame number in the file name')
+    elif frame in numbered:
+      report(
+        folder / name,
+        f'same frame number as {numbered[frame]}, which was used',
+      )
+    else:
+      numbered[frame] = name
+      total_bytes += (folder / name).stat().st_size
+  if total_bytes > _LARGEST_VIDEO_BYTES:
+    raise ValueError(
+      f'{folder} holds {total_bytes / 1e9:.1f} GB of pictures of '
+      f'{person_id}/{video_id}, more than fit in one record (1.9 GB). Crop or '
+      'compress them.'
+    )
+  if not numbered:
+    return None
+  frames = tuple(sorted(numbered))
+  return FoundVideo(
+    person_id,
+    video_id,
+    folder,
+    tuple(numbered[frame] for frame in frames),
+    frames,
+  )
+
+
+def _explain_none(root, pattern, expected, videos_seen):
+  text = f'No pictures under {root / pattern}. Expected {expected}.'
+  if videos_seen:
+    text += (
+      f' There are {len(videos_seen)} videos (first: {videos_seen[0]}): make '
+      'frames of them with launch.ingest, then name their folder in '
+      'data.tree.images.'
+    )
+  return text

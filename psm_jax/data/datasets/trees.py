@@ -1,0 +1,336 @@
+"""What reading a published data set's folders has in common.
+
+A data set is a value (`Dataset`): how a picture's path names the person and the
+video, and where the labels are. `scan` finds pictures and labels, joins them by
+frame number, and returns the source that the TFDS builders make records of.
+Nothing is written to the data set's folders, and no picture is opened.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import json
+import math
+import pathlib
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from absl import logging
+
+from psm_jax.data import alignment, folds, labels, shifts, store
+from psm_jax.data.datasets import pictures
+
+SCHEMA_VERSION = 1
+Key = tuple[str, str]  # person_id, video_id
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+  """How a user's copy is read: fields of `data` and of `data.tree`.
+
+  Attributes:
+    images: folders of the pictures, a glob below the root or an absolute one;
+      '' is the whole root.
+    labels: folder of the labels, below the root or absolute; '' is the usual
+      one of the data set.
+    label_shift: see `shifts.choose`.
+    missing_codes: values of a label that mean not coded.
+    folds: CSV table of folds (see `folds.read`); '' is the published one, if
+      there is one.
+    align: 'none', or 'eyes' where the data set has landmarks.
+    eye_distance: see `alignment.eye_crop`.
+    fps: frames a second; 0 is the data set's own.
+    persons: ids to keep; () for all.
+  """
+
+  images: str = ''
+  labels: str = ''
+  label_shift: str = 'check'
+  missing_codes: tuple[float, ...] = (9.0, 999.0, -1.0)
+  folds: str = ''
+  align: str = 'none'
+  eye_distance: float = 0.40
+  fps: float = 0.0
+  persons: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class TreeVideo:
+  """One video's pictures and labels.
+
+  Attributes:
+    person_id: from the picture's path.
+    video_id: from the picture's path.
+    folder: where the pictures lie.
+    files: their names, sorted by frame number.
+    frames: their own numbers, strictly increasing.
+    table: labels, indexed by the pictures' numbers; None if there are none.
+  """
+
+  person_id: str
+  video_id: str
+  folder: pathlib.Path
+  files: tuple[str, ...]
+  frames: tuple[int, ...]
+  table: labels.LabelTable | None = None
+
+  @property
+  def name(self) -> str:
+    """PERSON/VIDEO."""
+    return f'{self.person_id}/{self.video_id}'
+
+
+@dataclasses.dataclass(frozen=True)
+class TreeSource:
+  """What a data set's folders hold, and how they are to be read.
+
+  Attributes:
+    kind: name of the data set.
+    root: its folder.
+    videos: sorted by person and video.
+    label_columns: of all videos, in order.
+    folds: from person to fold; only people who are in one.
+    fps: frames a second.
+    align: 'eyes' or 'none'.
+    eye_distance: see `alignment.eye_crop`.
+    problems: what was left out or doubtful.
+    fingerprint: 16 hex digits that change with any file or option.
+  """
+
+  kind: str
+  root: pathlib.Path
+  videos: tuple[TreeVideo, ...]
+  label_columns: tuple[str, ...]
+  folds: Mapping[str, str]
+  fps: float
+  align: str
+  eye_distance: float
+  problems: tuple[dict[str, str], ...]
+  fingerprint: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dataset:
+  """One data set's own rules; `root` is the user's copy.
+
+  Attributes:
+    kind: its name.
+    columns: label columns that it has by its documentation.
+    fps: frames a second.
+    is_fps_known: whether that number is documented; else it is a guess.
+    expected: the pictures' path in words, for messages.
+    make_identify: (root, options, report) -> `pictures.Identify`.
+    read_labels: (root, options, videos, report) -> tables by (person, video),
+      with the labels' own frame numbers; None without labels.
+    has_landmarks: whether the tables hold landmarks.
+    is_shift_possible: whether labels are numbered apart from the pictures.
+    has_dense_labels: whether every frame of a video has a label.
+    find_fps: videos -> frames a second that their layout shows, or None.
+    find_folds: (root, options, videos) -> folds; None for the published ones.
+  """
+
+  kind: str
+  columns: tuple[str, ...]
+  fps: float
+  is_fps_known: bool
+  expected: str
+  make_identify: Callable
+  read_labels: Callable | None = None
+  has_landmarks: bool = False
+  is_shift_possible: bool = False
+  has_dense_labels: bool = False
+  find_fps: Callable | None = None
+  find_folds: Callable | None = None
+
+
+def scan(
+  dataset: Dataset, root: str | pathlib.Path, options: Options
+) -> TreeSource:
+  """Lists a data set's pictures and reads its labels.
+
+  Args:
+    dataset: its rules.
+    root: its folder.
+    options: how the user's copy differs.
+
+  Raises:
+    ValueError: If an option cannot be used, there are no pictures, two folders
+      hold the pictures of one video, or labels and pictures seem to be numbered
+      apart. Names the field to change.
+  """
+  root = _check(dataset, root, options)
+  problems = []
+
+  def report(path, reason):
+    problems.append({'path': str(path), 'reason': reason})
+
+  found = pictures.find(
+    root,
+    options.images,
+    dataset.make_identify(root, options, report),
+    report=report,
+    expected=dataset.expected,
+  )
+  _check_persons(root, found, options.persons)
+  known_folds = _find_folds(dataset, root, options, found)
+  for sentence in folds.compare(known_folds, [v.person_id for v in found]):
+    if known_folds:
+      report('folds', sentence)
+  videos = [
+    TreeVideo(v.person_id, v.video_id, v.folder, v.files, v.frames)
+    for v in found
+    if not options.persons or v.person_id in options.persons
+  ]
+  tables = {}
+  if dataset.read_labels:
+    tables = dataset.read_labels(root, options, videos, report)
+  if dataset.is_shift_possible:
+    tables = _shifted(dataset, videos, tables, options, report)
+  videos = tuple(
+    dataclasses.replace(v, table=tables.get((v.person_id, v.video_id)))
+    for v in videos
+  )
+  fps = options.fps or _own_fps(dataset, videos)
+  return TreeSource(
+    kind=dataset.kind,
+    root=root,
+    videos=videos,
+    label_columns=_columns(dataset, videos),
+    folds={p: f for p, f in known_folds.items() if p in _people(videos)},
+    fps=fps,
+    align=options.align,
+    eye_distance=options.eye_distance,
+    problems=tuple(problems),
+    fingerprint=_fingerprint(dataset, videos, options, fps, known_folds),
+  )
+
+
+def _check(dataset, root, options):
+  if not str(root):
+    raise ValueError(f'data.path is empty; give the folder of {dataset.kind}.')
+  root = pathlib.Path(root)
+  if not root.is_dir():
+    raise ValueError(f'data.path {str(root)!r} is not a folder.')
+  if options.align == 'eyes' and not dataset.has_landmarks:
+    raise ValueError(
+      f"data.align 'eyes' needs landmarks, and none are read with "
+      f"{dataset.kind}. Use 'none' and give aligned face crops (launch.ingest "
+      'makes them of videos).'
+    )
+  if options.align not in ('none', 'eyes'):
+    raise ValueError(f"data.align {options.align!r} is none of 'none', 'eyes'.")
+  if not 0.05 <= options.eye_distance <= 0.9:
+    raise ValueError(
+      f'data.eye_distance {options.eye_distance} is a share of the side, '
+      'expected 0.05 to 0.9.'
+    )
+  if not (math.isfinite(options.fps) and options.fps >= 0):
+    raise ValueError(
+      f'data.fps {options.fps} must be positive, or 0 for the own rate of '
+      f'{dataset.kind}.'
+    )
+  if options.label_shift not in shifts.CHOICES:
+    raise ValueError(
+      f'data.tree.label_shift {options.label_shift!r} is none of '
+      f'{list(shifts.CHOICES)}.'
+    )
+  return root
+
+
+def _check_persons(root, found, persons):
+  there = sorted(_people(found))
+  if absent := sorted(set(persons) - set(there)):
+    raise ValueError(
+      f'data.persons names {store.list_some(absent)}, not found in {root}, '
+      f'which has {store.list_some(there)}.'
+    )
+
+
+def _people(videos):
+  return {video.person_id for video in videos}
+
+
+def _find_folds(dataset, root, options, found):
+  if options.folds:
+    return folds.read(root / options.folds)
+  if dataset.find_folds:
+    return dataset.find_folds(root, options, found)
+  return folds.published(dataset.kind)
+
+
+def _own_fps(dataset, videos):
+  if dataset.find_fps and (fps := dataset.find_fps(videos)):
+    return fps
+  if not dataset.is_fps_known:
+    logging.warning(
+      'Times of %s assume %g frames a second, which is not documented. Set '
+      'data.fps.',
+      dataset.kind,
+      dataset.fps,
+    )
+  return dataset.fps
+
+
+def _shifted(dataset, videos, tables, options, report):
+  """The tables indexed by the pictures' numbers."""
+  numbers = {
+    (video.person_id, video.video_id): np.array(video.frames)
+    for video in videos
+  }
+  shift, remark = shifts.choose(
+    [
+      (numbers[key], table.values.index.to_numpy())
+      for key, table in tables.items()
+    ],
+    choice=options.label_shift,
+    field='data.tree.label_shift',
+    is_dense=dataset.has_dense_labels,
+  )
+  if remark:
+    logging.warning('%s: %s', dataset.kind, remark)
+    report('.', remark)
+  return {
+    key: dataclasses.replace(
+      table, values=table.values.set_axis(table.values.index + shift)
+    )
+    for key, table in tables.items()
+  }
+
+
+def _columns(dataset, videos):
+  """The label columns of all videos: documented ones first."""
+  seen = collections.Counter(
+    column
+    for video in videos
+    if video.table is not None
+    for column in video.table.values.columns
+  )
+  documented = [c for c in dataset.columns if c in seen]
+  return (*documented, *sorted(seen.keys() - set(documented)))
+
+
+def _fingerprint(dataset, videos, options, fps, known_folds):
+  digest = hashlib.sha256()
+  digest.update(
+    json.dumps(
+      [
+        SCHEMA_VERSION,
+        dataset.kind,
+        options.align,
+        alignment.EYE_HEIGHT,
+        options.eye_distance,
+        fps,
+        sorted(known_folds.items()),
+      ]
+    ).encode()
+  )
+  for video in videos:
+    digest.update(f'{video.name}\n'.encode())
+    digest.update(pictures.state(video.folder, video.files))
+    if video.table is not None:
+      digest.update(','.join(map(str, video.table.values.columns)).encode())
+      digest.update(video.table.values.index.to_numpy(np.int64).tobytes())
+      digest.update(video.table.values.to_numpy(np.float32).tobytes())
+      if video.table.landmarks is not None:
+        digest.update(video.table.landmarks.tobytes())
+  return digest.hexdigest()[:16]

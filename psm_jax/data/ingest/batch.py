@@ -1,0 +1,346 @@
+"""All videos of a folder or manifest: ingests what is not done yet.
+
+outcome = batch.ingest('/data/videos', '/data/ingested')
+"""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import shutil
+import threading
+from collections.abc import Sequence
+
+from absl import logging
+from tqdm import auto as tqdm
+
+from psm_jax import paths
+from psm_jax.data import store
+from psm_jax.data.ingest import (
+  folder,
+  layout,
+  listing,
+  processing,
+  summary,
+  tracks,
+  workers,
+)
+
+try:
+  import fcntl
+except ImportError:  # Windows: two ingests of one folder are not kept apart.
+  fcntl = None
+
+
+_DEFAULTS = processing.Options()
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What became of the videos asked for.
+
+  Attributes:
+    rows: summary.csv's rows of these videos.
+    num_open_tracks: tracks of the folder that nobody is named for.
+    people: people.csv's rows.
+  """
+
+  rows: list[dict]
+  num_open_tracks: int
+  people: list[dict]
+
+  def count(self, status: str) -> int:
+    """Returns how many videos have a status: ok, no_face or failed."""
+    return sum(row['status'] == status for row in self.rows)
+
+
+def ingest(
+  path: str | os.PathLike,
+  output: str | os.PathLike,
+  *,
+  options: processing.Options = _DEFAULTS,
+  person_from: str = 'file',
+  boxes: str | os.PathLike | None = None,
+  num_workers: int = 0,
+  min_person_s: float = 30.0,
+) -> Outcome:
+  """Ingests videos into a folder; what is done already is not done again.
+
+  Args:
+    path: see `listing.list_inputs`.
+    output: the ingest folder, see `layout`; made if need be, mode 0700.
+    options: how; videos made with other options are made anew, unless their
+      tracks were filled in by hand.
+    person_from: see `listing.list_inputs`.
+    boxes: a table of one video's boxes, or a folder with a table
+      STEM.csv a video; None for a detector.
+    num_workers: videos at a time; 0 for as many as there are cores.
+    min_person_s: people with less material are flagged.
+
+  Raises:
+    ValueError: If an option, the list of videos or tracks.csv is wrong, or
+      another process ingests into this folder.
+    OSError: If output cannot be written.
+  """
+  options.check()
+  if num_workers < 0:
+    raise ValueError(f'--num_workers {num_workers} must not be negative.')
+  root = pathlib.Path(output)
+  inputs = listing.list_inputs(path, person_from=person_from, leave_out=root)
+  with _locked(_make_folders(root)):
+    tracks.read(root)  # Before hours of work, not after.
+    plan = _plan(inputs, root, options, boxes)
+    rows = dict(plan.rows)
+    for job, content, reason in _run(plan.jobs, options, root, num_workers):
+      if content is None:
+        rows[job.key] = _failed(job.name, job.video_id, reason)
+        logging.error('%s: %s', layout.shown(job.name), reason)
+      else:
+        rows[job.key] = summary.video_row(content)
+    return _finish(root, plan, rows, min_person_s)
+
+
+def _make_folders(root):
+  paths.make_private_dir(root)
+  for name in (layout.VIDEOS, layout.SHEETS):
+    paths.make_private_dir(paths.child(root, name))
+  return root
+
+
+@contextlib.contextmanager
+def _locked(root):
+  """Keeps other ingests out, and removes what killed ones left."""
+  with open(root / '.lock', 'w', encoding='utf-8') as file:
+    if fcntl:
+      try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      except BlockingIOError as error:
+        raise ValueError(
+          f'Another process is ingesting into {root}. Wait for it.'
+        ) from error
+    for leftover in (root / layout.VIDEOS).glob('.new-*'):
+      shutil.rmtree(leftover, ignore_errors=True)
+    try:
+      yield
+    finally:
+      for leftover in (root / layout.VIDEOS).glob('.new-*'):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+@dataclasses.dataclass
+class _Plan:
+  """What is to be done, and what is known without doing it."""
+
+  jobs: list[processing.Job]
+  rows: dict[str, dict]
+  remade: dict[str, dict]
+
+
+def _plan(inputs, root, options, boxes):
+  known, damaged = layout.list_videos(root)
+  for text in damaged:
+    logging.warning('%s', text)
+  contents, rows = {}, {}
+  for entry in inputs:
+    reason = entry.problem
+    if not reason:
+      try:
+        contents[entry.key] = listing.fingerprint(entry.path)
+      except OSError as error:
+        reason = error.strerror or str(error)
+    if reason:
+      # A repeated line must not hide the video itself.
+      rows[f'{entry.key} {entry.problem}'] = _failed(entry.name, '', reason)
+  usable = [e for e in inputs if not e.problem and e.key in contents]
+  ids = listing.assign_ids(usable, contents, known)
+  by_id = {content['video_id']: content for content in known}
+  plan = _Plan([], rows, {})
+  table = tracks.read(root)
+  given = {e.person_id.lower() for e in usable}
+  given |= {content['suggestion'].lower() for content in known}
+  for entry in usable:
+    video_id = ids[entry.key]
+    try:
+      boxes_table = _boxes_of(boxes, entry.path)
+      digest = processing.digest(options, boxes_table)
+    except (ValueError, OSError) as error:
+      rows[entry.key] = _failed(entry.name, video_id, str(error))
+      continue
+    job = processing.Job(
+      path=entry.path.absolute(),
+      name=entry.name,
+      video_id=video_id,
+      key=entry.key,
+      content=contents[entry.key],
+      suggestion=entry.person_id,
+      person_id=entry.person_id or _own_person(video_id, given),
+      table=boxes_table,
+      digest=digest,
+    )
+    before = by_id.get(video_id)
+    _warn_other_person(entry, before)
+    if before is None:
+      plan.jobs.append(job)
+    elif (before['content'], before['digest']) == (job.content, job.digest):
+      rows[entry.key] = summary.video_row(before)
+    elif tracks.is_edited(table, before):
+      reason = (
+        'the file or the options changed, but its tracks were filled in by '
+        'hand: left as it was. Delete its rows in tracks.csv to make it anew'
+      )
+      logging.warning('%s: %s.', layout.shown(entry.name), reason)
+      rows[entry.key] = summary.video_row(before) | {'reason': reason}
+    else:
+      plan.jobs.append(job)
+      plan.remade[video_id] = before
+  _warn_copies(usable, contents)
+  logging.info(
+    '%d videos: %d to do, %d done before, %d cannot be used.',
+    len(inputs),
+    len(plan.jobs),
+    sum(row['status'] != 'failed' for row in rows.values()),
+    sum(row['status'] == 'failed' for row in rows.values()),
+  )
+  return plan
+
+
+def _own_person(video_id, given):
+  """The id of a person known only from one video."""
+  # Somebody else may have been given this video's name as an id.
+  return f'{video_id[:58]}-video' if video_id.lower() in given else video_id
+
+
+def _warn_other_person(entry, before):
+  """Says that a manifest's change comes too late."""
+  if before and entry.person_id and before['suggestion'] != entry.person_id:
+    logging.warning(
+      '%s: the person_id is now %s; tracks.csv keeps what it says. Change its '
+      'row there.',
+      layout.shown(entry.name),
+      entry.person_id,
+    )
+
+
+def _warn_copies(usable, contents):
+  """Names copies: in training and test at once they would spoil scores."""
+  first = {}
+  for entry in usable:
+    twin = first.setdefault(contents[entry.key], entry)
+    if twin.key != entry.key:
+      logging.warning(
+        '%s seems to be a copy of %s.',
+        layout.shown(entry.name),
+        layout.shown(twin.name),
+      )
+
+
+def _boxes_of(boxes, path):
+  """The table of a video's boxes, None for a detector."""
+  if boxes is None:
+    return None
+  boxes = pathlib.Path(boxes)
+  if not boxes.is_dir():
+    return boxes
+  table = boxes / f'{path.stem}.csv'
+  if not table.is_file():
+    raise ValueError(f'no {table.name} among the tables of boxes')
+  return table
+
+
+def _failed(name, video_id, reason):
+  return {
+    'name': layout.shown(name),
+    'video_id': video_id,
+    'status': 'failed',
+    'reason': layout.shown(reason),
+  }
+
+
+def _run(jobs, options, root, num_workers):
+  """Runs the jobs behind a progress bar; yields as `workers.run` does."""
+  if not jobs:
+    return
+  cores = (
+    len(os.sched_getaffinity(0))
+    if hasattr(os, 'sched_getaffinity')
+    else (os.cpu_count() or 1)
+  )
+  num_workers = min(num_workers or cores, len(jobs))
+  lock, searched = threading.Lock(), 0
+  with tqdm.tqdm(total=len(jobs), desc='ingesting', unit='video') as bar:
+
+    def report(num_frames):
+      nonlocal searched
+      with lock:
+        searched += num_frames
+        rate = searched / max(bar.format_dict['elapsed'], 1e-3)
+        bar.set_postfix_str(f'{searched} frames, {rate:.1f}/s', refresh=False)
+        bar.update(0)
+
+    # Long videos first, so that none is left over at the end.
+    jobs = sorted(jobs, key=lambda job: -job.path.stat().st_size)
+    for result in workers.run(
+      jobs,
+      options,
+      root,
+      num_workers=num_workers,
+      num_threads=max(1, cores // num_workers),
+      report=report,
+    ):
+      yield result
+      bar.update(1)
+
+
+def _finish(root, plan, rows, min_person_s):
+  """Writes the tables and says what there is to do."""
+  contents, _ = layout.list_videos(root)
+  # Read again: somebody may have filled it in meanwhile.
+  table = tracks.merge(tracks.read(root), contents, remade=plan.remade)
+  text = table.text()
+  path = root / layout.TRACKS
+  if not path.exists() or path.read_text(encoding='utf-8-sig') != text:
+    paths.write_atomic(path, text)
+  people, confirmed = _read_people(root, contents, min_person_s)
+  listed = {row['video_id'] for row in rows.values()}
+  others = [
+    summary.video_row(c) for c in contents if c['video_id'] not in listed
+  ]
+  for row in [*rows.values(), *others]:
+    row['confirmed'] = len(confirmed.get(row['video_id'], ()))
+  every = sorted([*rows.values(), *others], key=lambda r: r['name'])
+  summary.write_table(root / layout.SUMMARY, summary.SUMMARY_COLUMNS, every)
+  summary.write_table(root / layout.PEOPLE, summary.PEOPLE_COLUMNS, people)
+  _log_people(people)
+  num_tracks = sum(len(content['tracks']) for content in contents)
+  num_confirmed = sum(map(len, confirmed.values()))
+  return Outcome(list(rows.values()), num_tracks - num_confirmed, people)
+
+
+def _read_people(root, contents, min_person_s):
+  """(people.csv's rows, confirmed tracks by video_id) by tracks.csv."""
+  by_id = {content['video_id']: content for content in contents}
+  try:
+    found = tracks.assignments(root, tracks.read(root), by_id)
+    confirmed = {}
+    for entry in found:
+      confirmed.setdefault(entry.video_id, set()).add(entry.track)
+    for content in contents:
+      folder.write_persons(root, content, found)
+    if not confirmed:
+      return [], {}
+    people = summary.people(root, folder.scan(root), min_seconds=min_person_s)
+  except ValueError as error:
+    logging.error('%s people.csv is empty until that is mended.', error)
+    return [], {}
+  return people, confirmed
+
+
+def _log_people(people: Sequence[dict]):
+  short = [row['person_id'] for row in people if row['note']]
+  if short:
+    logging.warning(
+      'Too little material of %d of %d people (people.csv): %s.',
+      len(short),
+      len(people),
+      store.list_some(short),
+    )

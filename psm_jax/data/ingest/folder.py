@@ -1,0 +1,251 @@
+"""An ingest folder as a source of training frames.
+
+source = folder.scan('/data/ingested')
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from psm_jax import paths
+from psm_jax.data import store
+from psm_jax.data.ingest import layout, tracks
+
+SCHEMA_VERSION = 1
+QUALITY_COLUMNS = ('confidence', 'face_px', 'blur', 'brightness')
+
+
+@dataclasses.dataclass(frozen=True)
+class IngestedVideo:
+  """What one person does in one video.
+
+  Attributes:
+    person_id: who.
+    video_id: the video's folder.
+    parts: (track, first frame, last frame), in order and apart.
+    extension: of the crops' files.
+    fps: frames a second, from the middle step of the video's times.
+    has_labels: whether labels.csv beside the tracks is about this person.
+  """
+
+  person_id: str
+  video_id: str
+  parts: tuple[tuple[int, int, int], ...]
+  extension: str
+  fps: float
+  has_labels: bool
+
+  @property
+  def name(self) -> str:
+    """PERSON/VIDEO."""
+    return f'{self.person_id}/{self.video_id}'
+
+
+@dataclasses.dataclass(frozen=True)
+class IngestSource:
+  """What an ingest folder holds of people whose tracks are confirmed.
+
+  Attributes:
+    root: the folder.
+    videos: sorted by person and video.
+    problems: what was left out, each {'path', 'reason'}.
+    fingerprint: 16 hex digits that change with any video or assignment.
+  """
+
+  root: pathlib.Path
+  videos: tuple[IngestedVideo, ...]
+  problems: tuple[dict[str, str], ...]
+  fingerprint: str
+
+
+def scan(
+  path: str | pathlib.Path, *, persons: Sequence[str] = ()
+) -> IngestSource:
+  """Lists the confirmed tracks of an ingest folder; no crop is opened.
+
+  Args:
+    path: the folder that `batch.ingest` made.
+    persons: ids to keep; () for all.
+
+  Raises:
+    ValueError: If it is no ingest folder, tracks.csv is missing or wrong, no
+      track is confirmed, or a requested person is absent.
+  """
+  if not str(path):
+    raise ValueError('data.path is empty; give the folder of launch.ingest.')
+  root = pathlib.Path(path)
+  if (
+    not (root / layout.TRACKS).is_file() or not (root / layout.VIDEOS).is_dir()
+  ):
+    raise ValueError(
+      f'data.path {str(root)!r} holds no {layout.TRACKS} and {layout.VIDEOS}/. '
+      'Give the folder that launch.ingest made.'
+    )
+  contents, damaged = layout.list_videos(root)
+  problems = [{'path': layout.VIDEOS, 'reason': text} for text in damaged]
+  by_id = {content['video_id']: content for content in contents}
+  table = tracks.read(root)
+  confirmed = tracks.assignments(root, table, by_id)
+  people = sorted({entry.person_id for entry in confirmed})
+  absent = sorted(set(persons) - set(people))
+  if absent:
+    raise ValueError(
+      f'data.persons names {store.list_some(absent)}; {root}/{layout.TRACKS} '
+      f'has {store.list_some(people)}.'
+    )
+  problems += _left_out(confirmed, contents, table, by_id)
+  videos, digest = [], hashlib.sha256(f'{SCHEMA_VERSION}'.encode())
+  for person_id in people:
+    if not persons or person_id in persons:
+      own = [entry for entry in confirmed if entry.person_id == person_id]
+      for video_id in sorted({entry.video_id for entry in own}):
+        alone = {e.person_id for e in confirmed if e.video_id == video_id}
+        parts = [e for e in own if e.video_id == video_id]
+        entry, found = _video(root, by_id[video_id], parts, len(alone) == 1)
+        problems += found
+        videos.append(entry)
+        _digest_video(root, by_id[video_id], entry, digest)
+  if not videos:
+    raise ValueError(
+      f'No track of {root} is confirmed. Look at {layout.SHEETS}/ and fill in '
+      f'person_id in {root / layout.TRACKS}.'
+    )
+  return IngestSource(
+    root=root,
+    videos=tuple(videos),
+    problems=tuple(problems),
+    fingerprint=digest.hexdigest()[:16],
+  )
+
+
+def _left_out(confirmed, contents, table, by_id):
+  """Problems: tracks that nobody is named for, rows without a video."""
+  named = {(entry.video_id, entry.track) for entry in confirmed}
+  problems = []
+  for content in contents:
+    open_tracks = [
+      str(track['track'])
+      for track in content['tracks']
+      if (content['video_id'], track['track']) not in named
+    ]
+    if open_tracks:
+      reason = f'tracks without person_id, not used: {", ".join(open_tracks)}'
+      problems.append({'path': content['video_id'], 'reason': reason})
+  for row in table.rows:
+    if row['person_id'] and row['video_id'] not in by_id:
+      reason = f'line {row["line"]} names a video that is not there; not used'
+      problems.append({'path': layout.TRACKS, 'reason': reason})
+  return problems
+
+
+def _video(root, content, parts, is_alone):
+  """One person's part of a video, and problems."""
+  video_id, person_id = content['video_id'], parts[0].person_id
+  labels = layout.video_folder(root, video_id) / 'labels.csv'
+  problems = []
+  if labels.is_file() and not is_alone:
+    reason = 'labels.csv not used: more than one person is confirmed'
+    problems.append({'path': video_id, 'reason': reason})
+  entry = IngestedVideo(
+    person_id=person_id,
+    video_id=video_id,
+    parts=tuple((p.track, p.first_frame, p.last_frame) for p in parts),
+    extension=content['options']['format'],
+    fps=float(content['fps']),
+    has_labels=labels.is_file() and is_alone,
+  )
+  return entry, problems
+
+
+def _digest_video(root, content, entry, digest):
+  values = [entry.name, content['made'], entry.parts, entry.fps]
+  if entry.has_labels:
+    folder = layout.video_folder(root, entry.video_id)
+    labels = (folder / 'labels.csv').read_bytes()
+    values.append(hashlib.sha256(labels).hexdigest())
+  digest.update(json.dumps(values).encode())
+
+
+def read_frames(root: pathlib.Path, entry: IngestedVideo) -> pd.DataFrame:
+  """Returns the rows of frames.parquet that show one person in one video.
+
+  Returns:
+    A row a frame of the person's parts, sorted by frame, each frame once; the
+    columns of frames.parquet.
+
+  Raises:
+    ValueError: If the file is damaged.
+  """
+  path = layout.video_folder(root, entry.video_id) / 'frames.parquet'
+  try:
+    table = pd.read_parquet(path)
+    parts = [
+      table[(table['track'] == track) & table['frame'].between(first, last)]
+      for track, first, last in entry.parts
+    ]
+  except (OSError, ValueError, KeyError) as error:
+    raise ValueError(
+      f'{path} is damaged: {error}. Delete its folder and ingest it again.'
+    ) from error
+  return pd.concat(parts).sort_values('frame').reset_index(drop=True)
+
+
+def crop_files(
+  root: pathlib.Path, entry: IngestedVideo, frames: pd.DataFrame
+) -> Iterator[pathlib.Path]:
+  """Yields the path of each row's crop.
+
+  Args:
+    root: the ingest folder.
+    entry: whose rows they are.
+    frames: rows of `read_frames`.
+  """
+  folder = layout.video_folder(root, entry.video_id)
+  pairs = np.stack([frames['track'], frames['frame']], axis=1)
+  for track, frame in pairs.tolist():
+    name = layout.crop_name(frame, entry.extension)
+    yield folder / layout.track_name(track) / name
+
+
+def write_persons(
+  root: pathlib.Path,
+  content: Mapping,
+  confirmed: Sequence[tracks.Assignment],
+) -> None:
+  """Brings person_id in one video's frames.parquet up to tracks.csv.
+
+  Args:
+    root: the ingest folder.
+    content: the video's video.json.
+    confirmed: what `tracks.assignments` returned.
+
+  Raises:
+    ValueError: If the file is damaged.
+  """
+  path = layout.video_folder(root, content['video_id']) / 'frames.parquet'
+  try:
+    table = pd.read_parquet(path)
+    person_id = pd.Series('', index=table.index, dtype=object)
+    for entry in confirmed:
+      if entry.video_id == content['video_id']:
+        shown = (table['track'] == entry.track) & table['frame'].between(
+          entry.first_frame, entry.last_frame
+        )
+        person_id[shown] = entry.person_id
+    same = table['person_id'].astype(object).eq(person_id).all()
+  except (OSError, ValueError, KeyError) as error:
+    raise ValueError(
+      f'{path} is damaged: {error}. Delete its folder and ingest it again.'
+    ) from error
+  if not same:
+    encoded = io.BytesIO()
+    table.assign(person_id=person_id.astype(str)).to_parquet(
+      encoded, index=False
+    )
+    paths.write_atomic(path, encoded.getvalue())

@@ -1,0 +1,109 @@
+"""Where things lie in an ingest folder, and how its files are written.
+
+tracks.csv                    who is who; to be filled in
+summary.csv, people.csv       what became of each video; what there is of whom
+contact_sheets/VIDEO.jpg      a row a track
+videos/VIDEO/video.json       counts, options, tracks
+videos/VIDEO/frames.parquet   a row a frame and track
+videos/VIDEO/track00/*.jpg    crops, named by frame number
+"""
+
+import csv
+import io
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+
+from psm_jax import paths
+
+SCHEMA_VERSION = 1
+TRACKS, SUMMARY, PEOPLE = 'tracks.csv', 'summary.csv', 'people.csv'
+SHEETS, VIDEOS = 'contact_sheets', 'videos'
+
+
+def video_folder(root: str | os.PathLike, video_id: str) -> pathlib.Path:
+  """Returns the folder of one video."""
+  return paths.child(root, VIDEOS, video_id)
+
+
+def track_name(track: int) -> str:
+  """Returns the name of a track's folder."""
+  return f'track{track:02d}'
+
+
+def crop_name(frame: int, extension: str) -> str:
+  """Returns the name of a crop's file."""
+  return f'{frame:06d}.{extension}'
+
+
+def read_video(folder: pathlib.Path) -> dict:
+  """Returns what video.json says.
+
+  Raises:
+    ValueError: If it is missing, damaged or of another version.
+  """
+  path = folder / 'video.json'
+  remedy = f'Delete {folder} and ingest it again.'
+  try:
+    content = json.loads(path.read_text(encoding='utf-8'))
+    version = content['schema_version']
+    content['tracks'], content['video_id'], content['counts']
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise ValueError(f'{path} is missing or damaged. {remedy}') from error
+  if version != SCHEMA_VERSION:
+    raise ValueError(
+      f'{path} has schema version {version!r}, this program reads '
+      f'{SCHEMA_VERSION}. {remedy}'
+    )
+  if content['video_id'] != folder.name:
+    raise ValueError(
+      f'{path} is about {content["video_id"]!r}, not {folder.name!r}; the '
+      f'folder was renamed. Give it its name back.'
+    )
+  return content
+
+
+def list_videos(root: pathlib.Path) -> tuple[list[dict], list[str]]:
+  """Returns video.json of every finished video, sorted, and what is wrong."""
+  folder = root / VIDEOS
+  found, problems = [], []
+  if folder.is_dir():
+    for path in sorted(folder.iterdir()):
+      if path.is_dir() and not path.name.startswith('.'):
+        try:
+          found.append(read_video(path))
+        except ValueError as error:
+          problems.append(str(error))
+  return found, problems
+
+
+def shown(name: str) -> str:
+  """Returns a file's name fit for a message or a table, whatever is in it."""
+  name = os.fsencode(name).decode('utf-8', 'backslashreplace')
+  return ''.join(c if c.isprintable() else f'\\x{ord(c):02x}' for c in name)
+
+
+def cell(value) -> str:
+  """Returns a table's cell that no spreadsheet takes for a formula."""
+  if value is None or value != value:
+    return ''
+  if isinstance(value, float):
+    return f'{value:.6g}'
+  text = ' '.join(str(value).split()) if isinstance(value, str) else str(value)
+  is_formula = isinstance(value, str) and text.startswith(tuple('=+-@'))
+  return f"'{text}" if is_formula else text
+
+
+def table(
+  columns: Sequence[str],
+  rows: Iterable[Mapping],
+  *,
+  separator: str = ',',
+) -> str:
+  """Returns a CSV table; numbers with six digits, missing ones empty."""
+  text = io.StringIO()
+  writer = csv.writer(text, delimiter=separator, lineterminator='\n')
+  writer.writerow(columns)
+  writer.writerows([cell(row.get(name)) for name in columns] for row in rows)
+  return text.getvalue()

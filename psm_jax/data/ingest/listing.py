@@ -1,0 +1,240 @@
+"""Which videos there are, and under which ids they are kept.
+
+Names come from outside and may be anything; ids are made of them that are safe
+as file names, and stay the same when more videos come.
+"""
+
+import csv
+import dataclasses
+import errno
+import hashlib
+import io
+import os
+import pathlib
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+
+from psm_jax import paths
+
+EXTENSIONS = tuple(
+  '.3gp .avi .dv .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts '
+  '.vob .webm .wmv'.split()
+)
+
+PERSON_FROM = ('file', 'folder')
+_PIECE = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+  """One video that is asked for.
+
+  Attributes:
+    path: the file.
+    name: how messages call it: relative to the folder or manifest.
+    person_id: who is seen if it is one person; '' for the video's own id.
+    problem: why it cannot be used, '' if nothing is known.
+  """
+
+  path: pathlib.Path
+  name: str
+  person_id: str = ''
+  problem: str = ''
+
+  @property
+  def key(self) -> str:
+    """16 hex digits of where the file is."""
+    place = os.fsencode(self.path.absolute())
+    return hashlib.sha256(place).hexdigest()[:16]
+
+
+def list_inputs(
+  path: str | os.PathLike,
+  *,
+  person_from: str = 'file',
+  leave_out: pathlib.Path | None = None,
+) -> list[Input]:
+  """Returns the videos of a file, a folder with its subfolders, or a manifest.
+
+  Args:
+    path: a video, a folder, or a CSV table with a column `path` (relative to
+      the table) and, if known, `person_id`.
+    person_from: 'file' if each video shows somebody else unless the manifest
+      says otherwise, 'folder' if the videos of a folder show the same person.
+    leave_out: a folder that is not searched, the output's.
+
+  Raises:
+    ValueError: If there is no video, or the manifest is no such table.
+    OSError: If path cannot be read.
+  """
+  if person_from not in PERSON_FROM:
+    raise ValueError(f'--person_from {person_from!r} is none of {PERSON_FROM}.')
+  path = pathlib.Path(path)
+  if path.is_dir():
+    found = _search(path, person_from, leave_out)
+    if not found:
+      raise ValueError(
+        f'No video in {path} or below. Files ending in '
+        f'{", ".join(EXTENSIONS)} are taken; others can be named in a '
+        'manifest.'
+      )
+    return _without_case_twins(found)
+  if not path.exists():
+    raise ValueError(f'--input {str(path)!r} does not exist.')
+  if path.suffix.lower() == '.csv':
+    return _without_case_twins(_read_manifest(path))
+  return [Input(path, path.name)]
+
+
+def _without_case_twins(inputs):
+  """The inputs; of two person_ids that differ in case the later is refused."""
+  spelled, checked = {}, []
+  for entry in inputs:
+    known = spelled.setdefault(entry.person_id.lower(), entry.person_id)
+    if known != entry.person_id and not entry.problem:
+      problem = f'person_id {entry.person_id!r} differs only in case from '
+      entry = dataclasses.replace(entry, problem=f'{problem}{known!r}')
+    checked.append(entry)
+  return checked
+
+
+def _search(root, person_from, leave_out):
+  found, problems = [], []
+  skipped = leave_out.resolve() if leave_out else None
+  for folder, names, files in os.walk(root, onerror=problems.append):
+    here = pathlib.Path(folder)
+    names[:] = sorted(
+      n
+      for n in names
+      if not n.startswith('.') and (here / n).resolve() != skipped
+    )
+    for name in sorted(files):
+      path = here / name
+      if name.startswith('.') or path.suffix.lower() not in EXTENSIONS:
+        continue
+      relative = path.relative_to(root)
+      person_id = ''
+      if person_from == 'folder' and len(relative.parts) > 1:
+        person_id = safe_id('-'.join(relative.parts[:-1]))
+      found.append(Input(path, str(relative), person_id))
+  for error in problems:
+    place = pathlib.Path(error.filename)
+    found.append(
+      Input(place, str(place.relative_to(root)), problem=error.strerror)
+    )
+  return found
+
+
+def _read_manifest(path):
+  try:
+    text = path.read_text(encoding='utf-8-sig')
+    rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter(text)))
+  except (csv.Error, UnicodeDecodeError) as error:
+    raise ValueError(f'{path} is no CSV table in UTF-8: {error}') from error
+  if not rows or 'path' not in rows[0]:
+    raise ValueError(
+      f'{path} has no rows, or no column `path`; a manifest has the columns '
+      'path and, if known, person_id.'
+    )
+  found, persons = [], {}
+  for line, row in enumerate(rows, start=2):
+    name = (row['path'] or '').strip()
+    person_id = (row.get('person_id') or '').strip()
+    if not name:
+      continue
+    problem = ''
+    if person_id:
+      try:
+        paths.check_id(person_id, what='person_id')
+      except ValueError as error:
+        problem, person_id = f'line {line} of the manifest: {error}', ''
+    known = persons.setdefault(name, person_id)
+    if known != person_id:
+      problem = f'line {line} of the manifest gives it a second person_id'
+    elif any(i.name == name for i in found):
+      problem = f'line {line} of the manifest names it again'
+    found.append(Input(path.parent / name, name, person_id, problem))
+  return found
+
+
+def delimiter(text: str) -> str:
+  """Returns what separates a table's columns; spreadsheets differ in it."""
+  header = text.split('\n', 1)[0]
+  return max(',;\t', key=header.count)
+
+
+def fingerprint(path: pathlib.Path) -> str:
+  """Returns 16 hex digits of a file's size and three pieces of its content.
+
+  Raises:
+    OSError: If it cannot be read.
+  """
+  digest = hashlib.sha256()
+  if os.path.exists(path) and not os.path.isfile(path):
+    # Reading a pipe would wait for ever.
+    raise OSError(errno.EINVAL, 'not a file', str(path))
+  with open(path, 'rb') as file:
+    size = os.fstat(file.fileno()).st_size
+    digest.update(str(size).encode())
+    for start in (0, size // 2, max(0, size - _PIECE)):
+      file.seek(start)
+      digest.update(file.read(_PIECE))
+  return digest.hexdigest()[:16]
+
+
+def safe_id(text: str) -> str:
+  """Returns an id made of any text; what had to be changed shows in a hash."""
+  plain = unicodedata.normalize('NFKD', text).encode('ascii', 'ignore').decode()
+  plain = re.sub(r'[^A-Za-z0-9_]+', '-', plain).strip('-_')[:50] or 'video'
+  try:
+    if plain == text and paths.check_id(plain, what='id'):
+      return plain
+  except ValueError:
+    pass
+  return f'{plain}-{_short_hash(text)}'
+
+
+def _short_hash(text):
+  return hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:8]
+
+
+def assign_ids(
+  inputs: Iterable[Input],
+  contents: Mapping[str, str],
+  known: Iterable[Mapping],
+) -> dict[str, str]:
+  """Returns the video_id of each input, by its key.
+
+  A file keeps its id; so does one that was moved. Of two names that would give
+  one id, the later gets a hash.
+
+  Args:
+    inputs: the videos asked for.
+    contents: fingerprint by key, of those that can be read.
+    known: video_id, key and content of the videos that were made before.
+  """
+  inputs, known = list(inputs), list(known)
+  by_key = {entry['key']: entry['video_id'] for entry in known}
+  keys = {entry.key for entry in inputs}
+  moved = {
+    entry['content']: entry['video_id']
+    for entry in known
+    if entry['key'] not in keys
+  }
+  taken = {entry['video_id'].lower() for entry in known}
+  assigned = {}
+  for entry in inputs:
+    if entry.key in assigned:
+      continue
+    video_id = by_key.get(entry.key) or moved.pop(contents.get(entry.key), None)
+    if video_id is None:
+      stem = pathlib.PurePath(entry.name).with_suffix('')
+      parts = [part for part in stem.parts if part not in ('..', stem.anchor)]
+      joined = '-'.join(parts)
+      video_id = safe_id(joined)
+      if video_id.lower() in taken:
+        video_id = f'{video_id[:54]}-{_short_hash(entry.name + entry.key)}'
+      taken.add(video_id.lower())
+    assigned[entry.key] = video_id
+  return assigned

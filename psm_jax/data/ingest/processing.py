@@ -1,0 +1,346 @@
+"""One video: reads it twice, first to find and follow faces, then to cut them.
+
+Nothing but the tracks is kept in between, so memory does not grow with the
+pictures: 130 bytes a face found and some 300 a row of the table.
+"""
+
+import dataclasses
+import json
+import math
+import pathlib
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from psm_jax import paths
+from psm_jax.data import sources
+from psm_jax.data.ingest import (
+  crops,
+  detection,
+  layout,
+  sheets,
+  tracking,
+  video,
+  video_tables,
+)
+
+FORMATS = ('jpg', 'png')
+_REPORT_EVERY = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """How videos are ingested; another value of any makes other crops.
+
+  Attributes:
+    detector: which, and how it looks.
+    detect_every: faces are sought in every so manyth frame and put on straight
+      lines between.
+    gap_s: for how long a face may be lost and still be the same track.
+    min_track_frames: in how many frames a track's face must be found.
+    size_px: side of a crop.
+    format: 'jpg' or 'png'.
+    quality: of JPEG files.
+    eye_distance: share of a crop's side between the eyes.
+  """
+
+  detector: detection.DetectorOptions = detection.DetectorOptions()
+  detect_every: int = 1
+  gap_s: float = 1.0
+  min_track_frames: int = 10
+  size_px: int = 128
+  format: str = 'jpg'
+  quality: int = 95
+  eye_distance: float = 0.40
+
+  def check(self) -> None:
+    """Raises ValueError if an option is out of range."""
+    self.detector.check()
+    for name, value, least, most in (
+      ('detect_every', self.detect_every, 1, 1000),
+      ('gap_s', self.gap_s, 0, 3600),
+      ('min_track_frames', self.min_track_frames, 1, 10**6),
+      ('size_px', self.size_px, 16, 2048),
+      ('quality', self.quality, 95, 100),
+      ('eye_distance', self.eye_distance, 0.1, 0.9),
+    ):
+      if not least <= value <= most:
+        raise ValueError(f'--{name} {value} is not from {least} to {most}.')
+    if self.format not in FORMATS:
+      raise ValueError(f'--format {self.format!r} is none of {FORMATS}.')
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """One video to be ingested.
+
+  Attributes:
+    path: the file.
+    name: how it is called in messages.
+    video_id: what its folder is called.
+    key: see `listing.Input`.
+    content: see `listing.fingerprint`.
+    suggestion: the person_id given for it, '' if none was.
+    person_id: who it shows if it has a single track.
+    table: boxes to be used instead of a detector; None for a detector.
+    digest: of the options, and of the table.
+  """
+
+  path: pathlib.Path
+  name: str
+  video_id: str
+  key: str
+  content: str
+  suggestion: str
+  person_id: str
+  table: pathlib.Path | None
+  digest: str
+
+
+def digest(options: Options, table: pathlib.Path | None) -> str:
+  """Returns 16 hex digits that change with any option or the table's content.
+
+  Raises:
+    OSError: If the table cannot be read.
+  """
+  values = dataclasses.asdict(options)
+  if table is not None:
+    values['detector'] = table.read_bytes().hex()
+  return sources.digest([layout.SCHEMA_VERSION, values])
+
+
+def ingest_video(
+  job: Job,
+  options: Options,
+  root: pathlib.Path,
+  *,
+  report: Callable[[int], None] = lambda num_frames: None,
+  num_threads: int = 1,
+) -> dict:
+  """Makes the folder of one video and returns what its video.json says.
+
+  The folder appears under its name when complete.
+
+  Args:
+    job: which video.
+    options: how.
+    root: the ingest folder, with its subfolders.
+    report: is called now and then with the number of frames searched since.
+    num_threads: of the decoder.
+
+  Raises:
+    ValueError: If it is no video, or not one that can be read.
+    OSError: If it cannot be read or the folder not be written.
+  """
+  started = time.monotonic()
+  detector = detection.make(options.detector, table=job.table)
+  counts = video.Counts()
+  search = _search(job, options, detector, counts, report, num_threads)
+  warnings = [*getattr(detector, 'problems', ()), *counts.warnings()]
+  temporary = root / layout.VIDEOS / f'.new-{secrets.token_hex(6)}'
+  paths.make_private_dir(temporary)
+  try:
+    pages = _write_tracks(job, options, search, temporary, num_threads)
+    frames = video_tables.frames_table(job.video_id, search)
+    frames.to_parquet(temporary / 'frames.parquet', index=False)
+    content = _describe(job, options, search, counts, warnings, frames)
+    content['sheets'] = _write_sheets(root, job.video_id, pages)
+    seconds = time.monotonic() - started
+    content['speed'] = {
+      'seconds': round(seconds, 3),
+      'frames_per_s': round(counts.decoded / seconds, 2),
+    }
+    paths.write_atomic(
+      temporary / 'video.json', json.dumps(content, indent=1) + '\n'
+    )
+    final = layout.video_folder(root, job.video_id)
+    shutil.rmtree(final, ignore_errors=True)
+    temporary.rename(final)
+  finally:
+    shutil.rmtree(temporary, ignore_errors=True)
+  return content
+
+
+def _search(job, options, detector, counts, report, num_threads):
+  """Finds and follows the faces of all frames."""
+  tracker = tracking.Tracker(gap_s=options.gap_s)
+  cuts = video.CutFinder()
+  times = []
+  num_faces = num_with_face = num_cuts = unreported = 0
+  since_search = 0
+  for frame in video.read(job.path, counts, num_threads=num_threads):
+    times.append(frame.time_s)
+    if not frame.is_damaged:
+      if cuts.is_cut(frame):
+        tracker.cut()
+        num_cuts += 1
+        since_search = 0
+      if since_search % options.detect_every == 0:
+        found = _detect(detector, frame)
+        num_faces += len(found)
+        num_with_face += bool(len(found))
+        tracker.add(frame.index, frame.time_s, found)
+    since_search += 1
+    unreported += 1
+    if unreported == _REPORT_EVERY:
+      report(unreported)
+      unreported = 0
+  report(unreported)
+  if not times:
+    raise ValueError('no frame in it can be decoded')
+  found, dropped = tracker.finish(
+    min_frames=math.ceil(options.min_track_frames / options.detect_every)
+  )
+  times_s = np.array(times, np.float64)
+  return video_tables.Search(
+    times_s=times_s,
+    tracks=[_track_rows(track, times_s, options) for track in found],
+    num_faces=num_faces,
+    num_dropped=dropped,
+    num_with_face=num_with_face,
+    num_cuts=num_cuts,
+  )
+
+
+def _detect(detector, frame):
+  try:
+    return detector.detect(frame)
+  except cv2.error as error:
+    raise ValueError(
+      f'the detector failed at frame {frame.index} ({frame.time_s:.2f} s, '
+      f'{frame.size[0]}x{frame.size[1]}): {error.err or error}'
+    ) from error
+
+
+def _track_rows(track, times_s, options):
+  frames, found, is_made_up = tracking.fill(
+    track.frames, track.found, every=options.detect_every
+  )
+  count = len(frames)
+  return video_tables.TrackRows(
+    frames=frames,
+    faces=found,
+    is_made_up=is_made_up,
+    alignment=crops.align(
+      times_s[frames], found, eye_distance=options.eye_distance
+    ),
+    inside=np.zeros(count, bool),
+    blur=np.full(count, np.nan, np.float32),
+    brightness=np.full(count, np.nan, np.float32),
+  )
+
+
+def _write_tracks(job, options, search, folder, num_threads):
+  """Reads the video again and writes all crops; returns what sheets show."""
+  pages = [{} for _ in search.tracks]
+  if not search.tracks:
+    return pages
+  due = _due(search.tracks)
+  shown = [set(sheets.chosen_frames(t.frames).tolist()) for t in search.tracks]
+  for track in range(len(search.tracks)):
+    (folder / layout.track_name(track)).mkdir(mode=0o700)
+  counts = video.Counts()
+  position = 0
+  for frame in video.read(job.path, counts, num_threads=num_threads):
+    picture = None
+    while position < len(due) and due[position, 0] == frame.index:
+      _, track, row = due[position]
+      position += 1
+      if picture is None:
+        picture = frame.picture()
+      crop = _cut(search.tracks[track], row, picture, options)
+      path = folder / layout.track_name(track)
+      _write_crop(path, frame.index, crop, options)
+      if frame.index in shown[track]:
+        pages[track][frame.index] = crop
+  if counts.decoded != len(search.times_s):
+    raise ValueError(
+      f'the first reading gave {len(search.times_s)} frames, the second '
+      f'{counts.decoded}; was the file changed meanwhile?'
+    )
+  return pages
+
+
+def _due(tracks):
+  """[R, 3] int64 (frame, track, row) of all crops, in order of frames."""
+  parts = [
+    np.stack(
+      [t.frames, np.full(len(t.frames), i), np.arange(len(t.frames))], axis=1
+    )
+    for i, t in enumerate(tracks)
+  ]
+  due = np.concatenate(parts)
+  return due[np.lexsort((due[:, 1], due[:, 0]))]
+
+
+def _cut(track, row, picture, options):
+  """One crop; what is measured of it goes into the track."""
+  where = track.alignment.crops[row]
+  crop = crops.cut(picture, where, size_px=options.size_px)
+  size = (picture.shape[1], picture.shape[0])
+  track.inside[row] = crops.is_inside(where, size)
+  track.blur[row] = crops.blur(crop)
+  track.brightness[row] = crops.brightness(crop)
+  return crop
+
+
+def _write_crop(folder, frame, crop, options):
+  if options.format == 'jpg':
+    settings = [
+      cv2.IMWRITE_JPEG_QUALITY,
+      options.quality,
+      cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+      cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ]
+  else:
+    settings = [cv2.IMWRITE_PNG_COMPRESSION, 3]
+  encoded = cv2.imencode(f'.{options.format}', crop[..., ::-1], settings)[1]
+  # OpenCV's own writing does not say why it failed.
+  (folder / layout.crop_name(frame, options.format)).write_bytes(
+    encoded.tobytes()
+  )
+
+
+def _write_sheets(root, video_id, pages):
+  """Writes the contact sheets and returns their paths in the folder."""
+  if not pages:
+    return []
+  rows = []
+  for track, page in enumerate(pages):
+    title = f'{video_id}  track {track}:  frames {min(page)} to {max(page)}'
+    rows.append((title, page))
+  names = []
+  for number, sheet in enumerate(sheets.draw(rows)):
+    suffix = f'.{number + 1}' if number else ''
+    path = paths.child(root, layout.SHEETS, f'{video_id}{suffix}.jpg')
+    paths.write_atomic(path, sheet)
+    names.append(f'{layout.SHEETS}/{path.name}')
+  return names
+
+
+def _describe(job, options, search, counts, warnings, frames):
+  """What video.json says, without the sheets and the speed."""
+  if search.num_dropped:
+    warnings.append(
+      f'{search.num_dropped} faces found for fewer than '
+      f'{options.min_track_frames} frames; not used'
+    )
+  return {
+    'schema_version': layout.SCHEMA_VERSION,
+    'video_id': job.video_id,
+    'name': layout.shown(job.name),
+    'key': job.key,
+    'content': job.content,
+    'digest': job.digest,
+    'suggestion': job.suggestion,
+    # More than one track must be looked at by somebody.
+    'person_id': job.person_id if len(search.tracks) == 1 else '',
+    'made': secrets.token_hex(8),
+    'options': dataclasses.asdict(options)
+    | {'table': job.table.name if job.table else None},
+    'warnings': warnings,
+  } | video_tables.describe(search, counts, frames)

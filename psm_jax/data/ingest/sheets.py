@@ -1,0 +1,82 @@
+"""Contact sheets: what each track of a video shows, to say who it is."""
+
+import math
+
+import cv2
+import numpy as np
+
+COLUMNS = 12
+_ROWS = 40  # A sheet; more tracks go onto further sheets.
+_THUMB_PX = 96
+_LABEL_PX = 18
+_TITLE_PX = 26
+_PAPER, _INK = 255, 0
+
+
+def chosen_frames(frames: np.ndarray) -> np.ndarray:
+  """Returns up to `COLUMNS` of a track's frames, the first and last among them.
+
+  Args:
+    frames: [n] int64, increasing.
+  """
+  count = min(COLUMNS, len(frames))
+  return frames[np.linspace(0, len(frames) - 1, count).round().astype(int)]
+
+
+def draw(
+  rows: list[tuple[str, dict[int, np.ndarray]]],
+) -> list[bytes]:
+  """Returns the sheets of a video as JPEG files.
+
+  Args:
+    rows: a (title, crops by frame number) a track; crops are [S, S, 3] uint8.
+
+  Raises:
+    ValueError: If there is no track.
+  """
+  if not rows:
+    raise ValueError('A contact sheet needs a track.')
+  sheets = []
+  for start in range(0, len(rows), _ROWS):
+    page = rows[start : start + _ROWS]
+    height = len(page) * (_TITLE_PX + _THUMB_PX + _LABEL_PX)
+    sheet = np.full((height, COLUMNS * _THUMB_PX, 3), _PAPER, np.uint8)
+    for index, (title, crops) in enumerate(page):
+      _draw_row(
+        sheet[index * height // len(page) :], title, dict(sorted(crops.items()))
+      )
+    encoded = cv2.imencode(
+      '.jpg', sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90]
+    )[1]
+    sheets.append(encoded.tobytes())
+  return sheets
+
+
+def _draw_row(area, title, crops):
+  """One track's title, pictures and frame numbers, at the top of an area."""
+  _write(area, title, 4, _TITLE_PX - 8, 0.5)
+  for column, (frame, crop) in enumerate(crops.items()):
+    left = column * _THUMB_PX
+    thumb = cv2.resize(
+      crop, (_THUMB_PX - 2, _THUMB_PX - 2), interpolation=cv2.INTER_AREA
+    )
+    area[_TITLE_PX : _TITLE_PX + _THUMB_PX - 2, left : left + _THUMB_PX - 2] = (
+      thumb
+    )
+    shift = max(0, 5 - math.floor(math.log10(max(frame, 1)))) * 4
+    _write(
+      area, str(frame), left + 12 + shift, _TITLE_PX + _THUMB_PX + 10, 0.38
+    )
+
+
+def _write(area, text, x, y, scale):
+  cv2.putText(
+    area,
+    text,
+    (x, y),
+    cv2.FONT_HERSHEY_SIMPLEX,
+    scale,
+    (_INK,) * 3,
+    1,
+    cv2.LINE_AA,
+  )

@@ -1,0 +1,126 @@
+"""Tables of what became of each video, and of how much there is of each person.
+
+summary.csv has a row a video, people.csv a row a person whose tracks are
+confirmed.
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from psm_jax import paths
+from psm_jax.data.ingest import folder, layout
+
+SUMMARY_COLUMNS = (
+  'name video_id status reason decoded seconds fps width height with_face '
+  'tracks confirmed crops faces_dropped missing cuts face_px blur brightness '
+  'warnings made_frames_per_s'
+).split()
+PEOPLE_COLUMNS = (
+  'person_id videos frames seconds gaps longest_gap_s inside face_px blur '
+  'brightness note'
+).split()
+
+
+def video_row(content: dict) -> dict:
+  """Returns the summary's row of one ingested video."""
+  counts, tracks = content['counts'], content['tracks']
+  weights = [track['crops'] for track in tracks]
+
+  def mean(name):
+    if not tracks:
+      return None
+    values = [track[name] for track in tracks]
+    return float(np.average(values, weights=weights))
+
+  return {
+    'name': content['name'],
+    'video_id': content['video_id'],
+    'status': 'ok' if tracks else 'no_face',
+    'reason': '' if tracks else _why_no_track(counts),
+    'decoded': counts['decoded'],
+    'seconds': content['last_s'] - content['first_s'] + 1 / content['fps'],
+    'fps': content['fps'],
+    'width': content['width'],
+    'height': content['height'],
+    'with_face': counts['with_face'],
+    'tracks': len(tracks),
+    'crops': counts['crops'],
+    'faces_dropped': counts['faces_dropped'],
+    'missing': sum(track['missing'] for track in tracks),
+    'cuts': counts['cuts'],
+    'face_px': mean('face_px'),
+    'blur': mean('blur'),
+    'brightness': mean('brightness'),
+    'warnings': '; '.join(content['warnings']),
+    'made_frames_per_s': content['speed']['frames_per_s'],
+  }
+
+
+def _why_no_track(counts):
+  if not counts['faces']:
+    return f'no face in {counts["decoded"]} frames'
+  return (
+    f'a face in {counts["with_face"]} of {counts["decoded"]} frames, never '
+    'long enough for a track'
+  )
+
+
+def people(
+  root: pathlib.Path, source: folder.IngestSource, *, min_seconds: float
+) -> list[dict]:
+  """Returns the rows of people.csv.
+
+  Args:
+    root: the ingest folder.
+    source: what `folder.scan` found in it.
+    min_seconds: with less, a person's note says so.
+
+  Raises:
+    ValueError: If a video's frames.parquet is damaged.
+  """
+  rows = []
+  for person_id in sorted({entry.person_id for entry in source.videos}):
+    own = [e for e in source.videos if e.person_id == person_id]
+    tables = [folder.read_frames(root, entry) for entry in own]
+    rows.append(
+      {'person_id': person_id, 'videos': len(own)}
+      | _person(own, tables, min_seconds)
+    )
+  return rows
+
+
+def _person(videos: Sequence, tables, min_seconds):
+  gaps, seconds = [], 0.0
+  for entry, table in zip(videos, tables, strict=True):
+    seconds += table['success'].sum() / entry.fps
+    gaps += _gap_lengths(table)
+  used = pd.concat([table[table['success']] for table in tables])
+  note = ''
+  if seconds < min_seconds:
+    note = f'too little: {seconds:.1f} s, fewer than {min_seconds:g} s'
+  return {
+    'frames': len(used),
+    'seconds': float(seconds),
+    'gaps': len(gaps),
+    'longest_gap_s': float(max(gaps, default=0.0)),
+    'inside': float(used['inside'].mean()) if len(used) else None,
+    'face_px': float(used['face_px'].median()),
+    'blur': float(used['blur'].median()),
+    'brightness': float(used['brightness'].median()),
+    'note': note,
+  }
+
+
+def _gap_lengths(table):
+  """Seconds between the frames used before and after each gap."""
+  used = table.loc[table['success']]
+  steps = np.diff(used['frame']) > 1
+  return np.diff(used['time_s'])[steps].tolist()
+
+
+def write_table(path: pathlib.Path, columns, rows) -> None:
+  """Writes a table at once, so that readers see the old or all of the new."""
+  paths.write_atomic(path, layout.table(columns, rows))

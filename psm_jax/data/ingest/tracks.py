@@ -1,0 +1,254 @@
+"""tracks.csv: who is seen in each track, filled in by a person.
+
+A row says that `person_id` is seen in frames first_frame to last_frame of a
+track. A row without person_id is not used. A track that goes over from one
+person to another is cut by writing its row twice, with other frames. A video
+with a single track is filled in already (`confirmed` says auto).
+"""
+
+import csv
+import dataclasses
+import io
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from psm_jax import paths
+from psm_jax.data.ingest import layout, listing
+
+KEYS = ('video_id', 'track', 'first_frame', 'last_frame', 'person_id')
+COLUMNS = (
+  *KEYS,
+  'confirmed',
+  'suggestion',
+  'first_s',
+  'last_s',
+  'crops',
+  'face_px',
+  'sheet',
+)
+AUTO = 'auto'
+
+
+@dataclasses.dataclass(frozen=True)
+class Assignment:
+  """Who is seen in some frames of a track.
+
+  Attributes:
+    video_id: the video.
+    track: the track's number.
+    first_frame: from where.
+    last_frame: to where, this frame too.
+    person_id: who.
+    line: of tracks.csv, counted from 1.
+  """
+
+  video_id: str
+  track: int
+  first_frame: int
+  last_frame: int
+  person_id: str
+  line: int
+
+
+@dataclasses.dataclass
+class TrackTable:
+  """tracks.csv as it stands, text by text.
+
+  Attributes:
+    columns: names, ours and those a user added.
+    rows: a row each, and 'line': of the file, counted from 1.
+    separator: ',', ';' or tab.
+  """
+
+  columns: list[str]
+  rows: list[dict]
+  separator: str = ','
+
+  def of_video(self, video_id: str) -> list[dict]:
+    """Returns the rows of one video."""
+    return [row for row in self.rows if row['video_id'] == video_id]
+
+  def text(self) -> str:
+    """Returns the table as it is written."""
+    return layout.table(self.columns, self.rows, separator=self.separator)
+
+
+def read(root: pathlib.Path) -> TrackTable:
+  """Reads an ingest folder's tracks.csv; an empty table if there is none.
+
+  Raises:
+    ValueError: If the file is no table with the columns of `KEYS`.
+  """
+  path = root / layout.TRACKS
+  if not path.exists():
+    return TrackTable(list(COLUMNS), [])
+  try:
+    text = path.read_text(encoding='utf-8-sig')
+    separator = listing.delimiter(text)
+    reader = csv.DictReader(io.StringIO(text), delimiter=separator)
+    rows = [dict(row) | {'line': reader.line_num} for row in reader]
+  except (UnicodeDecodeError, csv.Error) as error:
+    raise ValueError(
+      f'{path} is no table in UTF-8: {error}. Save it as "CSV UTF-8".'
+    ) from error
+  columns = [name for name in reader.fieldnames or () if name]
+  missing = [name for name in KEYS if name not in columns]
+  if missing:
+    raise ValueError(
+      f'{path} lacks the columns {", ".join(missing)}. Put them back, or move '
+      'the file away: it is then made anew, without what was filled in.'
+    )
+  for row in rows:
+    # Too long and too short rows have None in them.
+    row.pop(None, None)
+    for name in columns:
+      row[name] = (row[name] or '').strip()
+  rows = [row for row in rows if any(row[name] for name in KEYS)]
+  return TrackTable(columns, rows, separator)
+
+
+def assignments(
+  root: pathlib.Path, table: TrackTable, videos: Mapping[str, Mapping]
+) -> list[Assignment]:
+  """Returns the rows that name a person, checked, in order of video and frame.
+
+  Args:
+    root: the ingest folder, for messages.
+    table: its tracks.csv.
+    videos: video.json by video_id; rows of other videos are left out.
+
+  Raises:
+    ValueError: If a row names a track or frames that the video has not, an
+      unsafe person_id or one that differs from another by case alone, or one
+      person is twice in one frame, or two people are in one track at once.
+  """
+  path = root / layout.TRACKS
+  found, spelled = [], {}
+  for row in table.rows:
+    if row['person_id'] and row['video_id'] in videos:
+      where = f'{path}, line {row["line"]}'
+      entry = _assignment(row, videos[row['video_id']], where)
+      twin = spelled.setdefault(entry.person_id.lower(), entry)
+      if twin.person_id != entry.person_id:
+        raise ValueError(
+          f'{where}: person_id {entry.person_id!r} differs only in case from '
+          f'{twin.person_id!r} in line {twin.line}. Spell both alike.'
+        )
+      found.append(entry)
+  found.sort(key=lambda a: (a.video_id, a.first_frame, a.track))
+  _check_overlaps(found, path)
+  return found
+
+
+def _assignment(row, content, where):
+  numbers = {}
+  for name in ('track', 'first_frame', 'last_frame'):
+    try:
+      number = float(row[name].replace(',', '.'))
+      numbers[name] = int(number)
+    except (ValueError, OverflowError):
+      number = None
+    if number is None or number != numbers[name]:
+      raise ValueError(
+        f'{where}: {name} {row[name]!r} is no whole number. Put back what '
+        f'{content["video_id"]}/video.json says.'
+      )
+  known = {track['track']: track for track in content['tracks']}
+  track = known.get(numbers['track'])
+  if track is None:
+    raise ValueError(
+      f'{where}: {row["video_id"]} has no track {numbers["track"]}; it has '
+      f'{", ".join(map(str, known)) or "none"}.'
+    )
+  first, last = numbers['first_frame'], numbers['last_frame']
+  if not track['first_frame'] <= first <= last <= track['last_frame']:
+    raise ValueError(
+      f'{where}: frames {first} to {last} are not within those of '
+      f'{row["video_id"]} track {numbers["track"]}, {track["first_frame"]} to '
+      f'{track["last_frame"]}.'
+    )
+  try:
+    person_id = paths.check_id(row['person_id'], what='person_id')
+  except ValueError as error:
+    raise ValueError(f'{where}: {error}') from error
+  return Assignment(
+    row['video_id'], **numbers, person_id=person_id, line=row['line']
+  )
+
+
+def _check_overlaps(found: Sequence[Assignment], path):
+  """Raises an error if a person or a track is claimed twice in one frame."""
+  for what in ('person_id', 'track'):
+    latest = {}
+    for entry in found:
+      key = (entry.video_id, getattr(entry, what))
+      before = latest.get(key)
+      if before is not None and entry.first_frame <= before.last_frame:
+        raise ValueError(
+          f'{path}, lines {before.line} and {entry.line}: {entry.video_id} has '
+          f'{what} {key[1]} twice in frame {entry.first_frame}. Leave one '
+          'person_id empty, or change the frames.'
+        )
+      if before is None or entry.last_frame > before.last_frame:
+        latest[key] = entry
+
+
+def is_edited(table: TrackTable, content: Mapping) -> bool:
+  """Tells whether somebody filled in or changed a video's rows."""
+  rows = table.of_video(content['video_id'])
+  ours = _rows(content)
+  return bool(rows) and [[r[k] for k in KEYS] for r in rows] != [
+    [layout.cell(r[k]) for k in KEYS] for r in ours
+  ]
+
+
+def merge(
+  table: TrackTable,
+  videos: Sequence[Mapping],
+  *,
+  remade: Mapping[str, Mapping],
+) -> TrackTable:
+  """Returns the table with rows for the videos that it lacks.
+
+  All other rows stay as they are, but for those of a video that was made anew
+  and whose rows nobody had touched.
+
+  Args:
+    table: tracks.csv as it stands.
+    videos: video.json of all videos.
+    remade: what video.json said before, of videos made anew; by video_id.
+  """
+  columns = [*table.columns]
+  columns += [name for name in COLUMNS if name not in columns]
+  stale = {
+    video_id
+    for video_id, content in remade.items()
+    if not is_edited(table, content)
+  }
+  rows = [row for row in table.rows if row['video_id'] not in stale]
+  present = {row['video_id'] for row in rows}
+  for content in videos:
+    if content['video_id'] not in present:
+      rows += _rows(content)
+  return TrackTable(columns, rows, table.separator)
+
+
+def _rows(content):
+  """The rows of one video as they are first written."""
+  return [
+    {
+      'video_id': content['video_id'],
+      'track': track['track'],
+      'first_frame': track['first_frame'],
+      'last_frame': track['last_frame'],
+      'person_id': content.get('person_id', ''),
+      'confirmed': AUTO if content.get('person_id') else '',
+      'suggestion': content.get('suggestion', ''),
+      'first_s': track['first_s'],
+      'last_s': track['last_s'],
+      'crops': track['crops'],
+      'face_px': track['face_px'],
+      'sheet': content['sheets'][0] if content['sheets'] else '',
+    }
+    for track in content['tracks']
+  ]

@@ -1,0 +1,429 @@
+"""Groups of similar frames of one person: DBSCAN over a grid of settings.
+
+n frames, D features, S settings, K neighbours.
+
+  chosen = clusters.select_frames(table.frames, stride=10)
+  distances = clusters.frame_distances(table.features[chosen])
+  neighbours = clusters.neighbour_distances(distances, num_neighbours=8)
+  grid = clusters.make_settings([neighbours], config=config)
+  labels = clusters.label_frames(distances, neighbours, grid, config=config)
+
+DBSCAN is that of Ester et al. (1996), and its labels are those of
+scikit-learn, number by number. What is our own is that a grid shares its work:
+the frames that DBSCAN joins at a radius are those that a minimum spanning tree
+of mutual reachability (Campello et al., 2013, definition 3) joins below it, so
+one tree serves all radii of a min_samples, and one matrix of distances serves
+everything.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn import cluster
+from sklearn.metrics import pairwise
+
+from psm_jax.evaluation import splits
+
+DBSCAN = 'dbscan'
+HDBSCAN = 'hdbscan'
+METHODS = (DBSCAN, HDBSCAN)
+SPREAD = 'spread'
+UNIT = 'unit'
+SCALES = (SPREAD, UNIT)
+NOISE = -1
+
+MAX_FRAMES = 16_000  # Two matrices of distances are then 2 GiB.
+_ROWS_AT_ONCE = 1024  # Of a matrix of distances; bounds the memory.
+
+
+@dataclasses.dataclass(frozen=True)
+class ClusterConfig:
+  """How the frames of one person are grouped.
+
+  Attributes:
+    method: 'dbscan', or 'hdbscan' (Campello et al., 2013), which needs no
+      radius, so that its grid is min_samples alone.
+    frame_stride: Every video's frames are used whose number is a multiple of
+      this: the same numbers for every person. 10 gives the published tenth.
+    quantiles: Radii of the grid, as quantiles over frames of the distance to
+      the min_samples-th neighbour, the frame itself counted as the first. The
+      values of this and the next are our choice; the published grid has as
+      many settings.
+    min_samples: Frames within the radius, itself included, that make a frame
+      the core of a cluster.
+    scale: All embeddings are scaled to length 1. 'spread' divides distances
+      also by their root mean square over the person's frames, so that one
+      radius means the same to models that use a wide or a narrow part of the
+      sphere; 'unit' does not.
+    min_size: Frames below which a cluster does not count when the working
+      setting is chosen, and smallest cluster of HDBSCAN.
+    num_subsamples: Draws of frames behind a cluster's stability.
+    subsample_share: Share of the frames in each.
+    seed: Of these draws.
+
+  Raises:
+    ValueError: If a value is out of its range.
+  """
+
+  method: str = DBSCAN
+  frame_stride: int = 10
+  quantiles: tuple[float, ...] = tuple(np.linspace(0.5, 0.95, 8).tolist())
+  min_samples: tuple[int, ...] = (4, 5, 6, 7, 8)
+  scale: str = SPREAD
+  min_size: int = 10
+  num_subsamples: int = 20
+  subsample_share: float = 0.8
+  seed: int = 0
+
+  def __post_init__(self):
+    if self.method not in METHODS:
+      raise ValueError(f'method {self.method!r} should be one of {METHODS}.')
+    if self.scale not in SCALES:
+      raise ValueError(f'scale {self.scale!r} should be one of {SCALES}.')
+    if not self.quantiles or not all(0 < q <= 1 for q in self.quantiles):
+      raise ValueError(f'quantiles {self.quantiles} should lie in (0, 1].')
+    if not self.min_samples or min(self.min_samples) < 2:
+      raise ValueError(
+        f'min_samples {self.min_samples} should be numbers of at least 2.'
+      )
+    for field, least in (
+      ('frame_stride', 1),
+      ('min_size', 2),
+      ('num_subsamples', 1),
+    ):
+      if getattr(self, field) < least:
+        raise ValueError(
+          f'{field} {getattr(self, field)} is less than {least}.'
+        )
+    if not 0 < self.subsample_share < 1:
+      raise ValueError(
+        f'subsample_share {self.subsample_share} is not in (0, 1).'
+      )
+
+
+DEFAULT = ClusterConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+  """One setting of the grid.
+
+  Attributes:
+    min_samples: See ClusterConfig.
+    quantile: Which quantile the radius is; NaN for HDBSCAN.
+    eps: The radius, in the units of frame_distances; NaN for HDBSCAN.
+  """
+
+  min_samples: int
+  quantile: float
+  eps: float
+
+
+def select_frames(frames: pd.DataFrame, *, stride: int) -> np.ndarray:
+  """Returns [n] bool: the frames whose number is a multiple of stride."""
+  return (frames['frame'].to_numpy(np.int64) % stride) == 0
+
+
+def frame_distances(data: np.ndarray, *, scale: str = SPREAD) -> np.ndarray:
+  """Returns the Euclidean distances between embeddings scaled to length 1.
+
+  Args:
+    data: [n, D] float, finite.
+    scale: One of SCALES, see ClusterConfig.
+
+  Returns:
+    [n, n] float32, symmetric, 0 on the diagonal.
+
+  Raises:
+    splits.Impossible: If there are too many frames for the memory, an
+      embedding is 0, or 'spread' is asked for embeddings without any.
+  """
+  if len(data) > MAX_FRAMES:
+    raise splits.Impossible(
+      f'{len(data)} frames are more than {MAX_FRAMES}; take a larger stride'
+    )
+  length = np.linalg.norm(data, axis=1, keepdims=True)
+  if not length.all():
+    raise splits.Impossible(
+      f'{int((length == 0).sum())} embeddings are 0 in every unit'
+    )
+  unit = (data / length).astype(np.float32)
+  # Exact differences of near-equal frames: scikit-learn sums in float64.
+  distances = pairwise.euclidean_distances(unit)
+  if scale == SPREAD:
+    centred = unit - unit.mean(axis=0, dtype=np.float64)
+    spread = np.sqrt(2 * (centred**2).sum(axis=1).mean())
+    if spread < 1e-6:  # Float32 resolves no less.
+      raise splits.Impossible('embeddings do not vary over frames')
+    distances /= np.float32(spread)
+  return distances
+
+
+def neighbour_distances(
+  distances: np.ndarray, *, num_neighbours: int
+) -> np.ndarray:
+  """Returns the distances to each frame's nearest frames, itself the first.
+
+  Args:
+    distances: [n, n] float32.
+    num_neighbours: K, at most n.
+
+  Returns:
+    [n, K] float32, ascending.
+
+  Raises:
+    splits.Impossible: If there are fewer than K frames.
+  """
+  if len(distances) < num_neighbours:
+    raise splits.Impossible(
+      f'{len(distances)} frames are fewer than min_samples {num_neighbours}'
+    )
+  nearest = [
+    np.partition(part, num_neighbours - 1, axis=1)[:, :num_neighbours]
+    for part in (
+      distances[start : start + _ROWS_AT_ONCE]
+      for start in range(0, len(distances), _ROWS_AT_ONCE)
+    )
+  ]
+  return np.sort(np.concatenate(nearest), axis=1)
+
+
+def make_settings(
+  neighbours: Sequence[np.ndarray], *, config: ClusterConfig
+) -> tuple[Setting, ...]:
+  """Returns the grid, one for all models that are compared on a person.
+
+  Args:
+    neighbours: [n, K] of every model, from neighbour_distances; a radius is a
+      quantile over the frames of all, each an observed distance.
+    config: The grid.
+  """
+  if config.method == HDBSCAN:
+    return tuple(Setting(m, np.nan, np.nan) for m in config.min_samples)
+  grid = []
+  for min_samples in config.min_samples:
+    reach = np.concatenate([part[:, min_samples - 1] for part in neighbours])
+    radii = np.quantile(reach, config.quantiles, method='inverted_cdf')
+    grid += [
+      Setting(min_samples, quantile, float(eps))
+      for quantile, eps in zip(config.quantiles, radii, strict=True)
+    ]
+  return tuple(grid)
+
+
+def label_frames(
+  distances: np.ndarray,
+  neighbours: np.ndarray,
+  settings: Sequence[Setting],
+  *,
+  config: ClusterConfig,
+) -> np.ndarray:
+  """Groups the frames at every setting.
+
+  Args:
+    distances: [n, n] float32.
+    neighbours: [n, K] float32 of the same frames, K at least every
+      min_samples.
+    settings: S of them.
+    config: The method, and min_size for HDBSCAN.
+
+  Returns:
+    [S, n] int32: clusters from 0 in the order of their first core frame, -1
+    is noise.
+  """
+  labels = np.empty((len(settings), len(distances)), np.int32)
+  trees = {}
+  for row, setting in enumerate(settings):
+    if config.method == HDBSCAN:
+      labels[row] = _hdbscan(distances, setting.min_samples, config.min_size)
+      continue
+    core = neighbours[:, setting.min_samples - 1]
+    if setting.min_samples not in trees:
+      trees[setting.min_samples] = _spanning_tree(distances, core)
+    labels[row] = _cut(
+      distances, core, trees[setting.min_samples], np.float32(setting.eps)
+    )
+  return labels
+
+
+def count(labels: np.ndarray) -> tuple[int, int, float]:
+  """Returns the number of clusters without and with noise, and its share.
+
+  Args:
+    labels: [n] int. Noise counts as one cluster if there is any.
+  """
+  with_noise = len(np.unique(labels))
+  noise = labels == NOISE
+  return with_noise - bool(noise.any()), with_noise, float(noise.mean())
+
+
+def working_setting(labels: Sequence[np.ndarray], *, min_size: int) -> int:
+  """Returns which setting to work with, the same for all models.
+
+  The one with the largest sum over models of the number of clusters of
+  min_size frames or more times the share of frames in clusters; of several the
+  first. A small radius splits clusters and loses frames, a large one joins
+  clusters: the product falls on both sides. Our choice; the published rule is
+  unknown.
+
+  Args:
+    labels: [S, n] of every model.
+    min_size: See ClusterConfig.
+  """
+  score = np.zeros(len(labels[0]))
+  for own in labels:
+    for index, at_setting in enumerate(own):
+      inside = at_setting[at_setting != NOISE]
+      sizes = np.bincount(inside, minlength=1)
+      score[index] += (sizes >= min_size).sum() * len(inside) / own.shape[1]
+  return int(score.argmax())
+
+
+def stability(
+  distances: np.ndarray,
+  labels: np.ndarray,
+  setting: Setting,
+  *,
+  config: ClusterConfig,
+) -> dict[int, float]:
+  """Returns how well each cluster is found again among a part of the frames.
+
+  The mean over subsamples of the largest Jaccard index between the cluster's
+  frames in the subsample and the clusters found there (Hennig, 2007, without
+  replacement). 0.75 and more is called stable. Its min_samples shrinks with
+  the number of frames, for the density does too, but not below 2.
+
+  Args:
+    distances: [n, n] float32.
+    labels: [n] int, found at the setting.
+    setting: The setting.
+    config: The method and the subsamples.
+
+  Returns:
+    Cluster to mean index; noise is left out. NaN for a cluster that no
+    subsample met.
+  """
+  generator = np.random.default_rng(config.seed)
+  found = [label for label in np.unique(labels) if label != NOISE]
+  size = max(2, round(config.subsample_share * len(labels)))
+  min_samples = max(2, round(config.subsample_share * setting.min_samples))
+  setting = dataclasses.replace(setting, min_samples=min_samples)
+  indices = np.full((config.num_subsamples, len(found)), np.nan)
+  for row in range(config.num_subsamples):
+    kept = np.sort(generator.choice(len(labels), size, replace=False))
+    part = distances[np.ix_(kept, kept)]
+    again = label_frames(
+      part,
+      neighbour_distances(part, num_neighbours=min_samples),
+      [setting],
+      config=config,
+    )[0]
+    overlap = overlaps(labels[kept], again)
+    for column, label in enumerate(found):
+      if label in overlap:
+        indices[row, column] = overlap[label][1]
+  met = ~np.isnan(indices)
+  total = np.where(met, indices, 0).sum(axis=0)
+  with np.errstate(invalid='ignore'):
+    means = total / met.sum(axis=0)
+  return dict(zip(map(int, found), means.tolist(), strict=True))
+
+
+def overlaps(
+  labels: np.ndarray, others: np.ndarray
+) -> dict[int, tuple[int, float]]:
+  """Returns, for each cluster, the other labelling's cluster most like it.
+
+  Args:
+    labels: [n] int.
+    others: [n] int, another labelling of the same frames.
+
+  Returns:
+    Cluster to (other cluster, Jaccard index of their frames). Noise is no
+    cluster on either side; where others have none the other is -1 and the
+    index 0.
+  """
+  own = np.unique(labels[labels != NOISE])
+  other = np.unique(others[others != NOISE])
+  inside = labels[:, None] == own
+  beside = others[:, None] == other
+  shared = inside.T.astype(np.float64) @ beside
+  union = inside.sum(axis=0)[:, None] + beside.sum(axis=0) - shared
+  index = np.divide(shared, union)
+  return {
+    int(label): (int(other[row.argmax()]), float(row.max()))
+    if len(other)
+    else (NOISE, 0.0)
+    for label, row in zip(own, index, strict=True)
+  }
+
+
+def _hdbscan(distances, min_samples, min_size) -> np.ndarray:
+  """Returns scikit-learn's labels of HDBSCAN."""
+  if len(distances) <= max(min_samples, min_size):
+    return np.full(len(distances), NOISE, np.int32)
+  model = cluster.HDBSCAN(
+    min_cluster_size=min_size,
+    min_samples=min_samples,
+    metric='precomputed',
+    copy=True,
+  )
+  return model.fit(distances).labels_.astype(np.int32)
+
+
+def _spanning_tree(distances, core) -> tuple[np.ndarray, np.ndarray]:
+  """Returns Prim's order of the frames and the edge by which each was joined.
+
+  Frames that are joined below a radius follow each other in that order, so a
+  cut at a radius is a cut of the order.
+
+  Args:
+    distances: [n, n] float32.
+    core: [n] float32, distance to the min_samples-th neighbour.
+
+  Returns:
+    [n] int64 and [n] float32; the first frame's edge is infinite.
+  """
+  num_frames = len(distances)
+  order = np.empty(num_frames, np.int64)
+  edge = np.empty(num_frames, np.float32)
+  outside = np.ones(num_frames, bool)
+  reach = np.full(num_frames, np.inf, np.float32)
+  step, current = np.float32(np.inf), 0
+  for position in range(num_frames):
+    order[position], edge[position] = current, step
+    outside[current] = False
+    joined = np.maximum(distances[current], core)
+    np.maximum(joined, core[current], out=joined)
+    np.minimum(reach, joined, out=reach, where=outside)
+    reach[current] = np.inf
+    current = int(reach.argmin())
+    step = reach[current]
+  return order, edge
+
+
+def _cut(distances, core, tree, eps) -> np.ndarray:
+  """Returns the labels of DBSCAN at one radius."""
+  order, edge = tree
+  is_core = core <= eps
+  labels = np.full(len(core), NOISE, np.int32)
+  if not is_core.any():
+    return labels
+  part = np.empty(len(core), np.int64)
+  part[order] = np.cumsum(edge > eps)
+  _, first, part_of_core = np.unique(
+    part[is_core], return_index=True, return_inverse=True
+  )
+  labels[is_core] = np.argsort(np.argsort(first))[part_of_core]
+  # A frame at the border of several clusters belongs to the first of them.
+  core_labels = labels[is_core]
+  border = np.flatnonzero(~is_core)
+  unreached = np.int32(len(core))
+  for start in range(0, len(border), _ROWS_AT_ONCE):
+    rows = border[start : start + _ROWS_AT_ONCE]
+    near = distances[rows][:, is_core] <= eps
+    label = np.where(near, core_labels, unreached).min(axis=1)
+    labels[rows] = np.where(label == unreached, NOISE, label)
+  return labels

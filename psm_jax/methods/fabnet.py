@@ -1,0 +1,425 @@
+"""FAb-Net's training method: a target rebuilt from other frames of its video.
+
+Wiles et al., BMVC 2018: what a sampler must know to move a source frame's
+pixels to the target's places is head pose and expression, so the embeddings
+it is given learn those. The loss is the mean absolute difference over a window
+of each batch's examples, sorted from easy to hard; the window moves to harder
+ones whenever the validation loss has stopped falling. Integers count the
+window's ends, in tenths of a batch, where the release adds floats.
+
+B examples of a step, S sources of a target, P pixels a side. A batch's frames
+are [1 + S, B, P * P * 3], the target first.
+"""
+
+import flax
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+
+from psm_jax import precision
+from psm_jax.methods import interface
+from psm_jax.models import fabnet as networks
+from psm_jax.ops import data_axis
+
+# How a frame becomes an input; see `make`.
+CROPS = ('jittered', 'centre', 'whole')
+# FAb-Net release, of frames of 256 pixels: black borders move the centre of
+# the crops up, to (row 103, column 128). No crop reaches into the borders.
+_FRAME_PX = 256
+_CENTRE = (103, 128)
+_CENTRE_CROP_PX = 170
+_JITTER_WINDOW_PX = 190
+_JITTER_CROPS_PX = (170, 190)  # Drawn once an epoch, the end excluded.
+_MOMENTUM = 0.9
+# Above any mean difference of images in [0, 1]; finite, as all state must be.
+_NO_LOSS = 1000.0
+# PyTorch's ReduceLROnPlateau with its defaults.
+_PLATEAU_FACTOR = 0.1
+_PLATEAU_PATIENCE = 10
+_PLATEAU_THRESHOLD = 1e-4
+
+
+@flax.struct.dataclass
+class Curriculum:
+  """The loss window of one model and when it moves.
+
+  Attributes:
+    low: () int32, where the window begins, in tenths of the sorted batch.
+    high: () int32, where it ends.
+    best: () float32, least validation loss since the window last moved.
+    best_epoch: () int32, epoch of `best`; -1 before the first.
+    last_fire: () int32, epoch of `best` or of the last firing, the later one.
+    plateau_best: () float32, least validation loss at firings of the last
+      window.
+    plateau_fires: () int32, firings since `plateau_best` that were no better.
+    rate_scale: () float32, multiplies the learning rate.
+  """
+
+  low: jax.Array
+  high: jax.Array
+  best: jax.Array
+  best_epoch: jax.Array
+  last_fire: jax.Array
+  plateau_best: jax.Array
+  plateau_fires: jax.Array
+  rate_scale: jax.Array
+
+
+@flax.struct.dataclass
+class State:
+  """What changes while a model trains but is no parameter.
+
+  Attributes:
+    statistics: Running statistics of the three networks.
+    curriculum: The loss window.
+  """
+
+  statistics: interface.Tree
+  curriculum: Curriculum
+
+
+def make(
+  config: ml_collections.ConfigDict,
+  shared: interface.Tree,
+  *,
+  axis: data_axis.DataAxis = data_axis.ONE_DEVICE,
+) -> interface.Method:
+  """Returns the method of a configuration.
+
+  `config.method.fabnet` holds:
+    crop: 'jittered' (published: a crop of random place in training and
+      validation, the central one for embeddings; for frames with as much
+      around the face as VoxCeleb's), 'centre' (the central crop always) or
+      'whole' (frames that are close crops already).
+    window: (low, high), tenths of the sorted batch at the start.
+    window_end: Tenths at which `high` stays and the learning rate gives way.
+    patience: Epochs without a lower validation loss before either moves.
+    freeze_decoder: Keep the decoder's weights; its statistics go on moving.
+    upsample_align_corners, sample_align_corners: See `models.fabnet.Networks`.
+
+  Args:
+    config: The whole experiment.
+    shared: Unused; nothing is frozen and shared.
+    axis: The devices that share one model's batch.
+
+  Raises:
+    ValueError: If the images have a size or a field a value that cannot be.
+  """
+  del shared
+  size_px, fields = config.data.size_px, config.method.fabnet
+  num_members = 1 + config.curriculum.num_sources
+  check(config)
+  nets = networks.Networks(
+    size_px=size_px,
+    width=config.method.width,
+    lowering=config.population.lowering,
+    upsample_align_corners=fields.upsample_align_corners,
+    sample_align_corners=fields.sample_align_corners,
+    dtype=precision.compute_dtype(config),
+    axis=axis,
+  )
+
+  def init(key):
+    params, statistics = nets.init(key)
+    return params, State(statistics, start_curriculum(tuple(fields.window)))
+
+  def prepare(key, frames, epoch):
+    """Returns [M, B, P, P, 3] inputs of the frames of examples."""
+    image = frames.reshape((*frames.shape[:2], size_px, size_px, 3))
+    if fields.crop == 'jittered':
+      return jittered(key, image, epoch=epoch, axis=axis)
+    return plain(frames).reshape(image.shape)
+
+  def plain(frames):
+    """Returns [B, P, P, 3] inputs without jitter."""
+    image = frames.reshape((-1, size_px, size_px, 3))
+    if fields.crop == 'whole':
+      return image.astype(jnp.float32) / 255
+    return central(image)
+
+  def loss(key, params, method_state, shared, batch, schedule):
+    del shared
+    image = prepare(key, batch.frames, schedule.epoch)
+    outputs, statistics = nets.transfer(
+      params, method_state.statistics, image, train=True
+    )
+    window = method_state.curriculum
+    errors = axis.gather(per_example(outputs['result'], image[0]))
+    total = window_mean(errors, window.low, window.high)
+    terms = {
+      'whole_batch': jnp.mean(errors),
+      'window_low': window.low / jnp.float32(10),
+      'window_high': window.high / jnp.float32(10),
+      'rate_scale': window.rate_scale,
+    }
+    return total, (method_state.replace(statistics=statistics), terms)
+
+  def validate(params, method_state, shared, batch):
+    del shared
+    # The same places at every validation, or its changes would be noise.
+    key = jax.random.key(0, impl='threefry2x32')
+    image = prepare(key, batch.frames, jnp.int32(0))
+    outputs, _ = nets.transfer(
+      params, method_state.statistics, image, train=False
+    )
+    return axis.mean(jnp.mean(per_example(outputs['result'], image[0])))
+
+  def on_validation(method_state, loss, epoch):
+    return method_state.replace(
+      curriculum=follow(
+        method_state.curriculum,
+        loss,
+        epoch,
+        end=fields.window_end,
+        patience=fields.patience,
+      )
+    )
+
+  def embed(params, method_state, frames):
+    return nets.encode(params, method_state.statistics, plain(frames))
+
+  def pictures(key, params, method_state, shared, frames):
+    del key, shared
+    target = plain(frames)
+    image = jnp.stack([jnp.roll(target, i, axis=0) for i in range(num_members)])
+    return _pictures(nets, params, method_state.statistics, image)
+
+  return interface.Method(
+    name='fabnet',
+    size_px=size_px,
+    num_members=num_members,
+    shared=(),
+    optimizer=make_optimizer(freeze_decoder=fields.freeze_decoder),
+    init=init,
+    loss=loss,
+    embed=embed,
+    pictures=pictures,
+    rate_scale=lambda method_state: method_state.curriculum.rate_scale,
+    validate=validate,
+    on_validation=on_validation,
+  )
+
+
+def check(config: ml_collections.ConfigDict):
+  """Raises ValueError, naming the field, if FAb-Net cannot run it."""
+  networks.num_stages_of(config.data.size_px)
+  pairing, fields = config.curriculum.pairing, config.method.fabnet
+  if pairing != 'views':
+    raise ValueError(
+      f'curriculum.pairing is {pairing!r}; method.name=fabnet needs views.'
+    )
+  if fields.crop not in CROPS:
+    raise ValueError(
+      f'method.fabnet.crop is {fields.crop!r}; expected one of '
+      f'{", ".join(CROPS)}.'
+    )
+  low, high = fields.window
+  if not 0 <= low < high <= fields.window_end <= 10:
+    raise ValueError(
+      f'method.fabnet.window is {tuple(fields.window)} and window_end is '
+      f'{fields.window_end}; expected 0 <= low < high <= window_end <= 10, '
+      'tenths of a batch.'
+    )
+  if fields.patience < 0:
+    raise ValueError(
+      f'method.fabnet.patience is {fields.patience}; expected 0 or more epochs.'
+    )
+
+
+def make_optimizer(*, freeze_decoder: bool) -> optax.GradientTransformation:
+  """Returns SGD with momentum, PyTorch's: m = 0.9 m + g, step -rate m.
+
+  Args:
+    freeze_decoder: Whether the decoder's steps are zero; its momentum is kept
+      all the same, as with the release's learning rate of 0.
+  """
+  momentum = optax.trace(decay=_MOMENTUM)
+  if not freeze_decoder:
+    return momentum
+  is_frozen = {part: part == 'decoder' for part in networks.PARTS}
+  return optax.chain(momentum, optax.masked(optax.set_to_zero(), is_frozen))
+
+
+def per_example(result: jax.Array, target: jax.Array) -> jax.Array:
+  """Returns [B], the mean absolute differences of images [B, P, P, 3]."""
+  return jnp.mean(jnp.abs(result - target), axis=(1, 2, 3))
+
+
+def window_mean(
+  errors: jax.Array, low: jax.Array, high: jax.Array
+) -> jax.Array:
+  """Returns the mean of the errors in a window of their ascending order.
+
+  Args:
+    errors: [B] float.
+    low: () int32, tenths of B at which the window begins, rounded down.
+    high: () int32, tenths at which it ends; at least one error is inside.
+
+  Returns:
+    () float.
+  """
+  num = errors.shape[0]
+  start = jnp.minimum(low * num // 10, num - 1)
+  stop = jnp.maximum(high * num // 10, start + 1)
+  rank = jnp.argsort(jnp.argsort(jax.lax.stop_gradient(errors)))
+  is_inside = (start <= rank) & (rank < stop)
+  return jnp.sum(jnp.where(is_inside, errors, 0)) / (stop - start)
+
+
+def start_curriculum(window: tuple[int, int]) -> Curriculum:
+  """Returns the curriculum of a model that begins with a window, in tenths."""
+  low, high = window
+  return Curriculum(
+    low=jnp.int32(low),
+    high=jnp.int32(high),
+    best=jnp.float32(_NO_LOSS),
+    best_epoch=jnp.int32(-1),
+    last_fire=jnp.int32(-1),
+    plateau_best=jnp.float32(_NO_LOSS),
+    plateau_fires=jnp.int32(0),
+    rate_scale=jnp.float32(1),
+  )
+
+
+def follow(
+  state: Curriculum,
+  loss: jax.Array,
+  epoch: jax.Array,
+  *,
+  end: int,
+  patience: int,
+) -> Curriculum:
+  """Returns the curriculum after the validation at the end of an epoch.
+
+  It fires when more than `patience` epochs have passed since the least loss
+  and since it last fired. Firing moves the window by a tenth and forgets the
+  losses; once the window has reached `end`, firing counts as a step of the
+  learning rate's plateau rule instead: after more than 10 without a lower
+  loss, the rate falls to a tenth.
+
+  Args:
+    state: Before.
+    loss: () float32, the mean of the held-out batches' losses.
+    epoch: () int32, from 0.
+    end: Tenths; the window moves while its `high` is below.
+    patience: Epochs.
+  """
+  is_better = loss < state.best
+  best = jnp.where(is_better, loss, state.best)
+  best_epoch = jnp.where(is_better, epoch, state.best_epoch)
+  last_fire = jnp.where(is_better, epoch, state.last_fire)
+  fires = (epoch - best_epoch > patience) & (epoch - last_fire > patience)
+  moves = fires & (state.high < end)
+  slows = fires & (state.high >= end)
+  fresh = start_curriculum((0, 0))
+  limit = state.plateau_best * (1 - _PLATEAU_THRESHOLD)
+  is_lower = loss < limit
+  count = jnp.where(is_lower, 0, state.plateau_fires + 1)
+  steps_down = slows & (count > _PLATEAU_PATIENCE)
+  count = jnp.where(steps_down, 0, count)
+  return Curriculum(
+    low=state.low + moves,
+    high=state.high + moves,
+    best=jnp.where(moves, fresh.best, best),
+    best_epoch=jnp.where(moves, fresh.best_epoch, best_epoch),
+    last_fire=jnp.where(
+      moves, fresh.last_fire, jnp.where(fires, epoch, last_fire)
+    ),
+    plateau_best=jnp.where(slows & is_lower, loss, state.plateau_best),
+    plateau_fires=jnp.where(slows, count, state.plateau_fires),
+    rate_scale=state.rate_scale * jnp.where(steps_down, _PLATEAU_FACTOR, 1.0),
+  )
+
+
+def jittered(
+  key: jax.Array,
+  image: jax.Array,
+  *,
+  epoch: jax.Array,
+  axis: data_axis.DataAxis = data_axis.ONE_DEVICE,
+) -> jax.Array:
+  """Returns random crops of the middle of frames, resized to the frames' size.
+
+  The side of the crops follows from the epoch, as published; the place is
+  drawn for each frame. Frames smaller than 256 pixels are cropped in
+  proportion.
+
+  Args:
+    key: Of the step.
+    image: [M, B, P, P, 3] uint8.
+    epoch: () int32.
+    axis: The devices that share the examples.
+
+  Returns:
+    [M, B, P, P, 3] float32 in [0, 1].
+  """
+  members, num = image.shape[:2]
+  epoch_key = jax.random.key(0, impl='threefry2x32')
+  side = jax.random.randint(
+    jax.random.fold_in(epoch_key, epoch), (), *_JITTER_CROPS_PX
+  )
+  # Drawn for the whole batch, so that the devices' number changes nothing.
+  draws = axis.own(jax.random.uniform(key, (num * axis.size, members, 2)))
+  offset = jnp.floor(draws * (_JITTER_WINDOW_PX - side + 1))
+  corner = np.float32(_CENTRE) - _JITTER_WINDOW_PX // 2
+  start = offset.swapaxes(0, 1) + corner[None, None]
+  cropped = _crop(
+    image.reshape((-1, *image.shape[2:])), start.reshape((-1, 2)), side
+  )
+  return cropped.reshape(image.shape)
+
+
+def central(image: jax.Array) -> jax.Array:
+  """Returns [B, P, P, 3] float32 in [0, 1], central crops of uint8 frames."""
+  corner = np.float32(_CENTRE) - _CENTRE_CROP_PX // 2
+  start = np.broadcast_to(corner, (len(image), 2))
+  return _crop(image, jnp.asarray(start), _CENTRE_CROP_PX)
+
+
+def _crop(image, start, side):
+  """Returns square crops resized bilinearly to the size of the image.
+
+  Matrix products, as a gather of single pixels is slow on accelerators. A crop
+  is smaller than the image, so there is nothing to smooth.
+
+  Args:
+    image: [B, P, P, 3] uint8.
+    start: [B, 2], (row, column) of each crop in pixels of 256.
+    side: () or int, of all crops, in pixels of 256.
+  """
+  size = image.shape[1]
+  scale = size / _FRAME_PX
+  pixels = jnp.arange(size, dtype=jnp.float32)
+  length = side * scale
+  within = jnp.clip((pixels + 0.5) * (length / size) - 0.5, 0, length - 1)
+  position = (scale * start)[..., None] + within[None, None]
+  distance = jnp.abs(position[..., None] - pixels[None, None, None])
+  rows, columns = jnp.unstack(jnp.maximum(0, 1 - distance), axis=1)
+  return jnp.einsum(
+    'bih,bhwc,bjw->bijc',
+    rows,
+    image.astype(jnp.float32) / 255,
+    columns,
+    precision=jax.lax.Precision.HIGHEST,
+  )
+
+
+def _pictures(nets, params, statistics, image):
+  """Returns pictures of targets and the frames before them as sources.
+
+  'target' and 'source' are the inputs, 'flow' says from where in the source
+  the pixels of 'reconstruction' come. With several sources 'source', 'flow' and
+  'mask', its share, belong to the first.
+  """
+  outputs, _ = nets.transfer(params, statistics, image, train=False)
+  made = {
+    'target': image[0],
+    'source': image[1],
+    'reconstruction': jnp.clip(outputs['result'], 0, 1),
+    'flow': outputs['flow'][0],
+  }
+  if len(image) > 2:
+    made['mask'] = jnp.repeat(outputs['weight'][0], 3, axis=-1)
+  return made

@@ -1,0 +1,207 @@
+"""The published data sets through TFDS into a store, and into training."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+from unittest import mock
+
+import numpy as np
+import pytest
+from absl.testing import absltest, parameterized
+
+from psm_jax import methods, training
+from psm_jax.data import decode, prepare, store
+from psm_jax.data.builders import records
+from psm_jax.data.builders.bp4d import bp4d_dataset_builder
+from psm_jax.data.builders.ckplus import ckplus_dataset_builder
+from psm_jax.data.builders.disfa import disfa_dataset_builder
+from psm_jax.data.builders.gft import gft_dataset_builder
+from psm_jax.data.builders.voxceleb1 import voxceleb1_dataset_builder
+from psm_jax.data.builders.voxceleb2 import voxceleb2_dataset_builder
+from psm_jax.data.tf import tfds
+from tests import tiny
+from tests.data import fake_trees
+
+_ROOT = pathlib.Path(__file__).resolve().parents[3]
+_BUILDERS = {
+  'disfa': disfa_dataset_builder,
+  'bp4d': bp4d_dataset_builder,
+  'gft': gft_dataset_builder,
+  'ckplus': ckplus_dataset_builder,
+  'voxceleb1': voxceleb1_dataset_builder,
+  'voxceleb2': voxceleb2_dataset_builder,
+}
+# A label of one frame of the fake tree, or None where there are none.
+_LABEL = {
+  'disfa': ('SN002', 'left', 4, 'AU12', 3.0),
+  'bp4d': ('M002', 'T2', 2440, 'AU06', 3.0),
+  'gft': ('001A', 'video', 3, 'AU01_c', 1.0),
+  'ckplus': ('S011', '001', 3, 'expression', 7.0),
+  'voxceleb1': ('id10001', 'v-0xYz_9_2', 2, None, None),
+  'voxceleb2': ('id09238', 'vVqEJCd7pbgQ_0_folder', 1, None, None),
+}
+_FOLDS = {
+  'disfa': {'SN001': '3', 'SN002': '3'},
+  'bp4d': {'F001': '3', 'M002': '2'},
+  'gft': {},
+  'ckplus': {},
+  'voxceleb1': {'id10001': 'dev', 'id10002': 'test'},
+  'voxceleb2': {'id00012': 'dev', 'id09238': 'test'},
+}
+_OPTIONS = {'gft': {'images': 'images'}}
+# `tfds build`, without the other commands of `tfds`: they import Apache Beam.
+_TFDS_BUILD = """
+import sys
+from tensorflow_datasets.scripts.cli import build, cli_utils
+parse = cli_utils.make_flags_parser(build.Args, description='tfds build')
+parse(sys.argv).execute()
+"""
+
+
+class BuilderTest(parameterized.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    temporary = tempfile.TemporaryDirectory(prefix='psm_jax_builders_')
+    cls.addClassCleanup(temporary.cleanup)
+    cls.folder = pathlib.Path(temporary.name)
+    for kind in _BUILDERS:
+      getattr(fake_trees, kind)(cls.folder / kind)
+
+  def _check_label(self, kind, opened):
+    person, video, frame, column, value = _LABEL[kind]
+    index = opened.index
+    row = index[
+      (index.person_id == person)
+      & (index.video_id == video)
+      & (index.frame == frame)
+    ]
+    self.assertLen(row, 1)
+    if column is None:
+      self.assertEmpty(opened.label_columns)
+    else:
+      self.assertEqual(row[column].item(), value)
+
+  @parameterized.parameters(*_BUILDERS)
+  def test_the_config_reads_a_copy_into_a_store(self, kind):
+    config = tiny.config(
+      data__source=kind, data__path=str(self.folder / kind), data__size_px=16
+    ).data
+    config.tree.update(_OPTIONS.get(kind, {}))
+    path = prepare.prepare(config, directory=self.folder / 'cache')
+    opened = store.open_store(path)
+    self._check_label(kind, opened)
+    self.assertEqual(opened.source['kind'], kind)
+    self.assertEqual(opened.source['folds'], _FOLDS[kind])
+    self.assertEqual(
+      prepare.prepare(config, directory=self.folder / 'cache'), path
+    )
+
+  @parameterized.parameters(*_BUILDERS)
+  def test_tfds_reads_its_manual_dir(self, kind):
+    builder_config = 'manual'
+    if options := _OPTIONS.get(kind):
+      builder_class = _BUILDERS[kind].Builder
+      builder_config = builder_class.builder_config_cls(
+        name='own', options=options
+      )
+    builder = _BUILDERS[kind].Builder(
+      config=builder_config, data_dir=self.folder / 'manual'
+    )
+    self.assertEqual(builder.name, kind)
+    builder.download_and_prepare(
+      download_config=tfds.download.DownloadConfig(
+        manual_dir=self.folder / kind, try_download_gcs=False
+      )
+    )
+    data_dir = pathlib.Path(builder.data_dir)
+    self.assertEqual(
+      records.read_metadata(data_dir)['label_columns'],
+      list(prepare.DATASETS[kind].columns),
+    )
+    path = self.folder / f'manual-store-{kind}'
+    decode.fill_store(data_dir, path, size_px=16, source={})
+    self._check_label(kind, store.open_store(path))
+
+  def test_labels_outside_the_documented_ones_are_named(self):
+    builder = bp4d_dataset_builder.Builder(
+      config='manual', data_dir=self.folder / 'left_out'
+    )
+    builder.download_and_prepare(
+      download_config=tfds.download.DownloadConfig(
+        manual_dir=self.folder / 'bp4d', try_download_gcs=False
+      )
+    )
+    problems = records.read_metadata(builder.data_dir)['problems']
+    self.assertIn("left out: ['AU27_c']", str(problems))
+
+  def test_pictures_are_the_files_own(self):
+    builder = disfa_dataset_builder.Builder(
+      config='manual', data_dir=self.folder / 'pictures'
+    )
+    builder.download_and_prepare(
+      download_config=tfds.download.DownloadConfig(
+        manual_dir=self.folder / 'disfa', try_download_gcs=False
+      )
+    )
+    (video, _) = tfds.as_numpy(builder.as_dataset(split='train'))
+    np.testing.assert_allclose(
+      video['frames']['image'][:, 0, 0, 0], [0, 10, 20, 30, 40, 50], atol=1
+    )
+    self.assertEqual(video['fps'], 20.0)
+
+  def test_landmarks_of_ckplus_align_the_eyes(self):
+    config = tiny.config(
+      data__source='ckplus',
+      data__path=str(self.folder / 'ckplus'),
+      data__size_px=16,
+      data__align='eyes',
+    ).data
+    path = prepare.prepare(config, directory=self.folder / 'cache')
+    self.assertLen(store.open_store(path).index, 12)
+
+  def test_a_data_set_is_trained_on(self):
+    root = self.folder / 'disfa_long'
+    fake_trees.disfa(root, num_frames=12)
+    config = tiny.config(
+      data__source='disfa',
+      data__path=str(root),
+      train__steps=2,
+      population__num_devices=1,
+      train__log_every=1,
+    )
+    with mock.patch.object(methods, 'make', tiny.toy_method):
+      outcome = training.train(config, self.folder / 'run')
+    self.assertEqual(
+      [(model.cohort, model.status) for model in outcome.models],
+      [(('SN001',), 'done'), (('SN002',), 'done')],
+    )
+
+
+@pytest.mark.slow
+class CommandLineTest(parameterized.TestCase):
+  @parameterized.parameters(*_BUILDERS)
+  def test_tfds_build_makes_the_data_set(self, kind):
+    folder = pathlib.Path(self.create_tempdir().full_path)
+    getattr(fake_trees, kind)(folder / 'copy')
+    arguments = [f'psm_jax/data/builders/{kind}', f'--data_dir={folder}']
+    arguments += [f'--manual_dir={folder / "copy"}']
+    if options := _OPTIONS.get(kind):
+      config = json.dumps({'name': 'own', 'options': options})
+      arguments.append(f'--config={config}')
+    ended = subprocess.run(
+      [sys.executable, '-c', _TFDS_BUILD, *arguments],
+      cwd=_ROOT,
+      capture_output=True,
+      text=True,
+      check=False,
+    )
+    self.assertEqual(ended.returncode, 0, ended.stderr[-2000:])
+    (made,) = (folder / kind).glob('*/1.0.0')
+    self.assertGreater(records.read_metadata(made)['num_frames'], 0)
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,370 @@
+"""Whole folders of videos; most runs take boxes from tables, for speed."""
+
+import errno
+import json
+import os
+import pathlib
+import shutil
+import stat
+import tempfile
+import unittest.mock
+
+import numpy as np
+import pandas as pd
+from absl.testing import absltest
+
+from psm_jax.data import decode, store
+from psm_jax.data.builders import records
+from psm_jax.data.builders.video_folder import video_folder_dataset_builder
+from psm_jax.data.ingest import (
+  batch,
+  detection,
+  folder,
+  layout,
+  processing,
+  workers,
+)
+from tests.data.ingest import films
+
+_OPTIONS = processing.Options(
+  detector=detection.DetectorOptions(min_face_px=40), size_px=32
+)
+
+
+def run_here(jobs, options, root, *, num_workers, num_threads, report):
+  """Stands in for `workers.run` without processes, which start slowly."""
+  del num_workers
+  for job in jobs:
+    try:
+      content = processing.ingest_video(
+        job, options, root, report=report, num_threads=num_threads
+      )
+      yield job, content, ''
+    except (ValueError, OSError) as error:
+      yield job, None, str(error)
+
+
+def _ingest(path, output, **options):
+  with unittest.mock.patch.object(workers, 'run', run_here):
+    return batch.ingest(path, output, options=_OPTIONS, **options)
+
+
+class ProcessesTest(absltest.TestCase):
+  """One run as a user starts it: MTCNN, processes, good and bad files."""
+
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    temporary = tempfile.TemporaryDirectory(prefix='psm_jax_ingest_')
+    cls.addClassCleanup(temporary.cleanup)
+    cls.root = pathlib.Path(temporary.name)
+    videos = cls.root / 'videos'
+    videos.mkdir()
+    person = [films.picture((0, i, 20 + i, 16)) for i in range(16)]
+    films.write(videos / 'person.mp4', person)
+    films.write(videos / 'no one.mp4', [films.picture()] * 3)
+    films.write(videos / '=one frame.mkv', person[:1])
+    (videos / 'empty.mp4').touch()
+    (videos / 'text.mp4').write_text('text')
+    cls.outcome = batch.ingest(
+      videos, cls.root / 'out', options=_OPTIONS, num_workers=1
+    )
+    cls.out = cls.root / 'out'
+
+  def test_each_video_is_told_apart(self):
+    self.assertEqual(self.outcome.count('ok'), 1)
+    self.assertEqual(self.outcome.count('no_face'), 2)
+    self.assertEqual(self.outcome.count('failed'), 2)
+    table = pd.read_csv(self.out / 'summary.csv').set_index('name')
+    self.assertIn('empty', table.loc['empty.mp4', 'reason'])
+    self.assertIn('not a video', table.loc['text.mp4', 'reason'])
+    self.assertIn('no face in 3', table.loc['no one.mp4', 'reason'])
+    # No formula for a spreadsheet.
+    self.assertIn('never long enough', table.loc["'=one frame.mkv", 'reason'])
+
+  def test_faces_are_for_the_owner_alone(self):
+    for path in [self.out, *self.out.rglob('*')]:
+      if path.is_dir():
+        self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o700, path)
+
+  def test_every_frame_has_a_row_and_every_found_face_a_crop(self):
+    made = self.out / 'videos' / 'person'
+    table = pd.read_parquet(made / 'frames.parquet')
+    self.assertEqual(table['frame'].tolist(), list(range(16)))
+    self.assertEqual(table['time_s'].dtype, np.float64)
+    np.testing.assert_allclose(table['time_s'], np.arange(16) / 25)
+    self.assertTrue(table['success'].all())
+    self.assertEqual(set(table['person_id']), {'person'})
+    self.assertGreaterEqual(table['confidence'].min(), 0.9)
+    self.assertEqual(
+      sorted(p.name for p in (made / 'track00').iterdir()),
+      [f'{i:06d}.jpg' for i in range(16)],
+    )
+    counts = json.loads((made / 'video.json').read_text())['counts']
+    self.assertEqual((counts['decoded'], counts['crops']), (16, 16))
+
+  def test_without_a_face_there_are_rows_without_success(self):
+    (made,) = (self.out / 'videos').glob('no-one-*')
+    table = pd.read_parquet(made / 'frames.parquet')
+    self.assertEqual(table['track'].tolist(), [-1] * 3)
+    self.assertFalse(table['success'].any())
+    self.assertTrue(table['x'].isna().all())
+
+  def test_a_process_that_dies_costs_its_video_alone(self):
+    jobs = [
+      processing.Job(
+        self.root / 'videos' / 'no one.mp4', n, n, n, n, '', n, None, n
+      )
+      for n in ('before', 'deadly', 'after')
+    ]
+    jobs[1] = _Deadly()
+    root = self.root / 'crash'
+    (root / 'videos').mkdir(parents=True)
+    done = list(
+      workers.run(
+        jobs,
+        _OPTIONS,
+        root,
+        num_workers=1,
+        num_threads=1,
+        report=lambda num_frames: None,
+      )
+    )
+    self.assertEqual([job for job, _, _ in done], jobs)
+    self.assertEqual([reason for _, _, reason in done][::2], ['', ''])
+    self.assertIsNone(done[1][1])
+    self.assertIn('ended with code 7', done[1][2])
+
+
+class _Deadly:
+  """A job on which the process that receives it ends."""
+
+  def __reduce__(self):
+    return os._exit, (7,)
+
+
+class _FolderTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.root = pathlib.Path(self.create_tempdir().full_path)
+    self.out = self.root / 'out'
+    for name in ('videos', 'boxes'):
+      (self.root / name).mkdir()
+
+  def _add(self, name, tracks, num_frames=24):
+    """A video and its table of boxes: (frames found, left, top) a track.
+
+    A face is seen from the first to the last frame where it is found.
+    """
+    pictures = [
+      films.picture(
+        *[
+          (i, f, left, top)
+          for i, (frames, left, top) in enumerate(tracks)
+          if frames[0] <= f <= frames[-1]
+        ]
+      )
+      for f in range(num_frames)
+    ]
+    films.write(self.root / 'videos' / name, pictures)
+    table = self.root / 'boxes' / f'{pathlib.Path(name).stem}.csv'
+    table.write_text(films.box_rows(tracks))
+
+  def _run(self, **options):
+    return _ingest(
+      self.root / 'videos', self.out, boxes=self.root / 'boxes', **options
+    )
+
+  def _made(self, video_id):
+    path = layout.video_folder(self.out, video_id) / 'video.json'
+    return json.loads(path.read_text())['made']
+
+
+class BatchTest(_FolderTest):
+  def test_two_people_wait_to_be_confirmed(self):
+    self._add('pair.mp4', [(range(24), 2, 10), (range(24), 70, 10)])
+    outcome = self._run()
+    self.assertEqual(outcome.num_open_tracks, 2)
+    self.assertEmpty(outcome.people)
+    with self.assertRaisesRegex(ValueError, 'No track of .* is confirmed'):
+      folder.scan(self.out)
+    path = self.out / 'tracks.csv'
+    lines = path.read_text().splitlines()
+    lines[2] = lines[2].replace('pair,1,0,23,', 'pair,1,0,23,right')
+    path.write_text('\n'.join(lines) + '\n')
+    outcome = self._run()
+    self.assertEqual(path.read_text().splitlines(), lines)
+    self.assertEqual([row['person_id'] for row in outcome.people], ['right'])
+    (video,) = folder.scan(self.out).videos
+    self.assertEqual(video.parts, ((1, 0, 23),))
+    table = pd.read_parquet(self.out / 'videos' / 'pair' / 'frames.parquet')
+    self.assertEqual(
+      set(zip(table['track'], table['person_id'], strict=True)),
+      {(0, ''), (1, 'right')},
+    )
+
+  def test_done_videos_stay_and_new_ones_come(self):
+    self._add('a.mp4', [(range(24), 2, 10)])
+    self._run()
+    made = self._made('a')
+    self._add('b.mp4', [(range(24), 2, 10)])
+    outcome = self._run()
+    self.assertEqual(outcome.count('ok'), 2)
+    self.assertEqual(self._made('a'), made)
+    # A killed run leaves this; the next one takes it away.
+    leftover = self.out / 'videos' / '.new-0'
+    leftover.mkdir()
+    shutil.rmtree(self.out / 'videos' / 'b')
+    self._run()
+    self.assertFalse(leftover.exists())
+    self.assertEqual(self._made('a'), made)
+    self.assertTrue((self.out / 'videos' / 'b' / 'video.json').exists())
+
+  def test_a_changed_video_is_made_anew_unless_its_tracks_were_filled_in(self):
+    self._add('a.mp4', [(range(24), 2, 10)])
+    self._run()
+    made = self._made('a')
+    self._add('a.mp4', [(range(12), 2, 10)], num_frames=12)
+    self._run()
+    again = self._made('a')
+    self.assertNotEqual(again, made)
+    path = self.out / 'tracks.csv'
+    self.assertIn('a,0,0,11,a,auto', path.read_text())
+    path.write_text(path.read_text().replace('a,0,0,11,a', 'a,0,0,11,mine'))
+    self._add('a.mp4', [(range(20), 2, 10)], num_frames=20)
+    (row,) = self._run().rows
+    self.assertIn('filled in by hand', row['reason'])
+    self.assertEqual(self._made('a'), again)
+    self.assertIn('mine', path.read_text())
+
+  def test_a_broken_tracks_table_stops_before_any_work(self):
+    self._add('a.mp4', [(range(24), 2, 10)])
+    self.out.mkdir(mode=0o700)
+    (self.out / 'tracks.csv').write_text('oops\n')
+    with self.assertRaisesRegex(ValueError, 'lacks the columns'):
+      self._run()
+    self.assertEqual((self.out / 'tracks.csv').read_text(), 'oops\n')
+    self.assertEmpty(list((self.out / 'videos').iterdir()))
+
+  def test_a_full_disk_fails_the_video_and_leaves_nothing(self):
+    self._add('a.mp4', [(range(24), 2, 10)])
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with unittest.mock.patch.object(
+      processing, '_write_crop', side_effect=full
+    ):
+      (row,) = self._run().rows
+    self.assertEqual(row['status'], 'failed')
+    self.assertIn('No space left', row['reason'])
+    self.assertEmpty(list((self.out / 'videos').iterdir()))
+    self.assertEqual(self._run().count('ok'), 1)
+
+  def test_a_face_lost_half_way_keeps_a_row_a_frame(self):
+    self._add('a.mp4', [([*range(10), *range(15, 24)], 2, 10)])
+    (person,) = self._run().people
+    self.assertEqual((person['frames'], person['gaps']), (19, 1))
+    self.assertAlmostEqual(person['longest_gap_s'], 6 / 25)
+    self.assertIn('too little', person['note'])
+    table = pd.read_parquet(self.out / 'videos' / 'a' / 'frames.parquet')
+    self.assertEqual(table['frame'].tolist(), list(range(24)))
+    self.assertEqual(
+      np.flatnonzero(~table['success']).tolist(), [10, 11, 12, 13, 14]
+    )
+
+  def test_a_missing_table_of_boxes_is_named(self):
+    self._add('a.mp4', [(range(24), 2, 10)])
+    (self.root / 'boxes' / 'a.csv').unlink()
+    (row,) = self._run().rows
+    self.assertIn('no a.csv', row['reason'])
+
+  def test_a_file_that_may_not_be_read_is_named(self):
+    if os.name != 'posix' or not os.geteuid():
+      self.skipTest('everything may be read by this user')
+    self._add('a.mp4', [(range(24), 2, 10)])
+    (self.root / 'videos' / 'a.mp4').chmod(0)
+    (row,) = self._run().rows
+    self.assertIn('Permission denied', row['reason'])
+
+  def test_two_runs_of_one_folder_are_kept_apart(self):
+    if batch.fcntl is None:
+      self.skipTest('no locks here')
+    self._add('a.mp4', [(range(24), 2, 10)])
+    self._run()
+    with (
+      batch._locked(self.out),
+      self.assertRaisesRegex(ValueError, 'Another process'),
+    ):
+      self._run()
+
+
+class TrainingDataTest(_FolderTest):
+  """What the training pipeline makes of an ingest folder."""
+
+  def _store(self, source):
+    builder = video_folder_dataset_builder.make_builder(
+      source, data_dir=self.root / 'tfds'
+    )
+    path = self.root / f'store-{source.fingerprint}'
+    decode.fill_store(records.prepare(builder), path, size_px=32, source={})
+    return store.open_store(path)
+
+  def test_frames_and_times_and_labels_arrive(self):
+    self._add('a.mp4', [([*range(10), *range(15, 24)], 2, 10)])
+    self._add('b.mp4', [(range(24), 2, 10), (range(24), 70, 10)])
+    self._run()
+    labels = self.out / 'videos' / 'a' / 'labels.csv'
+    labels.write_text('frame,au1\n0,2.5\n1,3\n')
+    path = self.out / 'tracks.csv'
+    text = path.read_text().replace('b,0,0,23,', 'b,0,0,11,a')
+    path.write_text(text.replace('b,1,0,23,', 'b,1,12,23,a'))
+    source = folder.scan(self.out)
+    frame_store = self._store(source)
+    self.assertEqual(frame_store.person_ids, ('a',))
+    index = frame_store.index.set_index('video_id')
+    self.assertEqual(
+      index.loc['a', 'frame'].tolist(), [*range(10), *range(15, 24)]
+    )
+    self.assertEqual(index.loc['b', 'frame'].tolist(), list(range(24)))
+    np.testing.assert_allclose(index['time_s'], index['frame'] / 25)
+    np.testing.assert_array_equal(
+      index.loc['a', 'AU01'].to_numpy()[:3], [2.5, 3, np.nan]
+    )
+    self.assertTrue((index['confidence'] > 0.9).all())
+    self.assertTrue((index['blur'] > 0).all())
+    # Half of b's crops are of the other face.
+    pixels = np.asarray(frame_store.frames)[-24:].astype(int)
+    self.assertGreater(
+      np.abs(pixels[11] - pixels[12]).mean(),
+      2 * np.abs(pixels[10] - pixels[11]).mean(),
+    )
+
+  def test_long_videos_are_written_in_parts_and_joined(self):
+    self._add('a.mp4', [(range(24), 2, 10)])
+    self._run()
+    with unittest.mock.patch.object(
+      video_folder_dataset_builder, '_RECORD_FRAMES', 10
+    ):
+      frame_store = self._store(folder.scan(self.out))
+    (video,) = frame_store.videos('a')
+    self.assertEqual((video.start, video.stop), (0, 24))
+    self.assertEqual(frame_store.index['frame'].tolist(), list(range(24)))
+
+  def test_the_fingerprint_follows_who_is_who(self):
+    self._add('a.mp4', [(range(24), 2, 10)])
+    self._run()
+    one = folder.scan(self.out).fingerprint
+    self.assertEqual(folder.scan(self.out).fingerprint, one)
+    path = self.out / 'tracks.csv'
+    path.write_text(path.read_text().replace('a,0,0,23,a', 'a,0,0,20,a'))
+    self.assertNotEqual(folder.scan(self.out).fingerprint, one)
+
+  def test_an_absent_person_and_a_wrong_folder_are_named(self):
+    self._add('a.mp4', [(range(24), 2, 10)])
+    self._run()
+    with self.assertRaisesRegex(ValueError, 'names zoe'):
+      folder.scan(self.out, persons=['zoe'])
+    with self.assertRaisesRegex(ValueError, 'holds no tracks.csv'):
+      folder.scan(self.root)
+
+
+if __name__ == '__main__':
+  absltest.main()
