@@ -57,7 +57,7 @@ class Trained:
     return self._states.model(index)
 
   def embed(self, index: int, rows: np.ndarray) -> np.ndarray:
-    """Returns [n, 256] float32 embeddings of rows of the store by a model."""
+    """Returns [n, D] float32 embeddings of rows of the store by a model."""
     state = self.model_state(index)
     return self._embed_rows(state.params, state.method_state, rows)
 

@@ -13,9 +13,10 @@ _FRAMES = 6
 def of_run(
   workdir: str | pathlib.Path, *, max_models: int
 ) -> dict[str, pictures.Pictures]:
-  """Returns neutral faces, reconstructions and flows of some models.
+  """Returns the pictures that some models make of frames.
 
-  The frames are spread evenly over each model's cohort.
+  The frames are spread evenly over each model's cohort. A method without
+  pictures shows none.
 
   Args:
     workdir: A trained run.
@@ -32,12 +33,14 @@ def of_run(
     places = np.linspace(0, len(cohort_rows) - 1, _FRAMES + 2)[1:-1]
     rows = cohort_rows[places.astype(int)]
     made = trained.pictures(index, rows)
+    if not made:
+      continue
+    flow = made.pop('flow', None)
     described = trained.store.index.iloc[rows]
     shown[model.model_id] = pictures.Pictures(
       input=np.array(trained.store.frames[rows]).reshape(-1, size, size, 3),
-      neutral=_bytes(made['neutral']),
-      reconstruction=_bytes(made['reconstruction']),
-      flow=made['flow'],
+      made={name: _bytes(image) for name, image in made.items()},
+      flow=flow,
       frames=list(
         zip(
           described.person_id,

@@ -30,7 +30,7 @@ def make(config: ml_collections.ConfigDict) -> interface.Method:
 
 def _trunk(config):
   """Returns the frozen VGG19 trunk of a configuration, () for none."""
-  if config.vgg == 'none':
+  if config.name != 'facecycle' or config.vgg == 'none':
     return ()
   if config.vgg == 'file':
     return vgg_files.load_vgg19(config.vgg_path)

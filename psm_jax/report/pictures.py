@@ -17,17 +17,28 @@ _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601.
 _MAX_FRAMES = 8
 
 
+_MEANING = {
+  'neutral': 'Neutral: the face with the movement taken out, which should look '
+  'alike in every column.',
+  'target': 'Target: the input as the model sees it.',
+  'source': 'Source: the other frame that pixels are taken from.',
+  'mask': 'Mask: how much each pixel of that source counts.',
+  'reconstruction': 'Reconstruction: what the model makes of the input, which '
+  'should look like it.',
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Pictures:
   """What one model makes of example frames.
 
   Attributes:
     input: [P, H, W, 3] uint8 RGB, the frames.
-    neutral: [P, H, W, 3] uint8 RGB, the face with the movement taken out.
-    reconstruction: [P, H, W, 3] uint8 RGB, the frame made from the neutral
-      face and the flow.
+    made: {name: [P, H', W', 3] uint8 RGB}, such as 'neutral' and
+      'reconstruction', in the order in which they are shown.
     flow: [P, h, w, 2] float32, (x, y) in units of half a side, x to the right
-      and y down: where the neutral face takes its pixels from in the frame.
+      and y down: where the picture made takes its pixels from; None if the
+      method has none.
     frames: P times (person_id, video_id, frame).
 
   Raises:
@@ -35,9 +46,8 @@ class Pictures:
   """
 
   input: np.ndarray
-  neutral: np.ndarray
-  reconstruction: np.ndarray
-  flow: np.ndarray
+  made: dict[str, np.ndarray]
+  flow: np.ndarray | None
   frames: list[tuple[str, str, int]]
 
   def __post_init__(self):
@@ -46,15 +56,20 @@ class Pictures:
       raise ValueError(
         f'input has shape {shape}; expected [P, H, W, 3] with P of 1 or more.'
       )
-    for name in ('input', 'neutral', 'reconstruction'):
-      image = getattr(self, name)
-      if image.dtype != np.uint8 or image.shape != shape:
+    for name, image in (('input', self.input), *self.made.items()):
+      fits = image.ndim == 4 and (image.shape[0], image.shape[3]) == (
+        shape[0],
+        3,
+      )
+      if image.dtype != np.uint8 or not fits:
         raise ValueError(
-          f'{name} is {image.dtype} of shape {image.shape}; expected uint8 of '
-          f'shape {shape}.'
+          f'{name} is {image.dtype} of shape {image.shape}; expected uint8 '
+          f'[{shape[0]}, H, W, 3].'
         )
     flow = self.flow
-    if flow.ndim != 4 or flow.shape[0] != shape[0] or flow.shape[3] != 2:
+    if flow is not None and (
+      flow.ndim != 4 or flow.shape[0] != shape[0] or flow.shape[3] != 2
+    ):
       raise ValueError(
         f'flow has shape {flow.shape}; expected [{shape[0]}, h, w, 2].'
       )
@@ -65,14 +80,15 @@ class Pictures:
 
 
 def draw(model_id: str, pictures: Pictures) -> figures.Drawn:
-  """Returns the sheet of one model: input, neutral, reconstruction, flow.
+  """Returns the sheet of one model: input, what it made of it, flow.
 
   Args:
     model_id: The model.
     pictures: Its pictures; the first 8 frames are shown.
   """
   num_frames = min(_MAX_FRAMES, len(pictures.frames))
-  rows = ('input', 'neutral', 'reconstruction', 'flow')
+  images = {'input': pictures.input, **pictures.made}
+  rows = [*images, *(['flow'] if pictures.flow is not None else [])]
   figure, panels = figures.new(
     0.3 + _TILE_IN * num_frames,
     0.45 + (_TILE_IN + 0.02) * len(rows),
@@ -80,21 +96,35 @@ def draw(model_id: str, pictures: Pictures) -> figures.Drawn:
     columns=num_frames,
   )
   panels = np.array(panels).reshape(len(rows), num_frames)
-  stretch = _stretch(pictures.flow[:num_frames])
   for column, (person_id, video_id, frame) in enumerate(
     pictures.frames[:num_frames]
   ):
-    for row, name in enumerate(rows[:3]):
-      panels[row, column].imshow(getattr(pictures, name)[column])
-    _draw_flow(panels[3, column], pictures, column, stretch)
-    panels[3, column].set_xlabel(
-      f'up to {_largest_percent(pictures.flow[column]):.1f}%', fontsize=7
-    )
-    names = formats.shorten(person_id), formats.shorten(video_id)
+    for row, image in enumerate(images.values()):
+      panels[row, column].imshow(image[column])
     panels[0, column].set_title(
-      '\n'.join([*names, f'frame {frame}']),
+      '\n'.join(
+        [
+          formats.shorten(person_id),
+          formats.shorten(video_id),
+          f'frame {frame}',
+        ]
+      ),
       fontsize=7,
       loc='center',
+    )
+  meaning = [_MEANING[name] for name in pictures.made if name in _MEANING]
+  if pictures.flow is not None:
+    stretch = _stretch(pictures.flow[:num_frames])
+    for column in range(num_frames):
+      _draw_flow(panels[-1, column], pictures, column, stretch)
+      panels[-1, column].set_xlabel(
+        f'up to {_largest_percent(pictures.flow[column]):.1f}%', fontsize=7
+      )
+    meaning.append(
+      'Flow: an arrow begins at a place of the picture made and points to '
+      'where its pixel comes from; arrows are drawn '
+      f'{formats.number(stretch)} times as long as the shift, whose largest is '
+      'below each picture in percent of the side.'
     )
   for axes in panels.flat:
     axes.set(xticks=[], yticks=[])
@@ -106,15 +136,9 @@ def draw(model_id: str, pictures: Pictures) -> figures.Drawn:
   return figures.Drawn(
     f'faces_{model_id}',
     figure,
-    f'Face pictures of {people}: {num_frames} input frames, their neutral '
-    'faces, reconstructions and flows.',
-    f'{model_id}. Neutral: the face with the movement taken out, which should '
-    'look alike in every column. Reconstruction: made from the neutral face '
-    'and the movement, which should look like the input. Flow: an arrow '
-    'begins at a place of the neutral face and points to where in the input '
-    'its pixel comes from; arrows are drawn '
-    f'{formats.number(stretch)} times as long as the shift, whose largest is '
-    'below each picture in percent of the side.',
+    f'Face pictures of {people}: {num_frames} input frames and, for each, '
+    f'{formats.listing(rows[1:]) or "nothing else"}.',
+    ' '.join([f'{model_id}.', *meaning]),
   )
 
 

@@ -245,6 +245,8 @@ def _pictures(
   """Returns the sheets of the first models, or that no face is shown."""
   if pictures is None:
     return markup.tag('p', _NO_FACES)
+  if not pictures:
+    return markup.tag('p', 'This method draws no pictures.')
   shown = list(pictures)[:max_pictures]
   text = (
     f'Pictures of {formats.count(len(shown))} of '

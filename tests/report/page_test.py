@@ -203,8 +203,7 @@ def _pictures(num_frames=2):
   image = np.zeros((num_frames, 16, 16, 3), np.uint8)
   return pictures.Pictures(
     input=image,
-    neutral=image,
-    reconstruction=image,
+    made={'neutral': image, 'reconstruction': image},
     flow=np.zeros((num_frames, 4, 4, 2), np.float32),
     frames=[('P01', 'v1', frame) for frame in range(num_frames)],
   )

@@ -10,8 +10,7 @@ def _pictures(num_frames=2, *, size=16, shift=0.1):
   image = np.zeros((num_frames, size, size, 3), np.uint8)
   return pictures.Pictures(
     input=image,
-    neutral=image,
-    reconstruction=image,
+    made={'neutral': image, 'reconstruction': image},
     flow=np.full((num_frames, 4, 4, 2), shift, np.float32),
     frames=[('P01', 'v1', frame) for frame in range(num_frames)],
   )
@@ -19,8 +18,12 @@ def _pictures(num_frames=2, *, size=16, shift=0.1):
 
 class PicturesTest(parameterized.TestCase):
   @parameterized.parameters(
-    ('neutral', np.zeros((2, 16, 16, 3), np.float32), 'neutral is float32'),
-    ('neutral', np.zeros((3, 16, 16, 3), np.uint8), 'neutral is uint8 of'),
+    (
+      'made',
+      {'mask': np.zeros((2, 16, 16, 3), np.float32)},
+      'mask is float32',
+    ),
+    ('made', {'mask': np.zeros((3, 16, 16, 3), np.uint8)}, 'mask is uint8 of'),
     ('input', np.zeros((2, 16, 16), np.uint8), 'input has shape'),
     ('flow', np.zeros((2, 4, 4, 3), np.float32), 'flow has shape'),
     ('frames', [('P01', 'v1', 0)], 'frames names 1 frames'),
@@ -33,6 +36,12 @@ class PicturesTest(parameterized.TestCase):
     drawn = pictures.draw('facecycle-P01-s0', _pictures(3))
     self.assertLen(drawn.figure.axes, 4 * 3)
     self.assertEqual(drawn.name, 'faces_facecycle-P01-s0')
+
+  def test_a_method_without_flow_has_no_row_for_it(self):
+    example = dataclasses.replace(_pictures(2), flow=None)
+    drawn = pictures.draw('m', example)
+    self.assertLen(drawn.figure.axes, 3 * 2)
+    self.assertNotIn('Flow', drawn.caption)
 
   def test_the_largest_shift_is_in_percent_of_the_side(self):
     drawn = pictures.draw('m', _pictures(1, shift=0.1))
