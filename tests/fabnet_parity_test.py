@@ -267,7 +267,7 @@ def _check_gradients(golden, case, grads):
 
 
 _COMPUTED = [
-  pytest.param(_alone, 'caseA', id='alone-one-source'),
+  pytest.param(_alone, 'caseA', id='alone-one-source', marks=pytest.mark.slow),
   pytest.param(_alone, 'caseB', id='alone-three-sources'),
   pytest.param(
     _stacked, 'caseA', id='stacked-one-source', marks=pytest.mark.slow

@@ -137,15 +137,14 @@ class TogetherEqualsAloneTest(parameterized.TestCase):
   def test_three_small_models_end_as_each_alone(self, strategy, lowering):
     self._check(strategy, lowering, 'toy')
 
-  @parameterized.parameters(('vmap', 'matmul'), ('loop', 'matmul'))
-  def test_three_people_end_as_each_alone(self, strategy, lowering):
-    self._check(strategy, lowering, 'facecycle')
-
-  @parameterized.parameters(('vmap', 'unrolled'), ('vmap', 'grouped'))
+  @parameterized.parameters(
+    ('vmap', 'matmul'),
+    ('vmap', 'unrolled'),
+    ('vmap', 'grouped'),
+    ('loop', 'matmul'),
+  )
   @pytest.mark.slow
-  def test_three_people_end_as_each_alone_slowly_compiled(
-    self, strategy, lowering
-  ):
+  def test_three_people_end_as_each_alone(self, strategy, lowering):
     self._check(strategy, lowering, 'facecycle')
 
   def test_stacked_gradients_equal_single_ones(self):

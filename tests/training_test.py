@@ -15,6 +15,7 @@ from unittest import mock
 
 import jax
 import numpy as np
+import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax import embedding, methods, run, training
@@ -24,9 +25,11 @@ from tests import tiny
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _STEPS = 12
 _PROGRAM = """
-import sys
-from psm_jax import run, training
-config = run._read_config(__import__('pathlib').Path(sys.argv[1]))
+import pathlib, sys
+from psm_jax import methods, run, training
+from tests import tiny
+methods.make = tiny.METHODS[sys.argv[3]]
+config = run._read_config(pathlib.Path(sys.argv[1]))
 training.train(config, sys.argv[2])
 """
 
@@ -80,15 +83,22 @@ def _metric_rows(workdir):
     return list(csv.DictReader(file))
 
 
-class KilledRunTest(absltest.TestCase):
-  """Real models in processes of their own."""
+class KilledRunTest(parameterized.TestCase):
+  """Runs in processes of their own."""
 
   def _start(self, workdir):
     """Starts a run in a process of its own."""
     config_path = self.folder / 'config_of_runs.json'
     config_path.write_text(json.dumps(self.config.to_dict()))
     return subprocess.Popen(
-      [sys.executable, '-c', _PROGRAM, str(config_path), str(workdir)],
+      [
+        sys.executable,
+        '-c',
+        _PROGRAM,
+        str(config_path),
+        str(workdir),
+        self.method,
+      ],
       cwd=_ROOT,
       # Halves the time to compile, which is nearly all of it.
       env={**os.environ, 'XLA_FLAGS': '--xla_backend_optimization_level=0'},
@@ -113,10 +123,22 @@ class KilledRunTest(absltest.TestCase):
         break
       time.sleep(0.01)
     process.communicate(timeout=300)
+    self.assertEqual(process.returncode, -signal.SIGKILL)
 
   def test_a_killed_run_ends_as_an_unbroken_one(self):
+    self._check('toy')
+
+  @pytest.mark.slow
+  def test_a_killed_run_of_real_models_ends_as_an_unbroken_one(self):
+    self._check('facecycle')
+
+  def _check(self, method):
+    self.method = method
+    made = mock.patch.object(methods, 'make', tiny.METHODS[method])
+    self.enterContext(made)
     self.folder = pathlib.Path(self.create_tempdir().full_path)
-    self.config = _config(write_store(self.folder))
+    # Long enough that the kill comes before the end.
+    self.config = _config(write_store(self.folder), train__steps=60)
     self.unbroken = self.folder / 'unbroken'
     self._finish(self.unbroken)
     workdir = self.folder / 'killed'

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import optax
+import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax import population, sampling
@@ -341,6 +342,7 @@ class LossTest(absltest.TestCase):
       self.assertAlmostEqual(losses[index] / loss, 1, places=5)
       _assert_close(self, _model(grads, index), expected, tolerance=1e-4)
 
+  @pytest.mark.slow
   def test_two_devices_have_the_gradients_of_one(self):
     _, keys, (params, state), alone = _alone()
     params, state = _model(params, 0), _model(state, 0)
@@ -402,6 +404,7 @@ class LossTest(absltest.TestCase):
 
 
 class TrainingTest(absltest.TestCase):
+  @pytest.mark.slow
   def test_a_frozen_decoder_keeps_its_weights_and_gathers_the_rest(self):
     config = _config(num_sources=1, freeze_decoder=True)
     config.curriculum.learning_rate.schedule = 'constant'
