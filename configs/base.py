@@ -14,7 +14,8 @@ def get_config():
   # synthetic_faces | frame_folder | video_folder (of launch.ingest) | disfa |
   # bp4d | gft | ckplus | voxceleb1 | voxceleb2 | store
   data.source = 'frame_folder'
-  data.path = ''  # PERSON/VIDEO/*.jpg, a data set, or a finished frame store.
+  data.path = ''  # PERSON/VIDEO/*.jpg, a data set, or a frame store or pack.
+  data.feed = 'auto'  # auto | resident | stream, see psm_jax/data/feed.py.
   data.size_px = 64  # A multiple of 16; 64 in the papers.
   data.align = 'none'  # none | eyes: by labels.csv, or by CK+'s landmarks.
   data.eye_distance = 0.40  # Share of the side, with align = 'eyes'.
@@ -104,6 +105,7 @@ def get_config():
   # whole videos if there are enough, else the end of each.
   train.validation_share = 0.0
   train.validation_batches = 4  # Looked at when an epoch ends.
+  train.keep_compiled = True  # Programs, for the next start; not on CPUs.
   train.log_every = 10  # Steps between rows of metrics.csv.
   train.save_minutes = 10.0  # Wall-clock time between checkpoints.
   train.save_steps = 0  # Steps between checkpoints; 0: by the clock alone.

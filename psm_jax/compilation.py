@@ -1,7 +1,10 @@
 """JAX's persistent compilation cache: the second start compiles nothing.
 
 The cache holds machine code that JAX runs unseen, so it lies in a folder that
-is the user's alone. It is kept off on CPUs, see `enable_cache`.
+is the user's alone. On CPUs nothing is kept unless the user names a folder in
+JAX_COMPILATION_CACHE_DIR: the code there is made for one processor, which the
+machines of a cluster that share a home folder need not have, and loading it has
+been seen to end the process.
 """
 
 import os

@@ -12,12 +12,13 @@ from psm_jax import (
   sampling,
   transfer,
 )
-from psm_jax.data import prepare, shifts
+from psm_jax.data import feed, prepare, shifts
 from psm_jax.methods import clp_config, fabnet, facecycle
 from psm_jax.ops import conv
 
 _CHOICES = {
   'data.source': prepare.SOURCES,
+  'data.feed': feed.FEEDS,
   'data.align': ('none', 'eyes'),
   'data.tree.label_shift': shifts.CHOICES,
   'method.name': tuple(methods.METHODS),

@@ -17,7 +17,7 @@ import tensorboardX
 from psm_jax import paths
 
 _FIRST = ('step', 'model_id', 'epoch', 'gap', 'learning_rate', 'neutral_weight')
-_LAST = ('steps_per_s', 'frames_per_s')
+_LAST = ('steps_per_s', 'frames_per_s', 'input_wait_share')
 _NOT_WRITTEN = ('is_active', 'failed_step')
 
 
@@ -57,6 +57,7 @@ class MetricsLog:
     *,
     steps_per_s: float,
     frames_per_step: int,
+    input_wait_share: float = 0.0,
   ):
     """Writes a row for each active model.
 
@@ -65,6 +66,7 @@ class MetricsLog:
       metrics: Arrays [N], one a model.
       steps_per_s: Steps of each model a second, over the last rows' time.
       frames_per_step: Images that a model sees in a step.
+      input_wait_share: Share of that time spent waiting for frames.
     """
     terms = [
       name
@@ -78,6 +80,7 @@ class MetricsLog:
     speed = {
       'steps_per_s': steps_per_s,
       'frames_per_s': steps_per_s * frames_per_step,
+      'input_wait_share': input_wait_share,
     }
     writer = csv.DictWriter(
       self._file, self._columns, extrasaction='ignore', lineterminator='\n'

@@ -22,6 +22,8 @@ SCHEMA_VERSION = 1
 _PACKAGES = ('psm_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint')
 # These may differ between the start of a run and its resumption.
 _FREE_FIELDS = (
+  'data.feed',
+  'train.keep_compiled',
   'population.strategy',
   'population.lowering',
   'population.chunk',

@@ -16,6 +16,7 @@ from absl import logging
 
 from psm_jax import (
   checkpoint,
+  compilation,
   config_check,
   memory,
   methods,
@@ -67,6 +68,8 @@ def train(
       used; the message names the field or path.
   """
   config_check.check(config)
+  if config.train.keep_compiled:
+    compilation.enable_cache()
   workdir = pathlib.Path(workdir).absolute()
   data_dir = pathlib.Path(data_dir or workdir / 'data').absolute()
   with run.locked(workdir):
@@ -118,11 +121,11 @@ def _train_wave(wave, workdir, stop):
   ids = [model.model_id for model in models]
   checkpoints = checkpoint.Checkpoints(workdir, wave=wave.number)
   first_step, states = _restore(wave, checkpoints)
-  feed = feed_lib.ResidentFeed(population, wave.store.frames, config)
+  feed = feed_lib.make(population, wave.store.frames, config)
   validation = _validation(wave)
   log = metrics.MetricsLog(workdir, ids, step=first_step, wave=wave.number)
   saved_step, saved_at = first_step, time.monotonic()
-  logged_step, logged_at = first_step, time.monotonic()
+  logged_step, logged_at, waited = first_step, time.monotonic(), 0.0
   previous = None
   step = first_step
   try:
@@ -147,8 +150,9 @@ def _train_wave(wave, workdir, stop):
             host,
             steps_per_s=(step - logged_step) / (now - logged_at),
             frames_per_step=wave.method.num_members * config.train.batch_size,
+            input_wait_share=(feed.wait_s - waited) / (now - logged_at),
           )
-          logged_step, logged_at = step, now
+          logged_step, logged_at, waited = step, now, feed.wait_s
           progress.set_postfix(loss=f'{_mean_loss(host):.3f}')
           _report_failures(models, host)
           if all(model.failed_step is not None for model in models):
@@ -170,6 +174,7 @@ def _train_wave(wave, workdir, stop):
     if step > saved_step:
       checkpoints.save(step, host_states, ids)
   finally:
+    feed.close()
     log.close()
     checkpoints.close()
   _settle(models, host_states)
@@ -240,8 +245,11 @@ def _log_start(config, workdir, store, models, waves):
 def _check_memory(method, waves, store, config):
   """Logs what the fullest wave needs; an error if a device cannot hold it."""
   limit = memory.limit_of(waves[0].devices[0])
+  per_frame = store.frames.shape[1]
   frame_bytes = max(
-    memory.frame_bytes(wave, bytes_per_frame=store.frames.shape[1])
+    memory.frame_bytes(wave, bytes_per_frame=per_frame)
+    if feed_lib.choose(wave, config, bytes_per_frame=per_frame) == 'resident'
+    else 0
     for wave in waves
   )
   needed = memory.estimate(method, waves[0], frame_bytes, config)

@@ -14,6 +14,7 @@ _CONFIGS = sorted(
 _WRONG = {
   'data.source': 'video',
   'data.path': '',
+  'data.feed': 'socket',
   'data.align': 'nose',
   'data.size_px': 40,
   'data.min_frames': -1,

@@ -6,9 +6,6 @@ the seed by the rules of the README there.
 """
 
 import functools
-import math
-import os
-import pathlib
 import zlib
 
 import jax
@@ -20,14 +17,11 @@ from psm_jax import population
 from psm_jax.interop import fabnet as interop
 from psm_jax.methods import fabnet
 from psm_jax.models import fabnet as networks
+from tests import goldens
 
-_ROOT = pathlib.Path(__file__).resolve().parents[1]
-_FOLDER = pathlib.Path(
-  os.environ.get('PSM_PARITY_DIR', _ROOT.parent / 'shared' / 'parity')
-)
-_FILES = sorted(_FOLDER.glob('fabnet_seed*.npz'))
+_FILES = sorted(goldens.FOLDER.glob('fabnet_seed*.npz'))
 pytestmark = pytest.mark.skipif(
-  not _FILES, reason=f'no fabnet_seed*.npz in {_FOLDER}'
+  not _FILES, reason=f'no fabnet_seed*.npz in {goldens.FOLDER}'
 )
 
 _GAINS = {
@@ -49,35 +43,6 @@ _SIZE_PX = 256
 _RATE = 1e-4
 
 
-def _stream(seed, name):
-  return np.random.default_rng([seed, zlib.crc32(name.encode())])
-
-
-def _fill(seed, name, shape):
-  drawn = _stream(seed, name).standard_normal(shape).astype(np.float32)
-  if name.endswith('num_batches_tracked'):
-    return np.zeros(shape, np.int64)
-  if name.endswith('running_var'):
-    return np.float32(1) + np.abs(drawn) * np.float32(0.1)
-  if name.endswith(('running_mean', '.bias')):
-    return drawn * np.float32(0.05)
-  if len(shape) == 1:
-    return np.float32(1) + drawn * np.float32(0.1)
-  gain = next((g for key, g in _GAINS.items() if name.endswith(key)), 2.0)
-  return drawn * np.float32(math.sqrt(gain / np.prod(shape[1:])))
-
-
-def _images(seed, name, num, *, cells=8):
-  draw = _stream(seed, name)
-  step = _SIZE_PX // cells
-  low = draw.integers(0, 256, size=(num, 3, cells + 1, cells + 1))
-  i, f = np.arange(_SIZE_PX) // step, np.arange(_SIZE_PX) % step
-  up = low[:, :, i, :] * (step - f)[:, None] + low[:, :, i + 1, :] * f[:, None]
-  up = up[:, :, :, i] * (step - f) + up[:, :, :, i + 1] * f
-  noise = draw.integers(-8, 9, size=(num, 3, _SIZE_PX, _SIZE_PX))
-  return np.clip(up // step**2 + noise, 0, 255).astype(np.uint8)
-
-
 @functools.cache
 def _golden(path):
   return np.load(path, allow_pickle=False)
@@ -90,7 +55,7 @@ def _weights(path):
   shapes = jax.eval_shape(networks.Networks().init, jax.random.key(0))
   zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, 'f4'), shapes)
   tensors = {
-    name: _fill(seed, f'fabnet.{name}', tensor.shape)
+    name: goldens.fill(seed, f'fabnet.{name}', tensor.shape, _GAINS)
     for name, tensor in interop.to_torch(*zeros).items()
   }
   buffers = {n: t for n, t in tensors.items() if n.endswith(_BUFFERS)}
@@ -105,7 +70,7 @@ def _views(path, num_sources):
   views = []
   for index in range(1 + num_sources):
     name = f'images.view{index}'
-    view = _images(seed, name, num)
+    view = goldens.images(seed, name, num, _SIZE_PX)
     crc = zlib.crc32(np.ascontiguousarray(view).tobytes())
     assert crc == int(golden[f'{name}.crc32'])
     views.append(view.transpose(0, 2, 3, 1))
@@ -255,7 +220,7 @@ def _check_gradients(golden, case, grads):
       assert norm < 1e-5, name
       continue
     expected = golden[f'{case}.grad.norm.f32'][index]
-    probe = _stream(seed, f'probe:{name}').standard_normal(grad.shape)
+    probe = goldens.stream(seed, f'probe:{name}').standard_normal(grad.shape)
     inner = np.sum(grad * probe.astype(np.float32))
     norm_errors.append(abs(norm - expected) / expected)
     difference = abs(inner - golden[f'{case}.grad.probe.f32'][index])

@@ -7,8 +7,6 @@ refilled from the seed by the rules of the README there.
 
 import functools
 import math
-import os
-import pathlib
 import zlib
 
 import jax
@@ -19,22 +17,13 @@ import pytest
 from psm_jax import population
 from psm_jax.interop import facecycle as interop
 from psm_jax.methods import facecycle
+from tests import goldens
 
-_ROOT = pathlib.Path(__file__).resolve().parents[1]
-_FOLDER = pathlib.Path(
-  os.environ.get('PSM_PARITY_DIR', _ROOT.parent / 'shared' / 'parity')
-)
-_FILES = sorted(_FOLDER.glob('facecycle_seed*.npz'))
+_FILES = sorted(goldens.FOLDER.glob('facecycle_seed*.npz'))
 pytestmark = pytest.mark.skipif(
-  not _FILES, reason=f'no facecycle_seed*.npz in {_FOLDER}'
+  not _FILES, reason=f'no facecycle_seed*.npz in {goldens.FOLDER}'
 )
 
-_GAINS = {
-  '.conv2.weight': 0.25,
-  'codegeneration.expresscode.2.weight': 1.0,
-  'exptoflow.toflow4.3.weight': 0.02,
-  'Swap_Generator.torgb.weight': 1.0,
-}
 _VGG_LAYERS = (0, 2, 5, 7, 10, 12, 14, 16, 19)
 # The loss does not depend on these biases: their gradient is rounding noise.
 _ZERO_GRADIENT = tuple(
@@ -46,59 +35,6 @@ _ZERO_GRADIENT = tuple(
     'exptoflow.motiongen2.3',
   )
 )
-_OUTPUTS = {
-  'embedding': 'expcode',
-  'forward': 'flow_full',
-  'backward': 'backflow_full',
-  'neutral': 'neu_face',
-  'warped': 'direct_forward',
-  'direct': 'direct_backward',
-  'swapped': 'swap_backward',
-  'recon': 'recon_face',
-  'auto': 'rec_img',
-}
-_TERMS = {
-  'l1_recon': 'l1_recon',
-  'l1_auto': 'l1_rec_img',
-  'l1_swapped': 'l1_swap_backward',
-  'l1_direct': 'l1_direct_backward',
-  'pixel': 'pixel_loss',
-  'perceptual_relu2_1': 'perc_r21',
-  'perceptual_relu3_1': 'perc_r31',
-  'perceptual_relu4_1': 'perc_r41',
-  'perceptual': 'perc_loss',
-  'ssim_recon': 'ssim_recon',
-  'ssim_auto': 'ssim_rec_img',
-  'ssim_direct': 'ssim_direct_backward',
-  'ssim': 'ssim_loss',
-  'symmetry_neutral': 'sym_neutral',
-  'symmetry_warped': 'sym_direct_forward',
-  'symmetry': 'sym_loss',
-  'total': 'total',
-}
-
-
-def _stream(seed, name):
-  return np.random.default_rng([seed, zlib.crc32(name.encode())])
-
-
-def _fill(seed, name, shape):
-  drawn = _stream(seed, name).standard_normal(shape).astype(np.float32)
-  if name.endswith('.bias'):
-    return drawn * np.float32(0.05)
-  gain = next((g for key, g in _GAINS.items() if name.endswith(key)), 2.0)
-  return drawn * np.float32(math.sqrt(gain / np.prod(shape[1:])))
-
-
-def _images(seed, name, num, size, cells=8):
-  draw = _stream(seed, name)
-  step = size // cells
-  low = draw.integers(0, 256, size=(num, 3, cells + 1, cells + 1))
-  i, f = np.arange(size) // step, np.arange(size) % step
-  up = low[:, :, i, :] * (step - f)[:, None] + low[:, :, i + 1, :] * f[:, None]
-  up = up[:, :, :, i] * (step - f) + up[:, :, :, i + 1] * f
-  noisy = up // step**2 + draw.integers(-8, 9, size=(num, 3, size, size))
-  return np.clip(noisy, 0, 255).astype(np.uint8)
 
 
 def _torch_weights(seed):
@@ -116,17 +52,26 @@ def _torch_weights(seed):
   for part in ('encoder', 'flow_net', 'generator'):
     like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, 'f4'), shapes[part])
     weights[part] = {
-      name: _fill(seed, f'{interop.NETWORKS[part]}.{name}', tensor.shape)
+      name: goldens.fill(
+        seed,
+        f'{interop.NETWORKS[part]}.{name}',
+        tensor.shape,
+        goldens.FACECYCLE_GAINS,
+      )
       for name, tensor in interop.to_torch(like, part=part).items()
     }
   trunk = {}
   for index, layer in enumerate(_VGG_LAYERS):
     name = f'vgg19.features.{layer}'
     out_in = trunk_shapes[f'conv{index}']['kernel'].shape[:1:-1]
-    kernel = _fill(seed, f'{name}.weight', (*out_in, 3, 3))
+    kernel = goldens.fill(
+      seed, f'{name}.weight', (*out_in, 3, 3), goldens.FACECYCLE_GAINS
+    )
     trunk[f'conv{index}'] = {
       'kernel': kernel.transpose(2, 3, 1, 0),
-      'bias': _fill(seed, f'{name}.bias', out_in[:1]),
+      'bias': goldens.fill(
+        seed, f'{name}.bias', out_in[:1], goldens.FACECYCLE_GAINS
+      ),
     }
   return weights, trunk
 
@@ -137,7 +82,7 @@ def _noise(seed, step, num_images):
     passes[name] = {}
     for tap, level, side in (('relu3_1', 256, 16), ('relu2_1', 128, 32)):
       shape = (num_images, level, side, side)
-      stream = _stream(seed, f'noise.step{step}.{golden}.c{level}')
+      stream = goldens.stream(seed, f'noise.step{step}.{golden}.c{level}')
       drawn = stream.standard_normal(shape).astype(np.float32)
       passes[name][tap] = drawn.transpose(0, 2, 3, 1)
   return passes
@@ -174,7 +119,7 @@ def _case(path):
   """Returns one golden file and everything refilled from its seed."""
   golden = np.load(path, allow_pickle=False)
   seed, pairs = int(golden['seed']), int(golden['batch_pairs'])
-  frames = [_images(seed, f'images.frame{i}', pairs, 64) for i in (0, 1)]
+  frames = [goldens.images(seed, f'images.frame{i}', pairs, 64) for i in (0, 1)]
   for index, frame in enumerate(frames):
     crc = zlib.crc32(np.ascontiguousarray(frame).tobytes())
     assert crc == int(golden[f'images.frame{index}.crc32'])
@@ -217,7 +162,7 @@ def _stacked(path):
 
 def _check_outputs(golden, aux):
   _, outputs, taps = aux
-  for name, key in _OUTPUTS.items():
+  for name, key in goldens.FACECYCLE_OUTPUTS.items():
     ours = outputs[name]
     if ours.ndim == 2:
       ours = ours[:, None, None]
@@ -251,7 +196,7 @@ def _check_outputs(golden, aux):
 
 def _check_terms(golden, aux):
   expected = dict(zip(golden['loss.names'], golden['loss.f32'], strict=True))
-  for ours, theirs in _TERMS.items():
+  for ours, theirs in goldens.FACECYCLE_TERMS.items():
     np.testing.assert_allclose(
       aux[0][ours], expected.pop(theirs), rtol=1e-5, err_msg=ours
     )
@@ -274,7 +219,7 @@ def _check_gradients(golden, seed, grads):
       assert norm < 1e-5, name
       continue
     expected = golden['grad.norm.f32'][index]
-    probe = _stream(seed, f'probe:{name}').standard_normal(grad.shape)
+    probe = goldens.stream(seed, f'probe:{name}').standard_normal(grad.shape)
     inner = np.sum(grad * probe.astype(np.float32))
     norm_errors.append(abs(norm - expected) / expected)
     difference = abs(inner - golden['grad.probe.f32'][index])

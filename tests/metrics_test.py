@@ -64,6 +64,7 @@ class MetricsLogTest(absltest.TestCase):
         'grad_norm': '3',
         'steps_per_s': '2.5',
         'frames_per_s': '80',
+        'input_wait_share': '0',
       },
     )
     self.assertEqual(second['model_id'], 'facecycle-B-s0')

@@ -11,7 +11,7 @@ import ml_collections
 from absl import logging
 
 from psm_jax import paths
-from psm_jax.data import folders, sources, store
+from psm_jax.data import folders, pack, sources, store
 from psm_jax.data.datasets import bp4d, ckplus, disfa, gft, trees, voxceleb
 from psm_jax.data.ingest import folder as ingest_folder
 
@@ -65,7 +65,7 @@ def prepare(
   if config_data.size_px < 8:
     raise ValueError(f'data.size_px {config_data.size_px} is below 8.')
   if config_data.source == 'store':
-    return _existing_store(config_data)
+    return _existing_store(config_data, directory)
   source = _describe(config_data)
   fingerprint = sources.digest(
     [
@@ -124,9 +124,12 @@ def _warn_leftovers(directory):
     )
 
 
-def _existing_store(config_data):
+def _existing_store(config_data, directory):
   """The path of a finished store that the config names."""
-  frame_store = store.open_store(config_data.path)
+  path = pathlib.Path(config_data.path)
+  if path.is_file():
+    path = pack.unpack(path, directory=directory)
+  frame_store = store.open_store(path)
   if frame_store.size_px != config_data.size_px:
     raise ValueError(
       f'{config_data.path} holds frames of {frame_store.size_px} px, but '

@@ -39,6 +39,7 @@ STEP_COLUMNS = (
   'grad_norm',
   'steps_per_s',
   'frames_per_s',
+  'input_wait_share',
 )
 _TEXT_COLUMNS = frozenset(
   (

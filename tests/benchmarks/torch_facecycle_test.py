@@ -6,8 +6,6 @@ those of facecycle_parity_test.py.
 
 import functools
 import math
-import os
-import pathlib
 import zlib
 
 import jax
@@ -17,6 +15,7 @@ import pytest
 from psm_jax.interop import facecycle as interop
 from psm_jax.methods import facecycle
 from psm_jax.models import vgg
+from tests import goldens
 
 torch = pytest.importorskip(
   'torch', reason='PyTorch is not installed', exc_type=ImportError
@@ -25,74 +24,10 @@ torch = pytest.importorskip(
 from benchmarks import torch_facecycle, torch_loss  # noqa: E402
 from benchmarks import torch_networks as networks  # noqa: E402
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
-_FOLDER = pathlib.Path(
-  os.environ.get('PSM_PARITY_DIR', _ROOT.parent / 'shared' / 'parity')
-)
-_FILES = sorted(_FOLDER.glob('facecycle_seed*.npz'))
+_FILES = sorted(goldens.FOLDER.glob('facecycle_seed*.npz'))
 _needs_goldens = pytest.mark.skipif(
-  not _FILES, reason=f'no facecycle_seed*.npz in {_FOLDER}'
+  not _FILES, reason=f'no facecycle_seed*.npz in {goldens.FOLDER}'
 )
-
-_GAINS = {
-  '.conv2.weight': 0.25,
-  'codegeneration.expresscode.2.weight': 1.0,
-  'exptoflow.toflow4.3.weight': 0.02,
-  'Swap_Generator.torgb.weight': 1.0,
-}
-_OUTPUTS = {
-  'embedding': 'expcode',
-  'forward': 'flow_full',
-  'backward': 'backflow_full',
-  'neutral': 'neu_face',
-  'warped': 'direct_forward',
-  'direct': 'direct_backward',
-  'swapped': 'swap_backward',
-  'recon': 'recon_face',
-  'auto': 'rec_img',
-}
-_TERMS = {
-  'l1_recon': 'l1_recon',
-  'l1_auto': 'l1_rec_img',
-  'l1_swapped': 'l1_swap_backward',
-  'l1_direct': 'l1_direct_backward',
-  'pixel': 'pixel_loss',
-  'perceptual_relu2_1': 'perc_r21',
-  'perceptual_relu3_1': 'perc_r31',
-  'perceptual_relu4_1': 'perc_r41',
-  'perceptual': 'perc_loss',
-  'ssim_recon': 'ssim_recon',
-  'ssim_auto': 'ssim_rec_img',
-  'ssim_direct': 'ssim_direct_backward',
-  'ssim': 'ssim_loss',
-  'symmetry_neutral': 'sym_neutral',
-  'symmetry_warped': 'sym_direct_forward',
-  'symmetry': 'sym_loss',
-  'total': 'total',
-}
-
-
-def _stream(seed, name):
-  return np.random.default_rng([seed, zlib.crc32(name.encode())])
-
-
-def _fill(seed, name, shape):
-  drawn = _stream(seed, name).standard_normal(shape).astype(np.float32)
-  if name.endswith('.bias'):
-    return drawn * np.float32(0.05)
-  gain = next((g for key, g in _GAINS.items() if name.endswith(key)), 2.0)
-  return drawn * np.float32(math.sqrt(gain / np.prod(shape[1:])))
-
-
-def _images(seed, name, num, size, cells=8):
-  draw = _stream(seed, name)
-  step = size // cells
-  low = draw.integers(0, 256, size=(num, 3, cells + 1, cells + 1))
-  i, f = np.arange(size) // step, np.arange(size) % step
-  up = low[:, :, i, :] * (step - f)[:, None] + low[:, :, i + 1, :] * f[:, None]
-  up = up[:, :, :, i] * (step - f) + up[:, :, :, i + 1] * f
-  noisy = up // step**2 + draw.integers(-8, 9, size=(num, 3, size, size))
-  return np.clip(noisy, 0, 255).astype(np.uint8)
 
 
 def _golden_name(name):
@@ -103,7 +38,11 @@ def _golden_name(name):
 
 def _refill(module, seed, rename):
   state = {
-    name: torch.from_numpy(_fill(seed, rename(name), tuple(tensor.shape)))
+    name: torch.from_numpy(
+      goldens.fill(
+        seed, rename(name), tuple(tensor.shape), goldens.FACECYCLE_GAINS
+      )
+    )
     for name, tensor in module.state_dict().items()
   }
   module.load_state_dict(state)
@@ -113,7 +52,7 @@ def _noise(seed, step, num_images):
   return {
     name: tuple(
       torch.from_numpy(
-        _stream(seed, f'noise.step{step}.{name}.c{level}')
+        goldens.stream(seed, f'noise.step{step}.{name}.c{level}')
         .standard_normal((num_images, level, side, side))
         .astype(np.float32)
       )
@@ -129,7 +68,7 @@ def _trained(path, share):
   golden = np.load(path, allow_pickle=False)
   seed, pairs = int(golden['seed']), int(golden['batch_pairs'])
   frames = np.stack(
-    [_images(seed, f'images.frame{i}', pairs, 64) for i in (0, 1)]
+    [goldens.images(seed, f'images.frame{i}', pairs, 64) for i in (0, 1)]
   )
   for index, frame in enumerate(frames):
     crc = zlib.crc32(np.ascontiguousarray(frame).tobytes())
@@ -177,7 +116,7 @@ def _features(trunk, image, out):
 class TestGoldens:
   def test_outputs_match(self, path, share):
     golden, _, (_, out, _, _), _ = _trained(path, share)
-    for ours, theirs in _OUTPUTS.items():
+    for ours, theirs in goldens.FACECYCLE_OUTPUTS.items():
       np.testing.assert_allclose(
         out[ours].reshape(golden[f'out.{theirs}'].shape),
         golden[f'out.{theirs}'],
@@ -209,7 +148,7 @@ class TestGoldens:
   def test_every_loss_term_matches(self, path, share):
     golden, _, (terms, _, _, _), _ = _trained(path, share)
     expected = dict(zip(golden['loss.names'], golden['loss.f32'], strict=True))
-    for ours, theirs in _TERMS.items():
+    for ours, theirs in goldens.FACECYCLE_TERMS.items():
       np.testing.assert_allclose(
         terms[ours], expected.pop(theirs), rtol=1e-5, err_msg=ours
       )
@@ -228,7 +167,7 @@ class TestGoldens:
         assert norm < 1e-5, name
         continue
       expected = golden['grad.norm.f32'][index]
-      probe = _stream(seed, f'probe:{name}').standard_normal(grad.shape)
+      probe = goldens.stream(seed, f'probe:{name}').standard_normal(grad.shape)
       inner = np.sum(grad * probe.astype(np.float32))
       norm_errors.append(abs(norm - expected) / expected)
       difference = abs(inner - golden['grad.probe.f32'][index])
