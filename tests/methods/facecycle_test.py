@@ -264,6 +264,29 @@ class MethodTest(absltest.TestCase):
         self.assertEqual(shape.shape, ())
     self.assertEqual(terms[0], terms[1])
 
+  def test_bfloat16_is_for_the_networks_and_float32_for_what_they_give(self):
+    config = _config()
+    config.population.precision = 'bfloat16'
+    method = facecycle.make(config, self.trunk)
+    schedule = interface.Schedule(*(jnp.float32(1) for _ in range(4)))
+    program, (total, (_, terms)) = jax.make_jaxpr(
+      lambda *args: method.loss(*args, schedule), return_shape=True
+    )(
+      jax.random.key(0),
+      self.params,
+      (),
+      self.trunk,
+      interface.Batch(self.frames, np.zeros(_PAIRS, np.int32)),
+    )
+    for value in (total, *terms.values()):
+      self.assertEqual(value.dtype, np.float32)
+    convolutions = [
+      line for line in str(program).split('\n') if 'conv_general' in line
+    ]
+    self.assertNotEmpty(convolutions)
+    for line in convolutions:
+      self.assertIn(':bf16[', line)
+
   def test_embeddings_are_the_encoder_s_of_normalised_frames(self):
     encoded = []
 
