@@ -50,8 +50,8 @@ import pandas as pd
 import threadpoolctl
 import tqdm
 
-from psm_jax import paths
 from psm_jax.evaluation import comparison, features, splits
+from psm_jax.evaluation import tables as evaluation_tables
 
 _IDS = ('source', 'model_id', 'person_id')
 COLUMNS = {
@@ -237,14 +237,8 @@ def write(results: Results, directory: str | os.PathLike) -> list[pathlib.Path]:
   Returns:
     The paths of the files.
   """
-  directory = paths.make_private_dir(directory)
-  return [
-    paths.write_atomic(
-      directory / f'{name}.csv',
-      getattr(results, name).to_csv(index=False, float_format='%.6g'),
-    )
-    for name in COLUMNS
-  ]
+  named = {name: getattr(results, name) for name in COLUMNS}
+  return evaluation_tables.write_named(named, directory)
 
 
 def read_tables(

@@ -30,7 +30,7 @@ import collections
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import threadpoolctl
@@ -148,13 +148,21 @@ def write(results: Results, directory: str | os.PathLike) -> list[pathlib.Path]:
   Returns:
     The paths of the files.
   """
+  names = ('scores', 'summary', 'structure', 'skipped')
+  return write_named({n: getattr(results, n) for n in names}, directory)
+
+
+def write_named(
+  named: Mapping[str, pd.DataFrame], directory: str | os.PathLike
+) -> list[pathlib.Path]:
+  """Writes each table as NAME.csv into a folder, as `write` does."""
   directory = paths.make_private_dir(directory)
   return [
     paths.write_atomic(
       directory / f'{name}.csv',
-      getattr(results, name).to_csv(index=False, float_format='%.6g'),
+      table.to_csv(index=False, float_format='%.6g'),
     )
-    for name in ('scores', 'summary', 'structure', 'skipped')
+    for name, table in named.items()
   ]
 
 
