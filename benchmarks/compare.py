@@ -153,7 +153,8 @@ def _define_flags():
 def _worker_arguments(work):
   """Returns the flags to hand on."""
   values = dataclasses.asdict(work) | {
-    name: flags.FLAGS[name].value for name in ('steps', 'strategy', 'lowering')
+    name: flags.FLAGS[name].value
+    for name in ('steps', 'strategy', 'lowering', 'microbatches')
   }
   return [f'--{name}={value}' for name, value in values.items()]
 

@@ -7,12 +7,16 @@ import numpy as np
 
 from benchmarks import measurement, workload
 from configs import base
-from psm_jax import methods, population, sampling
+from psm_jax import inference, methods, population, sampling
 from psm_jax.data import feed
 
 
 def make_config(
-  work: workload.Workload, *, strategy: str = 'auto', lowering: str = 'matmul'
+  work: workload.Workload,
+  *,
+  strategy: str = 'auto',
+  lowering: str = 'auto',
+  microbatches: int = 1,
 ):
   """Returns the published configuration of the size of a workload."""
   config = base.get_config()
@@ -22,6 +26,7 @@ def make_config(
   config.train.batch_size = work.pairs
   config.population.strategy = strategy
   config.population.lowering = lowering
+  config.train.microbatches = microbatches
   config.population.num_devices = 1
   config.augment.enabled = False
   return config
@@ -51,7 +56,11 @@ def make_population(
 
 
 def prepare(
-  work: workload.Workload, *, strategy: str = 'auto', lowering: str = 'matmul'
+  work: workload.Workload,
+  *,
+  strategy: str = 'auto',
+  lowering: str = 'auto',
+  microbatches: int = 1,
 ) -> tuple[Callable[[], object], dict]:
   """Returns one run of a workload, and a description of it.
 
@@ -61,12 +70,17 @@ def prepare(
     work: What is run.
     strategy: `population.strategy` of the configuration.
     lowering: `population.lowering` of the configuration.
+    microbatches: `train.microbatches` of the configuration.
   """
-  config = make_config(work, strategy=strategy, lowering=lowering)
+  config = make_config(
+    work, strategy=strategy, lowering=lowering, microbatches=microbatches
+  )
   run = _embed_run if work.task == 'embed' else _step_run
   return run(work, config), {
     'contestant': 'psm_jax',
-    'switches': [] if work.task == 'embed' else [strategy, lowering],
+    'switches': []
+    if work.task == 'embed'
+    else [strategy, lowering, f'{microbatches} parts'],
     'jax': jax.__version__,
     'device': jax.devices()[0].device_kind,
   }
@@ -88,7 +102,7 @@ def _embed_run(work, config):
   method = methods.make(config)
   params, method_state = jax.jit(method.init)(jax.random.key(0))
   frames = jax.device_put(work.frames().reshape(work.num_frames, -1))
-  embed = jax.jit(method.embed)
+  embed = inference.embedder(method)
   return lambda: embed(params, method_state, frames).block_until_ready()
 
 

@@ -22,7 +22,8 @@ def define_flags():
   """Defines the flags of the work, and of how psm_jax does it."""
   workload.define_flags()
   flags.DEFINE_string('strategy', 'auto', 'Field population.strategy.')
-  flags.DEFINE_string('lowering', 'matmul', 'Field population.lowering.')
+  flags.DEFINE_string('lowering', 'auto', 'Field population.lowering.')
+  flags.DEFINE_integer('microbatches', 1, 'Field train.microbatches.')
 
 
 def _prepare(contestant, work):
@@ -34,7 +35,10 @@ def _prepare(contestant, work):
     os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
     library = importlib.import_module('benchmarks.engine')
     prepared = library.prepare(
-      work, strategy=flags.FLAGS.strategy, lowering=flags.FLAGS.lowering
+      work,
+      strategy=flags.FLAGS.strategy,
+      lowering=flags.FLAGS.lowering,
+      microbatches=flags.FLAGS.microbatches,
     )
   else:
     library = importlib.import_module('benchmarks.torch_facecycle')

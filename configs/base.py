@@ -94,11 +94,22 @@ def get_config():
   population.precision = 'auto'
   population.wave = 0  # Models resident at once; 0 is all.
   population.chunk = 0  # Models computed together, strategy map; 0 is one.
-  population.lowering = 'matmul'  # grouped | matmul | unrolled, under vmap
+  # auto | grouped | matmul | unrolled: convolutions of stacked models, see
+  # psm_jax/ops/conv.py.
+  population.lowering = 'auto'
   population.num_devices = 0  # 0 is all that JAX sees.
+  # Devices share each model's batch, instead of the models: for a general
+  # model on several devices.
+  population.data_parallel = False
 
   train = config.train = ml_collections.ConfigDict()
   train.batch_size = 16  # Examples a step; 16 pairs are 32 images (PSM).
+  # Parts of a batch computed one after another, gradients averaged: less
+  # memory, and faster on CPUs for full-size batches. FaceCycle only.
+  train.microbatches = 1
+  # Keep no activations within networks, compute them again for the gradient:
+  # less memory, about a third more work. FaceCycle only.
+  train.recompute = False
   train.steps = 0  # Steps of each model; 0: train.epochs decides.
   train.epochs = 500  # Epochs of each model's own length (PSM paper).
   # Share of each person's frames held out for methods that validate (FAb-Net):

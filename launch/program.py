@@ -9,7 +9,7 @@ FAILED = 1
 _WRONG_USAGE = 2
 
 
-def run(work: Callable[[], int | None], *, required: Sequence[str]):
+def run(work: Callable[[], int | None], *, required: Sequence[str] = ()):
   """Parses the flags, runs a program's work and exits with its code.
 
   A ValueError or OSError is the user's to mend: its message is logged, its

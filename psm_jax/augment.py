@@ -110,7 +110,7 @@ def augment_pairs(
   frames: jax.Array,
   *,
   config: Augmentation,
-  first_pair: jax.Array | int = 0,
+  pairs: jax.Array | None = None,
 ) -> jax.Array:
   """Augments the images of a batch of pairs, each with a key of its own.
 
@@ -122,8 +122,8 @@ def augment_pairs(
     key: () key of this step.
     frames: [2, B, H, W, 3] float32 in [0, 1]; axis 0 is the member of the pair.
     config: what to change; static under jit.
-    first_pair: number of the first pair given, where the pairs of a step are
-      spread over devices.
+    pairs: [B] int32, numbers of the pairs in the step, where its pairs are
+      spread over devices; 0 to B - 1 by default.
 
   Returns:
     [2, B, H, W, 3] float32 in [0, 1].
@@ -135,7 +135,8 @@ def augment_pairs(
       jax.random.fold_in(key, image_index), (_NUM_DRAWS,)
     )
 
-  pairs = first_pair + jnp.arange(frames.shape[1])
+  if pairs is None:
+    pairs = jnp.arange(frames.shape[1])
   image_indices = jnp.stack([2 * pairs, 2 * pairs + 1])
   draws = jax.vmap(jax.vmap(draw))(image_indices)
   flip_draws = draws[..., -1]

@@ -4,19 +4,18 @@ Whatever the strategy, leaves are [N, ...] with the models in the order of
 models.json, so a resumption may change strategy or devices.
 """
 
+import functools
 import json
 import logging as python_logging
 import pathlib
 import textwrap
-from collections.abc import Sequence
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
-from psm_jax import population as population_lib
-from psm_jax import sampling
+from psm_jax import run, update
 from psm_jax.methods import interface
 
 
@@ -51,7 +50,7 @@ class Checkpoints:
       ),
     )
 
-  def save(self, step: int, states: population_lib.TrainState, ids: list[str]):
+  def save(self, step: int, states: update.TrainState, ids: list[str]):
     """Saves states [N, ...] in the background; raises an earlier failure.
 
     Checkpoints from this step on go first: `restore` found them unreadable and
@@ -70,8 +69,8 @@ class Checkpoints:
     )
 
   def restore(
-    self, template: population_lib.TrainState, ids: list[str]
-  ) -> tuple[int, population_lib.TrainState] | None:
+    self, template: update.TrainState, ids: list[str]
+  ) -> tuple[int, update.TrainState] | None:
     """Returns the newest readable checkpoint, None if there is none.
 
     Args:
@@ -125,29 +124,19 @@ class RunStates:
     step: The latest step of a checkpoint.
   """
 
-  def __init__(
-    self,
-    workdir: pathlib.Path,
-    ids: Sequence[str],
-    *,
-    wave: int,
-    method: interface.Method,
-    clock: sampling.Clock,
-  ):
+  def __init__(self, opened: run.Run, method: interface.Method):
     """Looks at all waves, so that a missing one is known at once.
 
     Args:
-      workdir: The run directory.
-      ids: All models of the run.
-      wave: Models of a wave; 0 is all.
-      method: What they learned.
-      clock: Of any model; gives shapes.
+      opened: The run.
+      method: What its models learned.
 
     Raises:
       ValueError: If models have no checkpoint.
     """
-    self._workdir, self._ids, self._size = workdir, list(ids), wave or len(ids)
-    self._method, self._clock = method, clock
+    self._workdir, self._method = opened.workdir, method
+    self._ids = [model.model_id for model in opened.models]
+    self._size = opened.config.population.wave or len(self._ids)
     self.step = 0
     for number in range(-(-len(self._ids) // self._size)):
       self._open(number)
@@ -155,9 +144,7 @@ class RunStates:
   def _open(self, number):
     ids = self._ids[number * self._size : (number + 1) * self._size]
     checkpoints = Checkpoints(self._workdir, wave=number, read_only=True)
-    restored = checkpoints.restore(
-      template(self._method, self._clock, len(ids)), ids
-    )
+    restored = checkpoints.restore(template(self._method, len(ids)), ids)
     checkpoints.close()
     if restored is None:
       raise ValueError(
@@ -167,7 +154,7 @@ class RunStates:
     self.step = max(self.step, restored[0])
     self._number, self._states = number, restored[1]
 
-  def model(self, index: int) -> population_lib.TrainState:
+  def model(self, index: int) -> update.TrainState:
     """Returns the state of one model of the run, NumPy."""
     number, place = divmod(index, self._size)
     if number != self._number:
@@ -175,12 +162,11 @@ class RunStates:
     return jax.tree.map(lambda leaf: leaf[place], self._states)
 
 
-def template(
-  method: interface.Method, clock: sampling.Clock, num_models: int
-) -> population_lib.TrainState:
+def template(method: interface.Method, num_models: int) -> update.TrainState:
   """Returns a tree of zeros in the shape of a checkpoint of N models."""
   shapes = jax.eval_shape(
-    lambda one: population_lib.init_model(method, one), clock
+    functools.partial(update.init_model, method=method),
+    jax.ShapeDtypeStruct((2,), np.uint32),
   )
   return jax.tree.map(
     lambda leaf: np.zeros((num_models, *leaf.shape), leaf.dtype), shapes

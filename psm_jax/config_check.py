@@ -45,6 +45,7 @@ _AT_LEAST = {
   'population.wave': 0,
   'population.chunk': 0,
   'train.batch_size': 1,
+  'train.microbatches': 1,
   'train.steps': 0,
   'train.epochs': 0,
   'train.validation_batches': 1,
@@ -119,10 +120,31 @@ def _check_facecycle(config):
   size = config.data.size_px
   if size < 16 or size % 16:
     _fail('data.size_px', size, 'a multiple of 16')
+  if config.train.batch_size % config.train.microbatches:
+    _fail(
+      'train.microbatches',
+      config.train.microbatches,
+      f'a divisor of train.batch_size={config.train.batch_size}',
+    )
   _check_pairing(config, ('fixed', 'repaired', 'gap', 'drawn', 'drawn_gap'))
 
 
+def _check_of_facecycle_alone(config):
+  if config.train.recompute:
+    _fail(
+      'train.recompute', True, f'False with method.name={config.method.name}'
+    )
+  if config.train.microbatches > 1:
+    _fail(
+      'train.microbatches',
+      config.train.microbatches,
+      f'1 with method.name={config.method.name}, whose loss couples the '
+      'examples of a batch',
+    )
+
+
 def _check_fabnet(config):
+  _check_of_facecycle_alone(config)
   _check_pairing(config, ('views',))
   if not 0 < config.train.validation_share < 1:
     _fail(
@@ -131,6 +153,11 @@ def _check_fabnet(config):
       'above 0 and below 1: the loss window moves by the validation',
     )
   fabnet.check(config)
+
+
+def _check_clp(config):
+  _check_of_facecycle_alone(config)
+  clp_config.check(config)
 
 
 def _check_pairing(config, pairings):
@@ -146,7 +173,7 @@ def _check_pairing(config, pairings):
 _CHECKS = {
   'facecycle': _check_facecycle,
   'fabnet': _check_fabnet,
-  'clp': clp_config.check,
+  'clp': _check_clp,
 }
 
 

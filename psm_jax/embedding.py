@@ -1,7 +1,7 @@
 """Embeddings of a run's frames: tables a lab can join with its own."""
 
+import functools
 import pathlib
-from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -9,12 +9,18 @@ import pandas as pd
 import tqdm
 from absl import logging
 
-from psm_jax import checkpoint, methods, paths, planning, run
-from psm_jax import population as population_lib
+from psm_jax import (
+  checkpoint,
+  inference,
+  methods,
+  paths,
+  planning,
+  run,
+  update,
+  zoo,
+)
 from psm_jax.data import prepare
 from psm_jax.data import store as store_lib
-
-_BATCH_FRAMES = 256
 
 
 class Trained:
@@ -41,18 +47,17 @@ class Trained:
     )
     self.plans = planning.plans_of(self.run.models, config, self.store)
     self.method = methods.make(config)
-    self._states = checkpoint.RunStates(
-      self.run.workdir,
-      [model.model_id for model in self.run.models],
-      wave=config.population.wave,
-      method=self.method,
-      clock=self.plans[0].clock,
-    )
+    self._states = checkpoint.RunStates(self.run, self.method)
     self.step = self._states.step
-    self._embed = jax.jit(self.method.embed)
-    self._init = population_lib.initialiser(self.method)
+    self._embed = inference.embedder(self.method)
+    self._init = update.initialiser(self.method)
 
-  def model_state(self, index: int) -> population_lib.TrainState:
+  def rows_of(self, person: str) -> np.ndarray:
+    """Returns the rows of the store that show a person."""
+    videos = self.store.videos(person)
+    return np.concatenate([np.arange(v.start, v.stop) for v in videos])
+
+  def model_state(self, index: int) -> update.TrainState:
     """Returns the state of one model."""
     return self._states.model(index)
 
@@ -63,7 +68,7 @@ class Trained:
 
   def embed_untrained(self, index: int, rows: np.ndarray) -> np.ndarray:
     """Returns embeddings by the random weights from which a model began."""
-    state = self._init(self.plans[index].clock)
+    state = self._init(self.plans[index].clock.key)
     return self._embed_rows(state.params, state.method_state, rows)
 
   def pictures(self, index: int, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -81,16 +86,9 @@ class Trained:
     )
 
   def _embed_rows(self, params, method_state, rows):
-    params, method_state = jax.device_put((params, method_state))
-    parts = []
-    for start in range(0, len(rows), _BATCH_FRAMES):
-      frames = self.store.frames[rows[start : start + _BATCH_FRAMES]]
-      # The last batch is filled up, so that one program serves all.
-      missing = _BATCH_FRAMES - len(frames)
-      full = np.concatenate([frames, np.repeat(frames[:1], missing, axis=0)])
-      embedded = np.asarray(self._embed(params, method_state, full))
-      parts.append(embedded[: len(frames)])
-    return np.concatenate(parts).astype(np.float32)
+    return inference.in_batches(
+      self._embed, params, method_state, self.store.frames, rows
+    )
 
 
 def write_embeddings(workdir: str | pathlib.Path) -> list[pathlib.Path]:
@@ -105,16 +103,11 @@ def write_embeddings(workdir: str | pathlib.Path) -> list[pathlib.Path]:
   trained = Trained(workdir)
   root = trained.run.workdir / 'embeddings'
   written = []
-  for index, table in _tables(trained):
-    model_id = trained.run.models[index].model_id
-    person_id, video_id = table.person_id.iloc[0], table.video_id.iloc[0]
-    folder = paths.child(root, model_id, person_id)
-    paths.make_private_dir(folder)
-    path = paths.child(folder, f'{video_id}.parquet')
-    partial = paths.child(folder, f'{video_id}.partial')
-    table.to_parquet(partial, index=False)
-    partial.replace(path)
-    written.append(path)
+  for index, model in enumerate(tqdm.tqdm(trained.run.models, unit='model')):
+    embed = functools.partial(trained.embed, index)
+    written += _write(
+      root, trained.store, embed, model.model_id, people=model.cohort
+    )
   logging.info(
     'Wrote %d tables of %d models at step %d to %s',
     len(written),
@@ -125,26 +118,78 @@ def write_embeddings(workdir: str | pathlib.Path) -> list[pathlib.Path]:
   return written
 
 
-def _tables(trained: Trained) -> Iterator[tuple[int, pd.DataFrame]]:
-  """Yields (model index, table) for every model and video of its cohort."""
-  for index, model in enumerate(tqdm.tqdm(trained.run.models, unit='model')):
-    for person in model.cohort:
-      for video in trained.store.videos(person):
-        rows = np.arange(video.start, video.stop)
-        values = trained.embed(index, rows)
-        names = [f'e{unit:03d}' for unit in range(values.shape[1])]
-        described = trained.store.index.iloc[rows].reset_index(drop=True)
-        keys = list(store_lib.KEY_COLUMNS)
-        yield (
-          index,
-          pd.concat(
-            [
-              described[keys].assign(model_id=model.model_id)[
-                ['model_id', *keys]
-              ],
-              pd.DataFrame(values, columns=names),
-              described.drop(columns=keys),
-            ],
-            axis=1,
-          ),
-        )
+def write_with(
+  model: zoo.Model, store: store_lib.FrameStore, out: str | pathlib.Path
+) -> list[pathlib.Path]:
+  """Embeds all frames of a store with one exported model.
+
+  Args:
+    model: The model.
+    store: Frames of its size, aligned as those it learned from.
+    out: The tables go to `out`/embeddings, as `write_embeddings` writes them.
+
+  Returns:
+    The files written.
+
+  Raises:
+    ValueError: If the frames have another size than the model's.
+  """
+  if store.size_px != model.config.data.size_px:
+    raise ValueError(
+      f'{store.path} holds frames of {store.size_px} px, but {model.model_id} '
+      f'embeds frames of {model.config.data.size_px} px. Prepare them in that '
+      'size.'
+    )
+  written = _write(
+    pathlib.Path(out) / 'embeddings',
+    store,
+    lambda rows: model.embed(store.frames[rows]),
+    model.model_id,
+    people=store.person_ids,
+  )
+  logging.info('Wrote %d tables to %s', len(written), out)
+  return written
+
+
+def _write(root, store, embed, model_id, *, people):
+  """Writes one model's tables of people, a video at a time.
+
+  Args:
+    root: Folder of the models.
+    store: The frames.
+    embed: rows of the store -> [n, D] float32.
+    model_id: Names the folder.
+    people: Person ids.
+
+  Returns:
+    The files.
+  """
+  written = []
+  for person in people:
+    folder = paths.child(root, model_id, person)
+    paths.make_private_dir(folder)
+    for video in store.videos(person):
+      rows = np.arange(video.start, video.stop)
+      path = paths.child(folder, f'{video.video_id}.parquet')
+      partial = paths.child(folder, f'{video.video_id}.partial')
+      _table(store, rows, embed(rows), model_id).to_parquet(
+        partial, index=False
+      )
+      partial.replace(path)
+      written.append(path)
+  return written
+
+
+def _table(store, rows, values, model_id):
+  """Returns the embeddings of rows beside what the store says of them."""
+  names = [f'e{unit:03d}' for unit in range(values.shape[1])]
+  described = store.index.iloc[rows].reset_index(drop=True)
+  keys = list(store_lib.KEY_COLUMNS)
+  return pd.concat(
+    [
+      described[keys].assign(model_id=model_id)[['model_id', *keys]],
+      pd.DataFrame(values, columns=names),
+      described.drop(columns=keys),
+    ],
+    axis=1,
+  )

@@ -9,7 +9,7 @@ import ml_collections
 import numpy as np
 
 from psm_jax import population as population_lib
-from psm_jax import sampling
+from psm_jax import sampling, update
 from psm_jax.methods import interface
 
 _GIB = 2**30
@@ -71,15 +71,15 @@ def estimate(
     config: The experiment.
   """
   clock = jax.tree.map(lambda leaf: leaf[0, 0], population.plans[0].clock)
-  state = jax.eval_shape(
-    lambda one: population_lib.init_model(method, one), clock
-  )
+  state = jax.eval_shape(lambda one: update.init_model(one.key, method), clock)
+  num_parts = config.train.microbatches
+  batch_size = config.train.batch_size // (population.axis.size * num_parts)
   batch = interface.Batch(
     jax.ShapeDtypeStruct(
-      (method.num_members, config.train.batch_size, method.size_px**2 * 3),
+      (method.num_members, batch_size, method.size_px**2 * 3),
       np.uint8,
     ),
-    jax.ShapeDtypeStruct((config.train.batch_size,), np.int32),
+    jax.ShapeDtypeStruct((batch_size,), np.int32),
   )
   models = population.num_slots * population.slot_models
   at_once = population.slot_models
@@ -88,7 +88,8 @@ def estimate(
   return Estimate(
     state=_num_bytes(state),
     step=_num_bytes(_kept(method, config, state, clock, batch))
-    + _num_bytes(state.params),
+    # Gradients, and their sum over the parts of a batch.
+    + min(num_parts, 2) * _num_bytes(state.params),
     frames=frame_bytes,
     models=models,
     models_at_once=at_once,
@@ -100,7 +101,7 @@ def _kept(method, config, state, clock, batch):
 
   def pull_back(state, clock, batch):
     key = jax.random.wrap_key_data(clock.key, impl='threefry2x32')
-    schedule = population_lib.schedule_at(clock, state.step, config)
+    schedule = update.schedule_at(clock, state.step, config)
 
     def loss_of(params):
       return method.loss(

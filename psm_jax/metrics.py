@@ -1,8 +1,9 @@
 """What a run writes down while it trains: metrics.csv and TensorBoard events.
 
 metrics.csv has a row for each logged step and model that was active in it;
-`step` counts the updates taken. A resumed run continues the table so that each
-step stands in it once.
+`step` counts the updates taken, `examples_seen` and `frames_seen` what they
+were computed from, so that runs can be compared at equal budgets. A resumed run
+continues the table so that each step stands in it once.
 """
 
 import csv
@@ -17,7 +18,13 @@ import tensorboardX
 from psm_jax import paths
 
 _FIRST = ('step', 'model_id', 'epoch', 'gap', 'learning_rate', 'neutral_weight')
-_LAST = ('steps_per_s', 'frames_per_s', 'input_wait_share')
+_LAST = (
+  'examples_seen',
+  'frames_seen',
+  'steps_per_s',
+  'frames_per_s',
+  'input_wait_share',
+)
 _NOT_WRITTEN = ('is_active', 'failed_step')
 
 
@@ -56,7 +63,8 @@ class MetricsLog:
     metrics: dict[str, np.ndarray],
     *,
     steps_per_s: float,
-    frames_per_step: int,
+    examples_per_step: int,
+    frames_per_example: int,
     input_wait_share: float = 0.0,
   ):
     """Writes a row for each active model.
@@ -65,7 +73,8 @@ class MetricsLog:
       step: Updates taken.
       metrics: Arrays [N], one a model.
       steps_per_s: Steps of each model a second, over the last rows' time.
-      frames_per_step: Images that a model sees in a step.
+      examples_per_step: Pairs, targets or clips that a model sees in a step.
+      frames_per_example: Frames of each.
       input_wait_share: Share of that time spent waiting for frames.
     """
     terms = [
@@ -79,7 +88,7 @@ class MetricsLog:
     active = np.flatnonzero(metrics['is_active'])
     speed = {
       'steps_per_s': steps_per_s,
-      'frames_per_s': steps_per_s * frames_per_step,
+      'frames_per_s': steps_per_s * examples_per_step * frames_per_example,
       'input_wait_share': input_wait_share,
     }
     writer = csv.DictWriter(
@@ -87,7 +96,12 @@ class MetricsLog:
     )
     for index in active:
       row = {name: metrics[name][index] for name in metrics}
-      row |= speed | {'step': step, 'model_id': self._model_ids[index]}
+      row |= speed | {
+        'step': step,
+        'model_id': self._model_ids[index],
+        'examples_seen': step * examples_per_step,
+        'frames_seen': step * examples_per_step * frames_per_example,
+      }
       if row['gap'] == 0:
         row['gap'] = ''
       writer.writerow({key: _text(value) for key, value in row.items()})

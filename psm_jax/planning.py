@@ -27,11 +27,12 @@ def plan_models(
       person_id is too long to name a model.
   """
   models, plans = [], []
+  source = transfer.open_source(config)
   for label, cohort in _cohorts(config, _usable_people(config, store)):
     if config.method.name == 'clp':
       clp_config.check_cohort(config, len(cohort))
     frames = _frames(config, store, cohort)
-    donors = transfer.donors_of(config, cohort)
+    donors = transfer.donors_of(source, cohort, donors=config.init.donors)
     for seed in config.population.seeds:
       plan, cap = sampling.make_plan(frames, config, seed=config.seed + seed)
       if cap is not None:

@@ -11,6 +11,10 @@ members.
 
 More models than a device holds train in waves: one population after another,
 in one program.
+
+Devices hold either models or examples. With `population.data_parallel` every
+device holds all models, and 1 / D of each one's batch: place d of the device
+axis is the same model on device d, for a general model on several devices.
 """
 
 import dataclasses
@@ -18,196 +22,15 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 
-import flax
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
-import optax
 
-from psm_jax import curriculum, sampling
+from psm_jax import sampling, update
 from psm_jax.methods import interface
+from psm_jax.ops import data_axis
 
 STRATEGIES = ('auto', 'vmap', 'map', 'loop')
-
-
-@flax.struct.dataclass
-class TrainState:
-  """Everything that changes while one model trains.
-
-  Attributes:
-    step: () int32, updates taken.
-    params: The method's parameters.
-    opt_state: The optimiser's, such as Adam's moments.
-    method_state: The method's own state, () if none.
-    failed_step: () int32, the step whose loss or update was not finite, after
-      which the model is frozen; -1 while it is sound.
-  """
-
-  step: jax.Array
-  params: interface.Tree
-  opt_state: optax.OptState
-  method_state: interface.Tree
-  failed_step: jax.Array
-
-
-def apply_gradients(optimizer, params, opt_state, grads, learning_rate):
-  """Returns one update of one model: (params, opt_state)."""
-  updates, opt_state = optimizer.update(grads, opt_state, params)
-  updates = jax.tree.map(lambda leaf: -learning_rate * leaf, updates)
-  return optax.apply_updates(params, updates), opt_state
-
-
-def schedule_at(
-  clock: sampling.Clock, step: jax.Array, config: ml_collections.ConfigDict
-) -> interface.Schedule:
-  """Returns what the curriculum prescribes for a step of one model."""
-  epoch = sampling.epoch_index(clock, step)
-  number = epoch + 1
-  return interface.Schedule(
-    epoch=number,
-    gap=jnp.max(clock.gap[epoch]),
-    learning_rate=curriculum.learning_rate(
-      config.curriculum.learning_rate,
-      epoch=number,
-      step=step,
-      total_steps=clock.total_steps,
-    ),
-    neutral_weight=curriculum.neutral_weight(
-      tuple(config.curriculum.neutral_weight),
-      epoch=number,
-      num_epochs=clock.num_epochs,
-    ),
-  )
-
-
-def init_model(method: interface.Method, clock: sampling.Clock) -> TrainState:
-  """Returns the state in which one model begins."""
-  key = jax.random.wrap_key_data(clock.key, impl='threefry2x32')
-  params, method_state = method.init(jax.random.fold_in(key, 0))
-  return TrainState(
-    step=jnp.int32(0),
-    params=params,
-    opt_state=method.optimizer.init(params),
-    method_state=method_state,
-    failed_step=jnp.int32(-1),
-  )
-
-
-def initialiser(
-  method: interface.Method,
-) -> Callable[[sampling.Clock], TrainState]:
-  """Returns `init_model` of a method, compiled for one model."""
-  # It runs once a model and draws a hundred small arrays: on a CPU, optimising
-  # the program takes many times as long as running it.
-  is_cpu = jax.default_backend() == 'cpu'
-  return jax.jit(
-    functools.partial(init_model, method),
-    compiler_options={'xla_backend_optimization_level': 0} if is_cpu else None,
-  )
-
-
-def train_step(
-  method: interface.Method,
-  config: ml_collections.ConfigDict,
-  state: TrainState,
-  clock: sampling.Clock,
-  shared: interface.Tree,
-  batch: interface.Batch,
-) -> tuple[TrainState, dict[str, jax.Array]]:
-  """Advances one model by one step.
-
-  A model that has reached its total_steps, or that failed, keeps its state
-  bit for bit; so does a model whose loss or update is not finite, which is
-  marked as failed.
-
-  Args:
-    method: What is learned.
-    config: The experiment; closed over, static.
-    state: The model's state.
-    clock: The model's epochs and key.
-    shared: The method's frozen weights.
-    batch: The examples of this step.
-
-  Returns:
-    The new state, and scalars: the schedule's values, the loss and its terms,
-    the norm of the gradient, `is_active` and `failed_step`.
-  """
-  key = jax.random.wrap_key_data(clock.key, impl='threefry2x32')
-  key = jax.random.fold_in(jax.random.fold_in(key, 1), state.step)
-  schedule = schedule_at(clock, state.step, config)
-
-  def loss_of(params):
-    return method.loss(key, params, state.method_state, shared, batch, schedule)
-
-  (loss, (method_state, terms)), grads = jax.value_and_grad(
-    loss_of, has_aux=True
-  )(state.params)
-  params, opt_state = apply_gradients(
-    method.optimizer,
-    state.params,
-    state.opt_state,
-    grads,
-    schedule.learning_rate * method.rate_scale(method_state),
-  )
-  method_state = method.after_update(params, method_state)
-  is_active = (state.step < clock.total_steps) & (state.failed_step < 0)
-  is_finite = _all_finite((loss, params, opt_state, method_state))
-  new = TrainState(
-    step=state.step + 1,
-    params=params,
-    opt_state=opt_state,
-    method_state=method_state,
-    failed_step=state.failed_step,
-  )
-  new = jax.tree.map(
-    functools.partial(jnp.where, is_active & is_finite), new, state
-  )
-  failed_step = jnp.where(is_active & ~is_finite, state.step, new.failed_step)
-  metrics = {
-    **{
-      field.name: getattr(schedule, field.name)
-      for field in dataclasses.fields(schedule)
-    },
-    'loss': loss,
-    **terms,
-    'grad_norm': optax.tree.norm(grads),
-    'is_active': is_active,
-    'failed_step': failed_step,
-  }
-  return new.replace(failed_step=failed_step), metrics
-
-
-def observe(
-  method: interface.Method,
-  state: TrainState,
-  loss: jax.Array,
-  epoch: jax.Array,
-) -> TrainState:
-  """Returns the state of one model that has been told its validation loss.
-
-  Args:
-    method: What is learned.
-    state: The model's state.
-    loss: () float32, the mean of `Method.validate` over its validation.
-    epoch: () int32, the epoch that has ended, from 0; -1 if none has: the state
-      then stays bit for bit, as does that of a failed model.
-  """
-  told = method.on_validation(state.method_state, loss, epoch)
-  is_told = (epoch >= 0) & (state.failed_step < 0)
-  return state.replace(
-    method_state=jax.tree.map(
-      functools.partial(jnp.where, is_told), told, state.method_state
-    )
-  )
-
-
-def _all_finite(tree):
-  """Returns whether every number of a tree is finite, () bool."""
-  leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]
-  # XLA fuses a plain conjunction into each operation that uses it, hundreds of
-  # times over, and compiles for minutes; a sort it leaves alone.
-  return jax.lax.sort(jnp.stack(leaves).astype(jnp.int32))[0] > 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,54 +41,52 @@ class Population:
     num_models: N, without the inert members.
     first_model: Index in the run of the first of them.
     devices: D devices.
+    axis: The devices that share each batch; one device, where devices hold
+      models of their own.
     num_slots: S.
     slot_models: c, models of a slot on each device.
     plans: S stacked plans, leaves [D, c, ...] NumPy.
     shared: The method's frozen weights, leaves [D, ...], on the devices.
     clocks: The clocks of `plans` on the devices.
-    init_one: clock -> state of one model.
+    init_one: key of a clock -> state of one model.
     step_slot: (state, clock, shared, batch) -> (state, metrics) of a slot; the
       state given is donated.
     validate_slot: (state, shared, batch) -> losses [D, c] of a slot; None if
       the method does not validate.
-    observe_slot: (state, loss, epoch) -> state of a slot, see `observe`; the
-      state given is donated.
+    observe_slot: (state, loss, epoch) -> state of a slot, see `update.observe`;
+      the state given is donated.
   """
 
   num_models: int
   first_model: int
   devices: tuple[jax.Device, ...]
+  axis: data_axis.DataAxis
   num_slots: int
   slot_models: int
   plans: tuple[sampling.Plan, ...]
   shared: interface.Tree
   clocks: tuple[sampling.Clock, ...]
-  init_one: Callable[[sampling.Clock], TrainState]
-  step_slot: Callable[..., tuple[TrainState, dict[str, jax.Array]]]
+  init_one: Callable[[jax.Array], update.TrainState]
+  step_slot: Callable[..., tuple[update.TrainState, dict[str, jax.Array]]]
   validate_slot: Callable[..., jax.Array] | None = None
-  observe_slot: Callable[..., TrainState] | None = None
+  observe_slot: Callable[..., update.TrainState] | None = None
 
   @property
   def sharding(self) -> jax.sharding.Sharding:
     """How arrays [D, ...] lie: one slice of the first axis a device."""
     return self.clocks[0].key.sharding
 
-  def init(self) -> list[TrainState]:
+  def init(self) -> list[update.TrainState]:
     """Returns the states in which the models begin, one tree a slot."""
-    clocks = self.to_host([plan.clock for plan in self.plans])
-    states = [
-      jax.device_get(
-        self.init_one(jax.tree.map(lambda leaf, m=model: leaf[m], clocks))
-      )
-      for model in range(self.num_models)
-    ]
+    keys = self.to_host([plan.clock.key for plan in self.plans])
+    states = [jax.device_get(self.init_one(key)) for key in keys]
     return self.from_host(
       jax.tree.map(lambda *leaves: np.stack(leaves), *states)
     )
 
   def step(
-    self, states: list[TrainState], batches: list[interface.Batch]
-  ) -> tuple[list[TrainState], list[dict[str, jax.Array]]]:
+    self, states: list[update.TrainState], batches: list[interface.Batch]
+  ) -> tuple[list[update.TrainState], list[dict[str, jax.Array]]]:
     """Advances every model by one step.
 
     Args:
@@ -287,8 +108,11 @@ class Population:
 
   def to_host(self, slots: Sequence[interface.Tree]) -> interface.Tree:
     """Returns per-slot trees as one tree of NumPy arrays [N, ...]."""
+    num_copies = self.axis.size
 
     def stack(*leaves):
+      # Of models that lie on all devices, the first device's.
+      leaves = [leaf[: len(self.devices) // num_copies] for leaf in leaves]
       stacked = np.stack([np.asarray(leaf) for leaf in leaves], axis=1)
       return stacked.reshape((-1, *stacked.shape[3:]))[: self.num_models]
 
@@ -306,13 +130,18 @@ class Population:
 
     def place(leaf, slot):
       leaf = np.asarray(leaf)
-      total = len(self.devices) * self.num_slots * self.slot_models
-      spare = np.repeat(leaf[:1], total - len(leaf), axis=0)
+      num_copies = self.axis.size
+      shape = (
+        len(self.devices) // num_copies,
+        self.num_slots,
+        self.slot_models,
+      )
+      spare = np.repeat(leaf[:1], math.prod(shape) - len(leaf), axis=0)
       if fill is not None:
         spare = np.full_like(spare, fill)
-      shape = (len(self.devices), self.num_slots, self.slot_models)
       full = np.concatenate([leaf, spare]).reshape(shape + leaf.shape[1:])
-      return jax.device_put(full[:, slot], self.sharding)
+      copies = np.repeat(full[:, slot], num_copies, axis=0)
+      return jax.device_put(copies, self.sharding)
 
     return [
       jax.tree.map(functools.partial(place, slot=slot), stacked)
@@ -363,14 +192,21 @@ def build_waves(
       all. The last population is filled up with inert members.
 
   Raises:
-    ValueError: If there are fewer devices than asked for.
+    ValueError: If there are fewer devices than asked for, or the method or the
+      batch cannot be shared by them.
   """
   wave = min(wave or config.population.wave or len(plans), len(plans))
-  devices = tuple((devices or _devices(config))[:wave])
+  devices = tuple(devices or _devices(config))
+  axis = data_axis.ONE_DEVICE
+  if config.population.data_parallel:
+    axis = _data_axis(method, devices, config)
+  else:
+    devices = devices[:wave]
+  own = method.over(axis) if axis.size > 1 else method
   strategy = config.population.strategy
   if strategy == 'auto':
     strategy = 'loop' if devices[0].platform == 'cpu' else 'vmap'
-  per_device = -(-wave // len(devices))
+  per_device = -(-wave * axis.size // len(devices))
   chunk = min(config.population.chunk or 1, per_device)
   if strategy == 'map':
     # Whole chunks, or the rest would be a program of its own.
@@ -385,7 +221,7 @@ def build_waves(
 
   def over_devices(function, *, donate=()):
     """Adds the device axis: the one place where it appears."""
-    return jax.pmap(function, devices=devices, donate_argnums=donate)
+    return jax.pmap(function, axis.name, devices=devices, donate_argnums=donate)
 
   # An identity program, so that all inputs are laid out as pmap's results.
   place = over_devices(lambda tree: tree)
@@ -395,28 +231,29 @@ def build_waves(
   )
 
   def validate(state, shared, batch):
-    return method.validate(state.params, state.method_state, shared, batch)
+    return own.validate(state.params, state.method_state, shared, batch)
 
-  step = functools.partial(train_step, method, config)
+  step = functools.partial(update.train_step, own, config, axis=axis)
   functions = {
-    'init_one': initialiser(method),
+    'init_one': update.initialiser(method),
     'step_slot': over_devices(over_models(step, (0, 0, None, 0)), donate=(0,)),
   }
   if method.validate is not None:
-    told = functools.partial(observe, method)
+    told = functools.partial(update.observe, own)
     functions |= {
       'validate_slot': over_devices(over_models(validate, (0, None, 0))),
       'observe_slot': over_devices(over_models(told, (0, 0, 0)), donate=(0,)),
     }
   shared = place(shared) if shared else ()
   populations = []
-  for slots in place_plans(plans, wave=wave, shape=shape):
+  for slots in place_plans(plans, wave=wave, shape=shape, num_copies=axis.size):
     first = wave * len(populations)
     populations.append(
       Population(
         num_models=min(wave, len(plans) - first),
         first_model=first,
         devices=devices,
+        axis=axis,
         num_slots=shape[1],
         slot_models=slot_models,
         plans=slots,
@@ -440,8 +277,32 @@ def _devices(config):
   return devices[:wanted]
 
 
+def _data_axis(method, devices, config):
+  """Returns the axis of devices that share each model's batch.
+
+  Raises:
+    ValueError: If the method or the batch cannot be shared.
+  """
+  if method.over is None:
+    raise ValueError(
+      f'population.data_parallel is set, but the method {method.name} cannot '
+      'share a batch between devices. Leave it out.'
+    )
+  if config.train.batch_size % len(devices):
+    raise ValueError(
+      f'train.batch_size is {config.train.batch_size}, which '
+      f'{len(devices)} devices cannot share equally. Choose a multiple, or '
+      'set population.num_devices.'
+    )
+  return data_axis.DataAxis('batch', len(devices))
+
+
 def place_plans(
-  plans: Sequence[sampling.Plan], *, wave: int, shape: tuple[int, int, int]
+  plans: Sequence[sampling.Plan],
+  *,
+  wave: int,
+  shape: tuple[int, int, int],
+  num_copies: int = 1,
 ) -> list[tuple[sampling.Plan, ...]]:
   """Returns the plans of each wave as one tree a slot, leaves [D, c, ...].
 
@@ -451,17 +312,18 @@ def place_plans(
   Args:
     plans: One a model.
     wave: Models of a wave.
-    shape: (D, S, c), at least `wave` places.
+    shape: (D, S, c), at least `wave` places but for copies.
+    num_copies: Devices on which each model lies.
   """
   # The last model's frames lie on the device that is filled up.
   idle = plans[-1].clock.replace(total_steps=np.int32(0))
   stacked = sampling.stack([*plans, plans[-1].replace(clock=idle)])
   waves = []
   for first in range(0, len(plans), wave):
-    members = np.full(math.prod(shape), len(plans))
+    members = np.full(math.prod(shape) // num_copies, len(plans))
     stop = min(first + wave, len(plans))
     members[: stop - first] = np.arange(first, stop)
-    members = members.reshape(shape)
+    members = members.reshape(-1, *shape[1:]).repeat(num_copies, axis=0)
     waves.append(
       tuple(
         jax.tree.map(lambda leaf, m=members[:, slot]: leaf[m], stacked)

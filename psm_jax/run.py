@@ -24,10 +24,13 @@ _PACKAGES = ('psm_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint')
 _FREE_FIELDS = (
   'data.feed',
   'train.keep_compiled',
+  'train.microbatches',
+  'train.recompute',
   'population.strategy',
   'population.lowering',
   'population.chunk',
   'population.num_devices',
+  'population.data_parallel',
   'train.save_minutes',
   'train.save_steps',
 )
@@ -111,13 +114,23 @@ def start(
         model.steps_done = before.steps_done
         model.failed_step = before.failed_step
     return
-  versions = {}
-  for package in _PACKAGES:
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-      versions[package] = importlib.metadata.version(package)
-  text = json.dumps({**config.to_dict(), 'versions': versions}, indent=2)
+  text = json.dumps({**config.to_dict(), 'versions': versions()}, indent=2)
   write_models(workdir, config.method.name, models, data_dir)
   paths.write_atomic(path, text + '\n')
+
+
+def versions() -> dict[str, str]:
+  """Returns the versions of the packages that decide what a model becomes."""
+  found = {}
+  for package in _PACKAGES:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      found[package] = importlib.metadata.version(package)
+  return found
+
+
+def config_of(content: dict) -> ml_collections.ConfigDict:
+  """Returns the configuration that JSON content holds, lists as tuples."""
+  return ml_collections.ConfigDict(_with_tuples(content))
 
 
 def write_models(
@@ -187,7 +200,7 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
 def _read_config(path):
   content = json.loads(path.read_text())
   content.pop('versions', None)
-  return ml_collections.ConfigDict(_with_tuples(content))
+  return config_of(content)
 
 
 def _with_tuples(value):
@@ -210,9 +223,10 @@ def _flatten(config, prefix=''):
 def _check_same(old, new, workdir):
   old, new = _flatten(old.to_dict()), _flatten(new.to_dict())
   changed = [
-    f'{field}: {old.get(field)!r} there, {new.get(field)!r} now'
-    for field in sorted(old.keys() | new.keys())
-    if old.get(field) != new.get(field) and field not in _FREE_FIELDS
+    f'{field}: {old[field]!r} there, {new.get(field)!r} now'
+    # A field that is not there is younger than the run.
+    for field in sorted(old)
+    if old[field] != new.get(field) and field not in _FREE_FIELDS
   ]
   if changed:
     raise ValueError(

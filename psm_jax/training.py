@@ -149,7 +149,8 @@ def _train_wave(wave, workdir, stop):
             step,
             host,
             steps_per_s=(step - logged_step) / (now - logged_at),
-            frames_per_step=wave.method.num_members * config.train.batch_size,
+            examples_per_step=config.train.batch_size,
+            frames_per_example=wave.method.num_members,
             input_wait_share=(feed.wait_s - waited) / (now - logged_at),
           )
           logged_step, logged_at, waited = step, now, feed.wait_s
@@ -182,8 +183,8 @@ def _train_wave(wave, workdir, stop):
 
 def _restore(wave, checkpoints):
   """Returns (steps taken, states) of a wave: its checkpoint or its start."""
-  population, clock = wave.population, wave.plans[0].clock
-  template = checkpoint.template(wave.method, clock, len(wave.models))
+  population = wave.population
+  template = checkpoint.template(wave.method, len(wave.models))
   restored = checkpoints.restore(
     template, [model.model_id for model in wave.models]
   )
@@ -195,9 +196,7 @@ def _restore(wave, checkpoints):
     started = transfer.start(
       population.to_host(states),
       [model.donor for model in wave.models],
-      source=wave.config.init.source,
-      method=wave.method,
-      clock=clock,
+      source=transfer.open_source(wave.config),
     )
     states = population.from_host(started)
   return 0, states

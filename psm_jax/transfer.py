@@ -1,7 +1,7 @@
-"""Where models start from: the trained models of another run.
+"""Where models start from: trained models of another run, or exported ones.
 
-`config.init.source` names a run directory; `config.init.donors` says who gives
-to whom:
+`config.init.source` names a run directory, an exported model or a folder of
+them (`psm_jax.zoo`); `config.init.donors` says who gives to whom:
 
   one     its only model to every model: person-specific models from a general
           one (PSM's "transfer from GM")
@@ -14,14 +14,13 @@ loss window); optimiser, step and schedules begin anew, as published.
 """
 
 import dataclasses
-import pathlib
+from collections.abc import Callable
 
 import jax
 import ml_collections
 import numpy as np
 
-from psm_jax import checkpoint, run, sampling
-from psm_jax import population as population_lib
+from psm_jax import checkpoint, methods, run, update, zoo
 from psm_jax.methods import interface
 
 DONORS = ('one', 'own', 'others')
@@ -30,102 +29,152 @@ _SHAPING = ('method.name', 'method.width', 'method.vgg', 'data.size_px')
 
 
 def donors_of(
-  config: ml_collections.ConfigDict, cohort: tuple[str, ...]
+  source: 'Source | None', cohort: tuple[str, ...], *, donors: str
 ) -> tuple[str | None, ...]:
   """Returns the donors of a cohort: model ids of the source, or (None,).
 
+  Args:
+    source: Where models start from; None: from random weights.
+    cohort: Person ids of the model that starts.
+    donors: `config.init.donors`.
+
   Raises:
-    ValueError: If the source is no run that fits `config.init.donors`, or gives
-      this cohort nothing.
+    ValueError: If the source gives this cohort nothing.
   """
-  if not config.init.source:
+  if source is None:
     return (None,)
-  source = run.open_run(config.init.source)
-  _check_shapes(config, source)
-  found = [
-    donor.model_id
-    for donor in source.models
-    if donor.failed_step is None and _gives(config.init.donors, donor, cohort)
-  ]
-  if config.init.donors == 'one' and len(source.models) != 1:
+  if donors == 'one' and len(source.cohorts) != 1:
     raise ValueError(
-      f'init.donors is one, but {config.init.source} holds '
-      f'{len(source.models)} models. Choose own or others, or the run of one '
-      'general model.'
+      f'init.donors is one, but {source.path} holds {len(source.cohorts)} '
+      'sound models. Choose own or others, or the run of one general model.'
     )
+  found = [
+    donor
+    for donor, donor_cohort in source.cohorts.items()
+    if _gives(donors, donor_cohort, cohort)
+  ]
   if not found:
     raise ValueError(
-      f'{config.init.source} has no sound model for {"+".join(cohort)} '
-      f'(init.donors={config.init.donors}): its models learned from '
-      f'{_list_cohorts(source.models)}.'
+      f'{source.path} has no sound model for {"+".join(cohort)} '
+      f'(init.donors={donors}): its models learned from '
+      f'{_list_cohorts(source.cohorts.values())}.'
     )
   return tuple(found)
 
 
-def _gives(donors, donor, cohort):
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """Models that others can start from.
+
+  Attributes:
+    path: As the configuration names it.
+    cohorts: Person ids that each sound model learned from, by model id, in the
+      order in which they are best read.
+    read: model_id -> (params, method_state), NumPy.
+  """
+
+  path: str
+  cohorts: dict[str, tuple[str, ...]]
+  read: Callable[[str], tuple[interface.Tree, interface.Tree]]
+
+
+def open_source(config: ml_collections.ConfigDict) -> Source | None:
+  """Returns the models that `config.init.source` names, None if it is empty.
+
+  Raises:
+    ValueError: If it is no run and no zoo, or of models of other parameters
+      than the configuration's.
+  """
+  if not config.init.source:
+    return None
+  read = _of_zoo if zoo.is_zoo(config.init.source) else _of_run
+  return read(config.init.source, config)
+
+
+def _of_zoo(path, config):
+  folders = zoo.folders_of(path)
+  cohorts = {}
+  for name, folder in folders.items():
+    described = zoo.describe(folder)
+    _check_shapes(config, run.config_of(described['config']), folder)
+    cohorts[name] = tuple(described['cohort'])
+
+  def read(name):
+    model = zoo.load(folders[name])
+    return model.params, model.method_state
+
+  return Source(path, cohorts, read)
+
+
+def _of_run(path, config):
+  opened = run.open_run(path)
+  _check_shapes(config, opened.config, path)
+  states = None
+
+  def read(name):
+    nonlocal states
+    if states is None:
+      states = checkpoint.RunStates(opened, methods.outline(opened.config))
+    ids = [model.model_id for model in opened.models]
+    state = states.model(ids.index(name))
+    return state.params, state.method_state
+
+  cohorts = {
+    model.model_id: tuple(model.cohort)
+    for model in opened.models
+    if model.failed_step is None
+  }
+  return Source(path, cohorts, read)
+
+
+def _gives(donors, donor_cohort, cohort):
   if donors == 'one':
     return True
-  return (tuple(donor.cohort) == cohort) == (donors == 'own')
+  return (donor_cohort == cohort) == (donors == 'own')
 
 
-def _list_cohorts(models):
-  cohorts = sorted({'+'.join(model.cohort) for model in models})
-  more = f' and {len(cohorts) - 5} more' if len(cohorts) > 5 else ''
-  return ', '.join(cohorts[:5]) + more
+def _list_cohorts(cohorts):
+  names = sorted({'+'.join(cohort) for cohort in cohorts})
+  more = f' and {len(names) - 5} more' if len(names) > 5 else ''
+  return ', '.join(names[:5]) + more
 
 
-def _check_shapes(config, source):
+def _value(config, field):
+  for name in field.split('.'):
+    config = config[name]
+  return config
+
+
+def _check_shapes(config, theirs, path):
   for field in _SHAPING:
-    here, there = config, source.config
-    for name in field.split('.'):
-      here, there = here[name], there[name]
+    here, there = _value(config, field), _value(theirs, field)
     if here != there:
       raise ValueError(
-        f'{field} is {here!r}, but {there!r} in init.source '
-        f'{source.workdir}: their models have other parameters. Set it to '
-        f'{there!r}.'
+        f'{field} is {here!r}, but {there!r} in init.source {path}: their '
+        f'models have other parameters. Set it to {there!r}.'
       )
 
 
 def start(
-  states: population_lib.TrainState,
-  donors: list[str | None],
-  *,
-  source: str | pathlib.Path,
-  method: interface.Method,
-  clock: sampling.Clock,
-) -> population_lib.TrainState:
+  states: update.TrainState, donors: list[str | None], *, source: Source
+) -> update.TrainState:
   """Returns initial states with their donors' parameters and method states.
 
   Args:
     states: Stacked, leaves [N, ...] NumPy, as `Population.init` makes them.
     donors: N model ids of the source.
-    source: The donors' run directory.
-    method: What both runs learn.
-    clock: Of any model; gives shapes.
+    source: Where they are.
 
   Raises:
     ValueError: If the source has no checkpoint.
   """
-  donor_run = run.open_run(source)
-  ids = [model.model_id for model in donor_run.models]
-  donor_states = checkpoint.RunStates(
-    donor_run.workdir,
-    ids,
-    wave=donor_run.config.population.wave,
-    method=method,
-    clock=clock,
-  )
-  # In the donors' order, so that each of their waves is read once.
-  given = {
-    donor: donor_states.model(ids.index(donor))
-    for donor in sorted(set(donors), key=ids.index)
-  }
+  # In the source's order, so that each wave of a run is read once.
+  given = {name: source.read(name) for name in source.cohorts if name in donors}
+  params, method_states = zip(*(given[name] for name in donors), strict=True)
 
-  def stack(field):
-    trees = [getattr(given[donor], field) for donor in donors]
+  def stack(trees):
     return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
   return dataclasses.replace(
-    states, params=stack('params'), method_state=stack('method_state')
+    states, params=stack(params), method_state=stack(method_states)
   )

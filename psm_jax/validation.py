@@ -11,7 +11,7 @@ import ml_collections
 import numpy as np
 
 from psm_jax import population as population_lib
-from psm_jax import sampling
+from psm_jax import sampling, update
 from psm_jax.data import feed as feed_lib
 
 
@@ -49,15 +49,18 @@ class Validation:
       population.slot_models,
     )
     (placed,) = population_lib.place_plans(
-      validation_plans, wave=len(plans), shape=shape
+      validation_plans,
+      wave=len(plans),
+      shape=shape,
+      num_copies=population.axis.size,
     )
     self._feed = feed_lib.ResidentFeed(
       dataclasses.replace(population, plans=placed), frames, config
     )
 
   def after_step(
-    self, step: int, states: list[population_lib.TrainState]
-  ) -> list[population_lib.TrainState]:
+    self, step: int, states: list[update.TrainState]
+  ) -> list[update.TrainState]:
     """Validates if an epoch of some model is over; the states are given away.
 
     Args:

@@ -365,7 +365,7 @@ class AugmentPairsTest(chex.TestCase):
     config = dataclasses.replace(_ALL, mirror_probability=0.5)
     whole = _augment_pairs(self.key, self.frames, config=config)
     part = _augment_pairs(
-      self.key, self.frames[:, 1:], config=config, first_pair=1
+      self.key, self.frames[:, 1:], config=config, pairs=jnp.array([1, 2])
     )
     np.testing.assert_allclose(part, whole[:, 1:], atol=1e-6)
 

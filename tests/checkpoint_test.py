@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from psm_jax import checkpoint, population, sampling
+from psm_jax import checkpoint, update
 from psm_jax.methods import facecycle
 
 _IDS = ['facecycle-A-s0', 'facecycle-B-s0']
@@ -21,7 +21,7 @@ def _states(step, *, num_models=2):
     return generator.standard_normal((num_models, *shape)).astype(np.float32)
 
   params = {'dense': {'kernel': draw(3, 2), 'bias': draw(2)}, 'scale': draw()}
-  return population.TrainState(
+  return update.TrainState(
     step=np.full(num_models, step, np.int32),
     params=params,
     opt_state=facecycle.OPTIMIZER.init(params)._replace(
@@ -177,14 +177,7 @@ class TemplateTest(absltest.TestCase):
         (),
       ),
     )
-    clock = sampling.Clock(
-      key=np.zeros(2, np.uint32),
-      total_steps=np.int32(5),
-      num_epochs=np.int32(1),
-      epoch_start=np.zeros(1, np.int32),
-      gap=np.zeros((1, 1), np.int32),
-    )
-    template = checkpoint.template(method, clock, 2)
+    template = checkpoint.template(method, 2)
     _assert_same(template, jax.tree.map(np.zeros_like, _states(0)))
 
 

@@ -60,6 +60,7 @@ _WRONG = {
   'augment.jitter_probability': 1.5,
   'augment.flip_probability': -0.5,
   'augment.mirror_probability': 1.5,
+  'train.microbatches': 3,
   'augment.hue': 0.6,
   'augment.brightness': -0.1,
 }
@@ -93,6 +94,19 @@ class CheckTest(parameterized.TestCase):
     message = str(caught.exception)
     self.assertTrue(message.startswith(f'{field} is '), message)
     self.assertIn(str(value), message)
+
+  @parameterized.product(
+    name=('fabnet', 'clp'),
+    field=('train.microbatches', 'train.recompute'),
+  )
+  def test_what_only_facecycle_can_is_refused_elsewhere(self, name, field):
+    config = importlib.import_module(f'configs.{name}').get_config()
+    config.data.path = 'frames'
+    config.update_from_flattened_dict(
+      {field: 2 if field == 'train.microbatches' else True}
+    )
+    with self.assertRaisesRegex(ValueError, f'{field} is .*method.name={name}'):
+      config_check.check(config)
 
   @parameterized.parameters((0, 0), (10, 10))
   def test_exactly_one_of_steps_and_epochs_is_wanted(self, steps, epochs):

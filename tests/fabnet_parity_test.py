@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from psm_jax import population
+from psm_jax import update
 from psm_jax.interop import fabnet as interop
 from psm_jax.methods import fabnet
 from psm_jax.models import fabnet as networks
@@ -94,7 +94,7 @@ _OPTIMIZER = fabnet.make_optimizer(freeze_decoder=False)
 @jax.jit
 def _step(weights, opt_state, buffers, image, low, high):
   (total, aux), grads = _value_and_grad(weights, buffers, image, low, high)
-  weights, opt_state = population.apply_gradients(
+  weights, opt_state = update.apply_gradients(
     _OPTIMIZER, weights, opt_state, grads, _RATE
   )
   return weights, opt_state, grads, (total, *aux)

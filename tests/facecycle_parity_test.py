@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from psm_jax import population
+from psm_jax import update
 from psm_jax.interop import facecycle as interop
 from psm_jax.methods import facecycle
 from tests import goldens
@@ -108,7 +108,7 @@ _value_and_grad = jax.value_and_grad(_loss, has_aux=True)
 @jax.jit
 def _step(weights, opt_state, trunk, image, noise):
   (_, aux), grads = _value_and_grad(weights, trunk, image, noise)
-  weights, opt_state = population.apply_gradients(
+  weights, opt_state = update.apply_gradients(
     facecycle.OPTIMIZER, weights, opt_state, grads, 8e-5
   )
   return weights, opt_state, grads, aux

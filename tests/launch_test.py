@@ -14,6 +14,7 @@ _PROGRAMS = (
   'report',
   'discover',
   'attach_labels',
+  'export',
 )
 _CONFIG = '--config=configs/quickstart.py'
 
@@ -38,6 +39,9 @@ class LaunchTest(parameterized.TestCase):
 
   @parameterized.parameters(
     ('embed', (), 'workdir'),
+    ('embed', ('--workdir=x', '--model=y'), '--workdir alone'),
+    ('export', ('--workdir=x',), 'out'),
+    ('import_reference', ('--out=x',), 'checkpoint'),
     ('discover', ('--workdir=x',), 'against'),
     ('train', (_CONFIG,), 'workdir'),
     ('train', (_CONFIG, '--workdir=x', 'more'), 'Unknown arguments: more'),

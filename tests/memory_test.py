@@ -1,7 +1,7 @@
 import jax
 from absl.testing import absltest
 
-from psm_jax import memory
+from psm_jax import memory, methods
 from tests import tiny
 
 
@@ -37,6 +37,19 @@ class EstimateTest(absltest.TestCase):
       for strategy in ('vmap', 'map', 'loop')
     }
     self.assertEqual(at_once, {'vmap': 4, 'map': 2, 'loop': 1})
+
+  def test_parts_and_recomputation_keep_fewer_activations(self):
+    def step_bytes(**fields):
+      config = tiny.config(train__batch_size=4, **fields)
+      built = tiny.build(config, tiny.cohorts(30))
+      method = methods.outline(config)
+      return memory.estimate(method, built, 0, config).step
+
+    whole = step_bytes()
+    parts = step_bytes(train__microbatches=4)
+    recomputed = step_bytes(train__recompute=True)
+    self.assertLess(parts, whole / 2)
+    self.assertLess(recomputed, whole / 2)
 
   def test_frames_are_those_of_the_fullest_device(self):
     config = tiny.config(population__strategy='loop')

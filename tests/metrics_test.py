@@ -36,7 +36,11 @@ class MetricsLogTest(absltest.TestCase):
     log = metrics.MetricsLog(self.workdir, _IDS, step=opened_at)
     for step in steps:
       log.write(
-        step, _metrics(step, **fields), steps_per_s=2.5, frames_per_step=32
+        step,
+        _metrics(step, **fields),
+        steps_per_s=2.5,
+        examples_per_step=16,
+        frames_per_example=2,
       )
     log.close()
 
@@ -62,6 +66,8 @@ class MetricsLogTest(absltest.TestCase):
         'loss': '10.1000004',
         'pixel': '0.25',
         'grad_norm': '3',
+        'examples_seen': '160',
+        'frames_seen': '320',
         'steps_per_s': '2.5',
         'frames_per_s': '80',
         'input_wait_share': '0',
@@ -135,7 +141,11 @@ class MetricsLogTest(absltest.TestCase):
     shuffled = dict(reversed(_metrics(2).items()))
     log = metrics.MetricsLog(self.workdir, _IDS, step=1)
     log.write(
-      2, shuffled | {'new': np.zeros(2)}, steps_per_s=1.0, frames_per_step=2
+      2,
+      shuffled | {'new': np.zeros(2)},
+      steps_per_s=1.0,
+      examples_per_step=1,
+      frames_per_example=2,
     )
     log.close()
     self.assertEqual(self.path.read_text().splitlines()[0], header)
@@ -146,7 +156,13 @@ class MetricsLogTest(absltest.TestCase):
 
   def test_flushed_rows_are_on_the_disk(self):
     log = metrics.MetricsLog(self.workdir, _IDS, step=0)
-    log.write(1, _metrics(1), steps_per_s=1.0, frames_per_step=2)
+    log.write(
+      1,
+      _metrics(1),
+      steps_per_s=1.0,
+      examples_per_step=1,
+      frames_per_example=2,
+    )
     log.flush()
     self.assertLen(self._rows(), 2)
     log.close()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from absl.testing import absltest, parameterized
 
-from psm_jax import methods, population, sampling
+from psm_jax import methods, population, sampling, update
 from psm_jax.data import feed
 from psm_jax.methods import interface
 from tests import tiny
@@ -176,7 +176,7 @@ class TogetherEqualsAloneTest(parameterized.TestCase):
       np.zeros((3, tiny.BATCH), np.int32),
     )
     plan = sampling.make_plan(tiny.cohorts(30)[0], config, seed=0)[0]
-    schedule = population.schedule_at(plan.clock, jnp.int32(0), config)
+    schedule = update.schedule_at(plan.clock, jnp.int32(0), config)
 
     def gradient(key, params, batch):
       return jax.grad(
@@ -354,12 +354,12 @@ class DevicesTest(parameterized.TestCase):
     plan = sampling.make_plan(tiny.cohorts(30)[0], config, seed=0)[0]
     clocks = sampling.stack([plan, plan]).clock
     states = jax.eval_shape(
-      jax.vmap(functools.partial(population.init_model, method)), clocks
+      jax.vmap(functools.partial(update.init_model, method=method)), clocks.key
     )
     shape = (2, 2, tiny.BATCH, tiny.SIZE_PX**2 * 3)
     step = jax.jit(
       jax.vmap(
-        functools.partial(population.train_step, method, config),
+        functools.partial(update.train_step, method, config),
         in_axes=(0, 0, None, 0),
       )
     )

@@ -1,5 +1,6 @@
 """A small run for tests: a config, cohorts of noise frames, a population."""
 
+import functools
 import pathlib
 
 import jax
@@ -12,7 +13,7 @@ from configs import base
 from psm_jax import methods, population, sampling
 from psm_jax.data import store as store_lib
 from psm_jax.methods import interface
-from psm_jax.ops import conv
+from psm_jax.ops import conv, data_axis
 
 SIZE_PX = 32
 BATCH = 2
@@ -25,6 +26,7 @@ def config(**fields):
   made.method.width = 1 / 16
   made.method.vgg = 'none'
   made.train.batch_size = BATCH
+  made.population.lowering = 'matmul'  # Compiles once, however many models.
   made.train.epochs, made.train.steps = 0, 5
   made.curriculum.pairing = 'gap'
   made.curriculum.learning_rate.initial = 1e-3
@@ -71,8 +73,11 @@ def cohorts(*lengths):
   return made
 
 
-def toy_method(made_config):
-  """Returns a method of three convolutions, which compiles in a second."""
+def toy_method(made_config, *, axis=data_axis.ONE_DEVICE, is_coupled=True):
+  """Returns a method of three convolutions, which compiles in a second.
+
+  Its loss may couple the examples of a batch: their mean code is taken out.
+  """
   lowering = made_config.population.lowering
 
   def init(key):
@@ -97,7 +102,10 @@ def toy_method(made_config):
       255
     )
     code = encode(params, image[0])
-    code = code + 0.1 * jax.random.normal(key, code.shape)
+    if is_coupled:
+      code = code - axis.mean(jnp.mean(code, axis=0, keepdims=True))
+    joined = (axis.size * len(code), *code.shape[1:])
+    code = code + 0.1 * axis.own(jax.random.normal(key, joined))
     out = conv.conv_transpose(code, params['up'], lowering=lowering)
     error = jnp.mean(jnp.square(out - image[1]))
     return error, (method_state, {'error': error})
@@ -117,6 +125,7 @@ def toy_method(made_config):
     loss=loss,
     embed=embed,
     pictures=lambda *_: {},
+    over=lambda axis: toy_method(made_config, axis=axis, is_coupled=is_coupled),
   )
 
 
@@ -154,7 +163,11 @@ def run_config(**fields):
   return config
 
 
-METHODS = {'toy': toy_method, 'facecycle': methods.make}
+METHODS = {
+  'toy': toy_method,
+  'separable': functools.partial(toy_method, is_coupled=False),
+  'facecycle': methods.make,
+}
 
 
 def build(made_config, people, *, method='toy', steps=None, devices=None):

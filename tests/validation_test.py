@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest
 
-from psm_jax import population, sampling, validation
+from psm_jax import population, sampling, update, validation
 from psm_jax.data import feed
 from tests import tiny
 
@@ -108,7 +108,7 @@ class ValidationTest(absltest.TestCase):
     before, after = self.history[-1]
     state = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), before)
     failed = state.replace(failed_step=jnp.int32(3))
-    told = population.observe(self.method, failed, jnp.float32(7), jnp.int32(1))
+    told = update.observe(self.method, failed, jnp.float32(7), jnp.int32(1))
     jax.tree.map(np.testing.assert_array_equal, told, failed)
 
 

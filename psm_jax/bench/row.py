@@ -17,10 +17,17 @@ import time
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 
-from psm_jax import methods, planning, population, precision, sampling
+from psm_jax import (
+  inference,
+  methods,
+  planning,
+  population,
+  precision,
+  run,
+  sampling,
+)
 from psm_jax.bench import flops
 from psm_jax.data import feed
 from psm_jax.data import store as store_lib
@@ -57,7 +64,7 @@ def measure(work: Work) -> dict:
   Raises:
     ValueError: If the work cannot be done; the message says what to change.
   """
-  config = _config(work.config)
+  config = run.config_of(work.config)
   method = methods.make(config)
   if work.task == 'embed':
     return _measure_embedding(work, method, config)
@@ -118,7 +125,7 @@ def _measure_embedding(work, method, config):
   """Returns the row of embedding frames with one model on one device."""
   params, method_state = jax.jit(method.init)(jax.random.key(0))
   frames = jax.device_put(_noise(EMBED_BATCH, method.size_px))
-  embed = jax.jit(method.embed)
+  embed = inference.embedder(method)
 
   def run(steps):
     start = time.perf_counter()
@@ -253,17 +260,6 @@ def _environment(devices):
     'platform': devices[0].platform,
     'num_devices': len(devices),
   }
-
-
-def _config(content):
-  """Returns nested dicts from JSON as a configuration, with tuples."""
-
-  def restored(value):
-    if isinstance(value, dict):
-      return {name: restored(item) for name, item in value.items()}
-    return tuple(value) if isinstance(value, list) else value
-
-  return ml_collections.ConfigDict(restored(content))
 
 
 def main():

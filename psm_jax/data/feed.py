@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from jax import lax
 
 from psm_jax import memory, sampling
 from psm_jax import population as population_lib
@@ -72,7 +73,8 @@ class ResidentFeed:
   """Frames that lie on the devices, gathered there at each step.
 
   Each device holds the frames of the people its models learn from, once each,
-  as one [n, S * S * 3] uint8 array. The gather is a program of its own.
+  as one [n, S * S * 3] uint8 array. The gather is a program of its own. Devices
+  that share a batch are given consecutive parts of it.
   """
 
   def __init__(
@@ -109,13 +111,29 @@ class ResidentFeed:
         ]
       )
 
-    def gather_one(buffer, plan, step):
+    axis = population.axis
+    own_examples = config.train.batch_size // axis.size
+
+    def gather_one(buffer, plan, step, first):
       positions, person = sampling.positions(plan, step, config=config)
+      if axis.size > 1:
+        positions, person = (
+          lax.dynamic_slice_in_dim(whole, first, own_examples, axis=-1)
+          for whole in (positions, person)
+        )
       return interface.Batch(buffer[plan.rows[positions]], person)
 
-    def gather(buffer, plan, step):
-      batch = jax.vmap(gather_one, in_axes=(None, 0, None))(buffer, plan, step)
+    def gather(buffer, plan, step, first):
+      batch = jax.vmap(gather_one, in_axes=(None, 0, None, None))(
+        buffer, plan, step, first
+      )
       return jax.tree.map(lambda leaf: leaf[None], batch)
+
+    # Of each device: where its examples begin in a batch.
+    self._firsts = [
+      jnp.int32(device * own_examples if axis.size > 1 else 0)
+      for device in range(len(population.devices))
+    ]
 
     self._gather = jax.jit(gather)
 
@@ -139,8 +157,10 @@ class ResidentFeed:
     slots = []
     for slot in range(len(self._plans[0])):
       shards = [
-        self._gather(buffer, plans[slot], step)
-        for buffer, plans in zip(self._buffers, self._plans, strict=True)
+        self._gather(buffer, plans[slot], step, first)
+        for buffer, plans, first in zip(
+          self._buffers, self._plans, self._firsts, strict=True
+        )
       ]
       slots.append(jax.tree.map(self._join, *shards))
     return slots

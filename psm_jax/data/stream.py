@@ -62,6 +62,8 @@ class StreamFeed:
       ]
       for slot in population.plans
     ]
+    self._share = config.train.batch_size // population.axis.size
+    self._is_shared = population.axis.size > 1
     self._copier = futures.ThreadPoolExecutor(1, 'psm_jax_stream')
     self._steps = self._next_step = None
     self._coming = collections.deque()
@@ -139,13 +141,15 @@ class StreamFeed:
   def _gather_numpy(self, number):
     step, slot = divmod(int(number), len(self._plans))
     rows, person = [], []
-    for models in self._plans[slot]:
+    for device, models in enumerate(self._plans[slot]):
+      first = device * self._share if self._is_shared else 0
+      own = slice(first, first + self._share)
       for plan in models:
         positions, shown = sampling.positions(
           plan, np.int32(step), config=self._config, xp=np
         )
-        rows.append(plan.rows[positions])
-        person.append(shown)
+        rows.append(plan.rows[positions[..., own]])
+        person.append(shown[own])
     shape = (len(self._plans[slot]), len(self._plans[slot][0]))
     rows, person = np.stack(rows), np.stack(person)
     # `take`, as it lets the other threads run meanwhile.

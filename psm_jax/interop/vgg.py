@@ -22,6 +22,8 @@ import numpy as np
 import safetensors
 from absl import logging
 
+from psm_jax.interop import tensor_files
+
 _CHANNELS = {  # Index in torchvision's vgg19().features: (I, O).
   0: (3, 64),
   2: (64, 64),
@@ -44,7 +46,6 @@ _SOURCE = (
   'documentation. Set method.vgg_path to the file, or to a conversion of it '
   'with the same names and shapes (.safetensors, .npz).'
 )
-_MIN_TORCH = (2, 6)  # Before, weights_only could be got round: CVE-2025-32434.
 
 
 def load_vgg19(path: str | os.PathLike) -> dict[str, dict[str, np.ndarray]]:
@@ -173,29 +174,8 @@ def _read_safetensors(path):
 
 def _read_torch(path):
   """Returns the tensors of a torchvision state dict."""
-  try:
-    import torch  # Optional, and used for nothing else here.
-  except ImportError as error:
-    raise ImportError(
-      f'Reading {path} needs PyTorch, which is not installed. Install torch '
-      '(its CPU build is enough), or convert the file once, where torch is: '
-      'safetensors.torch.save_file(torch.load(path, weights_only=True), '
-      "'vgg19.safetensors')."
-    ) from error
-  version = tuple(int(part) for part in torch.__version__.split('.')[:2])
-  if version < _MIN_TORCH:
-    raise ImportError(
-      f'torch {torch.__version__} may run code hidden in {path} '
-      '(CVE-2025-32434). Install torch 2.6 or newer.'
-    )
-  try:
-    state = torch.load(path, map_location='cpu', weights_only=True)
-  except Exception as error:  # Torch has no one type for a bad file.
-    # Its own message advises to read the file unsafely, so it is left out.
-    raise ValueError(
-      f'{path} is damaged, or would run code when read '
-      f'({type(error).__name__}). Copy it again from where you trust it.'
-    ) from error
+  torch = tensor_files.import_torch(path)
+  state = tensor_files.load_torch(path)
   if not isinstance(state, dict):
     raise ValueError(
       f'{path} holds a {type(state).__name__}, not a state dict. {_SOURCE}'

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import ml_collections
+import numpy as np
 from absl import logging
 
 from psm_jax.interop import vgg as vgg_files
@@ -26,6 +27,22 @@ def make(config: ml_collections.ConfigDict) -> interface.Method:
     ValueError: If `method.vgg_path` is no file of VGG19 weights.
   """
   return METHODS[config.method.name](config, _trunk(config.method))
+
+
+def outline(config: ml_collections.ConfigDict) -> interface.Method:
+  """Returns a method whose frozen weights are stand-ins, never loaded.
+
+  It gives the shapes of parameters and it embeds; its losses and pictures mean
+  nothing.
+  """
+  shared = ()
+  if config.method.name == 'facecycle' and config.method.vgg != 'none':
+    draw = functools.partial(vgg.init, width=config.method.width)
+    shared = jax.tree.map(
+      lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape),
+      jax.eval_shape(draw, jax.random.key(0)),
+    )
+  return METHODS[config.method.name](config, shared)
 
 
 def _trunk(config):

@@ -30,8 +30,6 @@ from psm_jax.methods import (
 from psm_jax.models import clp as networks
 from psm_jax.ops import data_axis
 
-_ONE_DEVICE = data_axis.DataAxis()
-
 
 @flax.struct.dataclass
 class State:
@@ -56,7 +54,7 @@ def make(
   config: ml_collections.ConfigDict,
   shared: interface.Tree,
   *,
-  axis: data_axis.DataAxis = _ONE_DEVICE,
+  axis: data_axis.DataAxis = data_axis.ONE_DEVICE,
 ) -> interface.Method:
   """Returns the method of a configuration that `clp_config.check` accepts.
 
@@ -146,6 +144,7 @@ def make(
     embed=embed,
     pictures=lambda *_: {},
     after_update=after_update,
+    over=lambda axis: make(config, shared, axis=axis),
   )
 
 

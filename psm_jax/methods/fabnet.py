@@ -107,7 +107,6 @@ def make(
   Raises:
     ValueError: If the images have a size or a field a value that cannot be.
   """
-  del shared
   size_px, fields = config.data.size_px, config.method.fabnet
   num_members = 1 + config.curriculum.num_sources
   check(config)
@@ -199,6 +198,7 @@ def make(
     rate_scale=lambda method_state: method_state.curriculum.rate_scale,
     validate=validate,
     on_validation=on_validation,
+    over=lambda axis: make(config, shared, axis=axis),
   )
 
 
@@ -409,17 +409,19 @@ def _crop(image, start, side):
 def _pictures(nets, params, statistics, image):
   """Returns pictures of targets and the frames before them as sources.
 
-  'target' and 'source' are the inputs, 'flow' says from where in the source
-  the pixels of 'reconstruction' come. With several sources 'source', 'flow' and
-  'mask', its share, belong to the first.
+  'target' and 'source' are the inputs, 'warped' is the source moved by 'flow',
+  which says from where in it the pixels come. Of several sources each has its
+  number, 'warped 1', and its 'mask', the share of its pixels; the flow is that
+  of the first.
   """
   outputs, _ = nets.transfer(params, statistics, image, train=False)
-  made = {
-    'target': image[0],
-    'source': image[1],
-    'reconstruction': jnp.clip(outputs['result'], 0, 1),
-    'flow': outputs['flow'][0],
-  }
-  if len(image) > 2:
-    made['mask'] = jnp.repeat(outputs['weight'][0], 3, axis=-1)
-  return made
+  made = {'target': image[0]}
+  for index, source in enumerate(image[1:]):
+    number = f' {index + 1}' if len(image) > 2 else ''
+    made[f'source{number}'] = source
+    made[f'warped{number}'] = jnp.clip(outputs['warped'][index], 0, 1)
+    if len(image) > 2:
+      share = jnp.repeat(outputs['weight'][index], 3, axis=-1)
+      made[f'mask{number}'] = share
+  made['reconstruction'] = jnp.clip(outputs['result'], 0, 1)
+  return made | {'flow': outputs['flow'][0]}

@@ -6,6 +6,7 @@ give this frame back. B pairs are 2 B images, the first members before the
 second; S pixels a side.
 """
 
+import functools
 import math
 
 import jax
@@ -18,7 +19,7 @@ from psm_jax import augment, precision
 from psm_jax.methods import interface
 from psm_jax.models import facecycle as networks
 from psm_jax.models import vgg
-from psm_jax.ops import image_losses
+from psm_jax.ops import data_axis, image_losses
 from psm_jax.ops import warp as warp_ops
 
 _MEAN = np.array((0.485, 0.456, 0.406))
@@ -30,7 +31,10 @@ _PERCEPTUAL_TAPS = ('relu2_1', 'relu3_1', 'relu4_1')
 
 
 def make(
-  config: ml_collections.ConfigDict, shared: interface.Tree
+  config: ml_collections.ConfigDict,
+  shared: interface.Tree,
+  *,
+  axis: data_axis.DataAxis = data_axis.ONE_DEVICE,
 ) -> interface.Method:
   """Returns the method of a configuration.
 
@@ -38,6 +42,7 @@ def make(
     config: The whole experiment; `config.method` and `config.augment` are read.
     shared: Frozen VGG19 trunk as from `vgg.init`, or () for no perceptual term
       and a trained stem.
+    axis: The devices that share a batch.
   """
   size_px = config.data.size_px
   nets = Networks(
@@ -47,6 +52,8 @@ def make(
     code_std=config.method.code_std,
     ssim_images=config.method.ssim_images,
     dtype=precision.compute_dtype(config),
+    recompute=config.train.recompute,
+    axis=axis,
   )
   augmentation = _augmentation(config.augment)
 
@@ -57,7 +64,10 @@ def make(
     )
     if augmentation is not None:
       image = 255 * augment.augment_pairs(
-        augment_key, image / 255, config=augmentation
+        augment_key,
+        image / 255,
+        config=augmentation,
+        pairs=axis.own(jnp.arange(axis.size * image.shape[1])),
       )
     image = normalise(image.reshape((-1, size_px, size_px, 3)))
     total, (terms, _) = nets.loss(
@@ -89,6 +99,7 @@ def make(
     loss=loss,
     embed=embed,
     pictures=pictures,
+    over=lambda axis: make(config, shared, axis=axis),
   )
 
 
@@ -139,9 +150,14 @@ class Networks:
     code_std: float = 0.01,
     ssim_images: str = 'normalised',
     dtype: jnp.dtype = jnp.float32,
+    recompute: bool = False,
+    axis: data_axis.DataAxis = data_axis.ONE_DEVICE,
   ):
-    self.ssim_images, self.dtype = ssim_images, dtype
+    self.ssim_images, self.dtype, self.axis = ssim_images, dtype, axis
     self.width, self.size_px, self.lowering = width, size_px, lowering
+    # Of each network, the backward pass keeps what it is given and computes
+    # the rest again.
+    self._kept = jax.checkpoint if recompute else lambda function: function
     self.encoder = networks.Encoder(width, lowering, code_std)
     self.flow_net = networks.FlowNet(size_px, width, lowering)
     self.generator = networks.Generator(width, lowering)
@@ -173,14 +189,14 @@ class Networks:
 
   def encode(self, params, image):
     """Returns [B, 256] embeddings of normalised images [B, S, S, 3]."""
-    embedding = self.encoder.apply(
+    embedding = self._kept(self.encoder.apply)(
       {'params': params['encoder']}, image.astype(self.dtype)
     )
     return embedding.astype(jnp.float32)
 
   def flows(self, params, embedding):
     """Returns the forward and backward flow of embeddings."""
-    flows = self.flow_net.apply(
+    flows = self._kept(self.flow_net.apply)(
       {'params': params['flow_net']}, embedding.astype(self.dtype)
     )
     return tuple(flow.astype(jnp.float32) for flow in flows)
@@ -188,15 +204,14 @@ class Networks:
   def features(self, params, trunk, image):
     """Returns the trunk's (or the trained stem's) activations of images."""
     weights = trunk if trunk else params['stem']
-    return vgg.features(
-      weights, image.astype(self.dtype), lowering=self.lowering
-    )
+    features = functools.partial(vgg.features, lowering=self.lowering)
+    return self._kept(features)(weights, image.astype(self.dtype))
 
   def generate(self, params, taps, *, flow=None, noise=None):
     """Returns the generator's images from activations."""
     if noise is not None:
       noise = {tap: drawn.astype(self.dtype) for tap, drawn in noise.items()}
-    image = self.generator.apply(
+    image = self._kept(self.generator.apply)(
       {'params': params['generator']},
       taps['relu2_1'],
       taps['relu3_1'],
@@ -206,10 +221,15 @@ class Networks:
     return image.astype(jnp.float32)
 
   def draw_noise(self, key, params, trunk, num_images):
-    """Draws the generator's noise of the passes 'neutral' and 'recon'."""
+    """Draws the generator's noise of the passes 'neutral' and 'recon'.
+
+    It is drawn for the images of all devices that share the batch, so that
+    their number changes nothing, and those of this one are returned.
+    """
+    joined = self.axis.size * num_images
     weights = trunk if trunk else params['stem']
     shapes = {
-      tap: (num_images, self.size_px // shrink, self.size_px // shrink)
+      tap: (joined, self.size_px // shrink, self.size_px // shrink)
       + weights[layer]['bias'].shape
       for tap, shrink, layer in (
         ('relu3_1', 4, 'conv4'),
@@ -222,11 +242,17 @@ class Networks:
     parts = jnp.split(drawn, np.cumsum(2 * sizes)[:-1])
     return {
       name: {
-        tap: part.reshape(shape)
+        tap: self._own_images(part.reshape(shape))
         for (tap, shape), part in zip(shapes.items(), taken, strict=True)
       }
       for name, taken in (('neutral', parts[:2]), ('recon', parts[2:]))
     }
+
+  def _own_images(self, joined):
+    """Returns this device's images of [2 B, ...], first members first."""
+    if self.axis.size == 1:
+      return joined
+    return jnp.concatenate([self.axis.own(x) for x in jnp.split(joined, 2)])
 
   def loss(self, params, trunk, image, noise, neutral_weight):
     """Returns the whole loss of one step (PSM's `forwardloss`).

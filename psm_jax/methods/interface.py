@@ -11,6 +11,8 @@ import flax
 import jax
 import optax
 
+from psm_jax.ops import data_axis
+
 Tree = Any
 
 
@@ -84,6 +86,9 @@ class Method:
       held-out frames; None if the method does not look at them.
     on_validation: (method_state, loss, epoch) -> method_state, at the end of
       each epoch (from 0), given the mean of `validate`.
+    over: data_axis.DataAxis -> the same method for examples that several
+      devices share: its `loss` and `validate` are given a device's part, and
+      what couples examples is joined. None if it cannot be shared.
   """
 
   name: str
@@ -99,3 +104,4 @@ class Method:
   rate_scale: Callable[[Tree], jax.Array | float] = _keep_rate
   validate: Callable[..., jax.Array] | None = None
   on_validation: Callable[[Tree, jax.Array, jax.Array], Tree] | None = None
+  over: Callable[[data_axis.DataAxis], 'Method'] | None = None

@@ -229,7 +229,8 @@ class Networks:
       units of half a side, what the sampler says, and 'flow', what remains of
       it where it points out of the image; 'weight' [S, B, P, P, 1], shares of
       the sources, and with several of them 'mask_logit', of the same shape;
-      'result' [B, P, P, 3].
+      'warped' [S, B, P, P, 3], the sources moved; 'result' [B, P, P, 3], their
+      weighted sum.
       statistics: The running statistics after the pass.
     """
     moved = dict(statistics)
@@ -268,6 +269,7 @@ class Networks:
     flow = jnp.clip(identity + offset, -1.0, 1.0) - identity
     warped = self._sample(image[1:], flow)
     outputs['offset'], outputs['flow'] = offset, flow
+    outputs['warped'] = warped
     outputs['result'] = jnp.sum(warped * outputs['weight'], axis=0)
     return outputs, moved
 

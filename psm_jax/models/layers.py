@@ -126,9 +126,10 @@ class ChannelAttention(nn.Module):
       return projected.astype(jnp.float32)
 
     spread = jax.nn.softmax(project('theta'), axis=1)
-    mixing = jnp.einsum('bnc,bnd->bcd', project('phi'), spread)
+    # Written as the two products that no operand needs transposing for.
+    mixing = jnp.einsum('bnd,bnc->bdc', spread, project('phi'))
     gates = jax.nn.softmax(project('g'), axis=2)
-    attended = jnp.einsum('bcd,bnd->bnc', mixing, gates)
+    attended = jnp.matmul(gates, mixing)
     return leaky_relu(x + attended.reshape(x.shape).astype(x.dtype))
 
 

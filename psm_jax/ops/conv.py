@@ -7,6 +7,7 @@ for one model, and under `vmap` they follow the chosen `lowering`:
   grouped   XLA's own batching rule: one convolution with a group a model.
   matmul    im2col, then one matrix product batched over models.
   unrolled  one native convolution a model, in one program.
+  auto      the fastest measured on the backend.
 
 Kernels that are not batched (weights shared by all models) fold the models
 into the batch whatever the lowering. Capitals: B images, H W pixels, C input
@@ -19,7 +20,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-LOWERINGS = ('grouped', 'matmul', 'unrolled')
+LOWERINGS = ('auto', 'grouped', 'matmul', 'unrolled')
+# By backend, from the populations in BENCHMARKS.md; where nothing has been
+# measured yet, 'matmul'.
+_MEASURED = {'cpu': 'unrolled'}
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 _IM2COL_BELOW_CHANNELS = 32
 # Pixels times input and output channels of one image.
@@ -53,6 +57,8 @@ def conv(
     raise ValueError(
       f'Unknown convolution lowering {lowering!r}; expected one of {LOWERINGS}.'
     )
+  if lowering == 'auto':
+    lowering = _MEASURED.get(jax.default_backend(), 'matmul')
   if isinstance(padding, int):
     padding = ((padding, padding), (padding, padding))
   if lowering == 'grouped':
@@ -101,6 +107,10 @@ def conv_transpose(
 
 
 def _native(image, kernel, stride, padding):
+  if kernel.shape[:2] == (1, 1) and stride == 1 and not any(sum(padding, ())):
+    # A matrix product, which XLA's CPU backend does at twice the rate.
+    flat = image.reshape(-1, image.shape[-1]) @ kernel[0, 0]
+    return flat.reshape(*image.shape[:-1], kernel.shape[-1])
   return lax.conv_general_dilated(
     image, kernel, (stride, stride), padding, dimension_numbers=_LAYOUT
   )

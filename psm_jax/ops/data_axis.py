@@ -1,9 +1,9 @@
-"""The device axis of one model's batch, where a model trains on several.
+"""How the examples of one model's batch are spread: over devices, or in time.
 
 A loss is written for the examples at hand; what couples examples (batch
-statistics, sorted losses, contrasts) or must not depend on how many devices
-share them (noise) goes through a `DataAxis`. On one device all of it is the
-identity.
+statistics, sorted losses, contrasts) or must not depend on how the batch is
+spread (noise) goes through a `DataAxis`. Where nothing is spread all of it is
+the identity.
 """
 
 import dataclasses
@@ -38,9 +38,55 @@ class DataAxis:
     """Returns this device's rows [b, ...] of joined rows [size * b, ...]."""
     if self.name is None:
       return x
-    rows = x.shape[0] // self.size
-    start = lax.axis_index(self.name) * rows
-    return lax.dynamic_slice_in_dim(x, start, rows, axis=0)
+    return _rows(x, lax.axis_index(self.name), self.size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Microbatch:
+  """One of the parts of a batch that are computed one after another.
+
+  It stands in for a `DataAxis`, but nothing can be joined with parts that are
+  computed later.
+
+  Attributes:
+    axis: The devices that share the batch, before it is cut in parts.
+    index: () int32, which part.
+    count: Parts of a batch.
+  """
+
+  axis: DataAxis
+  index: jax.Array
+  count: int
+
+  @property
+  def size(self) -> int:
+    """Parts of the whole batch, over all devices."""
+    return self.axis.size * self.count
+
+  def mean(self, x: jax.Array) -> jax.Array:
+    """Raises an error, as the other parts are not there."""
+    raise ValueError(_COUPLED)
+
+  def gather(self, x: jax.Array) -> jax.Array:
+    """Raises an error, as the other parts are not there."""
+    raise ValueError(_COUPLED)
+
+  def own(self, x: jax.Array) -> jax.Array:
+    """Returns this part's rows [b, ...] of joined rows [size * b, ...]."""
+    return _rows(self.axis.own(x), self.index, self.count)
+
+
+_COUPLED = (
+  'train.microbatches is above 1, but the loss of this method couples the '
+  'examples of a batch, which therefore cannot be computed in parts. Set it '
+  'to 1.'
+)
+
+
+def _rows(x, index, count):
+  """Returns part `index` of the rows of x in `count` equal parts."""
+  rows = x.shape[0] // count
+  return lax.dynamic_slice_in_dim(x, index * rows, rows, axis=0)
 
 
 ONE_DEVICE = DataAxis()

@@ -21,8 +21,14 @@ _MEANING = {
   'neutral': 'Neutral: the face with the movement taken out, which should look '
   'alike in every column.',
   'target': 'Target: the input as the model sees it.',
-  'source': 'Source: the other frame that pixels are taken from.',
-  'mask': 'Mask: how much each pixel of that source counts.',
+  'source': 'Source: the other frame that pixels are taken from; warped: moved '
+  'by the flow.',
+  'source 1': 'Source: another frame that pixels are taken from; warped: moved '
+  'by its flow; mask: how much each of its pixels counts in the '
+  'reconstruction.',
+  'nearest in others': 'Nearest in others: of all other people, the frame '
+  'whose embedding has the largest cosine with that of the input; it should '
+  'show the same movement.',
   'reconstruction': 'Reconstruction: what the model makes of the input, which '
   'should look like it.',
 }

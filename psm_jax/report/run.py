@@ -37,6 +37,8 @@ STEP_COLUMNS = (
   'neutral_weight',
   'loss',
   'grad_norm',
+  'examples_seen',
+  'frames_seen',
   'steps_per_s',
   'frames_per_s',
   'input_wait_share',

@@ -10,7 +10,7 @@ from absl.testing import absltest, parameterized
 
 from configs import base
 from configs import clp as clp_experiment
-from psm_jax import population, sampling
+from psm_jax import sampling, update
 from psm_jax.methods import clp, clp_config, contrast, interface
 from psm_jax.models import resnet
 from psm_jax.ops import data_axis
@@ -378,9 +378,9 @@ class EngineTest(absltest.TestCase):
     )
     plan, _ = sampling.make_plan(cohort, config, seed=0)
     state = jax.eval_shape(
-      functools.partial(population.init_model, method), plan.clock
+      functools.partial(update.init_model, method=method), plan.clock.key
     )
-    step = functools.partial(population.train_step, method, config)
+    step = functools.partial(update.train_step, method, config)
     new, metrics = jax.eval_shape(step, state, plan.clock, (), _batch())
     for (path, ours), theirs in zip(
       jax.tree.leaves_with_path(new), jax.tree.leaves(state), strict=True

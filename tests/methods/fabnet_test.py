@@ -8,7 +8,7 @@ import optax
 import pytest
 from absl.testing import absltest, parameterized
 
-from psm_jax import population, sampling
+from psm_jax import sampling, update
 from psm_jax.methods import fabnet, interface
 from psm_jax.models import fabnet as networks
 from psm_jax.ops import data_axis
@@ -411,8 +411,8 @@ class TrainingTest(absltest.TestCase):
     method = fabnet.make(config, ())
     plan, _ = sampling.make_plan(tiny.cohorts(30)[0], config, seed=0)
     clock = jax.tree.map(jnp.asarray, plan.clock)
-    start = _jit(functools.partial(population.init_model, method))(clock)
-    step = _jit(functools.partial(population.train_step, method, config))
+    start = _jit(functools.partial(update.init_model, method=method))(clock.key)
+    step = _jit(functools.partial(update.train_step, method, config))
     state = start
     for seed in range(2):
       batch = _batch(2, _NUM, seed=seed)
@@ -447,7 +447,7 @@ class TrainingTest(absltest.TestCase):
     buffer, weight = 0.0, 0.0
     for number in range(1, 5):
       grads = {part: jnp.float32(number) for part in networks.PARTS}
-      params, state = population.apply_gradients(
+      params, state = update.apply_gradients(
         optimizer, params, state, grads, 0.5
       )
       buffer = 0.9 * buffer + number
@@ -490,14 +490,17 @@ class UseTest(absltest.TestCase):
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
   def test_pictures_can_be_shown(self):
-    for num_sources, extra in ((1, set()), (2, {'mask'})):
+    for num_sources, own in (
+      (1, {'source', 'warped'}),
+      (2, {f'{n} {i}' for n in ('source', 'warped', 'mask') for i in (1, 2)}),
+    ):
       method = fabnet.make(_config(num_sources=num_sources), ())
       params, state = jax.eval_shape(method.init, jax.random.key(0))
       shapes = jax.eval_shape(
         method.pictures, jax.random.key(0), params, state, (), _frames(3)
       )
       self.assertEqual(
-        set(shapes), {'target', 'source', 'reconstruction', 'flow'} | extra
+        set(shapes), {'target', 'reconstruction', 'flow'} | own
       )
       for name, leaf in shapes.items():
         channels = 2 if name == 'flow' else 3

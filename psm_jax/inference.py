@@ -1,0 +1,60 @@
+"""Embeddings of frames by one model, compiled for the machine at hand."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from psm_jax.methods import interface
+
+_BATCH_FRAMES = 64
+_PART_FRAMES = 8
+
+
+def embedder(method: interface.Method) -> Callable[..., jax.Array]:
+  """Returns `Method.embed`, compiled.
+
+  On a CPU the batch is computed in parts within one program, whose activations
+  stay in the caches and which run side by side (BENCHMARKS.md).
+  """
+  if jax.default_backend() != 'cpu':
+    return jax.jit(method.embed)
+
+  def embed(params, method_state, frames):
+    parts = jnp.split(
+      frames, np.arange(_PART_FRAMES, len(frames), _PART_FRAMES)
+    )
+    return jnp.concatenate(
+      [method.embed(params, method_state, part) for part in parts]
+    )
+
+  return jax.jit(embed)
+
+
+def in_batches(
+  embed: Callable[..., jax.Array],
+  params: interface.Tree,
+  method_state: interface.Tree,
+  frames: np.ndarray,
+  rows: np.ndarray,
+) -> np.ndarray:
+  """Returns [n, D] float32 embeddings of n frames, a batch at a time.
+
+  Args:
+    embed: As from `embedder`.
+    params: Of one model.
+    method_state: Of one model.
+    frames: [num_frames, S * S * 3] uint8, memory-mapped or not.
+    rows: [n] int, which frames.
+  """
+  params, method_state = jax.device_put((params, method_state))
+  parts = []
+  for start in range(0, len(rows), _BATCH_FRAMES):
+    batch = frames[rows[start : start + _BATCH_FRAMES]]
+    # The last batch is filled up, so that one program serves all.
+    missing = _BATCH_FRAMES - len(batch)
+    full = np.concatenate([batch, np.repeat(batch[:1], missing, axis=0)])
+    embedded = np.asarray(embed(params, method_state, full))
+    parts.append(embedded[: len(batch)])
+  return np.concatenate(parts).astype(np.float32)
