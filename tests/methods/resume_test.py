@@ -38,20 +38,20 @@ def _jit(function):
 
 
 class ResumeTest(parameterized.TestCase):
-  @parameterized.named_parameters(
+  @parameterized.parameters(
     # Several BatchNorms, a loss window with validation, momentum.
-    ('fabnet', _FABNET),
+    (_FABNET,),
     # A momentum encoder, a dictionary, BatchNorms.
-    ('clp', _CLP),
+    (_CLP,),
   )
   def test_a_model_goes_on_from_its_checkpoint(self, fields):
     self._check(fields)
 
-  @pytest.mark.slow
-  @parameterized.named_parameters(
-    ('fabnet_stage_2', _FABNET | {'method__fabnet__freeze_decoder': True}),
-    ('clp_adamw', _CLP | {'method__clp__optimizer': 'adamw'}),
+  @parameterized.parameters(
+    (_FABNET | {'method__fabnet__freeze_decoder': True},),
+    (_CLP | {'method__clp__optimizer': 'adamw'},),
   )
+  @pytest.mark.slow
   def test_a_variant_goes_on_from_its_checkpoint(self, fields):
     self._check(fields)
 
