@@ -15,7 +15,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.
 from absl import flags, logging
 
 from launch import program
-from psm_jax.data import pack
+from psm_jax.data import pack, upkeep
 from psm_jax.data import store as store_lib
 
 _STORE = flags.DEFINE_string('store', None, 'The frame store to pack.')
@@ -36,6 +36,8 @@ def main():
     folder = pack.unpack(_PACK.value, directory=_OUT.value)
     logging.info('Unpacked %s into %s.', _PACK.value, folder)
     return
+  # Damage would be carried along, with new checksums.
+  upkeep.verify_once(_STORE.value)
   packed = pack.write(
     store_lib.open_store(_STORE.value),
     _OUT.value,

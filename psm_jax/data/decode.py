@@ -1,21 +1,24 @@
 """From a TFDS data set of videos to a frame store, through tf.data.
 
-The pipeline reads in this order: videos, their frames, decode, crop and resize,
+A first reading takes everything but the pictures, which makes the index; the
+second reads, in this order: videos, their frames, decode, crop and resize,
 batch. Frames keep their order; a picture that cannot be decoded is left out and
-named among the store's problems.
+named among the store's problems. A killed run is gone on with, see `progress`.
 """
 
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 from absl import logging
 from tqdm import auto as tqdm
 
-from psm_jax.data import store
+from psm_jax.data import progress as progress_lib
+from psm_jax.data import store, store_files
 from psm_jax.data.builders import records
+from psm_jax.data.ingest import crops as crops_lib
 from psm_jax.data.tf import tf, tfds
 
 _BATCH = 128
@@ -28,11 +31,12 @@ def fill_store(
   size_px: int,
   source: Mapping,
 ) -> None:
-  """Decodes a TFDS data set into a new frame store.
+  """Decodes a TFDS data set into a frame store, unless another process did.
 
   Args:
     folder: of the data set, from `records.prepare`.
-    path: of the store; must not exist.
+    path: of the store; its name must stand for this data set and size, as what
+      a killed run left under it is gone on with.
     size_px: side of a frame.
     source: what the store says it was made from.
 
@@ -42,54 +46,130 @@ def fill_store(
   """
   metadata = records.read_metadata(folder)
   num_frames = metadata['num_frames']
-  with store.writing(path, num_frames=num_frames, size_px=size_px) as writer:
-    read = _Columns(num_frames, len(metadata['label_columns']))
-    try:
-      _read_frames(folder, size_px, read, writer.frames)
-      unreadable = _explain_missing(folder, read.done, size_px)
-      if len(unreadable) != (~read.done).sum():
-        raise tf.errors.DataLossError(None, None, 'frames are missing')
-    except tf.errors.DataLossError as error:
-      raise ValueError(
-        f'{folder} is damaged: {error.message}. Delete it and prepare again.'
-      ) from error
-    problems = [*metadata['problems'], *unreadable, *_mixed_sizes(read)]
-    if not read.done.any():
-      raise ValueError(
-        f'None of the {num_frames} pictures can be decoded; the first: '
-        f'{problems[-1]["path"]}: {problems[-1]["reason"]}'
-      )
-    writer.finish(
-      read.index(metadata['label_columns']),
-      fps=read.fps_by_video(),
-      keep=read.done,
-      problems=problems,
-      source=source,
+  try:
+    index, fps = _read_index(folder, metadata['label_columns'])
+    if len(index) != num_frames:
+      raise tf.errors.DataLossError(None, None, 'frames are missing')
+    with progress_lib.decoding(
+      path, num_frames=num_frames, size_px=size_px
+    ) as done:
+      if done is not None:
+        _read_frames(folder, size_px, done)
+        _finish(folder, path, done, index, fps, size_px, source)
+  except tf.errors.DataLossError as error:
+    raise ValueError(
+      f'{folder} is damaged: {error.message}. Delete it and prepare again.'
+    ) from error
+
+
+def _finish(folder, path, done, index, fps, size_px, source):
+  """Makes a store of the decoded frames."""
+  is_read = np.asarray(done.sizes).all(axis=1)
+  problems = [
+    *records.read_metadata(folder)['problems'],
+    *_explain_missing(folder, is_read, index, size_px),
+    *_mixed_sizes(index, np.asarray(done.sizes)),
+  ]
+  if not is_read.any():
+    raise ValueError(
+      f'None of the {len(index)} pictures can be decoded; the first: '
+      f'{problems[-1]["path"]}: {problems[-1]["reason"]}'
     )
+  done.clean()
+  store.StoreWriter(done.folder, done.frames, size_px).finish(
+    index[is_read], fps=fps, keep=is_read, problems=problems, source=source
+  )
+  store_files.publish(done.folder, path)
 
 
-def _read_frames(folder, size_px, read, pixels):
-  """Decodes all frames into an array and the index's columns."""
+def _read_index(folder, label_columns):
+  """(the store's index of all frames, fps by (person_id, video_id))."""
+  tables, fps = [], {}
+  for video in _videos(folder).map(_without_pictures).as_numpy_iterator():
+    person_id = video['person_id'].decode()
+    video_id = video['video_id'].decode()
+    fps[person_id, video_id] = float(video['fps'])
+    frames = video['frames']
+    keys = pd.DataFrame({'frame': frames['frame'], 'time_s': frames['time_s']})
+    keys.insert(0, 'video_id', video_id)
+    keys.insert(0, 'person_id', person_id)
+    labels = frames.get('labels', np.zeros((len(keys), 0), np.float32))
+    tables.append(
+      pd.concat([keys, pd.DataFrame(labels, columns=label_columns)], axis=1)
+    )
+  return pd.concat(tables, ignore_index=True), fps
+
+
+def _without_pictures(video):
+  frames = {k: v for k, v in video['frames'].items() if k != 'image'}
+  return video | {'frames': frames}
+
+
+def _videos(folder):
+  """A data set of videos, in order, their pictures still encoded."""
+  return tfds.builder_from_directory(folder).as_dataset(
+    split=records.SPLIT,
+    shuffle_files=False,
+    decoders={'frames': {'image': tfds.decode.SkipDecoding()}},
+    read_config=tfds.ReadConfig(interleave_cycle_length=1),
+  )
+
+
+def _read_frames(folder, size_px, done):
+  """Decodes the frames that are not done, and notes them."""
   with tqdm.tqdm(
-    total=len(pixels), desc='decoding frames', unit='frame'
+    total=len(done.frames),
+    initial=done.num_done,
+    desc='decoding frames',
+    unit='frame',
   ) as bar:
-    for batch in frames_dataset(folder, size_px).as_numpy_iterator():
-      pixels[batch['row']] = batch['pixels']
-      read.add(batch)
-      bar.update(len(batch['row']))
+    frames = frames_dataset(folder, size_px, first_row=done.num_done)
+    for batch in frames.as_numpy_iterator():
+      row = batch['row']
+      done.frames[row] = batch['pixels']
+      done.sizes[row] = batch['size']
+      done.note(int(row[-1]) + 1)
+      bar.update(len(row))
+  done.note(len(done.frames), is_last=True)
 
 
-def frames_dataset(folder: pathlib.Path, size_px: int) -> tf.data.Dataset:
-  """Returns batches of decoded frames with their row numbers and labels.
+def frames_dataset(
+  folder: pathlib.Path, size_px: int, *, first_row: int = 0
+) -> tf.data.Dataset:
+  """Returns batches of decoded frames: row, pixels and size of the picture.
 
   Frames that cannot be decoded are absent; their rows show it.
+
+  Args:
+    folder: of the data set.
+    size_px: side of a frame.
+    first_row: the frames before it are not decoded.
   """
 
   def decode_video(video):
-    frames = _split_video(video).map(
-      lambda frame: _decode(frame, size_px),
-      num_parallel_calls=os.cpu_count(),
-      deterministic=True,
+    images, crops = video['frames']['image'], video['frames']['crop']
+    stop = video['first_row'] + tf.shape(images, tf.int64)[0]
+    rows = tf.data.Dataset.range(
+      tf.maximum(video['first_row'], first_row), stop
+    )
+
+    def decode(row):
+      position = row - video['first_row']
+      picture = decode_picture(images[position])
+      pixels = tf.numpy_function(
+        lambda picture, crop: cut_crop(picture, crop, size_px),
+        [picture, crops[position]],
+        tf.uint8,
+        stateful=False,
+      )
+      return {
+        'row': row,
+        'pixels': tf.ensure_shape(tf.reshape(pixels, [-1]), [size_px**2 * 3]),
+        'size': tf.shape(picture)[:2],
+      }
+
+    frames = rows.map(
+      decode, num_parallel_calls=os.cpu_count(), deterministic=True
     )
     # Inside the video, where only decoding can fail: a broken record outside
     # must stop the run.
@@ -104,42 +184,13 @@ def frames_dataset(folder: pathlib.Path, size_px: int) -> tf.data.Dataset:
 
 
 def _numbered_videos(folder):
-  """A data set of videos, still encoded, with the row of their first frame."""
-  videos = tfds.builder_from_directory(folder).as_dataset(
-    split=records.SPLIT,
-    shuffle_files=False,
-    decoders={'frames': {'image': tfds.decode.SkipDecoding()}},
-    read_config=tfds.ReadConfig(interleave_cycle_length=1),
-  )
-  return videos.scan(tf.constant(0, tf.int64), _add_first_row)
+  """A data set of videos with the row of their first frame."""
+  return _videos(folder).scan(tf.constant(0, tf.int64), _add_first_row)
 
 
 def _add_first_row(row, video):
   num_frames = tf.shape(video['frames']['frame'], tf.int64)[0]
   return row + num_frames, video | {'first_row': row}
-
-
-def _split_video(video):
-  """A video's frames with their row numbers, each with the video's ids."""
-  frames = tf.data.Dataset.from_tensor_slices(video['frames'])
-
-  def add_ids(position, frame):
-    ids = {name: video[name] for name in ('person_id', 'video_id', 'fps')}
-    return frame | ids | {'row': video['first_row'] + position}
-
-  return frames.enumerate().map(add_ids)
-
-
-def _decode(frame, size_px):
-  """Decodes one frame's picture and cuts its crop out."""
-  picture = decode_picture(frame['image'])
-  pixels = cut_crop(picture, frame['crop'], size_px)
-  kept = {k: v for k, v in frame.items() if k not in ('image', 'crop', 'name')}
-  return kept | {
-    'pixels': tf.reshape(pixels, [-1]),
-    'height': tf.shape(picture)[0],
-    'width': tf.shape(picture)[1],
-  }
 
 
 def decode_picture(encoded: tf.Tensor) -> tf.Tensor:
@@ -148,11 +199,8 @@ def decode_picture(encoded: tf.Tensor) -> tf.Tensor:
   return tf.ensure_shape(picture, [None, None, 3])
 
 
-def cut_crop(picture: tf.Tensor, crop: tf.Tensor, size_px: int) -> tf.Tensor:
-  """Resamples a crop of a picture, without aliasing.
-
-  Bilinear samples at most one source pixel apart are averaged over each frame
-  pixel. Outside the picture the nearest edge pixel repeats.
+def cut_crop(picture: np.ndarray, crop: np.ndarray, size_px: int) -> np.ndarray:
+  """Resamples a crop of a picture as `crops.cut` does.
 
   Args:
     picture: [H, W, 3] uint8.
@@ -163,122 +211,39 @@ def cut_crop(picture: tf.Tensor, crop: tf.Tensor, size_px: int) -> tf.Tensor:
     [size_px, size_px, 3] uint8; the picture itself where the crop is the whole
     picture and the sizes agree.
   """
-  height, width = tf.unstack(tf.cast(tf.shape(picture)[:2], tf.float32))
-  side = tf.minimum(height, width)
-  zero = tf.zeros_like(side)
-  centre = tf.stack(
-    [
-      tf.stack([side, zero, tf.floor((width - side) / 2)]),
-      tf.stack([zero, side, tf.floor((height - side) / 2)]),
-    ]
-  )
-  crop = tf.where(tf.math.is_nan(crop), centre, crop)
-  # Source pixels from one frame pixel to the next.
-  pitch = tf.reduce_max(tf.norm(crop[:, :2], axis=0)) / size_px
-  # Wrong landmarks may ask for more than the picture has; memory must not.
-  pitch = tf.minimum(pitch, tf.maximum(height, width) / size_px)
-  oversample = tf.cast(tf.math.ceil(tf.maximum(pitch - 1e-3, 1.0)), tf.int32)
-  count = size_px * oversample
-  step = crop[:, :2] / tf.cast(count, tf.float32)
-  # Both ends count pixels from their centres; a crop counts from corners.
-  start = crop[:, 2] + 0.5 * tf.reduce_sum(step, axis=1) - 0.5
-  transform = tf.concat(
-    [step[0], start[:1], step[1], start[1:], [0.0, 0.0]], axis=0
-  )
-  samples = tf.raw_ops.ImageProjectiveTransformV3(
-    images=tf.cast(picture, tf.float32)[None],
-    transforms=transform[None],
-    output_shape=tf.stack([count, count]),
-    interpolation='BILINEAR',
-    fill_mode='NEAREST',
-    fill_value=0.0,
-  )
-  samples = tf.reshape(samples, [size_px, oversample, size_px, oversample, 3])
-  return tf.cast(tf.round(tf.reduce_mean(samples, axis=[1, 3])), tf.uint8)
+  if np.isnan(crop).any():
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    corner = [(width - side) // 2, (height - side) // 2]
+    crop = np.column_stack([side * np.eye(2), corner])
+  return crops_lib.cut(picture, crop.astype(np.float64), size_px=size_px)
 
 
-class _Columns:
-  """The index's columns, filled batch by batch."""
-
-  def __init__(self, num_frames, num_labels):
-    self.done = np.zeros(num_frames, bool)
-    self._person = np.empty(num_frames, object)
-    self._video = np.empty(num_frames, object)
-    self._fps = np.zeros(num_frames)
-    self._frame = np.zeros(num_frames, np.int64)
-    self._time_s = np.zeros(num_frames)
-    self._labels = np.zeros((num_frames, num_labels), np.float32)
-    self._size = np.zeros((num_frames, 2), np.int64)
-
-  def add(self, batch):
-    row = batch['row']
-    self.done[row] = True
-    self._person[row] = [name.decode() for name in batch['person_id']]
-    self._video[row] = [name.decode() for name in batch['video_id']]
-    self._fps[row] = batch['fps']
-    self._frame[row] = batch['frame']
-    self._time_s[row] = batch['time_s']
-    if 'labels' in batch:
-      self._labels[row] = batch['labels']
-    self._size[row, 0] = batch['width']
-    self._size[row, 1] = batch['height']
-
-  def index(self, label_columns):
-    """The store's index of the frames that were read."""
-    keys = pd.DataFrame(
-      {
-        'person_id': self._person[self.done],
-        'video_id': self._video[self.done],
-        'frame': self._frame[self.done],
-        'time_s': self._time_s[self.done],
-      }
-    )
-    labels = pd.DataFrame(self._labels[self.done], columns=label_columns)
-    return pd.concat([keys, labels], axis=1)
-
-  def fps_by_video(self):
-    """Frames a second of each (person_id, video_id)."""
-    keys = zip(self._person[self.done], self._video[self.done], strict=True)
-    return dict(zip(keys, self._fps[self.done].tolist(), strict=True))
-
-  def sizes_by_video(self):
-    """From 'PERSON/VIDEO' to the counts of its pictures' sizes."""
-    names = self._person[self.done] + '/' + self._video[self.done]
-    sizes = [f'{w}x{h}' for w, h in self._size[self.done].tolist()]
-    table = pd.DataFrame({'name': names, 'size': sizes})
-    return {
-      name: group['size'].value_counts()
-      for name, group in table.groupby('name', sort=True)
-    }
-
-
-def _mixed_sizes(read):
+def _mixed_sizes(index, sizes):
   """Problems of videos whose pictures differ in size."""
-  return [
-    {
-      'path': name,
-      'reason': 'pictures of several sizes, each resized: '
-      + ', '.join(f'{size} ({count})' for size, count in counts.items()),
-    }
-    for name, counts in read.sizes_by_video().items()
-    if len(counts) > 1
-  ]
+  is_read = sizes.all(axis=1)
+  table = index.loc[is_read, ['person_id', 'video_id']].assign(
+    width=sizes[is_read, 1], height=sizes[is_read, 0]
+  )
+  problems = []
+  for keys, found in table.value_counts().groupby(['person_id', 'video_id']):
+    if len(found) > 1:
+      shown = ', '.join(
+        f'{width}x{height} ({count})'
+        for (_, _, width, height), count in found.items()
+      )
+      reason = f'pictures of several sizes, each resized: {shown}'
+      problems.append({'path': '/'.join(keys), 'reason': reason})
+  return problems
 
 
-def _explain_missing(folder, done, size_px):
+def _explain_missing(folder, is_read, index, size_px):
   """Decodes the missing frames once more, alone, to say what is wrong."""
   problems = []
-  if done.all():
-    return problems
-  frames = _numbered_videos(folder).flat_map(_split_video)
-  frames = frames.filter(
-    lambda frame: tf.logical_not(tf.gather(tf.constant(done), frame['row']))
-  )
-  for frame in frames:
-    path = '/'.join(
-      frame[key].numpy().decode('utf-8', 'backslashreplace')
-      for key in ('person_id', 'video_id', 'name')
-    )
+  for row, frame in _missing_frames(folder, is_read):
+    keys = index.iloc[row]
+    name = frame['name'].decode('utf-8', 'backslashreplace')
+    path = f'{keys["person_id"]}/{keys["video_id"]}/{name}'
     try:
       picture = decode_picture(frame['image'])
     except tf.errors.InvalidArgumentError as error:
@@ -287,6 +252,20 @@ def _explain_missing(folder, done, size_px):
       logging.warning('%s: unreadable picture, left out', path)
       continue
     # It decodes, so the pipeline failed elsewhere: say so instead of hiding it.
-    cut_crop(picture, frame['crop'], size_px)
+    cut_crop(picture.numpy(), frame['crop'], size_px)
     raise RuntimeError(f'{path} was lost while decoding {folder}.')
   return problems
+
+
+def _missing_frames(folder, is_read) -> Iterator[tuple[int, dict]]:
+  """Yields the row and the encoded picture of frames that were not read."""
+  if is_read.all():
+    return
+  for video in _numbered_videos(folder).as_numpy_iterator():
+    frames, first = video['frames'], int(video['first_row'])
+    stop = first + len(frames['frame'])
+    for position in np.flatnonzero(~is_read[first:stop]).tolist():
+      yield (
+        first + position,
+        {name: frames[name][position] for name in ('name', 'image', 'crop')},
+      )

@@ -11,7 +11,15 @@ import ml_collections
 from absl import logging
 
 from psm_jax import paths
-from psm_jax.data import folders, pack, sources, store
+from psm_jax.data import (
+  folders,
+  pack,
+  progress,
+  sources,
+  store,
+  store_files,
+  upkeep,
+)
 from psm_jax.data.datasets import bp4d, ckplus, disfa, gft, trees, voxceleb
 from psm_jax.data.ingest import folder as ingest_folder
 
@@ -27,6 +35,8 @@ DATASETS = {
     voxceleb.VOXCELEB2,
   )
 }
+# Of a person with less, a model learns little; launch.ingest's default too.
+SHORT_S = 30.0
 SOURCES = (
   'synthetic_faces',
   'frame_folder',
@@ -44,7 +54,8 @@ def prepare(
   The videos go into a TFDS data set in directory/tfds, their decoded frames
   into directory/store-<fingerprint>. Both names change with any file or option
   that matters, so what exists is up to date and is used as it is, without
-  importing TensorFlow.
+  importing TensorFlow; if it was copied or changed, it is verified. Decoding
+  that was killed is gone on with.
 
   Args:
     config_data: with source (one of `SOURCES`), path, size_px, align,
@@ -69,7 +80,8 @@ def prepare(
   source = _describe(config_data)
   fingerprint = sources.digest(
     [
-      store.SCHEMA_VERSION,
+      store_files.SCHEMA_VERSION,
+      progress.DECODER_VERSION,
       config_data.source,
       source.fingerprint,
       config_data.size_px,
@@ -79,16 +91,17 @@ def prepare(
   path = directory / f'store-{fingerprint}'
   if path.exists():
     logging.info('Using the frame store %s.', path)
+    upkeep.verify_once(path)
   else:
     paths.make_private_dir(directory)
-    _warn_leftovers(directory)
+    _warn_leftovers(directory, progress.part_folder(path))
     _build(config_data, source, directory, path, fingerprint)
   log_summary(store.open_store(path))
   return path
 
 
 def log_summary(frame_store: store.FrameStore) -> None:
-  """Logs what a store holds, and its problems counted by kind."""
+  """Logs what a store holds, who is short, and its problems by kind."""
   logging.info(
     '%s: %d people, %d videos, %d frames of %d px, labels: %s.',
     frame_store.path,
@@ -98,6 +111,17 @@ def log_summary(frame_store: store.FrameStore) -> None:
     frame_store.size_px,
     store.list_some(frame_store.label_columns),
   )
+  short = [
+    p for p in frame_store.person_ids if _seconds(frame_store, p) < SHORT_S
+  ]
+  if short:
+    logging.warning(
+      'Fewer than %g s of %d of %d people: %s.',
+      SHORT_S,
+      len(short),
+      len(frame_store.person_ids),
+      store.list_some(short),
+    )
   kinds = collections.defaultdict(list)
   for problem in frame_store.problems:
     kind = ''.join(c for c in problem['reason'] if not c.isdigit())
@@ -114,14 +138,22 @@ def log_summary(frame_store: store.FrameStore) -> None:
     )
 
 
-def _warn_leftovers(directory):
+def _seconds(frame_store, person_id):
+  videos = frame_store.videos(person_id)
+  return sum((video.stop - video.start) / video.fps for video in videos)
+
+
+def _warn_leftovers(directory, own):
   """Names what killed runs left: it may belong to one that still runs."""
-  for folder in sorted(directory.glob('.store-*.tmp')):
-    logging.warning(
-      '%s was left by a run that was killed, unless one is preparing data '
-      'right now. It can be deleted.',
-      folder,
-    )
+  patterns = ('.store-*.tmp', '.store-*.part', 'tfds/*/*/*.incomplete*')
+  for pattern in patterns:
+    for folder in sorted(directory.glob(pattern)):
+      if folder != own:
+        logging.warning(
+          '%s was left by a run that was killed, unless one is preparing data '
+          'right now. It can be deleted.',
+          folder,
+        )
 
 
 def _existing_store(config_data, directory):
@@ -129,6 +161,7 @@ def _existing_store(config_data, directory):
   path = pathlib.Path(config_data.path)
   if path.is_file():
     path = pack.unpack(path, directory=directory)
+  upkeep.verify_once(path)
   frame_store = store.open_store(path)
   if frame_store.size_px != config_data.size_px:
     raise ValueError(
@@ -200,6 +233,7 @@ def _build(config_data, source, directory, path, fingerprint):
     'kind': config_data.source,
     'path': config_data.path,
     'fingerprint': fingerprint,
+    'records': '/'.join(folder.relative_to(directory / 'tfds').parts[:2]),
     'align': config_data.align,
     'eye_distance': config_data.eye_distance,
   }
@@ -222,15 +256,15 @@ def _make_builder(kind, source, data_dir):
   from psm_jax.data.builders.voxceleb1 import voxceleb1_dataset_builder
   from psm_jax.data.builders.voxceleb2 import voxceleb2_dataset_builder
 
-  make = {
-    'frame_folder': frame_folder_dataset_builder.make_builder,
-    'video_folder': video_folder_dataset_builder.make_builder,
-    'synthetic_faces': synthetic_faces_dataset_builder.make_builder,
-    'disfa': disfa_dataset_builder.Builder.of,
-    'bp4d': bp4d_dataset_builder.Builder.of,
-    'gft': gft_dataset_builder.Builder.of,
-    'ckplus': ckplus_dataset_builder.Builder.of,
-    'voxceleb1': voxceleb1_dataset_builder.Builder.of,
-    'voxceleb2': voxceleb2_dataset_builder.Builder.of,
+  module = {
+    'frame_folder': frame_folder_dataset_builder,
+    'video_folder': video_folder_dataset_builder,
+    'synthetic_faces': synthetic_faces_dataset_builder,
+    'disfa': disfa_dataset_builder,
+    'bp4d': bp4d_dataset_builder,
+    'gft': gft_dataset_builder,
+    'ckplus': ckplus_dataset_builder,
+    'voxceleb1': voxceleb1_dataset_builder,
+    'voxceleb2': voxceleb2_dataset_builder,
   }[kind]
-  return make(source, data_dir=data_dir)
+  return module.Builder.of(source, data_dir=data_dir)

@@ -38,6 +38,11 @@ class SyntheticSource:
   size_px: int
 
   @property
+  def problems(self) -> tuple[dict[str, str], ...]:
+    """What was left out: nothing."""
+    return ()
+
+  @property
   def fingerprint(self) -> str:
     """16 hex digits that change with any option or the renderer."""
     return digest(['synthetic', RENDERER_VERSION, dataclasses.asdict(self)])

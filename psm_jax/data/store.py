@@ -4,27 +4,28 @@ A store is a folder that NumPy, pandas and PyArrow can read:
 
   frames.npy     [num_frames, size_px * size_px * 3] uint8, RGB, row-major HWC
   index.parquet  a row a frame: person_id, video_id, frame, time_s, labels
-  store.json     schema version, size, videos, counts, source and problems
+  store.json     schema version, size, videos, checksums, source and problems
 
-It appears under its name only when complete; `writing` makes one.
+It appears under its name only when complete; `writing` makes one, and `upkeep`
+checks and changes one. docs/frame_store.md describes every field.
 """
 
 import contextlib
 import dataclasses
-import errno
-import json
+import io
 import pathlib
 import secrets
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from psm_jax import paths
+from psm_jax.data import store_files
 
-SCHEMA_VERSION = 1
-KEY_COLUMNS = ('person_id', 'video_id', 'frame', 'time_s')
+KEY_COLUMNS = store_files.KEY_COLUMNS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,7 @@ class FrameStore:
     index: row i describes frames[i]: person_id, video_id (str), frame (int64,
       the source's own number), time_s (float64, 0 at the video's smallest frame
       number), then label columns (float32, NaN where missing).
-    person_ids: sorted.
+    person_ids: sorted; people who were added later lie behind the others.
     problems: what was left out or doubtful, each {'path', 'reason'} with the
       path relative to the source.
     source: what the store was made from, with its fingerprint.
@@ -86,51 +87,46 @@ class FrameStore:
 def open_store(path: str | pathlib.Path) -> FrameStore:
   """Opens a finished frame store.
 
-  Frames are mapped, not read, so a store may be larger than memory.
+  Frames are mapped, not read, so a store may be larger than memory. Everything
+  is checked but the frames' bytes, which `upkeep.verify` reads.
 
   Raises:
     ValueError: If path is no store, is damaged, or has another schema version.
   """
   path = pathlib.Path(path)
-  if not (path / 'store.json').is_file():
-    raise ValueError(
-      f'{path} is not a finished frame store: it has no store.json. Give the '
-      'folder that holds frames.npy, index.parquet and store.json.'
-    )
+  described = store_files.read_description(path)
   remedy = f'Delete {path} and prepare it again.'
   try:
-    meta = json.loads((path / 'store.json').read_text(encoding='utf-8'))
-    version = meta['schema_version']
-  except (ValueError, KeyError, TypeError) as error:
-    raise ValueError(f'{path}/store.json is damaged. {remedy}') from error
-  if version != SCHEMA_VERSION:
-    raise ValueError(
-      f'{path} has schema version {version!r}, this program reads '
-      f'{SCHEMA_VERSION}. {remedy}'
+    num_frames, size_px = described['num_frames'], described['size_px']
+    frames_name, index_name = described['frames'], described['index']
+    frames = np.load(
+      paths.child(path, frames_name), mmap_mode='r', allow_pickle=False
     )
-  try:
-    frames = np.load(path / 'frames.npy', mmap_mode='r', allow_pickle=False)
-    index = pd.read_parquet(path / 'index.parquet', engine='pyarrow')
-    videos_by_person = _group_videos(meta['videos'])
-    size_px = meta['size_px']
-    expected = (meta['num_frames'], size_px * size_px * 3)
-    problems, source = tuple(meta['problems']), meta['source']
+    encoded = paths.child(path, index_name).read_bytes()
+    if zlib.crc32(encoded) != described['index_crc32']:
+      raise ValueError(f'the checksum of {index_name} is wrong')
+    index = pd.read_parquet(io.BytesIO(encoded), engine='pyarrow')
+    videos_by_person = _group_videos(described['videos'], num_frames)
+    problems, source = tuple(described['problems']), described['source']
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise ValueError(f'{path} is damaged: {error}. {remedy}') from error
-  if frames.shape != expected or frames.dtype != np.uint8:
+  expected = (num_frames, size_px * size_px * 3)
+  # While people are being added, the file is longer than the store.
+  fits = frames.shape[1:] == expected[1:] and len(frames) >= num_frames
+  if not fits or frames.dtype != np.uint8:
     raise ValueError(
-      f'{path}/frames.npy is {frames.dtype}{frames.shape}, expected '
+      f'{path}/{frames_name} is {frames.dtype}{frames.shape}, expected '
       f'uint8{expected}. {remedy}'
     )
-  if len(index) != len(frames):
+  if len(index) != num_frames:
     raise ValueError(
-      f'{path}/index.parquet has {len(index)} rows for {len(frames)} frames. '
+      f'{path}/{index_name} has {len(index)} rows for {num_frames} frames. '
       f'{remedy}'
     )
   return FrameStore(
     path=path,
     size_px=size_px,
-    frames=frames,
+    frames=frames[:num_frames],
     index=index,
     person_ids=tuple(sorted(videos_by_person)),
     problems=problems,
@@ -153,13 +149,15 @@ class StoreWriter:
     frames: [num_frames, size_px * size_px * 3] uint8, to be filled.
   """
 
-  def __init__(self, folder: pathlib.Path, num_frames: int, size_px: int):
-    self.frames = np.lib.format.open_memmap(
-      folder / 'frames.npy',
-      mode='w+',
-      dtype=np.uint8,
-      shape=(num_frames, size_px * size_px * 3),
-    )
+  def __init__(self, folder: pathlib.Path, frames: np.memmap, size_px: int):
+    """Takes over a folder that is to become the store.
+
+    Args:
+      folder: holds frames.npy.
+      frames: that file, from `store_files.make_frames`.
+      size_px: side of a frame.
+    """
+    self.frames = frames
     self._folder = folder
     self._size_px = size_px
 
@@ -175,8 +173,8 @@ class StoreWriter:
     """Writes all but the frames.
 
     Args:
-      index: a row a kept frame, columns as in `FrameStore.index`, sorted by
-        person_id, video_id and frame.
+      index: a row a kept frame, columns as in `FrameStore.index`, sorted: each
+        person in one piece, in it each video, and in a video the frames.
       fps: frames a second of each (person_id, video_id).
       keep: [num_frames] bool, which frames stay; None for all.
       problems: see `FrameStore`.
@@ -191,29 +189,23 @@ class StoreWriter:
       self._compact(keep)
     index = _checked_index(index, len(self.frames))
     videos = _list_videos(index, fps)
-    index.to_parquet(self._folder / 'index.parquet', engine='pyarrow')
-    meta = {
-      'schema_version': SCHEMA_VERSION,
-      'size_px': self._size_px,
-      'num_frames': len(index),
-      'counts': {
-        'persons': index['person_id'].nunique(),
-        'videos': len(videos),
-        'frames': len(index),
-        'problems': len(problems),
-      },
-      'label_columns': list(index.columns[len(KEY_COLUMNS) :]),
-      'source': dict(source or {}),
-      'videos': videos,
-      'problems': [dict(problem) for problem in problems],
-    }
-    paths.write_atomic(
-      self._folder / 'store.json', json.dumps(meta, indent=1) + '\n'
+    spans = [(video['start'], video['stop']) for video in videos]
+    found = store_files.checksums(self.frames, spans)
+    for video, crc32 in zip(videos, found, strict=True):
+      video['crc32'] = crc32
+    store_files.write_description(
+      self._folder,
+      index,
+      videos=videos,
+      problems=[dict(problem) for problem in problems],
+      source=dict(source or {}),
+      size_px=self._size_px,
     )
+    store_files.mark_verified(self._folder, store_files.FRAMES)
 
   def _compact(self, keep):
     """Leaves out frames that could not be read; rare, so a plain copy."""
-    old, path = self.frames, self._folder / 'frames.npy'
+    old, path = self.frames, self._folder / store_files.FRAMES
     short = path.with_name('kept.npy')
     rows = np.flatnonzero(keep)
     new = np.lib.format.open_memmap(
@@ -249,36 +241,16 @@ def writing(
     OSError: If the folder cannot be written, or the disk is too full.
   """
   path = pathlib.Path(path)
-  if num_frames < 1 or size_px < 1:
-    raise ValueError(
-      f'A store needs frames; got num_frames {num_frames}, size_px {size_px}.'
-    )
-  _check_space(path, num_frames * size_px * size_px * 3)
   temporary = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
   paths.make_private_dir(temporary)
   try:
-    yield StoreWriter(temporary, num_frames, size_px)
-    if not (temporary / 'store.json').is_file():
-      raise RuntimeError(f'The writer of {path} was not finished.')
-    try:
-      temporary.rename(path)
-    except OSError:
-      if not (path / 'store.json').is_file():
-        raise
+    frames = store_files.make_frames(
+      temporary, num_frames=num_frames, size_px=size_px
+    )
+    yield StoreWriter(temporary, frames, size_px)
+    store_files.publish(temporary, path)
   finally:
     shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _check_space(path, num_bytes):
-  """Raises OSError early: writing a mapped file to a full disk kills us."""
-  free = shutil.disk_usage(path.parent).free
-  if num_bytes > free:
-    raise OSError(
-      errno.ENOSPC,
-      f'The frame store needs {num_bytes / 1e9:.2f} GB, but {free / 1e9:.2f} '
-      'GB are free',
-      str(path),
-    )
 
 
 def _checked_index(index, num_frames):
@@ -294,19 +266,37 @@ def _checked_index(index, num_frames):
     {'person_id': str, 'video_id': str, 'frame': 'int64', 'time_s': 'float64'}
     | dict.fromkeys(labels, 'float32')
   )
-  keys = pd.MultiIndex.from_frame(index[['person_id', 'video_id', 'frame']])
-  if not keys.is_monotonic_increasing or not keys.is_unique:
+  if not _is_sorted(index):
     raise ValueError(
-      'The index must be sorted by person_id, video_id and frame, and have '
-      'each frame once.'
+      'The index must be sorted: each person in one piece, in it each video, '
+      'and in a video each frame once and in order.'
     )
   return index
 
 
+def _is_sorted(index):
+  persons = _piece_starts(index[['person_id']])
+  videos = _piece_starts(index[['person_id', 'video_id']])
+  is_first = np.zeros(len(index), bool)
+  is_first[videos] = True
+  steps = np.diff(index['frame'].to_numpy(), prepend=0)
+  return bool(
+    index['person_id'].iloc[persons].is_unique
+    and not index[['person_id', 'video_id']].iloc[videos].duplicated().any()
+    and (is_first | (steps > 0)).all()
+  )
+
+
+def _piece_starts(keys):
+  """Rows in which any of the keys is another than in the row before."""
+  codes = [pd.factorize(keys[name])[0] for name in keys.columns]
+  changes = [np.diff(code, prepend=-1) != 0 for code in codes]
+  return np.flatnonzero(np.any(changes, axis=0))
+
+
 def _list_videos(index, fps):
   """The store.json entries of the index's videos, in the index's order."""
-  keys = index['person_id'] + '/' + index['video_id']
-  starts = np.flatnonzero((keys != keys.shift()).to_numpy())
+  starts = _piece_starts(index[['person_id', 'video_id']])
   stops = np.append(starts[1:], len(index))
   videos = []
   for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
@@ -324,8 +314,8 @@ def _list_videos(index, fps):
   return videos
 
 
-def _group_videos(entries):
-  grouped = {}
+def _group_videos(entries, num_frames):
+  grouped, stop = {}, 0
   for entry in entries:
     # A store may come from elsewhere, and its ids become file names.
     person_id = paths.check_id(entry['person_id'], what='person_id')
@@ -335,5 +325,13 @@ def _group_videos(entries):
       int(entry['stop']),
       float(entry['fps']),
     )
+    if video.start != stop or video.stop <= stop:
+      raise ValueError(
+        f'video {person_id}/{video.video_id} has rows {video.start} to '
+        f'{video.stop}, but the one before ends at {stop}'
+      )
+    stop = video.stop
     grouped.setdefault(person_id, []).append(video)
+  if stop != num_frames:
+    raise ValueError(f'its videos hold {stop} frames of {num_frames}')
   return {person: tuple(videos) for person, videos in grouped.items()}

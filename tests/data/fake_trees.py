@@ -38,11 +38,11 @@ def disfa(root, *, persons=('SN001', 'SN002'), num_frames=6, first=1):
       text(path, '\n'.join(lines) + '\n')
 
 
-def bp4d(root, *, persons=('F001', 'M002'), tasks=('T1', 'T2')):
-  """Frames 2438 to 2441, of which 2440 and 2441 are coded."""
+def bp4d(root, *, persons=('F001', 'M002'), tasks=('T1', 'T2'), num_frames=4):
+  """Frames from 2438, of which 2440 and 2441 are coded."""
   for person in persons:
     for task in tasks:
-      for frame in range(2438, 2442):
+      for frame in range(2438, 2438 + num_frames):
         picture(root / person / task / f'{frame}.jpg')
       name = f'{person}_{task}'
       text(
@@ -55,11 +55,11 @@ def bp4d(root, *, persons=('F001', 'M002'), tasks=('T1', 'T2')):
       )
 
 
-def gft(root):
+def gft(root, *, num_frames=4):
   """Two people, one with a table by person, one by person and video."""
   for person, video in (('001A', None), ('002B', 'v1')):
     folder = root / 'images' / person
-    for frame in range(1, 5):
+    for frame in range(1, num_frames + 1):
       picture((folder / video if video else folder) / f'{frame:04d}.png')
   text(
     root / 'labels' / '001A.csv',
@@ -68,13 +68,13 @@ def gft(root):
   text(root / 'labels' / '002B' / 'v1.csv', '0,1,12\n1,1,0\n4,0,999\n')
 
 
-def ckplus(root, *, num_people=2):
-  """Sequences of three frames; the first has an emotion and FACS codes."""
+def ckplus(root, *, num_people=2, num_frames=3):
+  """Two sequences a person; the first has an emotion and FACS codes."""
   for index in range(num_people):
     person = f'S{10 + index:03d}'
     for sequence in ('001', '002'):
       name = f'{person}/{sequence}/{person}_{sequence}_'
-      for frame in (1, 2, 3):
+      for frame in range(1, num_frames + 1):
         picture(root / 'cohn-kanade-images' / f'{name}{frame:08d}.png', side=64)
         points = [f'  {20 + 20 * (i >= 42)}.0  30.0' for i in range(68)]
         text(
@@ -91,9 +91,9 @@ def ckplus(root, *, num_people=2):
         )
 
 
-def voxceleb1(root):
+def voxceleb1(root, *, num_frames=3):
   """A track by name and one by number, and the table of people."""
-  for frame in range(3):
+  for frame in range(num_frames):
     dense = root / 'unzippedIntervalFaces' / 'data' / 'A.J._Buckley' / '1.6'
     picture(dense / '-0xYz_9' / '2' / f'{frame:07d}.jpg')
     picture(root / 'id10002' / 'abc' / '00001' / f'frame{frame:04d}.jpg')
@@ -105,9 +105,9 @@ def voxceleb1(root):
   )
 
 
-def voxceleb2(root):
+def voxceleb2(root, *, num_frames=3):
   """A track each of dev and test, and folders that are none."""
-  for frame in range(3):
+  for frame in range(num_frames):
     picture(root / 'dev' / 'id00012' / '21Uxsk56VDQ' / '00001' / f'{frame}.jpg')
     folder = root / 'test' / 'id09238' / 'VqEJCd7pbgQ' / '0_folder'
     picture(folder / f'img_0_{frame:03d}.jpg')

@@ -1,9 +1,11 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
+from unittest import mock
 
 import cv2
 import ml_collections
@@ -11,7 +13,7 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 
-from psm_jax.data import prepare, store
+from psm_jax.data import prepare, store, upkeep
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _AVATARS = _ROOT.parent / 'shared' / 'data' / 'avatars'
@@ -221,7 +223,7 @@ class FrameFolderTest(absltest.TestCase):
     self.assertEqual(opened.frames.shape, (7, 16 * 16 * 3))
     self.assertEqual({p['path'] for p in opened.problems}, set(self.reasons))
     prepared = list((self.directory / 'tfds' / 'frame_folder').iterdir())
-    self.assertLen([p for p in prepared if p.is_dir()], 1)
+    self.assertLen([p for p in prepared if p.name[0] != '.'], 1)
 
   def test_the_bytes_of_the_pictures_are_kept_by_tfds(self):
     # The test files are small, so the record holds them contiguously.
@@ -248,6 +250,39 @@ class StaleCacheTest(_TestCase):
     after = prepare.prepare(config, directory=directory)
     self.assertEqual(store.open_store(before).frames[0, 0], 50)
     self.assertEqual(store.open_store(after).frames[0, 0], 60)
+
+
+class DamageTest(_TestCase):
+  def test_a_flipped_byte_is_named_when_the_store_is_used_again(self):
+    root, directory = self.folder(), self.folder()
+    for person in 'AB':
+      _write_picture(root / person / 'v1' / '1.png', 50)
+    config = _config(path=str(root), fps=1.0)
+    path = prepare.prepare(config, directory=directory)
+    content = bytearray((path / 'frames.npy').read_bytes())
+    content[-1] ^= 4
+    (path / 'frames.npy').write_bytes(content)
+    with self.assertRaisesRegex(ValueError, 'frames of person B, video v1'):
+      prepare.prepare(config, directory=directory)
+    content[-1] ^= 4
+    (path / 'frames.npy').write_bytes(content)
+    self.assertEqual(prepare.prepare(config, directory=directory), path)
+
+  def test_a_finished_store_elsewhere_is_verified_too(self):
+    root, directory = self.folder(), self.folder()
+    _write_picture(root / 'A' / 'v1' / '1.png', 50)
+    path = prepare.prepare(
+      _config(path=str(root), fps=1.0), directory=directory
+    )
+    copy = self.folder() / 'copy'
+    shutil.copytree(path, copy)
+    config = _config(source='store', path=str(copy))
+    with mock.patch.object(
+      upkeep, 'verify', side_effect=upkeep.verify
+    ) as verify:
+      prepare.prepare(config, directory=directory)
+      prepare.prepare(config, directory=directory)
+      verify.assert_called_once_with(copy)
 
 
 class AlignmentTest(_TestCase):
@@ -423,10 +458,17 @@ class ErrorTest(_TestCase):
   def test_leftovers_of_a_killed_run_are_named(self):
     root, directory = self.folder(), self.folder()
     _write_picture(root / 'A' / 'v1' / '1.png', 50)
-    (directory / '.store-12.34.tmp').mkdir()
+    leftovers = (
+      '.store-12.34.tmp',
+      '.store-56.part',
+      'tfds/frame_folder/ab/1.0.0.incompleteCD',
+    )
+    for name in leftovers:
+      (directory / name).mkdir(parents=True)
     with self.assertLogs(level='WARNING') as logs:
       prepare.prepare(_config(path=str(root), fps=1.0), directory=directory)
-    self.assertIn('.store-12.34.tmp', '\n'.join(logs.output))
+    for name in leftovers:
+      self.assertIn(name, '\n'.join(logs.output))
 
 
 if __name__ == '__main__':

@@ -1,11 +1,17 @@
+import errno
 import json
+import os
 import pathlib
+import struct
+import zlib
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
+from pyarrow import parquet
 
-from psm_jax.data import store
+from psm_jax.data import store, store_files
 
 _SIZE = 4
 
@@ -88,7 +94,7 @@ class StoreTest(parameterized.TestCase):
     self.assertEqual(opened.videos('B'), (store.Video('v1', 4, 7, 30.0),))
     self.assertEqual(
       sorted(entry.name for entry in self.path.iterdir()),
-      ['frames.npy', 'index.parquet', 'store.json'],
+      ['frames.npy', 'index.parquet', 'store.json', 'verified.json'],
     )
 
   def test_the_folder_is_closed_to_others(self):
@@ -145,17 +151,69 @@ class StoreTest(parameterized.TestCase):
       store.writing(self.path, num_frames=10**12, size_px=64),
     ):
       pass
+    self.assertEmpty(list(self.path.parent.iterdir()))
+
+  def test_the_space_is_taken_before_the_first_frame_is_written(self):
+    if not hasattr(os, 'posix_fallocate'):
+      self.skipTest('this system cannot reserve space')
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with (
+      mock.patch.object(store_files.os, 'posix_fallocate', side_effect=full),
+      self.assertRaisesRegex(OSError, 'No space left'),
+    ):
+      _write(self.path)
+    self.assertEmpty(list(self.path.parent.iterdir()))
 
   @parameterized.named_parameters(
     ('unsorted', lambda index: index.iloc[::-1], 'sorted'),
+    (
+      'a_person_in_two_pieces',
+      lambda index: index.iloc[[0, 1, 2, 5, 6, 7, 8, 3, 4]],
+      'sorted',
+    ),
+    (
+      'a_video_in_two_pieces',
+      lambda index: index.iloc[[0, 1, 3, 4, 2, 5, 6, 7, 8]],
+      'sorted',
+    ),
     ('repeated', lambda index: index.iloc[[0, *range(8)]], 'sorted'),
     ('short', lambda index: index.iloc[:5], '5 index rows for 9'),
     ('no_time', lambda index: index.drop(columns='time_s'), 'time_s'),
-    ('unsafe', lambda index: index.assign(person_id='..'), 'person_id'),
+    ('unsafe', lambda index: index.replace('B', '..'), 'person_id'),
   )
   def test_a_wrong_index_is_refused(self, change, message):
     with self.assertRaisesRegex(ValueError, message):
       _write(self.path, index=change(_index(_VIDEOS)))
+
+  def test_people_may_come_in_any_order(self):
+    order = [5, 6, 7, 8, 0, 1, 2, 3, 4]
+    index = _index(_VIDEOS).iloc[order]
+    opened = store.open_store(_write(self.path, index=index))
+    self.assertEqual(opened.person_ids, ('A', 'B'))
+    self.assertEqual(opened.videos('B'), (store.Video('v1', 0, 4, 30.0),))
+
+  def test_it_can_be_read_as_its_format_is_described(self):
+    # docs/frame_store.md, with nothing that knows NumPy's format.
+    _write(self.path)
+    described = json.loads((self.path / 'store.json').read_text())
+    content = (self.path / described['frames']).read_bytes()
+    self.assertEqual(content[:8], b'\x93NUMPY\x01\x00')
+    (head,) = struct.unpack('<H', content[8:10])
+    row = described['size_px'] ** 2 * 3
+    self.assertLen(content, 10 + head + described['num_frames'] * row)
+    for video in described['videos']:
+      start, stop = video['start'], video['stop']
+      own = content[10 + head + start * row : 10 + head + stop * row]
+      self.assertEqual(own[::row], bytes(range(start, stop)))
+      self.assertEqual(zlib.crc32(own), video['crc32'])
+    index = (self.path / described['index']).read_bytes()
+    self.assertEqual(zlib.crc32(index), described['index_crc32'])
+    rows = parquet.read_table(self.path / described['index']).to_pylist()
+    self.assertEqual(
+      rows[5],
+      {'person_id': 'B', 'video_id': 'v1', 'frame': 0, 'time_s': 0.0}
+      | {'AU12': 2.5},
+    )
 
 
 class OpenStoreTest(parameterized.TestCase):
@@ -194,6 +252,24 @@ class OpenStoreTest(parameterized.TestCase):
     content = (self.path / 'frames.npy').read_bytes()
     (self.path / 'frames.npy').write_bytes(content[:-10])
     self._assert_refused('Delete')
+
+  def test_a_flipped_byte_of_the_index_is_damage(self):
+    content = bytearray((self.path / 'index.parquet').read_bytes())
+    content[len(content) // 3] ^= 1
+    (self.path / 'index.parquet').write_bytes(content)
+    self._assert_refused('checksum of index.parquet')
+
+  def test_videos_that_leave_frames_out_are_damage(self):
+    videos = json.loads((self.path / 'store.json').read_text())['videos']
+    self._change_meta(videos=videos[:2])
+    self._assert_refused('5 frames of 9')
+    videos[1]['start'] += 1
+    self._change_meta(videos=videos)
+    self._assert_refused('A/v2 has rows 4 to 5, but the one before ends at 3')
+
+  def test_a_file_elsewhere_is_refused(self):
+    self._change_meta(frames='../../frames.npy')
+    self._assert_refused('not a safe file name')
 
   def test_another_size_is_damage(self):
     self._change_meta(size_px=8)

@@ -336,6 +336,9 @@ def _read_people(root, contents, min_person_s):
 
 
 def _log_people(people: Sequence[dict]):
+  if not people:
+    return
+  logging.info('Per person:\n%s', summary.people_text(people))
   short = [row['person_id'] for row in people if row['note']]
   if short:
     logging.warning(

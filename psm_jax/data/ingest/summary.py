@@ -92,6 +92,21 @@ def people(
   return rows
 
 
+def people_text(rows: Sequence[dict], *, limit: int = 30) -> str:
+  """Returns the rows of people.csv as aligned text, those with notes first.
+
+  Args:
+    rows: from `people`.
+    limit: of people shown; the rest is counted.
+  """
+  shown = sorted(rows, key=lambda row: (not row['note'], row['person_id']))
+  text = pd.DataFrame(shown[:limit], columns=PEOPLE_COLUMNS).to_string(
+    index=False, float_format='{:.1f}'.format, na_rep=''
+  )
+  more = len(rows) - limit
+  return text + (f'\nand {more} more' if more > 0 else '')
+
+
 def _person(videos: Sequence, tables, min_seconds):
   gaps, seconds = [], 0.0
   for entry, table in zip(videos, tables, strict=True):

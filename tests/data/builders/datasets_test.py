@@ -1,17 +1,11 @@
 """The published data sets through TFDS into a store, and into training."""
 
-import json
 import pathlib
-import subprocess
-import sys
 import tempfile
-from unittest import mock
 
 import numpy as np
-import pytest
 from absl.testing import absltest, parameterized
 
-from psm_jax import methods, training
 from psm_jax.data import decode, prepare, store
 from psm_jax.data.builders import records
 from psm_jax.data.builders.bp4d import bp4d_dataset_builder
@@ -24,7 +18,6 @@ from psm_jax.data.tf import tfds
 from tests import tiny
 from tests.data import fake_trees
 
-_ROOT = pathlib.Path(__file__).resolve().parents[3]
 _BUILDERS = {
   'disfa': disfa_dataset_builder,
   'bp4d': bp4d_dataset_builder,
@@ -51,13 +44,6 @@ _FOLDS = {
   'voxceleb2': {'id00012': 'dev', 'id09238': 'test'},
 }
 _OPTIONS = {'gft': {'images': 'images'}}
-# `tfds build`, without the other commands of `tfds`: they import Apache Beam.
-_TFDS_BUILD = """
-import sys
-from tensorflow_datasets.scripts.cli import build, cli_utils
-parse = cli_utils.make_flags_parser(build.Args, description='tfds build')
-parse(sys.argv).execute()
-"""
 
 
 class BuilderTest(parameterized.TestCase):
@@ -161,46 +147,6 @@ class BuilderTest(parameterized.TestCase):
     ).data
     path = prepare.prepare(config, directory=self.folder / 'cache')
     self.assertLen(store.open_store(path).index, 12)
-
-  def test_a_data_set_is_trained_on(self):
-    root = self.folder / 'disfa_long'
-    fake_trees.disfa(root, num_frames=12)
-    config = tiny.config(
-      data__source='disfa',
-      data__path=str(root),
-      train__steps=2,
-      population__num_devices=1,
-      train__log_every=1,
-    )
-    with mock.patch.object(methods, 'make', tiny.toy_method):
-      outcome = training.train(config, self.folder / 'run')
-    self.assertEqual(
-      [(model.cohort, model.status) for model in outcome.models],
-      [(('SN001',), 'done'), (('SN002',), 'done')],
-    )
-
-
-@pytest.mark.slow
-class CommandLineTest(parameterized.TestCase):
-  @parameterized.parameters(*_BUILDERS)
-  def test_tfds_build_makes_the_data_set(self, kind):
-    folder = pathlib.Path(self.create_tempdir().full_path)
-    getattr(fake_trees, kind)(folder / 'copy')
-    arguments = [f'psm_jax/data/builders/{kind}', f'--data_dir={folder}']
-    arguments += [f'--manual_dir={folder / "copy"}']
-    if options := _OPTIONS.get(kind):
-      config = json.dumps({'name': 'own', 'options': options})
-      arguments.append(f'--config={config}')
-    ended = subprocess.run(
-      [sys.executable, '-c', _TFDS_BUILD, *arguments],
-      cwd=_ROOT,
-      capture_output=True,
-      text=True,
-      check=False,
-    )
-    self.assertEqual(ended.returncode, 0, ended.stderr[-2000:])
-    (made,) = (folder / kind).glob('*/1.0.0')
-    self.assertGreater(records.read_metadata(made)['num_frames'], 0)
 
 
 if __name__ == '__main__':

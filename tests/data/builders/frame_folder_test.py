@@ -33,7 +33,7 @@ class FrameFolderBuilderTest(absltest.TestCase):
     cls.addClassCleanup(temporary.cleanup)
     cls.folder = pathlib.Path(temporary.name)
     cls.source = _make_folder(cls.folder / 'data')
-    cls.builder = frame_folder_dataset_builder.make_builder(
+    cls.builder = frame_folder_dataset_builder.Builder.of(
       cls.source, data_dir=cls.folder / 'tfds'
     )
     cls.prepared = records.prepare(cls.builder)
@@ -84,7 +84,7 @@ class FrameFolderBuilderTest(absltest.TestCase):
     )
 
   def test_several_shards_keep_the_order(self):
-    builder = frame_folder_dataset_builder.make_builder(
+    builder = frame_folder_dataset_builder.Builder.of(
       self.source, data_dir=self.folder / 'sharded'
     )
     builder.download_and_prepare(
@@ -99,7 +99,7 @@ class FrameFolderBuilderTest(absltest.TestCase):
     )
 
   def test_a_damaged_record_is_named_not_skipped(self):
-    builder = frame_folder_dataset_builder.make_builder(
+    builder = frame_folder_dataset_builder.Builder.of(
       self.source, data_dir=self.folder / 'damaged'
     )
     prepared = records.prepare(builder)
@@ -114,7 +114,7 @@ class FrameFolderBuilderTest(absltest.TestCase):
     self.assertEmpty(list(self.folder.glob('*store_damaged*')))
 
   def test_a_lost_record_is_noticed(self):
-    builder = frame_folder_dataset_builder.make_builder(
+    builder = frame_folder_dataset_builder.Builder.of(
       self.source, data_dir=self.folder / 'lost'
     )
     prepared = records.prepare(builder)
@@ -134,9 +134,14 @@ class ReadVideoTest(absltest.TestCase):
     self.root = pathlib.Path(self.create_tempdir().full_path) / 'data'
 
   def _read(self, source, index, columns=('AU01',)):
-    return frame_folder_dataset_builder.read_video(
-      source, source.videos[index], list(columns)
+    problems = []
+    example = frame_folder_dataset_builder.read_video(
+      source,
+      source.videos[index],
+      list(columns),
+      lambda path, reason: problems.append(path),
     )
+    return example, problems
 
   def test_bytes_are_the_files_own(self):
     source = _make_folder(self.root)
@@ -160,7 +165,7 @@ class ReadVideoTest(absltest.TestCase):
     (self.root / 'A' / 'v0' / '5.png').unlink()
     example, problems = self._read(source, 0)
     self.assertLen(example['frames'], 1)
-    self.assertEqual(problems[0]['path'], 'A/v0/5.png')
+    self.assertEqual(problems, ['A/v0/5.png'])
     # Time still counts from the video's smallest frame number.
     self.assertEqual(example['frames'][0]['time_s'], 0.5)
 

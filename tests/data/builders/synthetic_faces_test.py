@@ -18,7 +18,7 @@ class SyntheticFacesBuilderTest(absltest.TestCase):
       fps=10.0,
       size_px=8,
     )
-    builder = synthetic_faces_dataset_builder.make_builder(
+    builder = synthetic_faces_dataset_builder.Builder.of(
       source, data_dir=self.create_tempdir().full_path
     )
     prepared = records.prepare(builder)

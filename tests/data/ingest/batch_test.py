@@ -300,7 +300,7 @@ class TrainingDataTest(_FolderTest):
   """What the training pipeline makes of an ingest folder."""
 
   def _store(self, source):
-    builder = video_folder_dataset_builder.make_builder(
+    builder = video_folder_dataset_builder.Builder.of(
       source, data_dir=self.root / 'tfds'
     )
     path = self.root / f'store-{source.fingerprint}'

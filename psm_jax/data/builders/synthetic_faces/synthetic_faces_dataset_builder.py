@@ -1,14 +1,17 @@
-"""Invented people's rendered videos as a TFDS data set."""
+"""Invented people's rendered videos as a TFDS data set.
 
-import dataclasses
+  tfds build psm_jax/data/builders/synthetic_faces \
+      --config='{"name": "two", "options": {"num_people": 2}}'
+
+Options are those of `sources.describe_synthetic`.
+"""
 
 import cv2
 import numpy as np
 from tqdm import auto as tqdm
 
 from psm_jax.data import sources, synthetic
-from psm_jax.data.builders import records
-from psm_jax.data.tf import tfds
+from psm_jax.data.builders import source_builder
 
 LABEL_COLUMNS = (
   *synthetic.ACTION_UNITS,
@@ -21,54 +24,39 @@ LABEL_COLUMNS = (
 )
 
 
-@dataclasses.dataclass(eq=False, kw_only=True)
-class SyntheticFacesConfig(tfds.core.BuilderConfig):
-  """How many people, videos and frames; `source` says all."""
-
-  source: sources.SyntheticSource
-
-
-def make_builder(source: sources.SyntheticSource, *, data_dir) -> 'Builder':
-  """Returns the builder of rendered videos, under the source's fingerprint.
-
-  Args:
-    source: what `sources.describe_synthetic` returned.
-    data_dir: TFDS's folder.
-  """
-  config = SyntheticFacesConfig(name=source.fingerprint, source=source)
-  return Builder(config=config, data_dir=data_dir)
+_DEFAULTS = {
+  'num_people': 8,
+  'num_videos': 2,
+  'num_frames': 300,
+  'seed': 0,
+  'fps': 20.0,
+  'size_px': 64,
+}
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(source_builder.SourceBuilder):
   """Rendered talking heads of invented people with known action units."""
 
-  VERSION = tfds.core.Version('1.0.0')
+  def describe(self, options):
+    """See `SourceBuilder`."""
+    return sources.describe_synthetic(**_DEFAULTS | options)
 
-  def _info(self) -> tfds.core.DatasetInfo:
-    return self.dataset_info_from_configs(
-      features=records.features(len(LABEL_COLUMNS)),
-      metadata=records.metadata(LABEL_COLUMNS),
-      disable_shuffling=True,
-    )
+  def label_columns(self, source):
+    """See `SourceBuilder`."""
+    del source
+    return LABEL_COLUMNS
 
-  def _split_generators(self, dl_manager):
-    del dl_manager
-    return {records.SPLIT: self._generate_examples()}
-
-  def _generate_examples(self):
-    source = self.builder_config.source
+  def examples(self, source, columns, report):
+    """See `SourceBuilder`; nothing is ever left out."""
+    del columns, report
     num_videos = len(source.person_indices) * source.num_videos
-    num_frames = num_videos * source.num_frames
-    self.info.metadata.update(num_frames=num_frames)
     with tqdm.tqdm(
-      total=num_frames, desc='rendering faces', unit='frame'
+      total=num_videos * source.num_frames, desc='rendering faces', unit='frame'
     ) as bar:
-      key = 0
       for person_index in source.person_indices:
         person = synthetic.sample_person(source.seed, person_index)
         for video_index in sorted(range(source.num_videos), key=_video_id):
-          yield key, _render_video(source, person, video_index, bar)
-          key += 1
+          yield _render_video(source, person, video_index, bar)
 
 
 def _video_id(video_index):

@@ -1,14 +1,17 @@
-"""Ingested videos as a TFDS data set; the crops' bytes are kept as they are."""
+"""Ingested videos as a TFDS data set; the crops' bytes are kept as they are.
 
-import dataclasses
+  tfds build psm_jax/data/builders/video_folder \
+      --config='{"name": "lab", "options": {"path": "/data/ingested"}}'
+
+Options are those of `folder.scan`.
+"""
 
 import numpy as np
 from tqdm import auto as tqdm
 
 from psm_jax.data import labels
-from psm_jax.data.builders import records
+from psm_jax.data.builders import source_builder
 from psm_jax.data.ingest import folder, layout
-from psm_jax.data.tf import tfds
 
 # A record must stay below 2 GiB; a longer video becomes several, one behind the
 # other, which the frame store joins again.
@@ -16,90 +19,49 @@ _RECORD_FRAMES = 10_000
 _LARGEST_RECORD_BYTES = 1_900_000_000
 
 
-@dataclasses.dataclass(eq=False, kw_only=True)
-class VideoFolderConfig(tfds.core.BuilderConfig):
-  """Which ingest folder.
-
-  Attributes:
-    source: what `folder.scan` returned.
-  """
-
-  # TFDS prints configs, and this one lists every video.
-  source: folder.IngestSource = dataclasses.field(repr=False)
-
-
-def make_builder(source: folder.IngestSource, *, data_dir) -> 'Builder':
-  """Returns the builder of an ingest folder, under the source's fingerprint.
-
-  Args:
-    source: what `folder.scan` returned.
-    data_dir: TFDS's folder.
-  """
-  config = VideoFolderConfig(name=source.fingerprint, source=source)
-  return Builder(config=config, data_dir=data_dir)
-
-
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(source_builder.SourceBuilder):
   """The confirmed tracks of ingested videos, with labels.csv if any.
 
   Labels of every frame are confidence, face_px, blur and brightness. time_s is
   the time by the video's own clock.
   """
 
-  VERSION = tfds.core.Version('1.0.0')
+  def describe(self, options):
+    """See `SourceBuilder`."""
+    options = {'path': ''} | options
+    return folder.scan(options.pop('path'), **options)
 
-  def _info(self) -> tfds.core.DatasetInfo:
-    self._tables, self._problems = _read_labels(self.builder_config.source)
+  def label_columns(self, source):
+    """See `SourceBuilder`."""
+    self._tables, self._broken = _read_labels(source)
     columns = dict.fromkeys(folder.QUALITY_COLUMNS)
     for table in self._tables.values():
       columns.update(dict.fromkeys(table.values.columns))
-    self._columns = list(columns)
-    return self.dataset_info_from_configs(
-      features=records.features(len(columns)),
-      metadata=records.metadata(self._columns),
-      disable_shuffling=True,
-    )
+    return columns
 
-  def _split_generators(self, dl_manager):
-    del dl_manager
-    return {records.SPLIT: self._generate_examples()}
-
-  def _generate_examples(self):
-    source = self.builder_config.source
-    problems = [*source.problems, *self._problems]
-    num_frames = key = 0
+  def examples(self, source, columns, report):
+    """See `SourceBuilder`."""
+    for name, reason in self._broken.items():
+      report(name, reason)
     for video in tqdm.tqdm(source.videos, desc='reading videos', unit='video'):
-      examples = read_video(
-        source, video, self._columns, self._tables.get(video.name), problems
-      )
-      for example in examples:
-        num_frames += len(example['frames'])
-        yield key, example
-        key += 1
-    if not num_frames:
-      raise ValueError(
-        f'No crop of {source.root} can be used: '
-        + '; '.join(f'{p["path"]}: {p["reason"]}' for p in problems[:3])
-      )
-    self.info.metadata.update(num_frames=num_frames, problems=problems)
+      table = self._tables.get(video.name)
+      yield from read_video(source, video, columns, table, report)
 
 
 def _read_labels(source):
-  """(label tables by PERSON/VIDEO, what is wrong with them)."""
-  tables, problems = {}, []
+  """(label tables by PERSON/VIDEO, what is wrong with the others)."""
+  tables, broken = {}, {}
   for video in source.videos:
     if video.has_labels:
       path = layout.video_folder(source.root, video.video_id) / 'labels.csv'
       try:
         tables[video.name] = labels.read_labels(path)
       except ValueError as error:
-        problems.append(
-          {'path': video.name, 'reason': f'labels not used: {error}'}
-        )
-  return tables, problems
+        broken[video.name] = f'labels not used: {error}'
+  return tables, broken
 
 
-def read_video(source, video, columns, table, problems):
+def read_video(source, video, columns, table, report):
   """Yields the TFDS examples of one person's part of a video.
 
   Args:
@@ -107,7 +69,7 @@ def read_video(source, video, columns, table, problems):
     video: one of its videos.
     columns: names of the label columns wanted; those that are absent are NaN.
     table: the video's `labels.LabelTable`, None if it has none.
-    problems: what is wrong is added to it, each {'path', 'reason'}.
+    report: takes (path, reason) of what is left out or missing.
 
   Yields:
     Examples of up to 10,000 frames, in order.
@@ -116,18 +78,16 @@ def read_video(source, video, columns, table, problems):
   frames = frames[frames['success']].reset_index(drop=True)
   values = frames.reindex(columns=columns).to_numpy(np.float32)
   if table is not None:
-    _add_labels(values, table, frames, columns, video, problems)
+    _add_labels(values, table, frames, columns, video, report)
   example, size = None, 0
   files = folder.crop_files(source.root, video, frames)
   for row, path in enumerate(files):
     try:
       image = path.read_bytes()
     except OSError as error:
-      problems.append(
-        {
-          'path': f'{video.name}/{path.parent.name}/{path.name}',
-          'reason': f'unreadable file: {error.strerror}',
-        }
+      report(
+        f'{video.name}/{path.parent.name}/{path.name}',
+        f'unreadable file: {error.strerror}',
       )
       continue
     size += len(image)
@@ -158,7 +118,7 @@ def read_video(source, video, columns, table, problems):
     yield example
 
 
-def _add_labels(values, table, frames, columns, video, problems):
+def _add_labels(values, table, frames, columns, video, report):
   """Writes a label table's values into the frames' [T, L] values."""
   matched = table.values.reindex(index=frames['frame'].to_numpy())
   for name in table.values.columns:
@@ -167,6 +127,5 @@ def _add_labels(values, table, frames, columns, video, problems):
   found = list(table.problems)
   if missing:
     found.append(f'{missing} of {len(frames)} frames have no row')
-  problems += [
-    {'path': f'{video.name}/labels.csv', 'reason': reason} for reason in found
-  ]
+  for reason in found:
+    report(f'{video.name}/labels.csv', reason)
