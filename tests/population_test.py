@@ -20,6 +20,13 @@ from tests import tiny
 # into full-size steps.
 _NO_GRADIENT = 'theta'
 _LENGTHS = (30, 21, 47)
+_LAYOUTS = (
+  ('vmap', 'matmul'),
+  ('vmap', 'unrolled'),
+  ('vmap', 'grouped'),
+  ('map', 'matmul'),
+  ('loop', 'matmul'),
+)
 
 
 @functools.cache
@@ -315,9 +322,9 @@ class DevicesTest(parameterized.TestCase):
     self.assertEqual(steps.shape, (4, 2))
     self.assertEqual(steps.ravel().tolist(), [1] * 6 + [0] * 2)
 
-  @parameterized.parameters('vmap', 'map', 'loop')
-  def test_the_compiled_step_has_no_collectives(self, strategy):
-    built, source = self._six_models(4, strategy)
+  @parameterized.parameters(*_LAYOUTS)
+  def test_the_compiled_step_has_no_collectives(self, strategy, lowering):
+    built, source = self._six_models(4, strategy, lowering=lowering)
     states = built.init()
     text = (
       built.step_slot.lower(
@@ -332,9 +339,12 @@ class DevicesTest(parameterized.TestCase):
     self.assertNotRegex(text, collectives)
     self.assertRegex(text, r'\bdot\b|convolution')
 
-  def test_widening_the_gap_compiles_nothing_new(self):
+  @parameterized.parameters(*_LAYOUTS)
+  def test_widening_the_gap_compiles_nothing_new(self, strategy, lowering):
     built, source = self._six_models(
       4,
+      strategy,
+      lowering=lowering,
       train__steps=30,
       curriculum__gap__schedule='linear',
       curriculum__gap__end=6.0,

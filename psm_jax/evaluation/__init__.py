@@ -1,5 +1,7 @@
-"""How well embeddings of one person tell that person's action units.
+"""How well embeddings tell action units, and what else they hold.
 
 results = tables.evaluate(features.read_embeddings(workdir))
 tables.write(results, workdir / 'evaluation')
+
+docs/evaluation.md says what is computed and what to trust.
 """

@@ -1,17 +1,22 @@
-"""Intervals of means over persons, by resampling persons.
+"""Intervals by resampling: persons, and stretches of one person's video.
 
-Frames of one person are not independent, persons are: so the persons are
-drawn, never their frames. P persons.
+Means over persons: frames of one person are not independent, persons are: so
+the persons are drawn, never their frames. P persons. Percentile intervals are
+too narrow with few persons: of simulated normal data they cover the mean in
+86 % of cases at 6 persons, 91 % at 12 and 93 % at 27 where 95 % is meant.
 
-Percentile intervals are too narrow with few persons: of simulated normal data
-they cover the mean in 86 % of cases at 6 persons, 91 % at 12 and 93 % at 27
-where 95 % is meant.
+Scores of one person: neighbouring frames are alike, so blocks of time are drawn
+whole (Carlstein 1986). n test frames, B blocks, R draws. What such an interval
+leaves out is that the probe was fitted on one training part.
 """
 
 import dataclasses
 
 import numpy as np
+import scipy.special
+import scipy.stats
 
+_LEAST_ODDS = 0.01
 _DRAWS_AT_ONCE = 1_000_000  # Bounds the memory, 16 bytes a draw.
 
 
@@ -135,6 +140,147 @@ def paired_interval(
     wins=int((difference > 0).sum()),
     losses=int((difference < 0).sum()),
   )
+
+
+def time_blocks(
+  video: np.ndarray, time_s: np.ndarray, *, block_s: float
+) -> np.ndarray:
+  """Returns which block of time each frame lies in.
+
+  Every video is cut into blocks of block_s from its first frame given on.
+
+  Args:
+    video: [n] str, the frames' videos.
+    time_s: [n] float, their times.
+    block_s: Length of a block in seconds.
+
+  Returns:
+    [n] int, blocks counted from 0 without gaps, in order of video and time.
+  """
+  video_index = np.unique(video, return_inverse=True)[1]
+  start_s = np.full(video_index.max(initial=-1) + 1, np.inf)
+  np.minimum.at(start_s, video_index, time_s)
+  # A hair more, so that 2.0 s at 20 frames a second begin the next block.
+  within = np.floor((time_s - start_s[video_index]) / block_s + 1e-6)
+  blocks_a_video = within.max(initial=0) + 1
+  return np.unique(video_index * blocks_a_video + within, return_inverse=True)[
+    1
+  ]
+
+
+def block_draws(
+  num_blocks: int, *, num_resamples: int, seed: int
+) -> np.ndarray:
+  """Returns how often each block is drawn in each of R draws of B from B.
+
+  Args:
+    num_blocks: B.
+    num_resamples: R.
+    seed: Of the draws, which also depend on B.
+
+  Returns:
+    [R, B] float64, rows of sum B.
+  """
+  generator = np.random.default_rng([seed, num_blocks])
+  drawn = generator.integers(num_blocks, size=(num_resamples, num_blocks))
+  drawn += num_blocks * np.arange(num_resamples)[:, None]
+  counts = np.bincount(drawn.ravel(), minlength=num_resamples * num_blocks)
+  return counts.reshape(num_resamples, num_blocks).astype(np.float64)
+
+
+def f1_draws(
+  truth: np.ndarray,
+  predicted: np.ndarray,
+  blocks: np.ndarray,
+  draws: np.ndarray,
+) -> np.ndarray:
+  """Returns F1 = 2 TP / (2 TP + FP + FN) of every draw.
+
+  Args:
+    truth: [n] bool.
+    predicted: [n] bool.
+    blocks: [n] int, the frames' blocks.
+    draws: [R, B] from block_draws.
+
+  Returns:
+    [R] float64; NaN in draws in which nothing is active or predicted.
+  """
+  num_blocks = draws.shape[1]
+  hit, wrong = (
+    draws @ np.bincount(blocks, event, num_blocks)
+    for event in (truth & predicted, truth != predicted)
+  )
+  total = 2 * hit + wrong
+  return np.where(total > 0, 2 * hit / np.maximum(total, 1), np.nan)
+
+
+def auc_draws(
+  truth: np.ndarray, score: np.ndarray, blocks: np.ndarray, draws: np.ndarray
+) -> np.ndarray:
+  """Returns the AUC of every draw, exact, ties counting half.
+
+  Args:
+    truth: [n] bool.
+    score: [n] float.
+    blocks: [n] int, the frames' blocks.
+    draws: [R, B] from block_draws.
+
+  Returns:
+    [R] float64; NaN in draws of one class only.
+  """
+  num_blocks = draws.shape[1]
+  inactive = np.eye(num_blocks)[blocks[~truth]]
+  order = np.argsort(score[~truth])
+  # Inactive frames of every block below each rank.
+  below = np.zeros((len(order) + 1, num_blocks))
+  np.cumsum(inactive[order], axis=0, out=below[1:])
+  ordered = score[~truth][order]
+  won = sum(
+    below[np.searchsorted(ordered, score[truth], side)] / 2
+    for side in ('left', 'right')
+  )
+  # [B, B]: pairs of an active frame of a block and an inactive one of another
+  # in the right order, so that a draw is a sum over pairs of blocks.
+  pairs = np.zeros((num_blocks, num_blocks))
+  np.add.at(pairs, blocks[truth], won)
+  active = draws @ np.bincount(blocks[truth], minlength=num_blocks)
+  total = active * (draws @ inactive.sum(axis=0))
+  right = ((draws @ pairs) * draws).sum(axis=1)
+  return np.where(total > 0, right / np.maximum(total, 1), np.nan)
+
+
+def block_interval(
+  value: float, draws: np.ndarray, *, num_blocks: int, level: float = 0.95
+) -> tuple[float, float]:
+  """Returns an interval of a score in [0, 1] from its draws of blocks.
+
+  The value +- Student's t with B - 1 degrees of freedom times the standard
+  deviation of the draws, widened by B / (B - 1), on the scale of log odds:
+  scores of few events are skewed, and percentiles were found to cover less
+  (docs/evaluation.md).
+
+  Args:
+    value: The score on the test frames.
+    draws: [R] float; NaN draws are left out.
+    num_blocks: B.
+    level: Share of cases in which the interval should hold the true score.
+
+  Returns:
+    The two ends; NaN with a single block, or without two draws or a value.
+  """
+  draws = draws[np.isfinite(draws)]
+  if num_blocks < 2 or len(draws) < 2 or not np.isfinite(value):
+    return float('nan'), float('nan')
+  spread = np.std(_log_odds(draws)) * (num_blocks / (num_blocks - 1)) ** 0.5
+  reach = spread * scipy.stats.t.ppf((1 + level) / 2, num_blocks - 1)
+  low, high = scipy.special.expit(_log_odds(value) + [-reach, reach])
+  # At 0 and 1 the log odds were kept finite.
+  return float(min(low, value)), float(max(high, value))
+
+
+def _log_odds(score):
+  """Returns log odds of scores, those of 0 and 1 taken a little inside."""
+  return scipy.special.logit(np.clip(score, _LEAST_ODDS, 1 - _LEAST_ODDS))
 
 
 def _resampled_means(values, weights, num_resamples, seed) -> np.ndarray:

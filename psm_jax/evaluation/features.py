@@ -1,35 +1,31 @@
-"""Features of one person's frames: embeddings from a run, pixel controls.
+"""Features of one person's frames: embeddings from a run, made ready to probe.
 
-n frames, D features, H W pixels.
+n frames, D features.
 
   tables = features.read_embeddings(workdir)
-  tables += [features.pixel_table(table, frame_store) for table in tables]
 """
-
-from __future__ import annotations
 
 import dataclasses
 import pathlib
 import re
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import scipy.linalg
 
 from psm_jax import paths
-
-if TYPE_CHECKING:
-  from psm_jax.data import store
 
 PSM = 'psm'
 RANDOM_ENCODER = 'random_encoder'
 PIXEL_PCA = 'pixel_pca'
+HEAD_POSE = 'head_pose'
+NEAREST_IN_TIME = 'nearest_in_time'
 
 FRAME_COLUMNS = ('person_id', 'video_id', 'frame', 'time_s')
 _ID_COLUMNS = ('model_id', *FRAME_COLUMNS)
-_GREY_PX = 32
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601.
-_CHUNK = 256  # Frames turned grey at once; bounds the memory.
+_PIXEL_COMPONENTS = 64
+# A column whose spread is below this share of its size is float32 rounding.
+_CONSTANT = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,14 +33,16 @@ class FeatureTable:
   """What one source says about every frame of one person.
 
   Attributes:
-    source: Where the features come from: 'psm', 'random_encoder', 'pixel_pca'
-      or another id. The features of 'pixel_pca' are grey pixels; the probes
-      reduce them by a PCA fitted on their training part.
+    source: Where the features come from: 'psm', 'random_encoder', 'pixel_pca',
+      'head_pose', 'nearest_in_time' or another id. The features of 'pixel_pca'
+      are grey pixels; the probes reduce them by a PCA fitted on their training
+      part. 'nearest_in_time' has none (D = 0): it reads the labels, see
+      controls.py.
     model_id: The model that made the features, or whose control they are.
     person_id: The person on every frame.
     features: [n, D] float32, finite.
     frames: n rows: person_id, video_id, frame, time_s (finite seconds), then
-      label columns (float, NaN is missing).
+      label columns (float, NaN is missing; `expression` may hold text).
 
   Raises:
     ValueError: If an id is unsafe, or features and frames do not fit together.
@@ -123,83 +121,73 @@ def read_embeddings(
   ]
 
 
-def pixel_table(
-  table: FeatureTable, frame_store: store.FrameStore
-) -> FeatureTable:
-  """Returns the pixel control of a table: the same frames as grey pixels.
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+  """What makes features ready for a linear model, fitted on a training part.
+
+  Attributes:
+    to_unit_length: Scale every row to length 1 first.
+    mean: [D] float64, taken away.
+    axes: [D, k] float64, principal axes, or None to keep the columns.
+    scale: [D] or [k] float64, a factor, 0 for what is constant in training.
+  """
+
+  to_unit_length: bool
+  mean: np.ndarray
+  axes: np.ndarray | None
+  scale: np.ndarray
+
+  def apply(self, data: np.ndarray) -> np.ndarray:
+    """Returns [n, D or k] float64 from [n, D] features."""
+    data = data.astype(np.float64)
+    if self.to_unit_length:
+      data = _unit_length(data)
+    data = data - self.mean
+    return (data if self.axes is None else data @ self.axes) * self.scale
+
+
+def fit_preparation(
+  train: np.ndarray,
+  *,
+  source: str,
+  l2_normalise: bool,
+  num_components: int | None,
+) -> Preparation:
+  """Returns how a source's features are prepared for a linear model.
+
+  Embeddings are scaled to length 1 if l2_normalise and reduced to
+  num_components; the pixels of 'pixel_pca' are reduced to 64 principal
+  components; the angles of 'head_pose' stay as they are. Then every column gets
+  mean 0 and standard deviation 1 on the training part (so components are
+  whitened). Columns that are constant there become 0. There are never more
+  components than the training part has.
 
   Args:
-    table: Features whose frames the store holds.
-    frame_store: The run's frames.
-
-  Returns:
-    A table of source 'pixel_pca' with D = 1024, same rows, same order.
-
-  Raises:
-    ValueError: If a frame of the table is not in the store.
+    train: [n_train, D] float.
+    source: The source of the features.
+    l2_normalise: See above.
+    num_components: See above; None keeps all columns.
   """
-  index = frame_store.index
-  rows = pd.Series(
-    np.arange(len(index)),
-    pd.MultiIndex.from_frame(index[['person_id', 'video_id', 'frame']]),
-  )
-  wanted = pd.MultiIndex.from_frame(
-    table.frames[['person_id', 'video_id', 'frame']]
-  )
-  found = rows.reindex(wanted)
-  if found.isna().any():
-    raise ValueError(
-      f'The frame store {frame_store.path} lacks {int(found.isna().sum())} of '
-      f'the {len(found)} embedded frames, first {found.index[found.isna()][0]}.'
-      ' Evaluate with the store that the embeddings were made from.'
-    )
-  size = frame_store.size_px
-  grey = np.empty((len(found), _GREY_PX**2), np.float32)
-  found = found.to_numpy(np.int64)
-  for start in range(0, len(found), _CHUNK):
-    part = frame_store.frames[found[start : start + _CHUNK]]
-    grey[start : start + _CHUNK] = grey_pixels(part.reshape(-1, size, size, 3))
-  return dataclasses.replace(table, source=PIXEL_PCA, features=grey)
-
-
-def grey_pixels(frames: np.ndarray) -> np.ndarray:
-  """Returns frames as 32 x 32 grey pixels, averaged over equal areas.
-
-  A pixel that lies in two cells counts in each by its share, so any size is
-  averaged exactly.
-
-  Args:
-    frames: [n, H, W, 3] uint8, RGB.
-
-  Returns:
-    [n, 1024] float32 in [0, 1], row-major, BT.601 luma.
-
-  Raises:
-    ValueError: If frames are not [n, H, W, 3] uint8.
-  """
-  if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
-    raise ValueError(
-      f'frames are {frames.dtype} of shape {frames.shape}; expected uint8 '
-      '[n, H, W, 3].'
-    )
-  num_frames, height, width, _ = frames.shape
-  rows = _area_matrix(height, _GREY_PX)
-  columns = _area_matrix(width, _GREY_PX)
-  grey = np.empty((num_frames, _GREY_PX, _GREY_PX), np.float32)
-  for start in range(0, num_frames, _CHUNK):
-    part = frames[start : start + _CHUNK].astype(np.float32) @ _LUMA
-    grey[start : start + _CHUNK] = rows @ part @ columns.T
-  return np.clip(grey.reshape(num_frames, -1) / 255.0, 0.0, 1.0)
-
-
-def _area_matrix(size_in: int, size_out: int) -> np.ndarray:
-  """Returns [size_out, size_in] float32: share of each input in each cell."""
-  edges = np.linspace(0.0, size_in, size_out + 1)
-  pixel = np.arange(size_in)
-  overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(
-    edges[:-1, None], pixel
-  )
-  return (np.maximum(overlap, 0.0) * size_out / size_in).astype(np.float32)
+  train = train.astype(np.float64)
+  to_unit_length = False
+  if source == PIXEL_PCA:
+    num_components = _PIXEL_COMPONENTS
+  elif source == HEAD_POSE:
+    num_components = None
+  elif l2_normalise:
+    train, to_unit_length = _unit_length(train), True
+  mean = train.mean(axis=0)
+  size = np.abs(train).max(axis=0)
+  train, axes = train - mean, None
+  if num_components is not None:
+    axes = _principal_axes(train, num_components)
+    train = train @ axes
+    # Directions beyond the rank are rounding; compare with the widest one.
+    size = np.full(train.shape[1], np.abs(train).max(initial=0.0))
+  std = train.std(axis=0)
+  is_constant = std <= _CONSTANT * size
+  scale = np.where(is_constant, 0.0, 1.0 / np.where(is_constant, 1.0, std))
+  return Preparation(to_unit_length, mean, axes, scale)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -291,3 +279,25 @@ def _join(
     features=np.concatenate([part.embeddings for part in parts])[order],
     frames=frames.iloc[order].reset_index(drop=True),
   )
+
+
+def _unit_length(data: np.ndarray) -> np.ndarray:
+  """Returns rows of length 1; a row of zeros stays."""
+  norm = np.linalg.norm(data, axis=1, keepdims=True)
+  return data / np.where(norm == 0, 1.0, norm)
+
+
+def _principal_axes(centred: np.ndarray, num_components: int) -> np.ndarray:
+  """Returns [D, k] the axes of greatest variance, k <= num_components."""
+  num_frames, num_features = centred.shape
+  num_components = min(num_components, num_frames, num_features)
+  if num_features <= num_frames:
+    chosen = (num_features - num_components, num_features - 1)
+    _, axes = scipy.linalg.eigh(centred.T @ centred, subset_by_index=chosen)
+    return axes[:, ::-1]
+  chosen = (num_frames - num_components, num_frames - 1)
+  value, left = scipy.linalg.eigh(centred @ centred.T, subset_by_index=chosen)
+  length = np.sqrt(np.maximum(value, 0.0))
+  usable = length > _CONSTANT * length.max()
+  scale = np.where(usable, 1.0 / np.where(usable, length, 1.0), 0.0)
+  return (centred.T @ (left * scale))[:, ::-1]

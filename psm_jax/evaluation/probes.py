@@ -1,18 +1,18 @@
 """Linear probes: how well an action unit can be read off a frame's features.
 
-n frames, D features.
+n frames, D features. `probe` gives a row of scores an action unit; `decide`
+gives the log odds behind it.
 """
 
 import dataclasses
 
 import numpy as np
 import pandas as pd
-import scipy.linalg
 import scipy.stats
 from sklearn import linear_model
 from sklearn import metrics as sklearn_metrics
 
-from psm_jax.evaluation import features, splits
+from psm_jax.evaluation import controls, features, splits
 
 METRICS = (
   'f1',
@@ -22,9 +22,9 @@ METRICS = (
   'ap',
   'mcc',
 )
-_PIXEL_COMPONENTS = 64
-# A column whose spread is below this share of its size is float32 rounding.
-_CONSTANT = 1e-6
+THRESHOLDS = ('half', 'validation')
+NUM_INNER_FOLDS = 4
+_LARGEST_IN_FLOAT32 = 2e6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ProbeConfig:
   """How action-unit probes are split, fitted and scored.
 
   Attributes:
-    splits: Which of splits.SPLITS.
+    splits: Which of splits.ALL_SPLITS.
     threshold: An action unit is active at this intensity or above. 2 fits
       DISFA's published base rates; use 1 for labels that are 0 or 1.
     min_base_rate: Action units active in this share of frames or less are left
@@ -44,8 +44,14 @@ class ProbeConfig:
       pixels are never scaled.
     num_components: Reduce embeddings to this many whitened principal
       components; None keeps all units.
+    threshold_from: 'half': a frame is called active from even odds on.
+      'validation': from the odds that give the largest F1 on the training part,
+      whose 4 blocks of time are each decided by a probe of the other three.
     num_frame_resamples: Draws of the test frames behind f1_bootstrap.
       Published.
+    block_s: Seconds of video that are drawn together for the intervals of one
+      person's scores.
+    num_block_resamples: Draws behind them.
     seed: Of the splits and the draws of test frames.
 
   Raises:
@@ -59,30 +65,59 @@ class ProbeConfig:
   inverse_penalty: float = 1.0
   l2_normalise: bool = True
   num_components: int | None = None
+  threshold_from: str = 'half'
   num_frame_resamples: int = 100
+  block_s: float = 4.0
+  num_block_resamples: int = 500
   seed: int = 0
 
   def __post_init__(self):
-    unknown = set(self.splits) - set(splits.SPLITS)
+    unknown = set(self.splits) - set(splits.ALL_SPLITS)
     if unknown or not self.splits:
       raise ValueError(
-        f'splits {self.splits} should be one or more of {splits.SPLITS}.'
+        f'splits {self.splits} should be one or more of {splits.ALL_SPLITS}.'
+      )
+    if self.threshold_from not in THRESHOLDS:
+      raise ValueError(
+        f'threshold_from {self.threshold_from!r} should be one of {THRESHOLDS}.'
       )
     if not 0 <= self.min_base_rate < 1:
       raise ValueError(f'min_base_rate {self.min_base_rate} is not in [0, 1).')
     if self.guard_s < 0:
       raise ValueError(f'guard_s {self.guard_s} is negative.')
-    if self.inverse_penalty <= 0:
-      raise ValueError(
-        f'inverse_penalty {self.inverse_penalty} is not positive.'
-      )
-    for field in ('num_components', 'num_frame_resamples'):
+    for field in ('inverse_penalty', 'block_s'):
+      if getattr(self, field) <= 0:
+        raise ValueError(f'{field} {getattr(self, field)} is not positive.')
+    for field in (
+      'num_components',
+      'num_frame_resamples',
+      'num_block_resamples',
+    ):
       value = getattr(self, field)
       if value is not None and value < 1:
         raise ValueError(f'{field} {value} is less than 1.')
 
 
 DEFAULT = ProbeConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+  """What a probe says about an action unit on the test frames.
+
+  Attributes:
+    au: The action unit.
+    n_train: Labelled training frames.
+    test: [n_test] int, rows of the labelled test frames.
+    truth: [n_test] bool, active.
+    score: [n_test] float, above 0 where the probe says active.
+  """
+
+  au: str
+  n_train: int
+  test: np.ndarray
+  truth: np.ndarray
+  score: np.ndarray
 
 
 def probe(
@@ -94,9 +129,11 @@ def probe(
 ) -> tuple[list[dict], list[str]]:
   """Fits and scores one probe for each kept action unit.
 
-  An L2 logistic regression with balanced classes on standardised features,
-  threshold 0.5. Everything is fitted on the training part alone. Frames on
-  which an action unit is not labelled take no part in its probe.
+  An L2 logistic regression with balanced classes on standardised features.
+  Everything is fitted on the training part alone. Frames on which an action
+  unit is not labelled take no part in its probe. 'nearest_in_time' is not
+  fitted: its score is the mean label of the two training frames next to a test
+  frame, see controls.py, or in videos without one the mean label of all.
 
   Args:
     table: The features of one person.
@@ -110,84 +147,140 @@ def probe(
     METRICS; and the action units that could not be fitted, because their
     training part has one class or their test part is empty.
   """
-  train, test = prepare(
+  decisions, impossible = decide(table, labels, split, config=config)
+  return [score_row(d, config=config) for d in decisions], impossible
+
+
+def decide(
+  table: features.FeatureTable,
+  labels: pd.DataFrame,
+  split: splits.Split,
+  *,
+  config: ProbeConfig,
+  prepared: tuple[np.ndarray, np.ndarray] | None = None,
+) -> tuple[list[Decision], list[str]]:
+  """Fits the probes of `probe` and returns what they say.
+
+  Args:
+    table: See probe.
+    labels: See probe.
+    split: See probe.
+    config: See ProbeConfig.
+    prepared: What `prepare` makes of the two parts, if it is known already.
+
+  Returns:
+    A decision for each action unit, and those that could not be fitted. A
+    'nearest_in_time' without a training frame in any video of the test part
+    says nothing and is not named either.
+  """
+  train_rows = np.flatnonzero(split.train)
+  test_rows = np.flatnonzero(split.test)
+  is_nearest = table.source == features.NEAREST_IN_TIME
+  parts, folds = None, []
+  if not is_nearest:
+    parts = prepared or prepare_split(table, split, config=config)
+    if config.threshold_from == 'validation':
+      folds = inner_rows(table.frames, split, config=config)
+  decisions, impossible = [], []
+  for au in split.action_units:
+    label = labels[au].to_numpy()
+    known = ~np.isnan(label)
+    train_known, test_known = known[train_rows], known[test_rows]
+    rows = train_rows[train_known], test_rows[test_known]
+    if not len(rows[1]) or len(np.unique(label[rows[0]])) < 2:
+      impossible.append(au)
+      continue
+    if is_nearest:
+      score = _nearest(table.frames, *rows, label[rows[0]])
+    else:
+      score = _fitted(
+        parts[0], label[train_rows], parts[1][test_known], folds, config
+      )
+    if score is not None:
+      truth = label[rows[1]] == 1
+      decisions.append(Decision(au, len(rows[0]), rows[1], truth, score))
+  return decisions, impossible
+
+
+def score_row(decision: Decision, *, config: ProbeConfig) -> dict:
+  """Returns the row of `probe` of one action unit."""
+  truth = decision.truth
+  return {
+    'au': decision.au,
+    'n_train': decision.n_train,
+    'n_test': len(truth),
+    'n_positive': int(truth.sum()),
+    'base_rate': truth.mean(),
+    **score_metrics(
+      truth,
+      decision.score,
+      num_frame_resamples=config.num_frame_resamples,
+      seed=config.seed,
+    ),
+  }
+
+
+def prepare_split(
+  table: features.FeatureTable, split: splits.Split, *, config: ProbeConfig
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns `prepare` of a table's training and test part."""
+  return prepare(
     table.features[split.train],
     table.features[split.test],
     source=table.source,
     config=config,
   )
-  rows, impossible = [], []
-  for au in split.action_units:
-    train_label = labels[au].to_numpy()[split.train]
-    test_label = labels[au].to_numpy()[split.test]
-    train_known = ~np.isnan(train_label)
-    test_known = ~np.isnan(test_label)
-    if not test_known.any() or len(np.unique(train_label[train_known])) < 2:
-      impossible.append(au)
-      continue
-    score = _decision(
-      train[train_known],
-      train_label[train_known],
-      test[test_known],
-      inverse_penalty=config.inverse_penalty,
-    )
-    truth = test_label[test_known] == 1
-    rows.append(
-      {
-        'au': au,
-        'n_train': int(train_known.sum()),
-        'n_test': len(truth),
-        'n_positive': int(truth.sum()),
-        'base_rate': truth.mean(),
-        **score_metrics(
-          truth,
-          score,
-          num_frame_resamples=config.num_frame_resamples,
-          seed=config.seed,
-        ),
-      }
-    )
-  return rows, impossible
 
 
 def prepare(
   train: np.ndarray, test: np.ndarray, *, source: str, config: ProbeConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Returns features ready for a linear model, fitted on the training part.
-
-  Embeddings are scaled to length 1 if config.l2_normalise and reduced to
-  config.num_components; the pixels of 'pixel_pca' are reduced to 64 principal
-  components. Then every column gets mean 0 and standard deviation 1 on the
-  training part (so components are whitened). Columns that are constant there
-  become 0. There are never more components than the training part has.
+  """Returns both parts prepared as the training part asks, float64.
 
   Args:
     train: [n_train, D] float.
     test: [n_test, D] float.
     source: The source of the features.
-    config: See ProbeConfig.
-
-  Returns:
-    The two parts, float64.
+    config: See ProbeConfig and features.fit_preparation.
   """
-  train, test = train.astype(np.float64), test.astype(np.float64)
-  num_components = config.num_components
-  if source == features.PIXEL_PCA:
-    num_components = _PIXEL_COMPONENTS
-  elif config.l2_normalise:
-    train, test = _unit_length(train), _unit_length(test)
-  mean = train.mean(axis=0)
-  size = np.abs(train).max(axis=0)
-  train, test = train - mean, test - mean
-  if num_components is not None:
-    axes = _principal_axes(train, num_components)
-    train, test = train @ axes, test @ axes
-    # Directions beyond the rank are rounding; compare with the widest one.
-    size = np.full(train.shape[1], np.abs(train).max(initial=0.0))
-  std = train.std(axis=0)
-  is_constant = std <= _CONSTANT * size
-  scale = np.where(is_constant, 0.0, 1.0 / np.where(is_constant, 1.0, std))
-  return train * scale, test * scale
+  preparation = fit_preparation(train, source=source, config=config)
+  return preparation.apply(train), preparation.apply(test)
+
+
+def fit_preparation(
+  train: np.ndarray, *, source: str, config: ProbeConfig
+) -> features.Preparation:
+  """Returns features.fit_preparation as the configuration has it."""
+  return features.fit_preparation(
+    train,
+    source=source,
+    l2_normalise=config.l2_normalise,
+    num_components=config.num_components,
+  )
+
+
+def fit_logistic(
+  train: np.ndarray, label: np.ndarray, *, inverse_penalty: float
+) -> linear_model.LogisticRegression:
+  """Returns an L2 logistic regression with balanced classes, fitted.
+
+  Args:
+    train: [n_train, D] float64, prepared.
+    label: [n_train] float, 1 active, 0 not, both there.
+    inverse_penalty: C.
+  """
+  model = linear_model.LogisticRegression(
+    C=inverse_penalty,
+    class_weight='balanced',
+    # Its time depends little on how alike the features are, unlike lbfgs'.
+    solver='newton-cholesky',
+    tol=1e-6,  # At the default 1e-4 single F1 values are off by up to 0.03.
+  )
+  # float32 takes half the time and moves log odds by 1e-5 (3876 x 256), but
+  # only where the Hessian, of condition D n C / 4 at most, lets it.
+  if train.size * inverse_penalty < _LARGEST_IN_FLOAT32:
+    train = train.astype(np.float32)
+  return model.fit(train, label)
 
 
 def score_metrics(
@@ -215,10 +308,8 @@ def score_metrics(
   miss = truth & (score <= 0)
   tp, fp, fn = hit.sum(), false_alarm.sum(), miss.sum()
   tn = len(truth) - tp - fp - fn
-  generator = np.random.default_rng([seed, len(truth)])
-  drawn = generator.integers(len(truth), size=(num_frame_resamples, len(truth)))
-  resampled = _f1(
-    *(event[drawn].sum(axis=1) for event in (hit, false_alarm, miss))
+  resampled = resampled_f1(
+    truth, score, num_frame_resamples=num_frame_resamples, seed=seed
   )
   has_both = 0 < truth.sum() < len(truth)
   product = float(tp + fp) * float(tp + fn) * float(tn + fp) * float(tn + fn)
@@ -243,38 +334,124 @@ def score_metrics(
   }
 
 
-def _decision(train, label, test, *, inverse_penalty) -> np.ndarray:
-  """Returns the log odds of the test frames."""
-  model = linear_model.LogisticRegression(
-    C=inverse_penalty,
-    class_weight='balanced',
-    # Of the solvers the fastest here: 960 x 256 in 14-23 ms, lbfgs 31-40 ms.
-    solver='newton-cholesky',
-    tol=1e-6,  # At the default 1e-4 single F1 values are off by up to 0.03.
+def inner_rows(
+  frames: pd.DataFrame, split: splits.Split, *, config: ProbeConfig
+) -> list[tuple[np.ndarray, np.ndarray]]:
+  """Returns splits.inner_folds of a training part, as rows of that part.
+
+  Args:
+    frames: n rows, of the whole person.
+    split: Its training part is cut.
+    config: Seconds of the guard.
+
+  Returns:
+    (fit, validate), [n_train] bool each.
+  """
+  folds = splits.inner_folds(
+    frames, split.train, num_folds=NUM_INNER_FOLDS, guard_s=config.guard_s
   )
-  return model.fit(train, label).decision_function(test)
+  return [(fit[split.train], check[split.train]) for fit, check in folds]
 
 
-def _unit_length(data: np.ndarray) -> np.ndarray:
-  """Returns rows of length 1; a row of zeros stays."""
-  norm = np.linalg.norm(data, axis=1, keepdims=True)
-  return data / np.where(norm == 0, 1.0, norm)
+def resampled_f1(
+  truth: np.ndarray,
+  score: np.ndarray,
+  *,
+  num_frame_resamples: int,
+  seed: int,
+) -> np.ndarray:
+  """Returns [R] F1 of draws of n_test frames with replacement.
+
+  Args:
+    truth: [n_test] bool.
+    score: [n_test] float.
+    num_frame_resamples: R.
+    seed: Of the draws, which depend on it and on n_test alone.
+  """
+  active = score > 0
+  # One of four things happened on a frame; they are counted in each draw.
+  event = (2 * truth + active).astype(np.int8)
+  generator = np.random.default_rng([seed, len(truth)])
+  drawn = generator.integers(len(truth), size=(num_frame_resamples, len(truth)))
+  counts = np.stack(
+    [np.count_nonzero(event[drawn] == kind, axis=1) for kind in (3, 1, 2)]
+  )
+  return _f1(*counts)
 
 
-def _principal_axes(centred: np.ndarray, num_components: int) -> np.ndarray:
-  """Returns [D, k] the axes of greatest variance, k <= num_components."""
-  num_frames, num_features = centred.shape
-  num_components = min(num_components, num_frames, num_features)
-  if num_features <= num_frames:
-    chosen = (num_features - num_components, num_features - 1)
-    _, axes = scipy.linalg.eigh(centred.T @ centred, subset_by_index=chosen)
-    return axes[:, ::-1]
-  chosen = (num_frames - num_components, num_frames - 1)
-  value, left = scipy.linalg.eigh(centred @ centred.T, subset_by_index=chosen)
-  length = np.sqrt(np.maximum(value, 0.0))
-  usable = length > _CONSTANT * length.max()
-  scale = np.where(usable, 1.0 / np.where(usable, length, 1.0), 0.0)
-  return (centred.T @ (left * scale))[:, ::-1]
+def tuned_threshold(
+  train: np.ndarray,
+  label: np.ndarray,
+  folds: list[tuple[np.ndarray, np.ndarray]],
+  *,
+  inverse_penalty: float,
+) -> float:
+  """Returns the log odds from which calling frames active gives the best F1.
+
+  F1 is that of all validation parts together, each decided by a probe of its
+  fold's fit part.
+
+  Args:
+    train: [n_train, D] float, prepared.
+    label: [n_train] float, 1 active, 0 not, NaN unknown.
+    folds: (fit, validate), [n_train] bool each.
+    inverse_penalty: C of the probes.
+
+  Returns:
+    The threshold, halfway between two scores; 0 if no fold can be fitted or
+    none has an active frame.
+  """
+  known = ~np.isnan(label)
+  truths, scores = [], []
+  for fit, validate in folds:
+    fit, validate = fit & known, validate & known
+    if validate.any() and len(np.unique(label[fit])) == 2:
+      truths.append(label[validate] == 1)
+      model = fit_logistic(
+        train[fit], label[fit], inverse_penalty=inverse_penalty
+      )
+      scores.append(model.decision_function(train[validate]))
+  if not truths or not np.concatenate(truths).any():
+    return 0.0
+  return best_threshold(np.concatenate(truths), np.concatenate(scores))
+
+
+def best_threshold(truth: np.ndarray, score: np.ndarray) -> float:
+  """Returns the threshold of the largest F1, the lowest of several.
+
+  Args:
+    truth: [n] bool, some of them true.
+    score: [n] float; frames above the threshold are called active.
+  """
+  order = np.argsort(-score, kind='stable')
+  hits, ordered = np.cumsum(truth[order]), score[order]
+  called = np.arange(1, len(order) + 1)
+  # Frames of equal score are called together.
+  ends = np.append(ordered[1:] < ordered[:-1], True)
+  f1 = np.where(ends, 2 * hits / (called + truth.sum()), -1.0)
+  last = len(f1) - 1 - int(f1[::-1].argmax())
+  if last == len(f1) - 1:
+    return float(np.nextafter(ordered[-1], -np.inf))
+  return float((ordered[last] + ordered[last + 1]) / 2)
+
+
+def _fitted(train, label, test, folds, config) -> np.ndarray:
+  """Returns the log odds of test frames, less the threshold if it is tuned."""
+  known = ~np.isnan(label)
+  penalty = config.inverse_penalty
+  model = fit_logistic(train[known], label[known], inverse_penalty=penalty)
+  score = model.decision_function(test)
+  if folds:
+    score -= tuned_threshold(train, label, folds, inverse_penalty=penalty)
+  return score
+
+
+def _nearest(frames, train, test, label):
+  """Returns the neighbours' mean label less a half; None if none has any."""
+  mean = controls.mean_of_neighbours(frames, train, test, label)
+  if np.isnan(mean).all():
+    return None
+  return np.where(np.isnan(mean), label.mean(), mean) - 0.5
 
 
 def _f1(tp, fp, fn):

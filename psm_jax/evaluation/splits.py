@@ -13,7 +13,9 @@ import pandas as pd
 RANDOM = 'random'
 BLOCKED = 'blocked'
 CROSS_VIDEO = 'cross_video'
-SPLITS = (RANDOM, BLOCKED, CROSS_VIDEO)
+HELD_OUT = 'held_out'
+SPLITS = (RANDOM, BLOCKED, CROSS_VIDEO)  # What any labelled videos allow.
+ALL_SPLITS = (*SPLITS, HELD_OUT)
 
 WITHIN = 'within'  # Direction of a split that does not cross videos.
 FORWARD = 'forward'  # Trained on the first video, tested on the second.
@@ -103,17 +105,23 @@ def make_splits(
   'cross_video': the first two labelled videos in order of video_id; trained on
     the first and tested on the second ('forward'), and the reverse
     ('backward'). Further videos are not used.
+  'held_out': the test part are the labelled frames whose column held_out is 1:
+    frames that the model itself, not the probe alone, never saw. Training
+    frames are the others but those within guard_s of a test frame of the same
+    video.
 
   An action unit is kept if it is active in strictly more than min_base_rate of
   all its labelled frames of the person; for 'cross_video', of each of the two
   videos.
 
   Args:
-    name: One of SPLITS.
-    frames: n rows with person_id, video_id and time_s.
+    name: One of ALL_SPLITS.
+    frames: n rows with person_id, video_id, time_s and, for 'held_out', a
+      column held_out of 0 and 1.
     labels: [n, A] from action_unit_labels.
     min_base_rate: See above; the published value is 0.02.
-    guard_s: Seconds between training and test frames of 'blocked'.
+    guard_s: Seconds between training and test frames of 'blocked' and
+      'held_out'.
     seed: Draws depend on it and on the person's id alone.
 
   Returns:
@@ -130,8 +138,9 @@ def make_splits(
   kept = kept_action_units(labels, min_base_rate=min_base_rate)
   if not kept:
     raise Impossible('no action unit is active often enough')
-  order = np.lexsort((frames['time_s'], frames['video_id'].astype(str)))
-  order = order[labelled[order]]
+  if name == HELD_OUT:
+    return [_held_out(frames, labelled, kept, guard_s)]
+  order = _in_time(frames, labelled)
   person_id = str(frames['person_id'].iloc[0])
   generator = np.random.default_rng([seed, *person_id.encode()])
   if name == RANDOM:
@@ -140,7 +149,45 @@ def make_splits(
     return [
       _blocked(frames, labels[list(kept)], order, labelled, guard_s, generator)
     ]
-  raise ValueError(f'Split {name!r} is unknown; expected one of {SPLITS}.')
+  raise ValueError(f'Split {name!r} is unknown; expected one of {ALL_SPLITS}.')
+
+
+def halves(targets: pd.DataFrame) -> pd.DataFrame:
+  """Returns 1 where a target is above its median, 0 where not, NaN unknown.
+
+  Stands in for action units where there are none: make_splits then lets both
+  parts hold small and large values of every target.
+
+  Args:
+    targets: [n, T] float.
+  """
+  above = targets.gt(targets.median(), axis='columns').astype(np.float64)
+  return above.where(targets.notna()).reset_index(drop=True)
+
+
+def inner_folds(
+  frames: pd.DataFrame, train: np.ndarray, *, num_folds: int, guard_s: float
+) -> list[tuple[np.ndarray, np.ndarray]]:
+  """Cuts a training part into blocks of time, to choose something by.
+
+  Args:
+    frames: n rows with video_id and time_s.
+    train: [n] bool, the training part.
+    num_folds: Blocks, equal in frames, each the validation part once.
+    guard_s: Seconds between the two parts of a fold.
+
+  Returns:
+    (fit, validate) for each fold, [n] bool, both inside train and neither
+    empty. A fold that the guard leaves nothing to fit on is left out.
+  """
+  folds = []
+  for block in np.array_split(_in_time(frames, train), num_folds):
+    validate = np.zeros(len(train), bool)
+    validate[block] = True
+    fit = train & ~_near(frames, validate, guard_s)
+    if validate.any() and fit.any():
+      folds.append((fit, validate))
+  return folds
 
 
 def kept_action_units(
@@ -182,6 +229,21 @@ def _cross_video(frames, labels, labelled, min_base_rate) -> list[Split]:
   ]
 
 
+def _held_out(frames, labelled, kept, guard_s) -> Split:
+  """Returns the split whose test frames the model never saw."""
+  if HELD_OUT not in frames or not (frames[HELD_OUT] == 1).any():
+    raise Impossible('no frame was held out from every model of this person')
+  test = labelled & (frames[HELD_OUT] == 1).to_numpy()
+  train = labelled & ~_near(frames, test, guard_s)
+  if not test.any() or not train.any():
+    raise Impossible(
+      'no labelled frame was held out'
+      if train.any()
+      else 'no labelled frame is left for training outside the held-out ones'
+    )
+  return Split(WITHIN, train, test, kept)
+
+
 def _blocked(frames, labels, order, labelled, guard_s, generator) -> Split:
   """Returns the split by blocks of time with a guard between its parts."""
   if len(order) < _NUM_BLOCKS:
@@ -190,7 +252,7 @@ def _blocked(frames, labels, order, labelled, guard_s, generator) -> Split:
   inside = np.zeros((_NUM_BLOCKS, len(labelled)), bool)
   for block_index, block in enumerate(blocks):
     inside[block_index, block] = True
-  near = _near(frames, blocks, guard_s)
+  near = np.stack([_near(frames, block, guard_s) for block in inside])
   active = (labels == 1).to_numpy(np.float32)
   inactive = (labels == 0).to_numpy(np.float32)
   classes = np.concatenate([active, inactive], axis=1)
@@ -215,21 +277,27 @@ def _blocked(frames, labels, order, labelled, guard_s, generator) -> Split:
   return best
 
 
-def _near(frames, blocks, guard_s) -> np.ndarray:
-  """Returns [blocks, n] bool: in the block or within guard_s of its frames."""
+def _in_time(frames, chosen) -> np.ndarray:
+  """Returns the chosen rows in order of video and time."""
+  order = np.lexsort((frames['time_s'], frames['video_id'].astype(str)))
+  return order[chosen[order]]
+
+
+def _near(frames, chosen, guard_s) -> np.ndarray:
+  """Returns [n] bool: chosen, or within guard_s of a chosen frame."""
   video = frames['video_id'].astype(str).to_numpy()
   time_s = frames['time_s'].to_numpy(np.float64)
   reach_s = guard_s + _TIME_TOLERANCE_S
-  near = np.zeros((len(blocks), len(frames)), bool)
-  for block_index, block in enumerate(blocks):
-    for video_id in np.unique(video[block]):
-      times = time_s[block[video[block] == video_id]]
-      # Contiguous, so its first and last frame bound all of its frames.
-      near[block_index] |= (
-        (video == video_id)
-        & (time_s >= times.min() - reach_s)
-        & (time_s <= times.max() + reach_s)
-      )
+  near = chosen.copy()
+  for video_id in np.unique(video[chosen]):
+    own = video == video_id
+    border = np.sort(time_s[own & chosen])
+    after = np.searchsorted(border, time_s[own])
+    distance = np.minimum(
+      np.abs(time_s[own] - border[np.minimum(after, len(border) - 1)]),
+      np.abs(time_s[own] - border[np.maximum(after - 1, 0)]),
+    )
+    near[own] |= distance <= reach_s
   return near
 
 

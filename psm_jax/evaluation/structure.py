@@ -6,9 +6,9 @@ n frames, D features.
 import numpy as np
 from sklearn import linear_model
 
-from psm_jax.evaluation import features, probes
+from psm_jax.evaluation import controls, features, probes
 
-POSES = ('yaw', 'pitch', 'roll')
+POSES = controls.POSES
 _RIDGE_PENALTY = 1.0
 
 

@@ -1,10 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 from sklearn import decomposition, linear_model, metrics, pipeline
 from sklearn import preprocessing as skl_preprocessing
 
-from psm_jax.evaluation import features, probes, splits
+from psm_jax.evaluation import controls, features, probes, splits
 
 
 def _table(data, source='psm'):
@@ -163,6 +165,93 @@ class ProbeTest(parameterized.TestCase):
       self.assertEqual(row['auc'], 0.5)
 
 
+class ThresholdTest(parameterized.TestCase):
+  @parameterized.parameters(range(5))
+  def test_best_threshold_gives_the_largest_f1_of_all(self, seed):
+    generator = np.random.default_rng(seed)
+    truth = generator.random(60) < 0.2
+    score = generator.integers(-4, 5, 60) + 2.0 * truth  # With ties.
+    chosen = probes.best_threshold(truth, score)
+    best = max(
+      metrics.f1_score(truth, score > limit) for limit in np.arange(-6, 8) + 0.5
+    )
+    self.assertAlmostEqual(metrics.f1_score(truth, score > chosen), best)
+
+  def test_calling_everything_active_is_allowed(self):
+    truth, score = np.array([True, True, False]), np.array([0.0, 1.0, 3.0])
+    self.assertLess(probes.best_threshold(truth, score), 0.0)
+
+  def _rows(self, labels, data, **options):
+    config = probes.ProbeConfig(l2_normalise=False, guard_s=0.1, **options)
+    test = np.arange(len(data)) >= 0.75 * len(data)
+    split = splits.Split('within', ~test, test, ('AU01',))
+    ((row,), _), (decisions, _) = (
+      function(_table(data), labels, split, config=config)
+      for function in (probes.probe, probes.decide)
+    )
+    return row, decisions[0]
+
+  def test_threshold_of_the_training_part_beats_even_odds_on_rare_units(self):
+    gains = []
+    for seed in range(6):
+      data, _ = _example(2000, 6, seed=seed)
+      generator = np.random.default_rng(seed + 50)
+      score = data[:, 0] + generator.normal(size=2000)
+      labels = pd.DataFrame({'AU01': (score > np.quantile(score, 0.95)) * 1.0})
+      half, _ = self._rows(labels, data)
+      tuned, _ = self._rows(labels, data, threshold_from='validation')
+      self.assertEqual(half['auc'], tuned['auc'])
+      gains.append(tuned['f1'] - half['f1'])
+    self.assertGreater(np.mean(gains), 0.05)
+
+  def test_threshold_knows_nothing_of_the_test_part(self):
+    data, labels = _example(400)
+    _, one = self._rows(labels, data, threshold_from='validation')
+    changed = labels.copy()
+    changed.iloc[300:] = 1 - changed.iloc[300:]
+    _, other = self._rows(changed, data, threshold_from='validation')
+    np.testing.assert_array_equal(one.score, other.score)
+
+  def test_part_without_an_active_block_keeps_even_odds(self):
+    data, labels = _example(100)
+    fit = np.arange(100) < 50
+    inactive = np.where(fit, labels['AU01'], 0.0)
+    self.assertEqual(
+      probes.tuned_threshold(
+        data, inactive, [(fit, ~fit)], inverse_penalty=1.0
+      ),
+      0.0,
+    )
+
+
+class NearestInTimeTest(absltest.TestCase):
+  def _probe(self, labels, split, **columns):
+    table = _table(np.zeros((len(labels), 1)))
+    table = controls.from_labels(
+      dataclasses.replace(table, frames=table.frames.assign(**columns))
+    )[-1]
+    return probes.probe(table, labels, split, config=probes.DEFAULT)
+
+  def test_long_events_are_told_by_their_neighbours_alone(self):
+    labels = pd.DataFrame({'AU01': np.arange(300) // 30 % 2 * 1.0})
+    (row,), impossible = self._probe(labels, _split(300))
+    self.assertEmpty(impossible)
+    self.assertGreater(row['auc'], 0.95)
+    self.assertGreater(row['f1'], 0.9)
+
+  def test_noise_is_at_chance(self):
+    _, labels = _example(2000)
+    (row,), _ = self._probe(labels, _split(2000))
+    self.assertBetween(row['auc'], 0.4, 0.6)
+
+  def test_another_video_says_nothing_and_is_not_named(self):
+    _, labels = _example(300)
+    test = np.arange(300) >= 200
+    split = splits.Split('forward', ~test, test, ('AU01',))
+    found = self._probe(labels, split, video_id=np.where(test, 'v2', 'v1'))
+    self.assertEqual(found, ([], []))
+
+
 class PrepareTest(parameterized.TestCase):
   def test_training_part_has_mean_0_and_standard_deviation_1(self):
     data, _ = _example()
@@ -246,6 +335,20 @@ class PrepareTest(parameterized.TestCase):
     self.assertTrue(np.isfinite(test).all())
 
 
+class PoseFeaturesTest(absltest.TestCase):
+  def test_angles_are_neither_scaled_to_unit_length_nor_reduced(self):
+    data, _ = _example(num_features=7)
+    train, test = probes.prepare(
+      data[:200],
+      data[200:],
+      source='head_pose',
+      config=probes.ProbeConfig(l2_normalise=True, num_components=2),
+    )
+    mean, std = data[:200].mean(axis=0), data[:200].std(axis=0)
+    np.testing.assert_allclose(train, (data[:200] - mean) / std, atol=1e-5)
+    np.testing.assert_allclose(test, (data[200:] - mean) / std, atol=1e-5)
+
+
 class ScoreMetricsTest(parameterized.TestCase):
   def _metrics(self, truth, score, **options):
     return probes.score_metrics(
@@ -317,6 +420,9 @@ class ConfigTest(parameterized.TestCase):
     {'inverse_penalty': 0.0},
     {'num_components': 0},
     {'num_frame_resamples': 0},
+    {'num_block_resamples': 0},
+    {'block_s': 0.0},
+    {'threshold_from': 'test'},
   )
   def test_value_out_of_range_is_an_error_that_names_the_field(self, **options):
     (field,) = options

@@ -192,6 +192,83 @@ class BlockedTest(parameterized.TestCase):
       splits.make_splits('blocked', _frames(19), _labels(19), **_OPTIONS)
 
 
+class HeldOutTest(parameterized.TestCase):
+  @parameterized.parameters(range(8))
+  def test_test_frames_are_the_held_out_ones_and_training_keeps_its_distance(
+    self, seed
+  ):
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(150, 500, generator.integers(1, 4))
+    frames = _frames(*lengths, fps=generator.choice([10.0, 20.0, 29.97]))
+    held_out = frames['frame'] >= frames.groupby('video_id')['frame'].transform(
+      lambda own: generator.uniform(0.3, 0.9) * len(own)
+    )
+    # Spans in the middle have a border on both sides.
+    held_out &= generator.random() < 0.5 or frames['frame'] % 140 > 20
+    frames['held_out'] = held_out * 1.0
+    labels = _labels(len(frames), seed=seed)
+    labels[generator.random(len(frames)) < 0.1] = np.nan
+    (split,) = splits.make_splits('held_out', frames, labels, **_OPTIONS)
+    labelled = labels.notna().all(axis=1).to_numpy()
+    np.testing.assert_array_equal(split.test, held_out & labelled)
+    self.assertTrue(split.train.any())
+    self.assertFalse((split.train & held_out).any())
+    self.assertGreater(_smallest_distance_s(frames, split), 2.0)
+    self.assertEqual(split.direction, 'within')
+
+  def test_only_the_guard_is_dropped(self):
+    frames = _frames(400, 100)
+    frames['held_out'] = frames['frame'].between(200, 299) * 1.0
+    (split,) = splits.make_splits('held_out', frames, _labels(500), **_OPTIONS)
+    dropped = ~(split.train | split.test)
+    np.testing.assert_array_equal(
+      np.flatnonzero(dropped), [*range(160, 200), *range(300, 340)]
+    )
+
+  @parameterized.parameters(
+    ({}, 'no frame was held out'),
+    ({'held_out': 0.0}, 'no frame was held out'),
+    ({'held_out': 1.0}, 'left for training'),
+  )
+  def test_nothing_or_everything_held_out_is_impossible(self, columns, message):
+    frames = _frames(100).assign(**columns)
+    with self.assertRaisesRegex(splits.Impossible, message):
+      splits.make_splits('held_out', frames, _labels(100), **_OPTIONS)
+
+
+class InnerFoldsTest(parameterized.TestCase):
+  @parameterized.parameters(range(5))
+  def test_folds_cover_the_training_part_once_and_keep_their_distance(
+    self, seed
+  ):
+    frames = _frames(300, 200)
+    train = np.random.default_rng(seed).random(500) < 0.7
+    folds = splits.inner_folds(frames, train, num_folds=4, guard_s=2.0)
+    self.assertLen(folds, 4)
+    np.testing.assert_array_equal(
+      sum(validate.astype(int) for _, validate in folds), train
+    )
+    for fit, validate in folds:
+      self.assertFalse((fit & ~train).any())
+      split = splits.Split('within', fit, validate, ())
+      self.assertGreater(_smallest_distance_s(frames, split), 2.0)
+
+  def test_fold_that_the_guard_leaves_empty_is_left_out(self):
+    folds = splits.inner_folds(
+      _frames(40), np.ones(40, bool), num_folds=2, guard_s=2.0
+    )
+    self.assertEmpty(folds)
+
+
+class HalvesTest(absltest.TestCase):
+  def test_above_the_median_is_1_and_unknown_stays_unknown(self):
+    halves = splits.halves(
+      pd.DataFrame({'a': [3, 1, 2, np.nan], 'b': [5.0] * 4})
+    )
+    np.testing.assert_array_equal(halves['a'], [1, 0, 0, np.nan])
+    np.testing.assert_array_equal(halves['b'], [0, 0, 0, 0])
+
+
 class CrossVideoTest(absltest.TestCase):
   def test_two_directions_between_the_first_two_videos(self):
     frames = _frames(50, 40, 30)
@@ -227,13 +304,13 @@ class CrossVideoTest(absltest.TestCase):
 
 
 class ImpossibleTest(parameterized.TestCase):
-  @parameterized.parameters(*splits.SPLITS)
+  @parameterized.parameters(*splits.ALL_SPLITS)
   def test_no_labels_is_named(self, name):
     for labels in (_labels(100) * np.nan, _labels(100)[[]]):
       with self.assertRaisesRegex(splits.Impossible, 'no action-unit labels'):
         splits.make_splits(name, _frames(50, 50), labels, **_OPTIONS)
 
-  @parameterized.parameters(*splits.SPLITS)
+  @parameterized.parameters(*splits.ALL_SPLITS)
   def test_no_kept_action_unit_is_named(self, name):
     with self.assertRaisesRegex(splits.Impossible, 'active often enough'):
       splits.make_splits(name, _frames(50, 50), _labels(100) * 0, **_OPTIONS)

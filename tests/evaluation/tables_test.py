@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest
 
-from psm_jax.evaluation import features, probes, tables
+from psm_jax.evaluation import controls, features, probes, splits, tables
 
 _CONFIG = probes.ProbeConfig(l2_normalise=False)
 
@@ -153,6 +153,115 @@ class SkippedTest(absltest.TestCase):
     self.assertLen(results.structure, 1)
 
 
+class TargetsTest(absltest.TestCase):
+  """Intensity, head pose, expressions and intervals, beside the controls."""
+
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.given = []
+    for seed, person_id in enumerate(('P1', 'P2')):
+      frames = _frames(person_id, seed=seed)
+      active = frames[['AU01', 'AU02', 'AU04']].to_numpy() > 1.5
+      frames['expression'] = np.where(
+        active.any(axis=1), active.argmax(axis=1) + 1.0, 0.0
+      )
+      table = _table(frames, seed=seed)
+      cls.given += [table, *controls.from_labels(table)]
+    cls.results = _evaluate(*cls.given)
+
+  def _means(self, name):
+    table = getattr(self.results, name)
+    return table.set_index(['source', 'split', 'metric'])['mean']
+
+  def test_every_table_holds_the_embedding_and_both_controls(self):
+    for name in ('scores', 'intervals', 'intensity', 'expressions'):
+      found = getattr(self.results, name).groupby('split')['source'].agg(set)
+      both = {'psm', 'head_pose'}
+      self.assertEqual(found['random'], both | {'nearest_in_time'}, name)
+      self.assertEqual(found['blocked'], both | {'nearest_in_time'}, name)
+      # No frame of the other video is near in time.
+      self.assertEqual(found['cross_video'], both, name)
+    self.assertEmpty(self.results.skipped)
+
+  def test_structure_is_that_of_embeddings_alone(self):
+    self.assertEqual(set(self.results.structure['source']), {'psm'})
+
+  def test_planted_signal_is_found_and_time_is_no_help_beyond_a_guard(self):
+    means = self._means('summary_targets')
+    for split in splits.SPLITS:
+      self.assertGreater(means['psm', split, 'icc'], 0.9)
+      self.assertGreater(means['psm', split, 'yaw_r2'], 0.9)
+      self.assertGreater(means['psm', split, 'accuracy'], 0.75)
+    self.assertGreater(means['nearest_in_time', 'random', 'icc'], 0.95)
+    self.assertLess(means['nearest_in_time', 'blocked', 'icc'], 0.5)
+    scores = self._means('summary')
+    self.assertGreater(scores['nearest_in_time', 'random', 'auc'], 0.95)
+    self.assertGreater(scores['psm - nearest_in_time', 'blocked', 'auc'], 0.2)
+    self.assertGreater(scores['psm - head_pose', 'blocked', 'auc'], 0.1)
+
+  def test_intervals_are_around_the_scores(self):
+    keys = ['source', 'person_id', 'split', 'direction', 'au']
+    rows = self.results.intervals
+    rows = rows[rows['metric'] == 'f1'].set_index(keys)
+    scores = self.results.scores.set_index(keys)
+    units = rows.drop(index='mean', level='au')
+    np.testing.assert_allclose(
+      units['value'], scores.loc[units.index, 'f1'], atol=1e-12
+    )
+    means = rows.xs('mean', level='au')['value']
+    expected = scores['f1'].groupby(keys[:-1]).mean()
+    np.testing.assert_allclose(means, expected.loc[means.index], atol=1e-12)
+    known = rows.dropna(subset='ci_low')
+    self.assertTrue((known['ci_low'] <= known['value']).all())
+    self.assertTrue((known['ci_high'] >= known['value']).all())
+
+  def test_processes_give_the_same_tables(self):
+    spread = _evaluate(*self.given, num_workers=2)
+    for field in dataclasses.fields(tables.Results):
+      pd.testing.assert_frame_equal(
+        getattr(spread, field.name), getattr(self.results, field.name)
+      )
+
+  def test_targets_need_no_action_units(self):
+    frames = _frames(labelled=False)
+    results = _evaluate(_table(frames))
+    self.assertEmpty(results.scores)
+    self.assertEqual(set(results.regression['target']), {'yaw'})
+    self.assertEqual(set(results.regression['split']), set(splits.SPLITS))
+    self.assertGreater(results.regression['r2'].min(), 0.9)
+
+  def test_expressions_of_one_class_are_named(self):
+    table = _table(_frames())
+    frames = table.frames.assign(expression='neutral')
+    results = _evaluate(dataclasses.replace(table, frames=frames))
+    self.assertEmpty(results.expressions)
+    self.assertEqual(len(results.skipped), 3)
+    self.assertTrue(results.skipped['reason'].str.contains('expressions').all())
+
+
+class HeldOutTest(absltest.TestCase):
+  def test_test_frames_are_those_that_no_model_saw(self):
+    config = dataclasses.replace(_CONFIG, splits=('held_out',))
+    frames = _frames()
+    first = frames.assign(held_out=(frames['frame'] >= 240) * 1.0)
+    second = frames.assign(held_out=(frames['frame'] < 320) * 1.0)
+    one, other = _table(first), _table(second)
+    other = dataclasses.replace(other, model_id='another')
+    alone = _evaluate(one, config=config).scores
+    both = _evaluate(one, other, config=config).scores
+    self.assertEqual(set(alone['n_test']), {2 * 160})
+    self.assertEqual(set(both['n_test']), {2 * 80})
+
+  def test_a_model_that_tells_nothing_may_have_seen_everything(self):
+    config = dataclasses.replace(_CONFIG, splits=('held_out',))
+    frames = _frames()
+    held_out = _table(frames.assign(held_out=(frames['frame'] >= 240) * 1.0))
+    results = _evaluate(held_out, _table(frames, 'other_source'), config=config)
+    self.assertEmpty(results.scores)
+    self.assertIn('held out', results.skipped['reason'].iloc[0])
+
+
 class WrongInputTest(absltest.TestCase):
   def test_no_tables_are_an_error(self):
     with self.assertRaisesRegex(ValueError, 'no feature tables'):
@@ -170,6 +279,7 @@ class WrongInputTest(absltest.TestCase):
       (frames.assign(frame=frames['frame'] + 1), 'values of frame'),
       (frames.assign(AU02=0.0), 'values of AU02'),
       (frames.drop(columns='AU02'), 'action-unit columns'),
+      (frames.assign(pose_yaw=0.0), 'values of pose_yaw'),
     ):
       with self.assertRaisesRegex(ValueError, message):
         _evaluate(_table(frames), _table(other, 'random_encoder'))
@@ -182,7 +292,17 @@ class WriteTest(absltest.TestCase):
     written = tables.write(results, directory)
     self.assertEqual(
       [path.name for path in written],
-      ['scores.csv', 'summary.csv', 'structure.csv', 'skipped.csv'],
+      [
+        'scores.csv',
+        'summary.csv',
+        'structure.csv',
+        'skipped.csv',
+        'intervals.csv',
+        'intensity.csv',
+        'regression.csv',
+        'expressions.csv',
+        'summary_targets.csv',
+      ],
     )
     self.assertCountEqual(os.listdir(directory), [p.name for p in written])
     for path in written:

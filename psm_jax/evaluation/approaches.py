@@ -1,0 +1,267 @@
+"""The approaches of a comparison: their features, seeds and what they cost.
+
+  own = approaches.read_run('psm', 'runs/psm')
+  other = approaches.read_run('gm', 'runs/gm')
+  both, omitted = shared_frames.take_common([own, other], labels_of='psm')
+  controls = approaches.controls_of(both[0])
+
+costs, a row per model:
+  approach,model_id,num_people,seed,donor,starts_from,status,steps,examples,
+  images,num_frames,seconds
+  What the model itself was trained for; starts_from names the run of its first
+  weights, whose costs come on top. examples are steps times the batch size
+  (pairs for FaceCycle), images steps times the images of a step. seconds are
+  the model's share of the time that the program logged.
+"""
+
+import dataclasses
+import os
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from psm_jax import embedding, paths, run
+from psm_jax.evaluation import controls, discovery, features
+
+COST_COLUMNS = tuple(
+  (
+    'approach model_id num_people seed donor starts_from status steps examples '
+    'images num_frames seconds'
+  ).split()
+)
+RESERVED = (
+  features.RANDOM_ENCODER,
+  features.PIXEL_PCA,
+  features.HEAD_POSE,
+  features.NEAREST_IN_TIME,
+)
+_KEYS = ['video_id', 'frame']
+
+
+@dataclasses.dataclass(frozen=True)
+class Approach:
+  """One way to make features of frames.
+
+  Attributes:
+    name: What it is called: the source of its tables.
+    tables: A table for each model and person.
+    costs: A row for each model of its runs, see the module's description.
+    seeds: model_id to the seed it was trained with, as text; models that it
+      lacks count as of one seed.
+    origins: model_id to the run and the model_id there; {} for tables of other
+      programs.
+  """
+
+  name: str
+  tables: tuple[features.FeatureTable, ...]
+  costs: pd.DataFrame
+  seeds: Mapping[str, str]
+  origins: Mapping[str, tuple[pathlib.Path, str]]
+
+  def __post_init__(self):
+    paths.check_id(self.name, what='The name of an approach')
+    if self.name in RESERVED:
+      raise ValueError(
+        f'{self.name!r} is the name of a control. Call this approach otherwise.'
+      )
+
+
+def read_run(name: str, workdir: str | os.PathLike) -> Approach:
+  """Reads the embeddings of a run and what its models cost.
+
+  Raises:
+    ValueError: If it is no run or was not embedded. Names the approach.
+  """
+  try:
+    opened = run.open_run(workdir)
+    tables = features.read_embeddings(workdir, source=name)
+  except ValueError as error:
+    raise ValueError(f'Run {name}: {error}') from error
+  return Approach(
+    name=name,
+    tables=tuple(tables),
+    costs=_costs(name, opened),
+    seeds={model.model_id: str(model.seed) for model in opened.models},
+    origins={m.model_id: (opened.workdir, m.model_id) for m in opened.models},
+  )
+
+
+def read_tables(name: str, files: Sequence[str | os.PathLike]) -> Approach:
+  """Reads embeddings of another program, see discovery.read_tables.
+
+  Raises:
+    ValueError: If a file is unreadable. Names the approach.
+  """
+  try:
+    tables = discovery.read_tables(
+      [pathlib.Path(file) for file in files], source=name
+    )
+  except ValueError as error:
+    raise ValueError(f'Table {name}: {error}') from error
+  costs = pd.DataFrame(columns=COST_COLUMNS)
+  return Approach(name, tuple(tables), costs, {}, {})
+
+
+def join_seeds(found: Sequence[Approach]) -> list[Approach]:
+  """Joins approaches NAME-s0, NAME-s1, ... to one approach NAME.
+
+  Their models are told apart by the ending -r0, -r1, ...; each run is a seed.
+
+  Raises:
+    ValueError: If there is an approach NAME as well.
+  """
+  groups: dict[str, list[tuple[str, Approach]]] = {}
+  for approach in found:
+    match = re.fullmatch(r'(.+)-s(\d+)', approach.name)
+    name, seed = match.groups() if match else (approach.name, '')
+    groups.setdefault(name, []).append((seed, approach))
+  joined = []
+  for name, members in groups.items():
+    if members[0][0] == '' and len(members) == 1:
+      joined.append(members[0][1])
+    elif any(seed == '' for seed, _ in members):
+      raise ValueError(
+        f'{name} is the name of a run and of the seeds '
+        f'{[a.name for seed, a in members if seed]}. Rename one.'
+      )
+    else:
+      joined.append(_join(name, members))
+  return joined
+
+
+def controls_of(approach: Approach) -> list[features.FeatureTable]:
+  """Returns the controls of an approach's frames.
+
+  Pixels, head pose and nearness in time once a person; the random weights from
+  which models began once for each cohort and seed. Of an approach of several
+  runs the first is taken.
+
+  Args:
+    approach: Of a run with its checkpoint and its frames.
+
+  Raises:
+    ValueError: If the approach is of no run, or the run's checkpoint or frames
+      are not there or do not fit the tables.
+  """
+  if not approach.origins:
+    raise ValueError(f'{approach.name} is no run, so it has no frames to show.')
+  workdir = next(iter(approach.origins.values()))[0]
+  trained = embedding.Trained(workdir)
+  index_of = {m.model_id: i for i, m in enumerate(trained.run.models)}
+  made, seen = [], set()
+  for table in approach.tables:
+    own_workdir, model_id = approach.origins[table.model_id]
+    if own_workdir != workdir:
+      continue
+    if table.person_id not in seen:
+      seen.add(table.person_id)
+      made.append(controls.pixel_table(table, trained.store))
+      made += controls.from_labels(table)
+    model = trained.run.models[index_of[model_id]]
+    start = (table.person_id, model.cohort, model.seed)
+    if start not in seen:
+      seen.add(start)
+      untrained = trained.embed_untrained(
+        index_of[model_id], _store_rows(trained.store, table.frames)
+      )
+      made.append(
+        dataclasses.replace(
+          table, source=features.RANDOM_ENCODER, features=untrained
+        )
+      )
+  return made
+
+
+def all_costs(costs: Sequence[pd.DataFrame]) -> pd.DataFrame:
+  """Returns several tables of costs as one."""
+  filled = [table for table in costs if len(table)]
+  if not filled:
+    return pd.DataFrame(columns=COST_COLUMNS)
+  return pd.concat(filled, ignore_index=True)
+
+
+def _store_rows(store, frames) -> np.ndarray:
+  """Returns the rows of a frame store that hold some frames."""
+  keys = ['person_id', *_KEYS]
+  rows = pd.Series(
+    np.arange(len(store.index)), pd.MultiIndex.from_frame(store.index[keys])
+  )
+  # controls.pixel_table has made sure that all are there.
+  return rows.loc[pd.MultiIndex.from_frame(frames[keys])].to_numpy()
+
+
+def _costs(name, opened) -> pd.DataFrame:
+  """Returns the costs of a run's models."""
+  images, seconds = _logged(opened.workdir / 'metrics.csv')
+  config = opened.config
+  return pd.DataFrame(
+    [
+      {
+        'approach': name,
+        'model_id': model.model_id,
+        'num_people': len(model.cohort),
+        'seed': model.seed,
+        'donor': model.donor,
+        'starts_from': config.init.source or None,
+        'status': model.status,
+        'steps': model.steps_done,
+        'examples': model.steps_done * config.train.batch_size,
+        'images': model.steps_done * images.get(model.model_id, np.nan),
+        'num_frames': model.num_frames,
+        'seconds': seconds.get(model.model_id, np.nan),
+      }
+      for model in opened.models
+    ],
+    columns=COST_COLUMNS,
+  )
+
+
+def _logged(path) -> tuple[dict[str, int], dict[str, float]]:
+  """Returns each model's images a step and share of the time, as logged."""
+  if not path.is_file():
+    return {}, {}
+  columns = ['step', 'model_id', 'steps_per_s', 'frames_per_s']
+  try:
+    table = pd.read_csv(path, usecols=columns).dropna()
+  except ValueError as error:
+    raise ValueError(f'{path} is no table of metrics: {error}') from error
+  table = table[table['steps_per_s'] > 0]
+  images = table['frames_per_s'] / table['steps_per_s']
+  images = images.groupby(table['model_id']).median().round().astype(int)
+  # The models of a wave are logged together: neighbours of one step and speed.
+  at = table[['step', 'steps_per_s']]
+  together = (at != at.shift()).any(axis=1).cumsum()
+  taken = table.groupby('model_id')['step'].diff().fillna(table['step'])
+  seconds = taken / table['steps_per_s']
+  seconds = seconds / together.groupby(together).transform('size')
+  seconds = seconds.groupby(table['model_id']).sum()
+  return images.to_dict(), seconds.to_dict()
+
+
+def _join(name, members) -> Approach:
+  """Returns the approach of several runs."""
+  tables, costs, seeds, origins = [], [], {}, {}
+  for number, approach in members:
+    renamed = {
+      model_id: paths.check_id(f'{model_id}-r{number}', what='model_id')
+      for model_id in {
+        *approach.origins,
+        *(table.model_id for table in approach.tables),
+      }
+    }
+    tables += [
+      dataclasses.replace(t, source=name, model_id=renamed[t.model_id])
+      for t in approach.tables
+    ]
+    costs.append(
+      approach.costs.assign(
+        approach=name, model_id=approach.costs['model_id'].map(renamed)
+      )
+    )
+    for old, new in renamed.items():
+      seeds[new] = f'{number}:{approach.seeds.get(old, "")}'
+    origins |= {renamed[old]: at for old, at in approach.origins.items()}
+  return Approach(name, tuple(tables), all_costs(costs), seeds, origins)

@@ -1,0 +1,159 @@
+"""Which features may be compared between persons, and on which frames.
+
+n frames, D features.
+
+Two models trained apart do not share coordinates: unit 7 of one has nothing to
+do with unit 7 of another, though both have 256. Their embeddings may be probed
+each by itself and the scores compared; they must not be subtracted, averaged,
+or searched for each other's neighbours, unless aligned first
+(psm_jax/evaluation/procrustes.py).
+"""
+
+import collections
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from psm_jax.evaluation import features, splits
+
+WARNING = (
+  'Embeddings of different models do not share coordinates. Compare scores of '
+  'models, never their embeddings: distances and nearest neighbours between '
+  'two models mean nothing before an alignment whose quality on held-out '
+  'frames was shown.'
+)
+OWN_MODELS = 'each person has a model of their own'
+# Features that mean the same for everybody, whatever their model_id.
+SHARED_SOURCES = (features.PIXEL_PCA, features.HEAD_POSE)
+UNCENTRED = 'none'
+CENTRED = 'person'
+CENTRINGS = (UNCENTRED, CENTRED)
+
+_TOLERANCE_S = 1e-6  # 40 / 20 fps counts as 2 s whatever the rounding.
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """Training and test frames of one person, without regard to labels.
+
+  Attributes:
+    direction: 'forward' trains on the earlier part, 'backward' on the later.
+    train: [n] bool.
+    test: [n] bool, disjoint from train.
+  """
+
+  direction: str
+  train: np.ndarray
+  test: np.ndarray
+
+
+def shared_models(
+  tables: Sequence[features.FeatureTable],
+) -> dict[str, dict[str, list[features.FeatureTable]]]:
+  """Returns the tables that share coordinates, by source and model.
+
+  One model of several persons shares them, and features that are the same for
+  everybody (SHARED_SOURCES). A source of which each person has a model of their
+  own has none.
+
+  Args:
+    tables: Any number of sources, models and persons.
+
+  Returns:
+    For each source in order of appearance: model_id to the tables of two or
+    more persons. Of a shared source one table a person is taken, under the
+    source's name. Tables without a feature are left out.
+  """
+  tables = [table for table in tables if table.features.shape[1]]
+  found = {table.source: collections.defaultdict(list) for table in tables}
+  for table in tables:
+    is_shared = table.source in SHARED_SOURCES
+    own = found[table.source][table.source if is_shared else table.model_id]
+    if not any(other.person_id == table.person_id for other in own):
+      own.append(table)
+  return {
+    source: {model: own for model, own in models.items() if len(own) > 1}
+    for source, models in found.items()
+  }
+
+
+def in_order(table: features.FeatureTable) -> features.FeatureTable:
+  """Returns a table with its rows in order of video and time."""
+  frames = table.frames
+  order = np.lexsort(
+    (frames['frame'], frames['time_s'], frames['video_id'].astype(str))
+  )
+  return dataclasses.replace(
+    table,
+    features=table.features[order],
+    frames=frames.iloc[order].reset_index(drop=True),
+  )
+
+
+def two_parts(
+  frames: pd.DataFrame, usable: np.ndarray, *, guard_s: float
+) -> tuple[str, list[Part]]:
+  """Returns both ways to train on one part of the frames and test on another.
+
+  The parts are the first two usable videos in order of video_id, or, of one
+  video, its halves less guard_s between them.
+
+  Args:
+    frames: n rows with video_id and time_s.
+    usable: [n] bool, the frames to take.
+    guard_s: Seconds between the halves.
+
+  Returns:
+    'cross_video' or 'blocked', and the two directions.
+
+  Raises:
+    splits.Impossible: If a part is empty.
+  """
+  video = frames['video_id'].astype(str).to_numpy()
+  video_ids = np.unique(video[usable])
+  if len(video_ids) >= 2:
+    name = splits.CROSS_VIDEO
+    first, second = (usable & (video == v) for v in video_ids[:2])
+  else:
+    name, (first, second) = splits.BLOCKED, _halves(frames, usable, guard_s)
+  if not (first.any() and second.any()):
+    raise splits.Impossible(f'too few frames for halves {guard_s} s apart')
+  return name, [
+    Part(splits.FORWARD, first, second),
+    Part(splits.BACKWARD, second, first),
+  ]
+
+
+def unit_length(table: features.FeatureTable) -> np.ndarray:
+  """Returns [n, D] float64: embeddings of length 1; pixels and pose as given.
+
+  A row of zeros stays.
+  """
+  data = table.features.astype(np.float64)
+  if table.source in SHARED_SOURCES:
+    return data
+  length = np.linalg.norm(data, axis=1, keepdims=True)
+  return data / np.where(length == 0, 1.0, length)
+
+
+def spread_rows(rows: np.ndarray, *, num_rows: int) -> np.ndarray:
+  """Returns num_rows of some rows at equal steps, or all if there are fewer."""
+  if len(rows) <= num_rows:
+    return rows
+  return rows[(np.arange(num_rows) * len(rows)) // num_rows]
+
+
+def _halves(frames, usable, guard_s):
+  """Returns [n] bool twice: the two ends of the only usable video."""
+  time_s = frames['time_s'].to_numpy(np.float64)
+  if not usable.any():
+    raise splits.Impossible('no usable frames')
+  times = np.sort(time_s[usable])
+  middle = times[len(times) // 2]
+  reach = guard_s / 2
+  return (
+    usable & (time_s < middle - reach - _TOLERANCE_S),
+    usable & (time_s > middle + reach - _TOLERANCE_S),
+  )

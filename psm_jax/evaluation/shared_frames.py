@@ -1,0 +1,154 @@
+"""The persons and frames that several approaches have in common.
+
+  both, omitted = shared_frames.take_common([psm, gm], labels_of='psm')
+
+omitted, a row per person of an approach who, or frames of whom, are left out:
+  approach,person_id,num_frames,reason
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from psm_jax.evaluation import approaches, features, splits
+
+OMITTED_COLUMNS = ('approach', 'person_id', 'num_frames', 'reason')
+_KEYS = ['video_id', 'frame']
+_TIME_TOLERANCE_S = 0.01  # Tables of other programs round their times.
+_LABEL_TOLERANCE = 1e-4
+
+
+def take_common(
+  found: Sequence[approaches.Approach], *, labels_of: str
+) -> tuple[list[approaches.Approach], pd.DataFrame]:
+  """Takes the persons and frames that all approaches have.
+
+  Times and labels of the frames become those of one approach.
+
+  Args:
+    found: Two or more approaches, or one, which stays.
+    labels_of: Approach whose labels are taken; if it has no action units, those
+      of the first that has.
+
+  Returns:
+    The approaches, and what was left out, see the module's description.
+
+  Raises:
+    ValueError: If nothing is left, two approaches have one name, or they differ
+      in a frame's time or in a label that both have.
+  """
+  names = [approach.name for approach in found]
+  twice = sorted({name for name in names if names.count(name) > 1})
+  if twice:
+    raise ValueError(f'More than one approach is called {", ".join(twice)}.')
+  persons = [{table.person_id for table in a.tables} for a in found]
+  everybody = sorted(set.union(*persons))
+  first = sorted(found, key=lambda a: (not _has_units(a), a.name != labels_of))
+  kept, omitted = {a.name: [] for a in found}, []
+  for person_id in everybody:
+    own = {
+      a.name: [t for t in a.tables if t.person_id == person_id] for a in found
+    }
+    lacking = [name for name, tables in own.items() if not tables]
+    frames = None
+    if not lacking:
+      frames = _common_frames([t for tables in own.values() for t in tables])
+    for name, tables in own.items():
+      length = len(tables[0].frames) if tables else 0
+      left_out = length - (0 if frames is None else len(frames))
+      reason = (
+        f'not in {", ".join(lacking)}' if lacking else 'frames not in all'
+      )
+      if left_out > 0:
+        omitted.append(
+          {
+            'approach': name,
+            'person_id': person_id,
+            'num_frames': left_out,
+            'reason': reason,
+          }
+        )
+    if frames is not None and len(frames):
+      reference = _restrict(own[first[0].name][0], frames)
+      for name, tables in own.items():
+        kept[name] += [_described(t, frames, reference) for t in tables]
+  if not any(kept.values()):
+    raise ValueError(
+      'No frame of any person is in all approaches. They hold '
+      + '; '.join(map(_content, found))
+      + '. Compare runs of the same data.'
+    )
+  return [
+    dataclasses.replace(a, tables=tuple(kept[a.name])) for a in found
+  ], pd.DataFrame(omitted, columns=OMITTED_COLUMNS)
+
+
+def _has_units(approach) -> bool:
+  """Tells whether an approach's frames have action units."""
+  return any(splits.action_unit_columns(t.frames) for t in approach.tables)
+
+
+def _keys_of(table) -> pd.MultiIndex:
+  """Returns what a table's frames are called."""
+  frames = table.frames[_KEYS].astype({'video_id': str, 'frame': np.int64})
+  return pd.MultiIndex.from_frame(frames)
+
+
+def _common_frames(tables) -> pd.MultiIndex:
+  """Returns the frames that all tables of a person have, in order."""
+  common = _keys_of(tables[0])
+  for table in tables[1:]:
+    other = _keys_of(table)
+    if not common.equals(other):
+      common = common.intersection(other)
+  return common.sort_values()
+
+
+def _restrict(table, frames) -> pd.DataFrame:
+  """Returns the rows of a table's frames."""
+  rows = _keys_of(table).get_indexer(frames)
+  own = table.frames.iloc[rows].reset_index(drop=True)
+  # Which frames a model did not see is not the same for all approaches.
+  own = own.drop(columns='held_out', errors='ignore')
+  return own.astype({'video_id': str, 'frame': np.int64})
+
+
+def _described(table, frames, reference) -> features.FeatureTable:
+  """Returns a table of the common frames, with the reference's labels."""
+  own = _restrict(table, frames)
+  for column in ['time_s', *splits.action_unit_columns(own)]:
+    if column not in reference:
+      continue
+    one, other = (
+      side[column].to_numpy(np.float64) for side in (own, reference)
+    )
+    is_time = column == 'time_s'
+    limit = _TIME_TOLERANCE_S if is_time else _LABEL_TOLERANCE
+    bad = ~np.isclose(one, other, rtol=0, atol=limit, equal_nan=True)
+    if bad.any():
+      row = int(bad.argmax())
+      raise ValueError(
+        f'{table.source} ({table.model_id}) has {column} {one[row]:g} at frame '
+        f'{own["frame"][row]} of video {own["video_id"][row]} of person '
+        f'{table.person_id}, another approach {other[row]:g} '
+        f'({int(bad.sum())} frames differ). Embed both from the same data.'
+      )
+  rows = _keys_of(table).get_indexer(frames)
+  return dataclasses.replace(
+    table, features=table.features[rows], frames=reference
+  )
+
+
+def _content(approach) -> str:
+  """Returns whom an approach holds, for an error."""
+  own = sorted({table.person_id for table in approach.tables})
+  videos = sorted(
+    {str(v) for t in approach.tables[:1] for v in t.frames['video_id'].unique()}
+  )
+  more = f' and {len(own) - 3} more' if len(own) > 3 else ''
+  return (
+    f'{approach.name}: persons {", ".join(own[:3])}{more}, the first with '
+    f'videos {", ".join(videos[:3])}'
+  )

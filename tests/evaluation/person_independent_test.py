@@ -1,0 +1,284 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+from absl.testing import absltest, parameterized
+from sklearn import linear_model, metrics, pipeline
+from sklearn import preprocessing as skl_preprocessing
+
+from psm_jax.evaluation import features, person_independent, probes
+
+_CONFIG = probes.ProbeConfig(l2_normalise=False)
+_FOLDS = person_independent.FoldConfig(num_partitions=3)
+
+
+def _table(person, *, model_id='gm', source='psm', rotation=0, num_frames=90):
+  """Returns features in which the same directions hold action units."""
+  generator = np.random.default_rng([person, rotation])
+  units = (generator.random((num_frames, 2)) < (0.4, 0.25)) * 1.0
+  hidden = np.concatenate([units, np.ones((num_frames, 1))], axis=1)
+  mixing = np.random.default_rng(rotation).normal(size=(3, 6))
+  data = 2 * hidden @ mixing + 0.5 * generator.normal(size=(num_frames, 6))
+  frames = pd.DataFrame(
+    {
+      'person_id': f'P{person}',
+      'video_id': 'v1',
+      'frame': np.arange(num_frames),
+      'time_s': np.arange(num_frames) / 20,
+      'AU01': 3 * units[:, 0],
+      'AU05': 3 * units[:, 1],
+      'AU12_c': units[:, 1],
+    }
+  )
+  return features.FeatureTable(
+    source, model_id, f'P{person}', data.astype(np.float32), frames
+  )
+
+
+def _evaluate(tables, **options):
+  return person_independent.evaluate(
+    tables,
+    **{
+      'config': _CONFIG,
+      'fold_config': _FOLDS,
+      'show_progress': False,
+      **options,
+    },
+  )
+
+
+class FoldsTest(parameterized.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.given = [_table(person) for person in range(7)]
+    cls.found = _evaluate(cls.given)
+    cls.scores = cls.found['person_independent']
+
+  def test_every_table_has_its_columns(self):
+    for name, columns in person_independent.COLUMNS.items():
+      self.assertEqual(list(self.found[name]), list(columns))
+    self.assertEmpty(self.found['skipped'])
+
+  def test_a_row_for_every_partition_fold_and_action_unit_asked_for(self):
+    self.assertLen(self.scores, 3 * 3 * 2)
+    # AU05 is not one of the published eight.
+    self.assertEqual(set(self.scores['au']), {'AU01', 'AU12_c'})
+    self.assertEqual(set(self.scores['fold']), {'1', '2', '3'})
+
+  def test_folds_share_no_person(self):
+    for _, own in self.scores.groupby(['partition', 'au']):
+      self.assertEqual(own['n_test_persons'].sum(), 7)
+      self.assertEqual(own['n_test'].sum(), 7 * 90)
+      self.assertTrue(
+        (own['n_test_persons'] + own['n_train_persons'] == 7).all()
+      )
+
+  def test_folds_follow_the_seed_alone(self):
+    pd.testing.assert_frame_equal(
+      self.scores, _evaluate(self.given[::-1])['person_independent']
+    )
+    other = _evaluate(self.given, config=dataclasses.replace(_CONFIG, seed=4))[
+      'person_independent'
+    ]
+    self.assertFalse(self.scores['n_positive'].equals(other['n_positive']))
+
+  def test_partitions_differ(self):
+    positive = self.scores[self.scores['au'] == 'AU01'].pivot(
+      index='fold', columns='partition', values='n_positive'
+    )
+    self.assertFalse(positive[0].equals(positive[1]))
+
+  def test_shared_coordinates_are_read_across_people(self):
+    summary = self.found['person_independent_summary'].set_index('metric')
+    row = summary.loc['auc']
+    self.assertGreater(row['mean'], 0.9)
+    self.assertEqual((row['num_persons'], row['num_folds']), (7, 3))
+    self.assertEqual(row['num_partitions'], 3)
+
+  def test_summary_is_of_the_folds_and_of_the_partitions(self):
+    row = self.found['person_independent_summary'].set_index('metric').loc['f1']
+    fold = self.scores.groupby(['partition', 'fold'])['f1_bootstrap'].mean()
+    self.assertAlmostEqual(row['mean'], fold[0].mean())
+    self.assertAlmostEqual(row['fold_sd'], fold[0].std())
+    self.assertAlmostEqual(row['fold_min'], fold[0].min())
+    partition = fold.groupby('partition').mean()
+    self.assertAlmostEqual(row['partition_sd'], partition.std())
+    self.assertAlmostEqual(row['partition_max'], partition.max())
+    self.assertBetween(row['frame_sd'], 0.001, 0.1)
+
+  def test_equals_a_pipeline_of_scikit_learn(self):
+    folds = {f'P{p}': 'a' if p < 3 else 'b' for p in range(7)}
+    found = _evaluate(
+      self.given,
+      folds=folds,
+      fold_config=person_independent.FoldConfig(
+        num_partitions=1, action_units=('AU05',)
+      ),
+    )['person_independent'].set_index('fold')
+    train, test = self.given[3:], self.given[:3]
+    model = pipeline.make_pipeline(
+      skl_preprocessing.StandardScaler(),
+      linear_model.LogisticRegression(
+        class_weight='balanced', tol=1e-8, max_iter=5000
+      ),
+    ).fit(
+      np.concatenate([t.features for t in train]).astype(float),
+      np.concatenate([t.frames['AU05'] > 2 for t in train]),
+    )
+    truth = np.concatenate([t.frames['AU05'] > 2 for t in test])
+    score = model.decision_function(
+      np.concatenate([t.features for t in test]).astype(float)
+    )
+    self.assertAlmostEqual(
+      found.loc['a', 'auc'], metrics.roc_auc_score(truth, score), places=6
+    )
+    self.assertAlmostEqual(
+      found.loc['a', 'f1'], metrics.f1_score(truth, score > 0), places=6
+    )
+    self.assertEqual(found.loc['a', 'n_train'], 4 * 90)
+
+  def test_fewer_training_frames_are_spread_over_the_people(self):
+    fold_config = person_independent.FoldConfig(
+      num_partitions=1, max_train_frames=60
+    )
+    found = _evaluate(self.given, fold_config=fold_config)
+    scores = found['person_independent']
+    self.assertEqual(set(scores['n_train']), {60})
+    self.assertGreater(scores['auc'].mean(), 0.85)
+
+  def test_no_action_units_wanted_means_all_that_are_kept(self):
+    fold_config = person_independent.FoldConfig(
+      num_partitions=1, action_units=()
+    )
+    found = _evaluate(self.given, fold_config=fold_config)
+    self.assertEqual(
+      set(found['person_independent']['au']), {'AU01', 'AU05', 'AU12_c'}
+    )
+
+  def test_threshold_is_chosen_on_people_held_out_of_training(self):
+    config = dataclasses.replace(_CONFIG, threshold_from='validation')
+    tuned = _evaluate(self.given, config=config)['person_independent']
+    np.testing.assert_allclose(tuned['auc'], self.scores['auc'])
+    self.assertGreater((tuned['f1'] != self.scores['f1']).sum(), 3)
+    self.assertGreater(tuned['f1'].mean(), self.scores['f1'].mean() - 0.02)
+
+
+class GivenFoldsTest(absltest.TestCase):
+  def test_a_column_fold_says_who_is_tested_where(self):
+    given = []
+    for person in range(4):
+      table = _table(person)
+      frames = table.frames.assign(fold=float(person % 2))
+      given.append(dataclasses.replace(table, frames=frames))
+    scores = _evaluate(given)['person_independent']
+    self.assertEqual(set(scores[scores['partition'] == 0]['fold']), {'0', '1'})
+    mixed = given[0].frames.assign(fold=np.arange(90) % 2)
+    given[0] = dataclasses.replace(given[0], frames=mixed)
+    with self.assertRaisesRegex(ValueError, "person P0 holds.*'0', '1'"):
+      _evaluate(given)
+
+  def test_person_in_no_fold_is_named_and_left_out(self):
+    given = [_table(person) for person in range(4)]
+    found = _evaluate(given, folds={'P0': 'a', 'P1': 'a', 'P2': 'b'})
+    scores = found['person_independent']
+    first = scores[scores['partition'] == 0]
+    self.assertEqual(first['n_test_persons'].tolist(), [2, 2, 1, 1])
+    self.assertEqual(
+      found['skipped'].to_dict('records'),
+      [
+        {
+          'person_id': 'P3',
+          'split': 'person_independent',
+          'reason': 'in no fold',
+        }
+      ],
+    )
+
+
+class RefusalTest(absltest.TestCase):
+  def _reasons(self, found):
+    self.assertEmpty(found['person_independent'])
+    return ' '.join(found['skipped']['reason'])
+
+  def test_models_of_one_person_each_are_refused(self):
+    given = [_table(p, model_id=f'psm-P{p}', rotation=p) for p in range(4)]
+    reasons = self._reasons(_evaluate(given))
+    self.assertRegex(reasons, 'psm: each person has a model of their own')
+    self.assertRegex(reasons, 'coordinates')
+
+  def test_pixels_and_pose_are_shared_whatever_their_model(self):
+    for source in ('pixel_pca', 'head_pose'):
+      given = [_table(p, model_id=f'psm-P{p}', source=source) for p in range(4)]
+      scores = _evaluate(given)['person_independent']
+      self.assertEqual(set(scores['source']), {source})
+      self.assertGreater(scores['auc'].mean(), 0.85)
+
+  def test_nearest_in_time_is_left_out_without_a_word(self):
+    given = [_table(p, source='nearest_in_time') for p in range(4)]
+    found = _evaluate(given)
+    self.assertEmpty(found['person_independent'])
+    self.assertEmpty(found['skipped'])
+
+  def test_too_few_people_and_no_labels_are_named(self):
+    self.assertIn(
+      '3 folds of 2 people', self._reasons(_evaluate([_table(0), _table(1)]))
+    )
+    bare = [_table(p) for p in range(3)]
+    bare = [
+      dataclasses.replace(t, frames=t.frames[list(features.FRAME_COLUMNS)])
+      for t in bare
+    ]
+    self.assertIn('none of the action units', self._reasons(_evaluate(bare)))
+
+  def test_action_unit_of_one_class_is_named_and_the_others_go_on(self):
+    given = []
+    for person in range(3):
+      table = _table(person)
+      frames = table.frames.assign(AU25=3.0 * (person == 0))
+      given.append(dataclasses.replace(table, frames=frames))
+    found = _evaluate(given)
+    self.assertIn('AU25', ' '.join(found['skipped']['reason']))
+    self.assertIn('AU01', set(found['person_independent']['au']))
+
+  def test_two_models_of_everybody_are_probed_apart(self):
+    given = [_table(p, model_id=m) for p in range(3) for m in ('a', 'b')]
+    summary = _evaluate(given)['person_independent_summary']
+    self.assertEqual(set(summary['model_id']), {'a', 'b'})
+
+
+class ExpressionsTest(absltest.TestCase):
+  def test_folds_and_all_of_them_together(self):
+    given = []
+    for person in range(6):
+      table = _table(person, num_frames=30)
+      happy = table.frames['AU01'] > 0
+      frames = table.frames[list(features.FRAME_COLUMNS)].assign(
+        expression=np.where(happy, 'happy', 'neutral')
+      )
+      given.append(dataclasses.replace(table, frames=frames))
+    found = _evaluate(given)
+    rows = found['person_independent_expressions'].set_index('fold')
+    self.assertEqual(list(rows.index), ['1', '2', '3', 'all'])
+    self.assertEqual(rows.loc['all', 'n_test'], 180)
+    folds = rows.drop('all')
+    self.assertAlmostEqual(
+      rows.loc['all', 'accuracy'],
+      np.average(folds['accuracy'], weights=folds['n_test']),
+    )
+    self.assertGreater(rows.loc['all', 'accuracy'], 0.85)
+    self.assertEmpty(found['person_independent'])
+
+
+class FoldConfigTest(parameterized.TestCase):
+  @parameterized.parameters(
+    {'num_folds': 1}, {'num_partitions': 0}, {'max_train_frames': -1}
+  )
+  def test_value_out_of_range_is_an_error_that_names_the_field(self, **options):
+    (field,) = options
+    with self.assertRaisesRegex(ValueError, field):
+      person_independent.FoldConfig(**options)
+
+
+if __name__ == '__main__':
+  absltest.main()
