@@ -34,6 +34,11 @@ _FREE_FIELDS = (
   'train.save_minutes',
   'train.save_steps',
 )
+# What runs of earlier versions did where they lack a field.
+_YOUNGER = {
+  'population': {'data_parallel': False},
+  'train': {'microbatches': 1, 'recompute': False},
+}
 # These may not, and follow from the data.
 _PLANNED = (
   'cohort',
@@ -129,7 +134,12 @@ def versions() -> dict[str, str]:
 
 
 def config_of(content: dict) -> ml_collections.ConfigDict:
-  """Returns the configuration that JSON content holds, lists as tuples."""
+  """Returns the configuration that JSON content holds, lists as tuples.
+
+  Fields that an earlier version did not have are given what it did.
+  """
+  for group, fields in _YOUNGER.items():
+    content[group] = fields | content[group]
   return ml_collections.ConfigDict(_with_tuples(content))
 
 

@@ -277,7 +277,8 @@ class WavesTest(absltest.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.enterClassContext(mock.patch.object(methods, 'make', tiny.toy_method))
+    for name in ('make', 'outline'):
+      cls.enterClassContext(mock.patch.object(methods, name, tiny.toy_method))
     cls.folder = pathlib.Path(
       cls.enterClassContext(tempfile.TemporaryDirectory())
     )
