@@ -234,7 +234,7 @@ class DonorsTest(parameterized.TestCase):
     self.assertEqual(plans[0].order_seed, plans[1].order_seed)
 
   def test_several_models_are_not_one(self):
-    with self.assertRaisesRegex(ValueError, 'init.donors is one.*3 sound models'):
+    with self.assertRaisesRegex(ValueError, 'donors is one.*3 sound models'):
       self._models(self._source(), init__donors='one')
 
   def test_a_failed_model_gives_nothing(self):
