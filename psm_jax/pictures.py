@@ -8,7 +8,11 @@ from psm_jax import embedding, run
 from psm_jax.report import pictures
 
 _FRAMES = 6
+_PEOPLE = 2  # Of a model of several people, with so many frames each:
+_FRAMES_A_PERSON = 4
 _CANDIDATES = 100  # Frames of each person among which the nearest is sought.
+# The order of rows; what is numbered is ordered by its number.
+_ORDER = ('target', 'source', 'warped', 'mask', 'neutral', 'reconstruction')
 
 
 def of_run(
@@ -16,8 +20,8 @@ def of_run(
 ) -> dict[str, pictures.Pictures]:
   """Returns the pictures that some models make of frames.
 
-  The frames are spread evenly over each model's cohort. Beside them stands,
-  for a model of several people, the nearest frame of the others.
+  The frames are spread evenly over the person's, or over those of the first
+  people of a model of several, beside which stands the nearest frame of others.
 
   Args:
     workdir: A trained run.
@@ -29,13 +33,19 @@ def of_run(
   trained = embedding.Trained(workdir)
   shown = {}
   for index, model in enumerate(trained.run.models[:max_models]):
-    cohort_rows = trained.plans[index].rows
-    places = np.linspace(0, len(cohort_rows) - 1, _FRAMES + 2)[1:-1]
-    rows = cohort_rows[places.astype(int)]
-    made = trained.pictures(index, rows)
+    people, num_frames = model.cohort[:_PEOPLE], _FRAMES_A_PERSON
+    if len(people) == 1:
+      num_frames = _FRAMES
+    by_person = [_spread(trained.rows_of(p), num_frames) for p in people]
+    # One person at a time: frames of one example are of the same person.
+    parts = [trained.pictures(index, rows) for rows in by_person]
+    made = {
+      name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+    }
     flow = made.pop('flow', None)
-    made = {name: _bytes(image) for name, image in made.items()}
-    if len(model.cohort) > 1:
+    made = {name: _bytes(made[name]) for name in sorted(made, key=_place)}
+    rows = np.concatenate(by_person)
+    if len(people) > 1:
       nearest = _nearest_in_others(trained, index, model, rows)
       made['nearest in others'] = _images(trained, nearest)
     if not made:
@@ -55,6 +65,20 @@ def of_run(
       ),
     )
   return shown
+
+
+def _spread(rows: np.ndarray, num: int) -> np.ndarray:
+  """Returns some rows at equal distances, none of them the first or last."""
+  return rows[np.linspace(0, len(rows) - 1, num + 2)[1:-1].astype(int)]
+
+
+def _place(name: str) -> tuple[int, int]:
+  """Returns where a row stands: 'warped 1' behind 'source 1'."""
+  kind, _, number = name.partition(' ')
+  place = _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
+  if number.isdigit():
+    return 1, 10 * int(number) + place
+  return place, 0
 
 
 def _nearest_in_others(

@@ -25,5 +25,30 @@ class NearestTest(absltest.TestCase):
     np.testing.assert_array_equal(nearest, [5, 4, 3])
 
 
+class OrderTest(absltest.TestCase):
+  def test_what_belongs_to_a_source_stands_together(self):
+    names = [
+      f'{kind} {number}'
+      for kind in ('mask', 'source', 'warped')
+      for number in (1, 2)
+    ]
+    ordered = sorted(['reconstruction', *names, 'target'], key=pictures._place)
+    self.assertEqual(
+      ordered,
+      [
+        'target',
+        *('source 1', 'warped 1', 'mask 1', 'source 2', 'warped 2', 'mask 2'),
+        'reconstruction',
+      ],
+    )
+    ordered = sorted(['reconstruction', 'neutral'], key=pictures._place)
+    self.assertEqual(ordered, ['neutral', 'reconstruction'])
+
+  def test_frames_are_spread_over_the_middle(self):
+    np.testing.assert_array_equal(
+      pictures._spread(np.arange(100, 151), 4), [110, 120, 130, 140]
+    )
+
+
 if __name__ == '__main__':
   absltest.main()
