@@ -109,6 +109,7 @@ def main():
     logging.info('Wrote %s', path)
   logging.warning(coordinates.WARNING)
   print(approach_table.text(comparison.approaches))
+  logging.info('Next: python -m launch.report --comparison=%s', _OUT.value)
 
 
 def _read():

@@ -1,10 +1,12 @@
-r"""Writes a run's report: one HTML page that loads nothing from elsewhere.
+r"""Writes a run's or a comparison's report: one HTML page that loads nothing.
 
   python -m launch.report --workdir=runs/first
+  python -m launch.report --comparison=runs/cmp --maps=gm=runs/gm
 
-Reads metrics.csv, models.json and evaluation/*.csv; what is missing is named in
-the page with the command that makes it. Figures are also written as PNG files
-to WORKDIR/report.
+Reads the tables of the run (metrics.csv, models.json, evaluation/*.csv) or of
+launch.compare; what is missing is named in the page with the command that makes
+it. Writes report.html to the same folder and the figures, as PNG and SVG files,
+to its folder report.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.
 """
@@ -13,9 +15,12 @@ from absl import flags, logging
 
 from launch import program
 from psm_jax import pictures
-from psm_jax.report import page
+from psm_jax.report import comparison_page, maps, page
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.train.')
+_COMPARISON = flags.DEFINE_string(
+  'comparison', None, 'The --out of launch.compare.'
+)
 _SHOW_FACES = flags.DEFINE_bool(
   'show_faces',
   False,
@@ -25,17 +30,67 @@ _SHOW_FACES = flags.DEFINE_bool(
 _MAX_PICTURES = flags.DEFINE_integer(
   'max_pictures', 12, 'Models whose pictures are shown, with --show_faces.'
 )
+_MAPS = flags.DEFINE_multi_string(
+  'maps',
+  [],
+  'NAME=WORKDIR, an approach of --comparison and its run, whose '
+  'embeddings are drawn in two dimensions; once for each approach.',
+)
+_PROJECTION = flags.DEFINE_enum(
+  'projection',
+  maps.PCA,
+  maps.PROJECTIONS,
+  'How --maps are drawn: pca keeps straight lines, tsne neighbours (slow).',
+)
+
+
+@flags.multi_flags_validator(
+  ['workdir', 'comparison'], message='Give --workdir or --comparison.'
+)
+def _is_one_of_both(values):
+  return bool(values['workdir']) != bool(values['comparison'])
+
+
+@flags.multi_flags_validator(
+  ['workdir', 'maps'], message='--maps is for --comparison.'
+)
+def _has_maps(values):
+  return not (values['workdir'] and values['maps'])
+
+
+@flags.multi_flags_validator(
+  ['comparison', 'show_faces'],
+  message='--show_faces is for --workdir: a comparison has no faces to show.',
+)
+def _has_faces(values):
+  return not (values['comparison'] and values['show_faces'])
 
 
 def main():
-  shown = None
-  if _SHOW_FACES.value:
-    shown = pictures.of_run(_WORKDIR.value, max_models=_MAX_PICTURES.value)
-  path = page.write(
-    _WORKDIR.value, pictures=shown, max_pictures=_MAX_PICTURES.value
-  )
+  path = _write_comparison() if _COMPARISON.value else _write_run()
   logging.info('Wrote %s', path)
 
 
+def _write_comparison():
+  """Writes the report of a comparison."""
+  drawn = []
+  for text in _MAPS.value:
+    name, sign, workdir = text.partition('=')
+    if not (name and sign and workdir):
+      raise ValueError(f'--maps={text} is not NAME=WORKDIR.')
+    drawn.append(maps.read(name, workdir, projection=_PROJECTION.value))
+  return comparison_page.write(_COMPARISON.value, drawn=drawn)
+
+
+def _write_run():
+  """Writes the report of a run."""
+  shown = None
+  if _SHOW_FACES.value:
+    shown = pictures.of_run(_WORKDIR.value, max_models=_MAX_PICTURES.value)
+  return page.write(
+    _WORKDIR.value, pictures=shown, max_pictures=_MAX_PICTURES.value
+  )
+
+
 if __name__ == '__main__':
-  program.run(main, required=['workdir'])
+  program.run(main)

@@ -40,6 +40,11 @@ class LaunchTest(parameterized.TestCase):
   @parameterized.parameters(
     ('embed', (), 'workdir'),
     ('embed', ('--workdir=x', '--model=y'), '--workdir alone'),
+    (
+      'report',
+      ('--workdir=x', '--comparison=y'),
+      'Give --workdir or --comparison',
+    ),
     ('export', ('--workdir=x',), 'out'),
     ('import_reference', ('--out=x',), 'checkpoint'),
     ('discover', ('--workdir=x',), 'against'),

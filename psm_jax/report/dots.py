@@ -1,5 +1,6 @@
 """Figures of the evaluation: scores, differences, people, action units."""
 
+import matplotlib.axes
 import matplotlib.lines
 import matplotlib.ticker
 import numpy as np
@@ -166,15 +167,46 @@ def structure(run: report_run.Run) -> figures.Drawn | None:
 
 
 def _intervals(axes, means, ends, rows, source, *, is_hollow=False) -> None:
-  """Draws means with their intervals, one a row."""
-  colour = figures.colour(source)
+  """Draws the means of a source with their intervals, one a row."""
+  draw_intervals(
+    axes,
+    means,
+    ends,
+    rows,
+    colour=figures.colour(source),
+    marker=figures.marker(source),
+    is_hollow=is_hollow,
+  )
+
+
+def draw_intervals(
+  axes: matplotlib.axes.Axes,
+  means: pd.Series,
+  ends: pd.DataFrame,
+  rows: np.ndarray,
+  *,
+  colour: str,
+  marker: str,
+  is_hollow: bool = False,
+) -> None:
+  """Draws means with their intervals, one a row.
+
+  Args:
+    axes: The panel.
+    means: One a row.
+    ends: Two columns, the ends of the intervals; NaN draws none.
+    rows: Heights of the rows.
+    colour: Of marks and lines.
+    marker: Of the means.
+    is_hollow: Whether the marks are empty.
+  """
   axes.hlines(
     rows, ends.iloc[:, 0], ends.iloc[:, 1], color=colour, linewidth=2, zorder=3
   )
   axes.plot(
     means.to_numpy(),
     rows,
-    figures.marker(source),
+    marker,
     color=colour,
     markerfacecolor='white' if is_hollow else colour,
     markeredgewidth=1.5,

@@ -27,18 +27,23 @@ HALF_IN = 4.6
 
 # Okabe and Ito's palette, told apart with any colour vision and in grey.
 BLUE, GREEN, RED, ORANGE = '#0072B2', '#009E73', '#D55E00', '#E69F00'
+PURPLE = '#CC79A7'
 INK, GREY, PALE = '#24292f', '#6e7781', '#c4cad0'
 COLOURS = {
   features.PSM: BLUE,
   features.RANDOM_ENCODER: GREY,
   features.PIXEL_PCA: GREEN,
+  features.HEAD_POSE: ORANGE,
+  features.NEAREST_IN_TIME: PURPLE,
 }
 MARKERS = {
   features.PSM: 'o',
   features.RANDOM_ENCODER: 's',
   features.PIXEL_PCA: 'D',
+  features.HEAD_POSE: '^',
+  features.NEAREST_IN_TIME: 'v',
 }
-_OTHER_COLOUR, _OTHER_MARKER = ORANGE, '^'
+_OTHER_COLOUR, _OTHER_MARKER = INK, 'P'
 _PNG_DPI = 192  # Two pixels for every pixel of the page at 96 dpi.
 _SMALLEST = 0.72  # Of its size; a narrower page scrolls the figure instead.
 _STYLE = {
@@ -105,10 +110,12 @@ class Image:
   Attributes:
     element: A figure element with the image inside.
     png: The file for slides and papers, two pixels per pixel of the page.
+    svg: The same to be scaled or edited.
   """
 
   element: markup.Html
   png: bytes
+  svg: bytes
 
 
 def style():
@@ -197,7 +204,7 @@ def render(drawn: Drawn) -> Image:
     markup.tag('figcaption', drawn.caption),
     class_='wide' if drawn.is_wide else None,
   )
-  return Image(element, png)
+  return Image(element, png, svg)
 
 
 def _bytes(figure: matplotlib.figure.Figure, kind: str, **options) -> bytes:

@@ -70,19 +70,19 @@ def is_difference(source: pd.Series) -> pd.Series:
 
 
 def differences(
-  run: report_run.Run,
+  summary: pd.DataFrame,
   *,
   metric: str | None = None,
   split: str | None = None,
 ) -> list[Difference]:
-  """Returns the paired differences of a run in the summary's order.
+  """Returns the paired differences of a summary in its order.
 
   Args:
-    run: The run.
+    summary: As evaluation writes it.
     metric: Only this metric, None for all.
     split: Only this split, None for all.
   """
-  rows = run.summary[is_difference(run.summary['source'])]
+  rows = summary[is_difference(summary['source'])]
   if metric is not None:
     rows = rows[rows['metric'] == metric]
   if split is not None:
@@ -109,7 +109,7 @@ def against_controls(
   """Returns the differences of the trained encoder to its controls."""
   return [
     d
-    for d in differences(run, metric=metric, split=split)
+    for d in differences(run.summary, metric=metric, split=split)
     if d.first == features.PSM
   ]
 

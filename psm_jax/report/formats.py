@@ -10,11 +10,15 @@ SOURCES = {
   features.PSM: 'Trained encoder',
   features.RANDOM_ENCODER: 'Random encoder',
   features.PIXEL_PCA: 'Pixel PCA',
+  features.HEAD_POSE: 'Head pose',
+  features.NEAREST_IN_TIME: 'Nearest in time',
 }
 _IN_TEXT = {
   features.PSM: 'the trained encoder',
   features.RANDOM_ENCODER: 'the random encoder',
   features.PIXEL_PCA: 'pixel PCA',
+  features.HEAD_POSE: 'head pose',
+  features.NEAREST_IN_TIME: 'the nearest frame in time',
 }
 # In the order of how much they ask of the embedding.
 SPLITS = {
@@ -143,9 +147,12 @@ def people(number_of: int) -> str:
   return f'{count(number_of)} {"person" if number_of == 1 else "people"}'
 
 
-def shorten(name: str) -> str:
-  """Returns a name of at most 24 characters, for labels in figures."""
-  return name if len(name) <= 24 else f'{name[:15]}…{name[-8:]}'
+def shorten(name: str, *, length: int = 24) -> str:
+  """Returns a name of at most `length` characters, for labels in figures."""
+  if len(name) <= length:
+    return name
+  end = length // 3
+  return f'{name[: length - end - 1]}…{name[-end:]}'
 
 
 def listing(items: Sequence[str], *, limit: int = 10) -> str:

@@ -2,6 +2,7 @@
 
 from psm_jax.report import markup
 
+RUN, COMPARISON = 'run', 'comparison'
 _WORDS = (
   (
     'Person-specific model (PSM)',
@@ -38,8 +39,10 @@ _WORDS = (
     'Control',
     'What any method must beat before a score says something about learning. '
     'Random encoder: the same network before training. Pixel PCA: the grey '
-    'pixels of the face, reduced to 64 principal components. If a control '
-    'scores as high, the score is not the merit of the training.',
+    'pixels of the face, reduced to 64 principal components. Head pose: yaw, '
+    'pitch and roll. Nearest in time: the labels of the training frame that '
+    'is closest in time. If a control scores as high, the score is not the '
+    'merit of the training.',
   ),
   (
     'Across videos',
@@ -134,6 +137,66 @@ _WORDS = (
     'action unit that is active often enough.',
   ),
 )
+# Words of _WORDS that a run's page alone needs.
+_RUN_ONLY = frozenset(
+  (
+    'Trained encoder',
+    'AP, balanced accuracy, MCC',
+    'Loss',
+    'Gap',
+    'Step, epoch',
+    'Effective rank',
+    'Pose correlation',
+    'Neutral face, flow',
+  )
+)
+_COMPARISON_WORDS = (
+  (
+    'Approach, baseline',
+    'A way to come to an embedding: person-specific models, one general '
+    'model, a model that began from another’s weights, another method, '
+    'another program. Differences are taken to one of them, the baseline.',
+  ),
+  (
+    'General model',
+    'One model of several people. Its embeddings share coordinates, so frames '
+    'of different people may be compared in them.',
+  ),
+  (
+    'Identity',
+    'The share of frames that a probe gives to the right person; chance is '
+    'one over the number of people. “Nearest” asks the five nearest frames, '
+    '“centred” does so after each person’s mean was taken out. People also '
+    'move differently, so a value above chance is not looks alone.',
+  ),
+  (
+    'R² of head pose',
+    'How much of the squared error of the mean angle a ridge regression from '
+    'the embedding takes away, on frames it was not fitted on: 1 is all of '
+    'it, 0 nothing, below 0 is worse than the mean.',
+  ),
+  (
+    'Retrieval in others',
+    'Each frame with an active action unit asks for its five nearest frames of '
+    'other people; the answer is good if it shows the same action units. 0 is '
+    'what random frames reach, 1 the best that any embedding can do.',
+  ),
+  (
+    'Rotation onto a general model',
+    'Person-specific embeddings turned to fit a general model’s on a part of '
+    'the frames (orthogonal Procrustes) and judged on the rest.',
+  ),
+  (
+    'AMI',
+    'Adjusted mutual information of groups of frames and named movements: 0 is '
+    'chance, 1 equal.',
+  ),
+  (
+    'Step, example, image',
+    'A step is one update of a model’s weights, an example what a method '
+    'draws for it (a pair, a clip), an image one frame of these.',
+  ),
+)
 _NOTICE = (
   'Videos of faces, and embeddings and models made from them, are biometric '
   'data: they can identify people and tell about their health and feelings. '
@@ -142,32 +205,48 @@ _NOTICE = (
   'pseudonymous, and delete it together with the run when consent ends.'
 )
 _WITHOUT_FACES = 'It shows no face and holds no embedding or weight.'
+_WITH_MAPS = (
+  'It shows no face, but holds two numbers for each of the drawn frames, taken '
+  'from its embedding, with the person, the video and the time.'
+)
 _WITH_FACES = (
   'It shows faces, because it was made with --show_faces: treat it like the '
   'recordings themselves.'
 )
 
 
-def words() -> markup.Html:
-  """Returns the definitions of all words that the page uses."""
+def words(page: str) -> markup.Html:
+  """Returns the definitions of the words that a page uses.
+
+  Args:
+    page: RUN or COMPARISON.
+  """
+  shown = _WORDS
+  if page == COMPARISON:
+    common = [entry for entry in _WORDS if entry[0] not in _RUN_ONLY]
+    shown = [*_COMPARISON_WORDS[:2], *common, *_COMPARISON_WORDS[2:]]
   return markup.tag(
     'dl',
     [
       markup.tag('div', markup.tag('dt', word), markup.tag('dd', meaning))
-      for word, meaning in _WORDS
+      for word, meaning in shown
     ],
     class_='words',
   )
 
 
-def notice(*, shows_faces: bool) -> markup.Html:
+def notice(
+  *, shows_faces: bool = False, holds_maps: bool = False
+) -> markup.Html:
   """Returns how to treat the page.
 
   Args:
     shows_faces: Whether face pictures are on it.
+    holds_maps: Whether maps of embeddings are on it.
   """
+  without = _WITH_MAPS if holds_maps else _WITHOUT_FACES
   return markup.tag(
     'p',
-    f'{_NOTICE} {_WITH_FACES if shows_faces else _WITHOUT_FACES}',
+    f'{_NOTICE} {_WITH_FACES if shows_faces else without}',
     class_='notice',
   )

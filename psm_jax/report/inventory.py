@@ -38,24 +38,6 @@ def models(run: report_run.Run) -> markup.Html:
   return markup.fold_long(table, len(lines), 'models')
 
 
-def skipped(run: report_run.Run) -> markup.Html:
-  """Returns who was not scored on what and why."""
-  lines = [
-    [row.person_id, formats.split(row.split), row.reason]
-    for row in run.skipped.itertuples()
-  ]
-  table = markup.table(
-    'People without scores, or with scores of some action units only.',
-    [
-      markup.Column('Person', 'name'),
-      markup.Column('Test', 'name'),
-      markup.Column('Reason', 'text'),
-    ],
-    rows=lines,
-  )
-  return markup.fold_long(table, len(lines), 'reasons')
-
-
 def config(run: report_run.Run) -> markup.Html:
   """Returns the experiment as a folded table of dotted names."""
   lines = [[name, value] for name, value in _flat(run.config)]

@@ -110,8 +110,8 @@ def draw(model_id: str, pictures: Pictures) -> figures.Drawn:
     panels[0, column].set_title(
       '\n'.join(
         [
-          formats.shorten(person_id),
-          formats.shorten(video_id),
+          formats.shorten(person_id, length=15),
+          formats.shorten(video_id, length=15),
           f'frame {frame}',
         ]
       ),

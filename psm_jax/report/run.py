@@ -6,16 +6,16 @@ Files that are not there yet are named in `run.missing`; their tables are empty.
 Ids stay text (a person may be called 001 or NA), other columns are numbers.
 """
 
-import csv
 import dataclasses
 import datetime
-import io
 import json
 import os
 import pathlib
 import typing
 
 import pandas as pd
+
+from psm_jax.report import reading
 
 SCHEMA_VERSION = 1
 FILES = (
@@ -42,18 +42,6 @@ STEP_COLUMNS = (
   'steps_per_s',
   'frames_per_s',
   'input_wait_share',
-)
-_TEXT_COLUMNS = frozenset(
-  (
-    'au',
-    'direction',
-    'metric',
-    'model_id',
-    'person_id',
-    'reason',
-    'source',
-    'split',
-  )
 )
 _REQUIRED_COLUMNS = {
   'metrics.csv': ('step', 'model_id', 'gap', 'loss'),
@@ -90,7 +78,6 @@ _REQUIRED_COLUMNS = {
   ),
   'evaluation/skipped.csv': ('person_id', 'split', 'reason'),
 }
-_NOT_A_NUMBER = ('', 'nan', 'NaN', 'NA', '<NA>')
 _STATUSES = ('running', 'done', 'failed')
 
 
@@ -191,15 +178,8 @@ def read(workdir: str | os.PathLike) -> Run:
     raise ValueError(
       f'{workdir} is not a directory. Give the --workdir of launch.train.'
     )
-  written = {
-    name: datetime.datetime.fromtimestamp(
-      (workdir / name).stat().st_mtime, datetime.UTC
-    )
-    for name in FILES
-    if (workdir / name).is_file()
-  }
   tables = {
-    name: _read_table(workdir / name, required)
+    name: reading.read_table(workdir / name, required)
     for name, required in _REQUIRED_COLUMNS.items()
   }
   config = _read_json(workdir / 'config.json')
@@ -216,7 +196,7 @@ def read(workdir: str | os.PathLike) -> Run:
     summary=tables['evaluation/summary.csv'],
     structure=tables['evaluation/structure.csv'],
     skipped=tables['evaluation/skipped.csv'],
-    written=written,
+    written=reading.written(workdir, FILES),
   )
 
 
@@ -264,30 +244,3 @@ def _read_models(path: pathlib.Path) -> tuple[str, tuple[Model, ...]]:
       )
     models.append(Model(**entry))
   return str(content.get('method', '')), tuple(models)
-
-
-def _read_table(path: pathlib.Path, required: tuple[str, ...]) -> pd.DataFrame:
-  """Returns a table, with its required columns but no rows if it is missing."""
-  content = path.read_bytes() if path.is_file() else b''
-  content = content[: content.rfind(b'\n') + 1]
-  if not content.strip():
-    return pd.DataFrame({c: pd.Series(dtype=_dtype(c)) for c in required})
-  header = content[: content.find(b'\n')].decode('utf-8-sig')
-  columns = next(csv.reader([header.rstrip('\r')]))
-  if lacks := [c for c in required if c not in columns]:
-    raise ValueError(f'{path} lacks the columns {lacks}; it has {columns}.')
-  try:
-    return pd.read_csv(
-      io.BytesIO(content),
-      encoding='utf-8-sig',
-      dtype={c: _dtype(c) for c in columns},
-      keep_default_na=False,
-      na_values={c: _NOT_A_NUMBER for c in columns if _dtype(c) is float},
-    )
-  except ValueError as error:  # pandas' parser errors are ValueErrors.
-    raise ValueError(f'{path} cannot be read as a table: {error}') from error
-
-
-def _dtype(column: str) -> type:
-  """Returns what the cells of a column are."""
-  return str if column in _TEXT_COLUMNS else float

@@ -1,13 +1,15 @@
 """The sections of the page, in the order in which they are read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from psm_jax.evaluation import features
 from psm_jax.report import (
   cautions,
+  cluster_views,
+  clusters,
   curves,
+  document,
   dots,
-  figures,
   findings,
   formats,
   glossary,
@@ -19,8 +21,6 @@ from psm_jax.report import (
 from psm_jax.report import pictures as face_pictures
 from psm_jax.report import run as report_run
 
-Embed = Callable[[figures.Drawn | None], markup.Html | None]
-
 _TRAIN = 'python -m launch.train --config=... --workdir=...'
 _EMBED = 'python -m launch.embed --workdir=...'
 _EVALUATE = 'python -m launch.evaluate --workdir=...'
@@ -30,9 +30,10 @@ _NO_FACES = 'No face is shown, because this page was made without --show_faces.'
 def build(
   run: report_run.Run,
   pictures: Mapping[str, face_pictures.Pictures] | None,
-  embed: Embed,
+  embed: document.Embed,
   *,
   max_pictures: int,
+  discovery: clusters.Discovery | None = None,
 ) -> list[tuple[str, str, markup.Html]]:
   """Returns (anchor, heading, content) of every section.
 
@@ -41,7 +42,12 @@ def build(
     pictures: Pictures by model_id, None to show no face.
     embed: Takes a figure, or None for none, and returns its element.
     max_pictures: Models whose pictures are shown.
+    discovery: Clusters of the run, None to leave the section out.
   """
+  found = []
+  if discovery is not None:
+    content = cluster_views.section(discovery, embed)
+    found.append(('clusters', 'Clusters of frames', content))
   return [
     ('summary', 'Summary', _summary(run)),
     ('scores', 'Scores', _scores(run, embed)),
@@ -50,6 +56,7 @@ def build(
     ('action-units', 'Action units', _action_units(run, embed)),
     ('training', 'Training', _training(run, embed)),
     ('embeddings', 'What the embeddings hold', _structure(run, embed)),
+    *found,
     (
       'pictures',
       'Pictures',
@@ -57,7 +64,7 @@ def build(
     ),
     ('models', 'Models', _models(run)),
     ('warnings', 'Warnings', _warnings(run)),
-    ('how-to-read', 'How to read this', glossary.words()),
+    ('how-to-read', 'How to read this', glossary.words(glossary.RUN)),
     (
       'biometric-data',
       'Biometric data',
@@ -141,7 +148,7 @@ def _facts(run: report_run.Run) -> markup.Html | None:
   )
 
 
-def _scores(run: report_run.Run, embed: Embed) -> markup.Html:
+def _scores(run: report_run.Run, embed: document.Embed) -> markup.Html:
   """Returns the means of every source on every split."""
   if run.summary.empty:
     return _missing(
@@ -155,10 +162,10 @@ def _scores(run: report_run.Run, embed: Embed) -> markup.Html:
   )
 
 
-def _differences(run: report_run.Run, embed: Embed) -> markup.Html:
+def _differences(run: report_run.Run, embed: document.Embed) -> markup.Html:
   """Returns the paired differences."""
   del embed
-  if not findings.differences(run):
+  if not findings.differences(run.summary):
     return markup.tag(
       'p',
       'evaluation/summary.csv holds no paired difference, so nothing can be '
@@ -169,7 +176,7 @@ def _differences(run: report_run.Run, embed: Embed) -> markup.Html:
   return tables.differences(run)
 
 
-def _persons(run: report_run.Run, embed: Embed) -> markup.Html:
+def _persons(run: report_run.Run, embed: document.Embed) -> markup.Html:
   """Returns every person's scores."""
   if run.scores.empty:
     return _missing(
@@ -185,7 +192,7 @@ def _persons(run: report_run.Run, embed: Embed) -> markup.Html:
   )
 
 
-def _action_units(run: report_run.Run, embed: Embed) -> markup.Html:
+def _action_units(run: report_run.Run, embed: document.Embed) -> markup.Html:
   """Returns the scores of every action unit."""
   if run.scores.empty:
     return _missing(
@@ -196,7 +203,7 @@ def _action_units(run: report_run.Run, embed: Embed) -> markup.Html:
   )
 
 
-def _training(run: report_run.Run, embed: Embed) -> markup.Html:
+def _training(run: report_run.Run, embed: document.Embed) -> markup.Html:
   """Returns losses and schedule over steps."""
   if run.metrics.empty:
     return _missing(run, 'metrics.csv', 'no logged step', _TRAIN)
@@ -214,7 +221,7 @@ def _training(run: report_run.Run, embed: Embed) -> markup.Html:
   )
 
 
-def _structure(run: report_run.Run, embed: Embed) -> markup.Html:
+def _structure(run: report_run.Run, embed: document.Embed) -> markup.Html:
   """Returns what the embeddings hold."""
   warning = markup.tag(
     'p',
@@ -238,7 +245,7 @@ def _structure(run: report_run.Run, embed: Embed) -> markup.Html:
 
 def _pictures(
   pictures: Mapping[str, face_pictures.Pictures] | None,
-  embed: Embed,
+  embed: document.Embed,
   *,
   max_pictures: int,
 ) -> markup.Html:
@@ -284,7 +291,7 @@ def _warnings(run: report_run.Run) -> markup.Html:
     none = 'None in the files that are there.' if run.missing else 'None.'
     parts = [markup.tag('p', none)]
   if not run.skipped.empty:
-    parts.append(inventory.skipped(run))
+    parts.append(tables.skipped(run.skipped))
   return markup.join(parts)
 
 

@@ -30,7 +30,8 @@ h2 {
 h3 { font-size: 1.02rem; margin: 1.9rem 0 .4rem; }
 h1, p, summary, li, dd, dt, figcaption, .text { overflow-wrap: anywhere; }
 a { color: var(--accent); }
-a:focus-visible, summary:focus-visible, .scroll:focus-visible {
+a:focus-visible, summary:focus-visible, .scroll:focus-visible,
+input:focus-visible {
   outline: 3px solid var(--accent); outline-offset: 2px;
 }
 code { font-size: .9em; background: var(--tint); padding: .1em .3em;
@@ -55,6 +56,8 @@ nav ul { list-style: none; display: flex; flex-wrap: wrap; gap: .2rem 1.1rem;
   padding: .6rem .9rem; margin: .6rem 0; max-width: none; }
 .notice { background: var(--tint); border-left: 4px solid var(--soft);
   padding: .6rem .9rem; margin: .8rem 0; max-width: none; }
+.badge { font-size: .74rem; font-weight: 600; border: 1px solid var(--accent);
+  color: var(--accent); border-radius: 3px; padding: 0 .3em; }
 .bad { color: var(--bad); font-weight: 600; }
 .scroll { overflow: auto; max-height: 90vh; margin: .9rem 0 1.2rem; }
 table { border-collapse: collapse; font-size: .88rem; line-height: 1.35;
@@ -89,6 +92,14 @@ figure .scroll { background: #ffffff; border-radius: 6px; max-height: none;
   margin: 0; border: 1px solid var(--line); padding: .5rem; }
 figure img { display: block; max-width: 100%; height: auto; }
 figcaption { font-size: .88rem; margin-top: .45rem; max-width: 46rem; }
+.ring { position: absolute; width: 20px; height: 20px; margin: -10px 0 0 -10px;
+  border: 3px solid #24292f; border-radius: 50%; box-shadow: 0 0 0 2px #ffffff;
+  pointer-events: none; }
+.map label { display: flex; align-items: center; gap: .6rem;
+  font-size: .88rem; }
+.map input { flex: 1; max-width: 40rem; accent-color: var(--accent); }
+.readout { min-height: 1.6em; margin: .2rem 0 1.6rem; font-weight: 500;
+  font-variant-numeric: tabular-nums; }
 dl.words { columns: 27rem 2; column-gap: 2.2rem; font-size: .95rem; }
 dl.words div { break-inside: avoid; padding-bottom: .8rem; }
 dl.words dt { font-weight: 600; }
@@ -109,7 +120,7 @@ footer { margin: 3rem auto 2rem; font-size: .85rem; color: var(--soft); }
     --bad-tint: #fff; }
   @page { margin: 14mm 12mm; }
   body { font-size: 10pt; }
-  nav, .skip { display: none; }
+  nav, .skip, .map label, .readout, .ring { display: none; }
   header, main, footer { max-width: none; padding: 0; }
   .scroll { overflow: visible; max-height: none; }
   figure img { min-width: 0 !important; }

@@ -40,7 +40,7 @@ def scores(run: report_run.Run) -> markup.Html:
 
 def differences(run: report_run.Run) -> markup.Html:
   """Returns the paired differences: AUC and F1, other metrics folded."""
-  found = findings.differences(run)
+  found = findings.differences(run.summary)
   main = [d for d in found if d.metric in _MAIN_METRICS]
   rest = [d for d in found if d.metric not in (*_MAIN_METRICS, 'base_rate')]
   return markup.join(
@@ -162,22 +162,51 @@ def structure(run: report_run.Run) -> markup.Html:
   )
 
 
-def _mean_cell(cells: pd.DataFrame, key: tuple[str, str, str]) -> markup.Html:
-  """Returns a mean with its interval below."""
-  if key not in cells.index:
-    return markup.Html(formats.MISSING)
-  row = cells.loc[key]
-  ends = row['ci_low'], row['ci_high']
-  places = formats.digits(row['mean'], *ends)
-  interval = formats.interval(*ends, places=places)
+def skipped(rows: pd.DataFrame) -> markup.Html:
+  """Returns who was not scored on what and why.
+
+  Args:
+    rows: As evaluation writes them.
+  """
+  lines = [
+    [row.person_id, formats.split(row.split), row.reason]
+    for row in rows.itertuples()
+  ]
+  table = markup.table(
+    'People without scores, or with scores of some action units only.',
+    [
+      markup.Column('Person', 'name'),
+      markup.Column('Test', 'name'),
+      markup.Column('Reason', 'text'),
+    ],
+    rows=lines,
+  )
+  return markup.fold_long(table, len(lines), 'reasons')
+
+
+def with_interval(
+  mean: float, low: float, high: float, *, is_signed: bool = False
+) -> markup.Html:
+  """Returns a cell: a mean, below it its 95 % interval if there is one."""
+  places = formats.digits(mean, low, high)
+  options = {'places': places, 'is_signed': is_signed}
+  interval = formats.interval(low, high, **options)
   return markup.join(
     [
-      formats.score(row['mean'], places=places),
+      formats.score(mean, **options),
       None
       if interval == formats.MISSING
       else markup.tag('span', interval, class_='interval'),
     ]
   )
+
+
+def _mean_cell(cells: pd.DataFrame, key: tuple[str, str, str]) -> markup.Html:
+  """Returns a mean with its interval below."""
+  if key not in cells.index:
+    return markup.Html(formats.MISSING)
+  row = cells.loc[key]
+  return with_interval(row['mean'], row['ci_low'], row['ci_high'])
 
 
 def _difference_table(found: list[findings.Difference]) -> markup.Html:

@@ -499,9 +499,7 @@ class UseTest(absltest.TestCase):
       shapes = jax.eval_shape(
         method.pictures, jax.random.key(0), params, state, (), _frames(3)
       )
-      self.assertEqual(
-        set(shapes), {'target', 'reconstruction', 'flow'} | own
-      )
+      self.assertEqual(set(shapes), {'target', 'reconstruction', 'flow'} | own)
       for name, leaf in shapes.items():
         channels = 2 if name == 'flow' else 3
         self.assertEqual(leaf.shape, (3, _SIZE_PX, _SIZE_PX, channels), name)

@@ -1,5 +1,4 @@
 import base64
-import html.parser
 import json
 import pathlib
 import re
@@ -10,8 +9,8 @@ import pandas as pd
 from absl.testing import absltest, parameterized
 
 from psm_jax.report import page, pictures
+from tests.report import checker
 
-_VOID = {'br', 'img', 'meta'}
 _FILES = (
   'config.json',
   'models.json',
@@ -29,47 +28,6 @@ _SLOW_FILES = (
 _SOURCES = ('psm', 'random_encoder', 'pixel_pca')
 _SPLITS = ('random', 'cross_video')
 _METRICS = ('f1', 'f1_flat', 'auc', 'ap', 'balanced_accuracy', 'mcc')
-
-
-class _Checker(html.parser.HTMLParser):
-  """Collects elements and text; every element must close in its order."""
-
-  def __init__(self):
-    super().__init__()
-    self.open, self.elements, self.text = [], [], []
-
-  def handle_starttag(self, tag, attrs):
-    self.elements.append((tag, dict(attrs)))
-    if tag not in _VOID:
-      self.open.append(tag)
-
-  def handle_endtag(self, tag):
-    if not self.open or self.open.pop() != tag:
-      raise AssertionError(f'</{tag}> closes nothing at {self.getpos()}')
-
-  def handle_data(self, data):
-    self.text.append(data)
-
-  def of(self, tag):
-    return [attributes for name, attributes in self.elements if name == tag]
-
-
-def _parse(path):
-  checker = _Checker()
-  checker.feed(path.read_text('utf-8'))
-  checker.close()
-  return checker
-
-
-def _text(path):
-  """Returns what a reader reads, in one line."""
-  return ' '.join(''.join(_parse(path).text).split())
-
-
-def _section(path, anchor):
-  """Returns the markup of one section."""
-  content = path.read_text('utf-8')
-  return content.split(f'<section id="{anchor}"')[1].split('</section>')[0]
 
 
 def _models(person_ids, **changes):
@@ -217,48 +175,48 @@ class WholePageTest(absltest.TestCase):
     super().setUpClass()
     cls.workdir = _fill(cls.enterClassContext(tempfile.TemporaryDirectory()))
     cls.path = page.write(cls.workdir)
-    cls.checker = _parse(cls.path)
+    cls.parsed = checker.parse(cls.path)
 
   def test_every_element_is_closed(self):
-    self.assertEmpty(self.checker.open)
+    self.assertEmpty(self.parsed.open)
 
   def test_nothing_is_loaded_and_nothing_runs(self):
     content = self.path.read_text('utf-8')
     self.assertNotRegex(content, r'(?i)https?://|@import|url\(|<script|<link')
     self.assertNotRegex(content, r'(?i)\son[a-z]+=|javascript:')
-    for image in self.checker.of('img'):
+    for image in self.parsed.of('img'):
       self.assertStartsWith(image['src'], 'data:image/')
-    links = [a['href'] for a in self.checker.of('a')]
+    links = [a['href'] for a in self.parsed.of('a')]
     self.assertTrue(all(href.startswith('#') for href in links))
 
   def test_images_load_nothing_either(self):
-    for image in self.checker.of('img'):
+    for image in self.parsed.of('img'):
       kind, content = image['src'].split(';base64,')
       if kind == 'data:image/svg+xml':
         svg = base64.b64decode(content).decode()
         self.assertNotRegex(svg, r'<script|<image|href="(?!#)|url\((?!#)')
 
   def test_links_lead_to_sections(self):
-    ids = {a['id'] for _, a in self.checker.elements if 'id' in a}
-    for link in self.checker.of('a'):
+    ids = {a['id'] for _, a in self.parsed.elements if 'id' in a}
+    for link in self.parsed.of('a'):
       self.assertIn(link['href'][1:], ids)
 
   def test_every_image_says_what_it_shows(self):
-    alts = [image['alt'] for image in self.checker.of('img')]
+    alts = [image['alt'] for image in self.parsed.of('img')]
     self.assertLen(set(alts), len(alts))
     self.assertTrue(all(re.search(r'\d', alt) for alt in alts))
-    self.assertLen(self.checker.of('figcaption'), len(alts))
+    self.assertLen(self.parsed.of('figcaption'), len(alts))
 
   def test_tables_have_captions_and_scopes(self):
-    tables = self.checker.of('table')
+    tables = self.parsed.of('table')
     self.assertGreater(len(tables), 5)
-    self.assertLen(self.checker.of('caption'), len(tables))
-    self.assertTrue(all('scope' in th for th in self.checker.of('th')))
+    self.assertLen(self.parsed.of('caption'), len(tables))
+    self.assertTrue(all('scope' in th for th in self.parsed.of('th')))
 
   def test_headings_follow_their_order(self):
     levels = [
       int(name[1])
-      for name, _ in self.checker.elements
+      for name, _ in self.parsed.elements
       if re.fullmatch('h[1-6]', name)
     ]
     self.assertEqual(levels.count(1), 1)
@@ -266,13 +224,13 @@ class WholePageTest(absltest.TestCase):
 
   def test_figures_are_files_too(self):
     files = list((self.workdir / 'report').iterdir())
-    self.assertLen(files, 2 * len(self.checker.of('img')))
+    self.assertLen(files, 2 * len(self.parsed.of('img')))
     for file in files:
       self.assertIn(file.read_bytes()[:4], (b'\x89PNG', b'<?xm'))
 
   def test_without_pictures_there_is_no_face(self):
-    self.assertIn('No face is shown', _text(self.path))
-    self.assertNotIn('Neutral: the face', _text(self.path))
+    self.assertIn('No face is shown', checker.text(self.path))
+    self.assertNotIn('Neutral: the face', checker.text(self.path))
     self.assertEmpty(list((self.workdir / 'report').glob('faces*')))
 
   def test_paths_of_the_configuration_stay_out(self):
@@ -280,10 +238,12 @@ class WholePageTest(absltest.TestCase):
     self.assertNotIn('/secret', self.path.read_text('utf-8'))
 
   def test_it_says_that_embeddings_do_not_share_coordinates(self):
-    self.assertIn('do not share coordinates', _section(self.path, 'embeddings'))
+    self.assertIn(
+      'do not share coordinates', checker.section(self.path, 'embeddings')
+    )
 
   def test_summary_does_not_claim_what_the_interval_does_not_show(self):
-    summary = _section(self.path, 'summary')
+    summary = checker.section(self.path, 'summary')
     self.assertIn('to the random encoder is +.04', summary)
     self.assertIn('not established', summary)
     self.assertIn('.15 below pixel PCA', summary)
@@ -302,14 +262,14 @@ class PageTest(parameterized.TestCase):
 
   def test_an_empty_run_directory_gives_a_page_of_what_to_do(self):
     path = page.write(self._workdir())
-    self.assertEmpty(_parse(path).open)
+    self.assertEmpty(checker.parse(path).open)
     for name in set(_FILES) - {'evaluation/skipped.csv'}:
-      self.assertIn(f'{name} is missing', _text(path))
+      self.assertIn(f'{name} is missing', checker.text(path))
     for program in ('train', 'embed', 'evaluate'):
-      self.assertIn(f'python -m launch.{program}', _text(path))
+      self.assertIn(f'python -m launch.{program}', checker.text(path))
 
   def test_missing_tables_are_named(self):
-    text = _text(page.write(self._quick_run()))
+    text = checker.text(page.write(self._quick_run()))
     for name in _SLOW_FILES:
       self.assertIn(f'{name} is missing', text)
 
@@ -318,13 +278,13 @@ class PageTest(parameterized.TestCase):
     workdir = self._quick_run()
     (workdir / name).unlink()
     path = page.write(workdir)
-    self.assertEmpty(_parse(path).open)
-    self.assertIn(f'{name} is missing', _text(path))
+    self.assertEmpty(checker.parse(path).open)
+    self.assertIn(f'{name} is missing', checker.text(path))
 
   def test_nobody_may_be_skipped(self):
     workdir = self._quick_run()
     (workdir / 'evaluation/skipped.csv').unlink()
-    self.assertNotIn('could not be scored', _text(page.write(workdir)))
+    self.assertNotIn('could not be scored', checker.text(page.write(workdir)))
 
   def test_metrics_alone_are_drawn(self):
     workdir = _fill(self._workdir())
@@ -339,7 +299,7 @@ class PageTest(parameterized.TestCase):
     for name in _FILES[2:]:
       header = (workdir / name).read_text().splitlines()[0]
       (workdir / name).write_text(f'{header}\n')
-    text = _text(page.write(workdir))
+    text = checker.text(page.write(workdir))
     self.assertIn('metrics.csv holds no logged step', text)
     self.assertIn('evaluation/scores.csv holds no scores', text)
 
@@ -352,7 +312,7 @@ class PageTest(parameterized.TestCase):
     workdir = self._quick_run()
     summary = _summary(low=0.01, high=0.07)
     summary.to_csv(workdir / 'evaluation/summary.csv', index=False)
-    summary = _section(page.write(workdir), 'summary')
+    summary = checker.section(page.write(workdir), 'summary')
     self.assertIn('.04 above the random encoder', summary)
     self.assertNotIn('not established', summary)
 
@@ -367,11 +327,11 @@ class PageTest(parameterized.TestCase):
     )
     (workdir / 'config.json').write_text(json.dumps({hostile: hostile}))
     path = page.write(workdir, title=hostile)
-    checker = _parse(path)
-    self.assertEmpty(checker.open)
-    self.assertNotIn('onerror', {key for _, a in checker.elements for key in a})
-    self.assertTrue(all('alt' in image for image in checker.of('img')))
-    self.assertIn(f'because {hostile}', _text(path))
+    parsed = checker.parse(path)
+    self.assertEmpty(parsed.open)
+    self.assertNotIn('onerror', {key for _, a in parsed.elements for key in a})
+    self.assertTrue(all('alt' in image for image in parsed.of('img')))
+    self.assertIn(f'because {hostile}', checker.text(path))
     self.assertIn('<title>&quot;&gt;&lt;img', path.read_text('utf-8'))
 
   def test_a_failed_model_is_highlighted_and_warned_about(self):
@@ -385,19 +345,20 @@ class PageTest(parameterized.TestCase):
     metrics.to_csv(workdir / 'metrics.csv', index=False)
     path = page.write(workdir)
     self.assertIn(
-      '<span class="bad">failed at step 50</span>', _section(path, 'models')
+      '<span class="bad">failed at step 50</span>',
+      checker.section(path, 'models'),
     )
-    self.assertIn('2 finished and 1 failed', _section(path, 'summary'))
+    self.assertIn('2 finished and 1 failed', checker.section(path, 'summary'))
     self.assertIn(
       '1 model failed: facecycle-P09-s0 (at step 50)',
-      _section(path, 'warnings'),
+      checker.section(path, 'warnings'),
     )
 
   def test_pictures_are_shown_when_they_are_given(self):
     workdir = self._quick_run()
     path = page.write(workdir, pictures={'facecycle-P01-s0': _pictures()})
-    self.assertIn('Face pictures of P01', _section(path, 'pictures'))
-    self.assertIn('It shows faces', _text(path))
+    self.assertIn('Face pictures of P01', checker.section(path, 'pictures'))
+    self.assertIn('It shows faces', checker.text(path))
     self.assertTrue((workdir / 'report/faces_facecycle-P01-s0.png').exists())
 
   def test_a_page_without_pictures_removes_those_of_an_earlier_one(self):
@@ -410,7 +371,7 @@ class PageTest(parameterized.TestCase):
     workdir = self._quick_run()
     given = {f'facecycle-P0{i}-s0': _pictures(1) for i in (1, 2, 3)}
     path = page.write(workdir, pictures=given, max_pictures=2)
-    self.assertIn('Pictures of 2 of 3 models', _text(path))
+    self.assertIn('Pictures of 2 of 3 models', checker.text(path))
     self.assertLen(list((workdir / 'report').glob('faces*.png')), 2)
 
   def test_pictures_of_an_unknown_model_are_refused(self):
@@ -422,12 +383,12 @@ class PageTest(parameterized.TestCase):
     models = _models([f'P{i:03d}' for i in range(200)])
     path = page.write(_fill(self._workdir(), models=models))
     self.assertLess(path.stat().st_size, 2_500_000)
-    self.assertIn('Table of 200 people', _text(path))
-    self.assertIn('Table of 200 models', _text(path))
+    self.assertIn('Table of 200 people', checker.text(path))
+    self.assertIn('Table of 200 models', checker.text(path))
 
   def test_one_model_of_everybody_is_not_called_person_specific(self):
     model = _models(['P01'])[0] | {'cohort': ['P01', 'P02']}
-    text = _text(page.write(self._quick_run(models=[model])))
+    text = checker.text(page.write(self._quick_run(models=[model])))
     self.assertIn('1 model of 2 people of facial movement', text)
 
 

@@ -1,0 +1,168 @@
+"""Embeddings drawn in two dimensions: which frames lie where.
+
+n frames, D features.
+
+  drawn = maps.read('gm', 'runs/gm')
+
+One model of several people gives one map. Models of one person give a map each,
+which must not be laid over another's: they do not share coordinates.
+"""
+
+import collections
+import dataclasses
+import os
+
+import numpy as np
+import pandas as pd
+import sklearn.decomposition
+import sklearn.manifold
+
+from psm_jax.evaluation import features, probes, splits
+
+PCA, TSNE = 'pca', 'tsne'
+PROJECTIONS = (PCA, TSNE)
+MAX_FRAMES = 1500  # Of a map of several people.
+MAX_OWN_FRAMES = 250  # Of a map of one person.
+MAX_MODELS = 12  # That get a map of their own.
+_TSNE_DIMENSIONS = 50
+_PERPLEXITY = 30.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Map:
+  """Frames of one model in two dimensions.
+
+  Attributes:
+    model_id: The model.
+    places: [n, 2] float64.
+    frames: n rows: person_id, video_id, frame, time_s; by person and time.
+    active: [n, A] float, 1 where an action unit is active, NaN if unlabelled.
+    explained: Share of the variance that both axes show; NaN for t-SNE.
+    num_frames: Frames that there are, n of which are drawn.
+  """
+
+  model_id: str
+  places: np.ndarray
+  frames: pd.DataFrame
+  active: pd.DataFrame
+  explained: float
+  num_frames: int
+
+  @property
+  def person_ids(self) -> list[str]:
+    """Whose frames they are."""
+    return list(dict.fromkeys(self.frames['person_id']))
+
+
+@dataclasses.dataclass(frozen=True)
+class Maps:
+  """The maps of one approach.
+
+  Attributes:
+    name: The approach.
+    projection: PCA or TSNE.
+    shared: Maps of models of several people.
+    own: Maps of models of one person, at most MAX_MODELS.
+    num_own: How many models of one person there are.
+  """
+
+  name: str
+  projection: str
+  shared: tuple[Map, ...]
+  own: tuple[Map, ...]
+  num_own: int
+
+
+def read(
+  name: str, workdir: str | os.PathLike, *, projection: str = PCA
+) -> Maps:
+  """Reads the embeddings of a run and draws them in two dimensions.
+
+  Args:
+    name: The approach.
+    workdir: A run of launch.embed.
+    projection: PCA keeps straight lines and large distances, TSNE neighbours.
+
+  Raises:
+    ValueError: If the run was not embedded or the projection is unknown.
+  """
+  if projection not in PROJECTIONS:
+    raise ValueError(
+      f'projection is {projection!r}; expected one of {PROJECTIONS}.'
+    )
+  by_model = collections.defaultdict(list)
+  for table in features.read_embeddings(workdir, source=name):
+    by_model[table.model_id].append(table)
+  shared = [m for m, tables in by_model.items() if len(tables) > 1]
+  own = [m for m, tables in by_model.items() if len(tables) == 1]
+  return Maps(
+    name=name,
+    projection=projection,
+    shared=tuple(
+      draw(by_model[m], projection, max_frames=MAX_FRAMES) for m in shared
+    ),
+    own=tuple(
+      draw(by_model[m], projection, max_frames=MAX_OWN_FRAMES)
+      for m in own[:MAX_MODELS]
+    ),
+    num_own=len(own),
+  )
+
+
+def draw(
+  tables: list[features.FeatureTable], projection: str, *, max_frames: int
+) -> Map:
+  """Returns the map of one model.
+
+  Args:
+    tables: Its features, a table for each person.
+    projection: PCA or TSNE.
+    max_frames: Frames to draw, as many of everybody and evenly in time.
+  """
+  each = max(1, max_frames // len(tables))
+  embedded, frames = [], []
+  for table in sorted(tables, key=lambda table: table.person_id):
+    order = table.frames.sort_values(['video_id', 'time_s']).index.to_numpy()
+    number = min(each, len(order))
+    rows = order[np.linspace(0, len(order) - 1, number).round().astype(int)]
+    embedded.append(table.features[rows])
+    frames.append(table.frames.loc[rows])
+  joined = pd.concat(frames, ignore_index=True)
+  places, explained = project(np.concatenate(embedded), projection)
+  return Map(
+    model_id=tables[0].model_id,
+    places=places,
+    frames=joined[[*features.FRAME_COLUMNS]],
+    active=splits.action_unit_labels(
+      joined, threshold=probes.DEFAULT.threshold
+    ).reset_index(drop=True),
+    explained=explained,
+    num_frames=sum(len(table.frames) for table in tables),
+  )
+
+
+def project(data: np.ndarray, projection: str) -> tuple[np.ndarray, float]:
+  """Returns features in two dimensions.
+
+  Args:
+    data: [n, D] float32, finite.
+    projection: PCA or TSNE (van der Maaten and Hinton, 2008), which starts from
+      the former and sees its first 50 components.
+
+  Returns:
+    [n, 2] float64 and the share of the variance they show, NaN for t-SNE; zeros
+    if there are too few frames or all are alike.
+  """
+  data = np.asarray(data, np.float64)
+  size = min(data.shape[0] - 1, data.shape[1], _TSNE_DIMENSIONS)
+  if size < 2 or not np.ptp(data, axis=0).any():
+    return np.zeros((len(data), 2)), float('nan')
+  pca = sklearn.decomposition.PCA(size, svd_solver='full')
+  places = pca.fit_transform(data)
+  if projection == PCA:
+    return places[:, :2], float(pca.explained_variance_ratio_[:2].sum())
+  perplexity = min(_PERPLEXITY, (len(data) - 1) / 3)
+  tsne = sklearn.manifold.TSNE(
+    perplexity=perplexity, init='pca', random_state=0
+  )
+  return tsne.fit_transform(places).astype(np.float64), float('nan')
