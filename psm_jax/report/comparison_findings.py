@@ -54,7 +54,6 @@ def _headline(found: comparison.Comparison) -> list[str]:
   """Returns how many approaches were compared and where the baseline stands."""
   row = found.approaches.loc[found.baseline]
   number = formats.plural(len(found.names), 'approach')
-  number = number.replace('approachs', 'approaches')
   if not math.isfinite(row[f'auc_{found.split}']):
     return [
       f'{number} and {formats.plural(len(found.controls), "control")} were '

@@ -138,8 +138,9 @@ def count(value: int) -> str:
 
 
 def plural(number_of: int, noun: str) -> str:
-  """Returns '1 model', '12 models'."""
-  return f'{count(number_of)} {noun}{"" if number_of == 1 else "s"}'
+  """Returns '1 model', '12 models', '12 approaches'."""
+  ending = 'es' if noun.endswith('ch') else 's'
+  return f'{count(number_of)} {noun}{"" if number_of == 1 else ending}'
 
 
 def people(number_of: int) -> str:
