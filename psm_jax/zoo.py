@@ -356,8 +356,8 @@ embeddings = model.embed(frames)  # uint8 [n, S, S, 3], aligned as above
 ```
 
 A model of a person's face is biometric data, as the videos are that it learned
-from: it can draw the person. Keep it as you keep them, and ask for the person's
-consent before you give it away. Embeddings of two models do not share
+from: a decoder can draw the person. Keep it as you keep them, and ask for the
+person's consent before you give it away. Embeddings of two models do not share
 coordinates. Nothing here says how well the model reads faces that it has not
 learned from; measure it on yours.
 """
