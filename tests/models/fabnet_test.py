@@ -81,6 +81,7 @@ class ShapeTest(parameterized.TestCase):
         'weight': (*maps, 1),
         'offset': (*maps, 2),
         'flow': (*maps, 2),
+        'warped': (2, 2, size_px, size_px, 3),
         'result': (2, size_px, size_px, 3),
       },
     )
