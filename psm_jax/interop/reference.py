@@ -74,26 +74,26 @@ def _facecycle(tensors, config):
     del parts['stem']
   params = {}
   for part, network in parts.items():
-    prefix = f'{network}.'
-    own = {
-      name.removeprefix(prefix): tensor
-      for name, tensor in tensors.items()
-      if name.startswith(prefix)
-    }
+    own = _under(tensors, f'{network}.')
     params[part] = facecycle.from_torch(own, part=part)
   return params, ()
 
 
 def _fabnet(tensors, config):
   for prefix in _FABNET_KEYS:
-    own = {
-      name.removeprefix(prefix): tensor
-      for name, tensor in tensors.items()
-      if name.startswith(prefix)
-    }
+    own = _under(tensors, prefix)
     if any(name.startswith('encoder.') for name in own):
       tensors = own
       break
   params, statistics = fabnet.from_torch(tensors)
   _, method_state = methods.outline(config).init(jax.random.key(0))
   return params, method_state.replace(statistics=statistics)
+
+
+def _under(tensors, prefix):
+  """Returns the tensors whose names begin with a prefix, without it."""
+  return {
+    name.removeprefix(prefix): tensor
+    for name, tensor in tensors.items()
+    if name.startswith(prefix)
+  }
