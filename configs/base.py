@@ -93,7 +93,9 @@ def get_config():
   # auto | float32 | bfloat16; auto is float32 on CPUs, bfloat16 elsewhere.
   population.precision = 'auto'
   population.wave = 0  # Models resident at once; 0 is all.
-  population.chunk = 0  # Models computed together, strategy map; 0 is one.
+  # Models of a wave computed together: strategy map (0 is one), and loop on a
+  # CPU (0 is one a core, or as many as its memory holds).
+  population.chunk = 0
   # auto | grouped | matmul | unrolled: convolutions of stacked models, see
   # psm_jax/ops/conv.py.
   population.lowering = 'auto'

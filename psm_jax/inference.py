@@ -6,30 +6,34 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from psm_jax import dispatch
 from psm_jax.methods import interface
 
 _BATCH_FRAMES = 64
-_PART_FRAMES = 8
+_PART_FRAMES = 16
 
 
 def embedder(method: interface.Method) -> Callable[..., jax.Array]:
   """Returns `Method.embed`, compiled.
 
-  On a CPU the batch is computed in parts within one program, whose activations
-  stay in the caches and which run side by side (BENCHMARKS.md).
+  On a CPU parts of the batch are computed side by side (BENCHMARKS.md).
   """
+  compiled = jax.jit(method.embed)
   if jax.default_backend() != 'cpu':
-    return jax.jit(method.embed)
+    return compiled
+  lanes = dispatch.Lanes(dispatch.num_cores())
 
   def embed(params, method_state, frames):
-    parts = jnp.split(
-      frames, np.arange(_PART_FRAMES, len(frames), _PART_FRAMES)
-    )
     return jnp.concatenate(
-      [method.embed(params, method_state, part) for part in parts]
+      lanes.map(
+        lambda start: compiled(
+          params, method_state, frames[start : start + _PART_FRAMES]
+        ),
+        range(0, len(frames), _PART_FRAMES),
+      )
     )
 
-  return jax.jit(embed)
+  return embed
 
 
 def in_batches(

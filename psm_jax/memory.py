@@ -40,6 +40,11 @@ class Estimate:
       self.models * self.state + self.models_at_once * self.step + self.frames
     )
 
+  def steps_that_fit(self, limit: int) -> int:
+    """Returns the models whose steps fit into `limit` bytes at a time."""
+    spare = limit - self.frames - self.models * self.state
+    return max(0, spare // self.step)
+
   def models_that_fit(self, limit: int) -> int:
     """Returns the models whose states and steps fit into `limit` bytes.
 
@@ -81,18 +86,14 @@ def estimate(
     ),
     jax.ShapeDtypeStruct((batch_size,), np.int32),
   )
-  models = population.num_slots * population.slot_models
-  at_once = population.slot_models
-  if config.population.strategy == 'map':
-    at_once = min(max(1, config.population.chunk), at_once)
   return Estimate(
     state=_num_bytes(state),
     step=_num_bytes(_kept(method, config, state, clock, batch))
     # Gradients, and their sum over the parts of a batch.
     + min(num_parts, 2) * _num_bytes(state.params),
     frames=frame_bytes,
-    models=models,
-    models_at_once=at_once,
+    models=population.num_slots * population.slot_models,
+    models_at_once=population.models_at_once,
   )
 
 

@@ -5,7 +5,8 @@ models on D devices lies in S slots; a slot is the state of c models a device,
 every leaf [D, c, ...], and is advanced by one call of one compiled program.
 Strategy 'vmap' has one slot of all models of a device, and so has 'map', which
 goes through it in a compiled loop over chunks; 'loop' has slots of a single
-model, whose program contains no model axis at all. Model m lives on device
+model, whose program contains no model axis at all; a CPU computes several of
+them side by side. Model m lives on device
 m // (S c), in slot (m // c) mod S, at place m mod c; past N there are inert
 members.
 
@@ -26,7 +27,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from psm_jax import sampling, update
+from psm_jax import dispatch, sampling, update
 from psm_jax.methods import interface
 from psm_jax.ops import data_axis
 
@@ -45,6 +46,7 @@ class Population:
       models of their own.
     num_slots: S.
     slot_models: c, models of a slot on each device.
+    models_at_once: Models whose steps a device computes at the same time.
     plans: S stacked plans, leaves [D, c, ...] NumPy.
     shared: The method's frozen weights, leaves [D, ...], on the devices.
     clocks: The clocks of `plans` on the devices.
@@ -55,6 +57,7 @@ class Population:
       the method does not validate.
     observe_slot: (state, loss, epoch) -> state of a slot, see `update.observe`;
       the state given is donated.
+    lanes: Where the calls of several slots are made.
   """
 
   num_models: int
@@ -63,6 +66,7 @@ class Population:
   axis: data_axis.DataAxis
   num_slots: int
   slot_models: int
+  models_at_once: int
   plans: tuple[sampling.Plan, ...]
   shared: interface.Tree
   clocks: tuple[sampling.Clock, ...]
@@ -70,6 +74,7 @@ class Population:
   step_slot: Callable[..., tuple[update.TrainState, dict[str, jax.Array]]]
   validate_slot: Callable[..., jax.Array] | None = None
   observe_slot: Callable[..., update.TrainState] | None = None
+  lanes: dispatch.Lanes = dispatch.Lanes(1)
 
   @property
   def sharding(self) -> jax.sharding.Sharding:
@@ -96,15 +101,15 @@ class Population:
     Returns:
       The new states, and the metrics a slot, leaves [D, c].
     """
-    metrics = []
-    for slot, (clock, batch) in enumerate(
-      zip(self.clocks, batches, strict=True)
-    ):
-      states[slot], slot_metrics = self.step_slot(
-        states[slot], clock, self.shared, batch
+
+    def advance(slot):
+      return self.step_slot(
+        states[slot], self.clocks[slot], self.shared, batches[slot]
       )
-      metrics.append(slot_metrics)
-    return states, metrics
+
+    advanced = self.lanes.map(advance, range(self.num_slots))
+    new_states, metrics = zip(*advanced, strict=True)
+    return list(new_states), list(metrics)
 
   def to_host(self, slots: Sequence[interface.Tree]) -> interface.Tree:
     """Returns per-slot trees as one tree of NumPy arrays [N, ...]."""
@@ -207,15 +212,16 @@ def build_waves(
   if strategy == 'auto':
     strategy = 'loop' if devices[0].platform == 'cpu' else 'vmap'
   per_device = -(-wave * axis.size // len(devices))
-  chunk = min(config.population.chunk or 1, per_device)
+  at_once = _models_at_once(strategy, per_device, devices, config)
   if strategy == 'map':
     # Whole chunks, or the rest would be a program of its own.
-    per_device = -(-per_device // chunk) * chunk
+    per_device = -(-per_device // at_once) * at_once
   slot_models = 1 if strategy == 'loop' else per_device
+  lanes = dispatch.Lanes(at_once if strategy == 'loop' else 1)
   shape = (len(devices), per_device // slot_models, slot_models)
   over_models = {
     'vmap': _vmap,
-    'map': functools.partial(_map, chunk=chunk),
+    'map': functools.partial(_map, chunk=at_once),
     'loop': _over_one_model,
   }[strategy]
 
@@ -256,6 +262,8 @@ def build_waves(
         axis=axis,
         num_slots=shape[1],
         slot_models=slot_models,
+        models_at_once=at_once,
+        lanes=lanes,
         plans=slots,
         shared=shared,
         clocks=tuple(place(plan.clock) for plan in slots),
@@ -275,6 +283,20 @@ def _devices(config):
       f'({devices[0].device_kind}). Lower it; 0 takes all.'
     )
   return devices[:wanted]
+
+
+def _models_at_once(strategy, per_device, devices, config):
+  """Returns how many models a device computes at the same time."""
+  if strategy == 'vmap':
+    return per_device
+  wanted = config.population.chunk or 1
+  if strategy == 'loop':
+    # Several devices would share the cores already.
+    is_lone_cpu = len(devices) == 1 and devices[0].platform == 'cpu'
+    if not is_lone_cpu:
+      return 1
+    wanted = config.population.chunk or dispatch.num_cores()
+  return min(wanted, per_device)
 
 
 def _data_axis(method, devices, config):

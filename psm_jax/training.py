@@ -18,6 +18,7 @@ from psm_jax import (
   checkpoint,
   compilation,
   config_check,
+  dispatch,
   memory,
   methods,
   metrics,
@@ -81,7 +82,7 @@ def train(
     method = methods.make(config)
     waves = population_lib.build_waves(method, plans, config)
     _log_start(config, workdir, store, models, waves)
-    _check_memory(method, waves, store, config)
+    waves = _fit_memory(method, waves, store, config)
     with _stop_signals() as stop:
       for number, population in enumerate(waves):
         first = population.first_model
@@ -241,8 +242,12 @@ def _log_start(config, workdir, store, models, waves):
   )
 
 
-def _check_memory(method, waves, store, config):
-  """Logs what the fullest wave needs; an error if a device cannot hold it."""
+def _fit_memory(method, waves, store, config):
+  """Returns waves that a device can hold, logs what the fullest needs.
+
+  Models that a CPU would compute side by side are fewer if they must; anything
+  else that does not fit is an error.
+  """
   limit = memory.limit_of(waves[0].devices[0])
   per_frame = store.frames.shape[1]
   frame_bytes = max(
@@ -252,8 +257,17 @@ def _check_memory(method, waves, store, config):
     for wave in waves
   )
   needed = memory.estimate(method, waves[0], frame_bytes, config)
+  at_once = min(waves[0].lanes.size, max(1, needed.steps_that_fit(limit)))
+  if at_once < waves[0].lanes.size and not config.population.chunk:
+    lanes = dispatch.Lanes(at_once)
+    waves = [
+      dataclasses.replace(wave, models_at_once=at_once, lanes=lanes)
+      for wave in waves
+    ]
+    needed = dataclasses.replace(needed, models_at_once=at_once)
   logging.info('%s', memory.describe(needed, limit))
   memory.check(needed, limit, num_devices=len(waves[0].devices))
+  return waves
 
 
 @contextlib.contextmanager

@@ -36,7 +36,7 @@ class EstimateTest(absltest.TestCase):
       )[1].models_at_once
       for strategy in ('vmap', 'map', 'loop')
     }
-    self.assertEqual(at_once, {'vmap': 4, 'map': 2, 'loop': 1})
+    self.assertEqual(at_once, {'vmap': 4, 'map': 2, 'loop': 2})
 
   def test_parts_and_recomputation_keep_fewer_activations(self):
     def step_bytes(**fields):
@@ -80,6 +80,10 @@ class CheckTest(absltest.TestCase):
       own = fitting * 400 + 1000
       self.assertLessEqual(own, limit)
       self.assertGreater(own + 400, limit)
+
+  def test_no_more_steps_fit_at_a_time_than_memory_is_left(self):
+    for limit, steps in ((1999, 0), (2299, 0), (2300, 1), (2900, 3)):
+      self.assertEqual(self.needed.steps_that_fit(limit), steps)
 
   def test_a_model_that_does_not_fit_alone_is_said_so(self):
     with self.assertRaisesRegex(ValueError, 'Not even one fits'):

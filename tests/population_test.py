@@ -263,6 +263,27 @@ class IndependenceTest(parameterized.TestCase):
     np.testing.assert_allclose(chunked, losses, rtol=1e-4)
     np.testing.assert_array_equal(states.step, expected.step)
 
+  def test_models_side_by_side_end_bitwise_as_one_after_another(self):
+    ends = []
+    for together in (1, 2, 3):
+      built, source = _population(
+        _people((0, 1, 2)), strategy='loop', population__chunk=together
+      )
+      self.assertEqual(built.lanes.size, together)
+      self.assertEqual(built.models_at_once, together)
+      ends.append(_run(built, source, built.init(), 5))
+    for states, losses in ends[1:]:
+      _assert_bitwise(states, ends[0][0])
+      np.testing.assert_array_equal(losses, ends[0][1])
+
+  def test_several_devices_share_the_cores_without_lanes(self):
+    if jax.device_count() < 2:
+      self.skipTest('needs 2 devices, forced host ones will do')
+    built, _ = _population(
+      _people((0, 1, 2)), strategy='loop', num_devices=2, population__chunk=3
+    )
+    self.assertEqual(built.lanes.size, 1)
+
   def test_seeds_and_people_begin_differently(self):
     config = tiny.config(population__strategy='loop')
     person, other = tiny.cohorts(30, 30)
