@@ -81,6 +81,17 @@ class Population:
     """How arrays [D, ...] lie: one slice of the first axis a device."""
     return self.clocks[0].key.sharding
 
+  def parts(self, batch_size: int) -> list[slice]:
+    """Returns which examples of each model's batch a device is given."""
+    share = batch_size // self.axis.size
+    return [
+      slice(first, first + share)
+      for first in (
+        device * share if self.axis.size > 1 else 0
+        for device in range(len(self.devices))
+      )
+    ]
+
   def init(self) -> list[update.TrainState]:
     """Returns the states in which the models begin, one tree a slot."""
     keys = self.to_host([plan.clock.key for plan in self.plans])

@@ -111,14 +111,14 @@ class ResidentFeed:
         ]
       )
 
-    axis = population.axis
-    own_examples = config.train.batch_size // axis.size
+    parts = population.parts(config.train.batch_size)
+    is_shared, share = population.axis.size > 1, parts[0].stop
 
     def gather_one(buffer, plan, step, first):
       positions, person = sampling.positions(plan, step, config=config)
-      if axis.size > 1:
+      if is_shared:
         positions, person = (
-          lax.dynamic_slice_in_dim(whole, first, own_examples, axis=-1)
+          lax.dynamic_slice_in_dim(whole, first, share, axis=-1)
           for whole in (positions, person)
         )
       return interface.Batch(buffer[plan.rows[positions]], person)
@@ -129,12 +129,7 @@ class ResidentFeed:
       )
       return jax.tree.map(lambda leaf: leaf[None], batch)
 
-    # Of each device: where its examples begin in a batch.
-    self._firsts = [
-      jnp.int32(device * own_examples if axis.size > 1 else 0)
-      for device in range(len(population.devices))
-    ]
-
+    self._firsts = [jnp.int32(part.start) for part in parts]
     self._gather = jax.jit(gather)
 
   @property

@@ -62,8 +62,7 @@ class StreamFeed:
       ]
       for slot in population.plans
     ]
-    self._share = config.train.batch_size // population.axis.size
-    self._is_shared = population.axis.size > 1
+    self._parts = population.parts(config.train.batch_size)
     self._copier = futures.ThreadPoolExecutor(1, 'psm_jax_stream')
     self._steps = self._next_step = None
     self._coming = collections.deque()
@@ -141,15 +140,13 @@ class StreamFeed:
   def _gather_numpy(self, number):
     step, slot = divmod(int(number), len(self._plans))
     rows, person = [], []
-    for device, models in enumerate(self._plans[slot]):
-      first = device * self._share if self._is_shared else 0
-      own = slice(first, first + self._share)
+    for part, models in zip(self._parts, self._plans[slot], strict=True):
       for plan in models:
         positions, shown = sampling.positions(
           plan, np.int32(step), config=self._config, xp=np
         )
-        rows.append(plan.rows[positions[..., own]])
-        person.append(shown[own])
+        rows.append(plan.rows[positions[..., part]])
+        person.append(shown[part])
     shape = (len(self._plans[slot]), len(self._plans[slot][0]))
     rows, person = np.stack(rows), np.stack(person)
     # `take`, as it lets the other threads run meanwhile.
