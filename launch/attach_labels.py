@@ -7,10 +7,10 @@ r"""Joins action units that another tool found with frames or embeddings.
 
 --labels holds a table a video: PERSON/VIDEO.csv, PERSON_VIDEO.csv or, where no
 other person has a video of that name, VIDEO.csv. With --frames they are added
-to labels.csv beside the pictures, before training; with --workdir to the tables
-of launch.embed, after it. Rows belong to the frame of their number, or, in
-tables without numbers or of another rate, to the nearest in time, within half a
-frame. What does not fit is listed and counted.
+to labels.csv beside the pictures or ingested videos, before training; with
+--workdir to the tables of launch.embed, after it. Rows belong to the frame of
+their number, or, in tables without numbers or of another rate, to the nearest
+in time, within half a frame. What does not fit is listed and counted.
 
 Columns are AU06_r (intensity, 0 to 5), AU06_c (presence), AU06_p (probability)
 and AU06_raw (unknown scale); launch.evaluate scores AU06 alone, so --score says
@@ -34,7 +34,11 @@ _TOOL = flags.DEFINE_enum(
   'column action_units; pyfeat, libreface: frames from 0; generic: columns '
   'AU<k>, AU<k>_r, AU<k>_c, frames from 0.',
 )
-_FRAMES = flags.DEFINE_string('frames', None, 'Folder of PERSON/VIDEO/*.jpg.')
+_FRAMES = flags.DEFINE_string(
+  'frames',
+  None,
+  'Folder of PERSON/VIDEO/*.jpg, or one that launch.ingest made.',
+)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.embed.')
 _SCORE = flags.DEFINE_enum(
   'score',
@@ -68,8 +72,9 @@ _PREFIX = flags.DEFINE_string(
 _LANDMARKS = flags.DEFINE_bool(
   'landmarks',
   False,
-  'Also write the 68 landmarks, by which --config.data.align=eyes aligns; only '
-  'if the tool saw the very pictures of --frames.',
+  'Also write the 68 landmarks, which --config.data.align=eyes aligns by and '
+  'launch.evaluate predicts; only if the tool saw the very pictures of '
+  '--frames, or the videos that were ingested.',
 )
 _OVERWRITE = flags.DEFINE_bool(
   'overwrite', False, 'Replace columns that are there already.'

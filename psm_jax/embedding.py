@@ -1,5 +1,6 @@
 """Embeddings of a run's frames: tables a lab can join with its own."""
 
+import copy
 import functools
 import pathlib
 
@@ -52,6 +53,20 @@ class Trained:
     self._embed = inference.embedder(self.method)
     self._init = update.initialiser(self.method)
 
+  def at_step(self, step: int) -> 'Trained':
+    """Returns the same run with its models as they were at a step.
+
+    Args:
+      step: One of `checkpoint.kept_steps`.
+
+    Raises:
+      ValueError: If a checkpoint is missing or cannot be read.
+    """
+    earlier = copy.copy(self)
+    earlier._states = checkpoint.RunStates(self.run, self.method, until=step)
+    earlier.step = earlier._states.step
+    return earlier
+
   def rows_of(self, person: str) -> np.ndarray:
     """Returns the rows of the store that show a person."""
     videos = self.store.videos(person)
@@ -95,7 +110,8 @@ def write_embeddings(workdir: str | pathlib.Path) -> list[pathlib.Path]:
   """Embeds every frame of every model's cohort and writes the tables.
 
   One Parquet file a model, person and video, below `workdir`/embeddings:
-  model_id, person_id, video_id, frame, time_s, e000..e255 float32, labels.
+  model_id, person_id, video_id, frame, time_s, e000..e255 float32, labels and
+  landmarks.
 
   Returns:
     The files written.
@@ -172,8 +188,11 @@ def _write(root, store, embed, model_id, *, people):
       rows = np.arange(video.start, video.stop)
       path = paths.child(folder, f'{video.video_id}.parquet')
       partial = paths.child(folder, f'{video.video_id}.partial')
+      # Dictionaries would only add to numbers that hardly repeat.
       _table(store, rows, embed(rows), model_id).to_parquet(
-        partial, index=False
+        partial,
+        index=False,
+        use_dictionary=['model_id', *store_lib.KEY_COLUMNS],
       )
       partial.replace(path)
       written.append(path)

@@ -1,29 +1,16 @@
 """launch.attach_labels as a user starts it."""
 
 import pathlib
-import subprocess
-import sys
 
 from absl.testing import absltest, parameterized
 
+from tests import programs
 from tests.data import fake_trees
-
-_ROOT = pathlib.Path(__file__).resolve().parents[1]
-
-
-def _start(*arguments):
-  return subprocess.run(
-    [sys.executable, '-m', 'launch.attach_labels', *map(str, arguments)],
-    cwd=_ROOT,
-    capture_output=True,
-    text=True,
-    timeout=120,
-  )
 
 
 class AttachLabelsTest(parameterized.TestCase):
   def test_help_shows_how_to_call_it(self):
-    shown = _start('--help').stdout
+    shown = programs.start('attach_labels', '--help').stdout
     for text in ('python -m launch.attach_labels', '--score', 'Exit codes'):
       self.assertIn(text, shown)
 
@@ -37,7 +24,7 @@ class AttachLabelsTest(parameterized.TestCase):
     ),
   )
   def test_what_is_wrong_is_named(self, arguments, code, message):
-    ended = _start(*arguments)
+    ended = programs.start('attach_labels', *arguments)
     self.assertEqual(ended.returncode, code, ended.stderr)
     self.assertIn(message, ended.stderr)
     self.assertNotIn('Traceback', ended.stderr)
@@ -49,7 +36,8 @@ class AttachLabelsTest(parameterized.TestCase):
     fake_trees.text(
       folder / 'tables' / 'v1.csv', 'frame,AU12_r\n1,0\n2,1\n3,2\n4,3\n'
     )
-    ended = _start(
+    ended = programs.start(
+      'attach_labels',
       f'--labels={folder / "tables"}',
       f'--frames={folder / "frames"}',
       '--tool=openface',

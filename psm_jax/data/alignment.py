@@ -3,7 +3,8 @@
 A crop is a [2, 3] affine map from the frame's unit square to the picture:
 position (x, y) = crop @ (u, v, 1), u and v in [0, 1] from the frame's top left
 corner, x and y in pixels from the picture's top left corner. It does not depend
-on the frame's size.
+on the frame's size. Positions count from a corner, so the centre of the first
+pixel is (0.5, 0.5).
 """
 
 import numpy as np
@@ -58,3 +59,42 @@ def eye_crop(eyes: np.ndarray, *, eye_distance: float) -> np.ndarray:
   middle = eyes.mean(axis=-2)
   corner = middle - 0.5 * right - EYE_HEIGHT * down
   return np.stack([right, down, corner], axis=-1)
+
+
+def centre_crop(width: np.ndarray, height: np.ndarray) -> np.ndarray:
+  """Returns the largest upright square in the middle of a picture.
+
+  Args:
+    width: [...] int, of pictures in pixels.
+    height: [...] int, likewise.
+
+  Returns:
+    [..., 2, 3] float64; on whole pixels.
+  """
+  side = np.minimum(width, height)
+  left, top = (width - side) // 2, (height - side) // 2
+  none = np.zeros_like(side)
+  rows = [(side, none, left), (none, side, top)]
+  return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2).astype(
+    np.float64
+  )
+
+
+def to_frame(
+  points: np.ndarray, crops: np.ndarray, *, size_px: int
+) -> np.ndarray:
+  """Returns where points of pictures lie in the frames cut out of them.
+
+  Args:
+    points: [n, P, 2] float, (x, y) pixels of the picture.
+    crops: [n, 2, 3] float, invertible.
+    size_px: side of a frame.
+
+  Returns:
+    [n, P, 2] float64, (x, y) pixels of the frame from its top left corner, 0 to
+    size_px inside it; NaN where a point is NaN.
+  """
+  crops = np.asarray(crops, np.float64)
+  inverse = np.linalg.inv(crops[:, :, :2])
+  moved = points - crops[:, None, :, 2]
+  return size_px * np.einsum('nij,npj->npi', inverse, moved)

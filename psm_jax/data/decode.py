@@ -6,6 +6,7 @@ batch. Frames keep their order; a picture that cannot be decoded is left out and
 named among the store's problems. A killed run is gone on with, see `progress`.
 """
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -15,13 +16,31 @@ import pandas as pd
 from absl import logging
 from tqdm import auto as tqdm
 
+from psm_jax.data import alignment, labels, store, store_files
 from psm_jax.data import progress as progress_lib
-from psm_jax.data import store, store_files
 from psm_jax.data.builders import records
 from psm_jax.data.ingest import crops as crops_lib
 from psm_jax.data.tf import tf, tfds
 
 _BATCH = 128
+_CHUNK = 65_536
+
+
+@dataclasses.dataclass(frozen=True)
+class _Read:
+  """What the first reading takes, a row a frame.
+
+  Attributes:
+    index: person_id, video_id, frame, time_s and labels.
+    fps: of videos, by (person_id, video_id).
+    crops: [n, 2, 3] float32, NaN for the centre square.
+    landmarks: [n, 68, 2] float32 pixels of the pictures; None without any.
+  """
+
+  index: pd.DataFrame
+  fps: dict[tuple[str, str], float]
+  crops: np.ndarray
+  landmarks: np.ndarray | None
 
 
 def fill_store(
@@ -47,44 +66,70 @@ def fill_store(
   metadata = records.read_metadata(folder)
   num_frames = metadata['num_frames']
   try:
-    index, fps = _read_index(folder, metadata['label_columns'])
-    if len(index) != num_frames:
+    read = _read_index(folder, metadata['label_columns'])
+    if len(read.index) != num_frames:
       raise tf.errors.DataLossError(None, None, 'frames are missing')
     with progress_lib.decoding(
       path, num_frames=num_frames, size_px=size_px
     ) as done:
       if done is not None:
         _read_frames(folder, size_px, done)
-        _finish(folder, path, done, index, fps, size_px, source)
+        _finish(folder, path, done, read, size_px, source)
   except tf.errors.DataLossError as error:
     raise ValueError(
       f'{folder} is damaged: {error.message}. Delete it and prepare again.'
     ) from error
 
 
-def _finish(folder, path, done, index, fps, size_px, source):
+def _finish(folder, path, done, read, size_px, source):
   """Makes a store of the decoded frames."""
-  is_read = np.asarray(done.sizes).all(axis=1)
+  sizes = np.array(done.sizes)
+  is_read = sizes.all(axis=1)
   problems = [
     *records.read_metadata(folder)['problems'],
-    *_explain_missing(folder, is_read, index, size_px),
-    *_mixed_sizes(index, np.asarray(done.sizes)),
+    *_explain_missing(folder, is_read, read.index, size_px),
+    *_mixed_sizes(read.index, sizes),
   ]
   if not is_read.any():
     raise ValueError(
-      f'None of the {len(index)} pictures can be decoded; the first: '
+      f'None of the {len(read.index)} pictures can be decoded; the first: '
       f'{problems[-1]["path"]}: {problems[-1]["reason"]}'
     )
   done.clean()
   store.StoreWriter(done.folder, done.frames, size_px).finish(
-    index[is_read], fps=fps, keep=is_read, problems=problems, source=source
+    _describe(read, sizes, is_read, size_px),
+    fps=read.fps,
+    keep=is_read,
+    problems=problems,
+    source=source,
   )
   store_files.publish(done.folder, path)
 
 
+def _describe(read, sizes, is_read, size_px):
+  """The index of the frames that were read, with landmarks if there are any."""
+  index = read.index[is_read].reset_index(drop=True)
+  if read.landmarks is None:
+    return index
+  names = list(labels.LANDMARK_COLUMNS)
+  flat = np.empty((len(index), len(names)), np.float32)
+  rows = np.flatnonzero(is_read)
+  for start in range(0, len(rows), _CHUNK):  # In float64, a part at a time.
+    own = rows[start : start + _CHUNK]
+    height, width = sizes[own].T
+    whole = np.isnan(read.crops[own]).any(axis=(1, 2), keepdims=True)
+    centre = alignment.centre_crop(width, height)
+    crops = np.where(whole, centre, read.crops[own])
+    points = alignment.to_frame(read.landmarks[own], crops, size_px=size_px)
+    flat[start : start + _CHUNK] = points.reshape(len(own), -1)
+  if np.isnan(flat).all():
+    return index
+  return pd.concat([index, pd.DataFrame(flat, columns=names)], axis=1)
+
+
 def _read_index(folder, label_columns):
-  """(the store's index of all frames, fps by (person_id, video_id))."""
-  tables, fps = [], {}
+  """All of a data set but its pictures."""
+  tables, crops, landmarks, fps = [], [], [], {}
   for video in _videos(folder).map(_without_pictures).as_numpy_iterator():
     person_id = video['person_id'].decode()
     video_id = video['video_id'].decode()
@@ -93,11 +138,19 @@ def _read_index(folder, label_columns):
     keys = pd.DataFrame({'frame': frames['frame'], 'time_s': frames['time_s']})
     keys.insert(0, 'video_id', video_id)
     keys.insert(0, 'person_id', person_id)
-    labels = frames.get('labels', np.zeros((len(keys), 0), np.float32))
+    values = frames.get('labels', np.zeros((len(keys), 0), np.float32))
     tables.append(
-      pd.concat([keys, pd.DataFrame(labels, columns=label_columns)], axis=1)
+      pd.concat([keys, pd.DataFrame(values, columns=label_columns)], axis=1)
     )
-  return pd.concat(tables, ignore_index=True), fps
+    crops.append(frames['crop'])
+    landmarks.append(frames.get('landmarks'))
+  return _Read(
+    index=pd.concat(tables, ignore_index=True),
+    fps=fps,
+    crops=np.concatenate(crops),
+    # All videos of a data set have the same features.
+    landmarks=None if landmarks[0] is None else np.concatenate(landmarks),
+  )
 
 
 def _without_pictures(video):
@@ -213,9 +266,7 @@ def cut_crop(picture: np.ndarray, crop: np.ndarray, size_px: int) -> np.ndarray:
   """
   if np.isnan(crop).any():
     height, width = picture.shape[:2]
-    side = min(height, width)
-    corner = [(width - side) // 2, (height - side) // 2]
-    crop = np.column_stack([side * np.eye(2), corner])
+    crop = alignment.centre_crop(width, height)
   return crops_lib.cut(picture, crop.astype(np.float64), size_px=size_px)
 
 

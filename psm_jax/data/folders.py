@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from absl import logging
 
 from psm_jax import paths
-from psm_jax.data import alignment, store
+from psm_jax.data import alignment, labels, store
 
 SCHEMA_VERSION = 1
 ALIGNMENTS = ('none', 'eyes')
@@ -39,6 +39,7 @@ class FolderVideo:
     files: names of the pictures.
     frames: their frame numbers, strictly increasing.
     has_labels: whether there is a labels.csv.
+    has_landmarks: whether its head names 68 landmarks.
   """
 
   person_id: str
@@ -46,6 +47,7 @@ class FolderVideo:
   files: tuple[str, ...]
   frames: tuple[int, ...]
   has_labels: bool
+  has_landmarks: bool
 
   @property
   def name(self) -> str:
@@ -231,7 +233,7 @@ def _is_picture(name):
 def _scan_video(folder, person_id, video_id, problems, digest):
   """One video's files; adds to the problems and the fingerprint."""
   where = f'{person_id}/{video_id}'
-  numbered, has_labels, total_bytes = {}, False, 0
+  numbered, has_labels, has_landmarks, total_bytes = {}, False, False, 0
 
   def report(path, reason):
     problems.append({'path': path, 'reason': reason})
@@ -243,8 +245,12 @@ def _scan_video(folder, person_id, video_id, problems, digest):
   for entry in files:
     if entry.name == 'labels.csv':
       has_labels = True
-      content = hashlib.sha256((folder / entry.name).read_bytes())
-      digest.update(f'{where}/labels.csv:{content.hexdigest()}\n'.encode())
+      content = (folder / entry.name).read_bytes()
+      has_landmarks = labels.names_landmarks(content)
+      checksum = hashlib.sha256(content).hexdigest()
+      digest.update(f'{where}/labels.csv:{checksum}\n'.encode())
+      # Stores of earlier versions, which kept none, are another store.
+      digest.update(b'landmarks\n' if has_landmarks else b'')
       continue
     if not _is_picture(entry.name):
       continue
@@ -269,9 +275,11 @@ def _scan_video(folder, person_id, video_id, problems, digest):
   if not numbered:
     report(where, 'no pictures')
     return None
+  if has_landmarks:
+    total_bytes += len(numbered) * len(labels.LANDMARK_COLUMNS) * 4
   if total_bytes > _LARGEST_VIDEO_BYTES:
     raise ValueError(
-      f'{folder} holds {total_bytes / 1e9:.1f} GB of pictures, more than fit '
+      f'{folder} holds {total_bytes / 1e9:.1f} GB of frames, more than fit '
       'in one record (1.9 GB). Split the video, or crop or compress it.'
     )
   frames = tuple(sorted(numbered))
@@ -281,4 +289,5 @@ def _scan_video(folder, person_id, video_id, problems, digest):
     files=tuple(numbered[frame] for frame in frames),
     frames=frames,
     has_labels=has_labels,
+    has_landmarks=has_landmarks,
   )

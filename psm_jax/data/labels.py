@@ -2,10 +2,11 @@
 
 A column `frame` holds the frame's own number. Action units may be called `au1`,
 `AU01`, `AU1_r`; head pose `yaw`, `pitch`, `roll` in degrees; 68-point landmarks
-`x0`..`x67`, `y0`..`y67` in pixels of the picture. Other numeric columns keep
-their names. Empty cells are missing.
+`x0`..`x67`, `y0`..`y67` in pixels of the picture, from its top left corner.
+Other numeric columns keep their names. Empty cells are missing.
 """
 
+import csv
 import dataclasses
 import pathlib
 import re
@@ -16,9 +17,10 @@ import pandas as pd
 NUM_LANDMARKS = 68
 _ACTION_UNIT = re.compile(r'au0?(\d+)(_[rc])?', re.IGNORECASE)
 _POSE = ('yaw', 'pitch', 'roll')
-_LANDMARK_COLUMNS = [
+# Flat [68, 2] landmarks; the same names in labels.csv and in a store's index.
+LANDMARK_COLUMNS = tuple(
   f'{axis}{point}' for point in range(NUM_LANDMARKS) for axis in 'xy'
-]
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +52,17 @@ def column_name(name: str) -> str:
   return name
 
 
+def names_landmarks(content: bytes) -> bool:
+  """Tells whether the head of a label table names all 136 landmark columns.
+
+  Args:
+    content: of the file; only its first line matters.
+  """
+  head = content.partition(b'\n')[0].decode('utf-8-sig', 'replace')
+  names = {column_name(name) for name in next(csv.reader([head]), [])}
+  return names.issuperset(LANDMARK_COLUMNS)
+
+
 def read_columns(path: pathlib.Path) -> list[str]:
   """Returns the names of a table's label columns, without reading its rows.
 
@@ -64,7 +77,7 @@ def read_labels(path: pathlib.Path) -> LabelTable:
 
   Rows without a whole frame number are dropped, of several rows for one frame
   the first is kept, and cells that are no numbers become missing; each is
-  counted in `problems`.
+  counted in `problems`. Landmarks are used if all 136 columns are there.
 
   Raises:
     ValueError: If the file is no table with unique columns and a frame column.
@@ -87,9 +100,14 @@ def read_labels(path: pathlib.Path) -> LabelTable:
     problems.append(f'{repeated.sum()} rows repeat a frame number')
   table, frame = table[~repeated], frame[~repeated]
   landmarks = None
-  if set(_LANDMARK_COLUMNS) <= set(table.columns):
-    landmarks = table[_LANDMARK_COLUMNS].to_numpy(np.float64)
+  there = [name for name in LANDMARK_COLUMNS if name in table.columns]
+  if len(there) == len(LANDMARK_COLUMNS):
+    landmarks = table[there].to_numpy(np.float64)
     landmarks = landmarks.reshape(-1, NUM_LANDMARKS, 2)
+  elif there:
+    problems.append(
+      f'{len(there)} of 136 landmark columns x0, y0, ... y67; none is used'
+    )
   values = table[names].astype(np.float32)
   values.index = pd.Index(frame, name='frame')
   return LabelTable(values, landmarks, tuple(problems))
@@ -133,7 +151,7 @@ def _label_names(table, path):
       f'{path} has columns named {sorted(reserved)}, which the frame store '
       'uses itself. Rename them.'
     )
-  skip = {'frame', *_LANDMARK_COLUMNS}
+  skip = {'frame', *LANDMARK_COLUMNS}
   return [name for name in table.columns if name not in skip and name]
 
 

@@ -36,6 +36,7 @@ from tqdm import auto as tqdm
 
 from psm_jax import paths
 from psm_jax.data import store as store_lib
+from psm_jax.data import store_files
 
 SCHEMA_VERSION = 1
 ENCODINGS = ('jpeg', 'png')
@@ -126,7 +127,7 @@ def _write_members(file, store, encoding, quality):
         bar.update(len(frames))
     psnr = np.array(psnr)
     tables = {
-      'index.parquet': _parquet_bytes(store.index),
+      'index.parquet': store_files.encode_index(store.index),
       'blobs.npy': _npy_bytes(np.array(blobs, np.uint32)),
     }
     for name, content in tables.items():
@@ -367,12 +368,6 @@ def _opencv():
       'pip install opencv-python-headless'
     ) from error
   return cv2
-
-
-def _parquet_bytes(index):
-  content = io.BytesIO()
-  index.to_parquet(content, engine='pyarrow')
-  return content.getvalue()
 
 
 def _npy_bytes(array):

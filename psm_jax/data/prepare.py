@@ -103,13 +103,14 @@ def prepare(
 def log_summary(frame_store: store.FrameStore) -> None:
   """Logs what a store holds, who is short, and its problems by kind."""
   logging.info(
-    '%s: %d people, %d videos, %d frames of %d px, labels: %s.',
+    '%s: %d people, %d videos, %d frames of %d px, labels: %s%s.',
     frame_store.path,
     len(frame_store.person_ids),
     sum(len(frame_store.videos(p)) for p in frame_store.person_ids),
     len(frame_store.frames),
     frame_store.size_px,
     store.list_some(frame_store.label_columns),
+    ', with landmarks' if frame_store.has_landmarks else '',
   )
   short = [
     p for p in frame_store.person_ids if _seconds(frame_store, p) < SHORT_S

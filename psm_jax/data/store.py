@@ -3,7 +3,8 @@
 A store is a folder that NumPy, pandas and PyArrow can read:
 
   frames.npy     [num_frames, size_px * size_px * 3] uint8, RGB, row-major HWC
-  index.parquet  a row a frame: person_id, video_id, frame, time_s, labels
+  index.parquet  a row a frame: person_id, video_id, frame, time_s, labels,
+                 landmarks
   store.json     schema version, size, videos, checksums, source and problems
 
 It appears under its name only when complete; `writing` makes one, and `upkeep`
@@ -23,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from psm_jax import paths
-from psm_jax.data import store_files
+from psm_jax.data import labels, store_files
 
 KEY_COLUMNS = store_files.KEY_COLUMNS
 
@@ -48,7 +49,9 @@ class FrameStore:
     frames: [num_frames, size_px * size_px * 3] uint8, memory-mapped, RGB.
     index: row i describes frames[i]: person_id, video_id (str), frame (int64,
       the source's own number), time_s (float64, 0 at the video's smallest frame
-      number), then label columns (float32, NaN where missing).
+      number), then label columns and, where the source has landmarks, x0, y0,
+      ... x67, y67, pixels of the frame from its top left corner, 0 to size_px
+      inside it (all float32, NaN where missing).
     person_ids: sorted; people who were added later lie behind the others.
     problems: what was left out or doubtful, each {'path', 'reason'} with the
       path relative to the source.
@@ -80,8 +83,13 @@ class FrameStore:
 
   @property
   def label_columns(self) -> list[str]:
-    """The index's columns that are labels."""
-    return [name for name in self.index.columns if name not in KEY_COLUMNS]
+    """The index's columns that are labels; landmarks are not."""
+    return store_files.label_columns(self.index)
+
+  @property
+  def has_landmarks(self) -> bool:
+    """Whether the index holds 68 landmarks of a frame."""
+    return labels.LANDMARK_COLUMNS[0] in self.index
 
 
 def open_store(path: str | pathlib.Path) -> FrameStore:
@@ -260,11 +268,11 @@ def _checked_index(index, num_frames):
     raise ValueError(f'The index lacks the columns {missing}.')
   if len(index) != num_frames or not num_frames:
     raise ValueError(f'{len(index)} index rows for {num_frames} frames.')
-  labels = [name for name in index.columns if name not in KEY_COLUMNS]
-  index = index[[*KEY_COLUMNS, *labels]].reset_index(drop=True)
+  others = [name for name in index.columns if name not in KEY_COLUMNS]
+  index = index[[*KEY_COLUMNS, *others]].reset_index(drop=True)
   index = index.astype(
     {'person_id': str, 'video_id': str, 'frame': 'int64', 'time_s': 'float64'}
-    | dict.fromkeys(labels, 'float32')
+    | dict.fromkeys(others, 'float32')
   )
   if not _is_sorted(index):
     raise ValueError(

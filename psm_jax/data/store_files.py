@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from psm_jax import paths
+from psm_jax.data import labels
 
 SCHEMA_VERSION = 2
 KEY_COLUMNS = ('person_id', 'video_id', 'frame', 'time_s')
@@ -53,6 +54,22 @@ def read_description(path: pathlib.Path) -> dict:
   return described
 
 
+def label_columns(index: pd.DataFrame) -> list[str]:
+  """Returns the names of an index's columns that hold labels, in order."""
+  others = {*KEY_COLUMNS, *labels.LANDMARK_COLUMNS}
+  return [name for name in index.columns if name not in others]
+
+
+def encode_index(index: pd.DataFrame) -> bytes:
+  """Returns an index as a Parquet file."""
+  encoded = io.BytesIO()
+  # Coordinates hardly repeat: dictionaries would cost space and time. All else
+  # repeats a lot.
+  repeated = [c for c in index.columns if c not in labels.LANDMARK_COLUMNS]
+  index.to_parquet(encoded, engine='pyarrow', use_dictionary=repeated)
+  return encoded.getvalue()
+
+
 def write_description(
   folder: pathlib.Path,
   index: pd.DataFrame,
@@ -77,23 +94,22 @@ def write_description(
     frames_name: the file of frames.
     index_name: the index's file.
   """
-  encoded = io.BytesIO()
-  index.to_parquet(encoded, engine='pyarrow')
-  paths.write_atomic(paths.child(folder, index_name), encoded.getvalue())
+  encoded = encode_index(index)
+  paths.write_atomic(paths.child(folder, index_name), encoded)
   described = {
     'schema_version': SCHEMA_VERSION,
     'size_px': size_px,
     'num_frames': len(index),
     'frames': frames_name,
     'index': index_name,
-    'index_crc32': zlib.crc32(encoded.getvalue()),
+    'index_crc32': zlib.crc32(encoded),
     'counts': {
       'persons': len({video['person_id'] for video in videos}),
       'videos': len(videos),
       'frames': len(index),
       'problems': len(problems),
     },
-    'label_columns': list(index.columns[len(KEY_COLUMNS) :]),
+    'label_columns': label_columns(index),
     'source': source,
     'videos': list(videos),
     'problems': list(problems),

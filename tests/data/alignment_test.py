@@ -62,5 +62,53 @@ class EyeCentresTest(absltest.TestCase):
     np.testing.assert_allclose(centres[1, 1], points[1, 42:48].mean(axis=0))
 
 
+class CentreCropTest(parameterized.TestCase):
+  @parameterized.parameters((80, 60, 10, 0), (60, 81, 0, 10), (7, 7, 0, 0))
+  def test_is_the_largest_square_on_whole_pixels(self, width, height, x, y):
+    side = min(width, height)
+    np.testing.assert_array_equal(
+      alignment.centre_crop(width, height), [[side, 0, x], [0, side, y]]
+    )
+
+  def test_many_pictures_at_once(self):
+    crops = alignment.centre_crop(np.array([80, 60]), np.array([60, 81]))
+    np.testing.assert_array_equal(crops[0], alignment.centre_crop(80, 60))
+    np.testing.assert_array_equal(crops[1], alignment.centre_crop(60, 81))
+
+
+class ToFrameTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    random = np.random.default_rng(0)
+    self.points = random.uniform(10, 90, (3, 68, 2))
+    self.crops = alignment.eye_crop(
+      alignment.eye_centres(self.points), eye_distance=0.4
+    )
+
+  def test_aligned_eyes_lie_where_alignment_says(self):
+    placed = alignment.to_frame(self.points, self.crops, size_px=48)
+    np.testing.assert_allclose(
+      alignment.eye_centres(placed),
+      [[(0.3 * 48, 0.3 * 48), (0.7 * 48, 0.3 * 48)]] * 3,
+      atol=1e-9,
+    )
+
+  def test_undoes_the_crop(self):
+    placed = alignment.to_frame(self.points, self.crops, size_px=48)
+    shares = np.concatenate([placed / 48, np.ones((3, 68, 1))], axis=-1)
+    np.testing.assert_allclose(
+      np.einsum('nij,npj->npi', self.crops, shares), self.points, atol=1e-9
+    )
+
+  def test_an_unknown_point_leaves_the_others(self):
+    whole = alignment.to_frame(self.points, self.crops, size_px=48)
+    self.points[1, 5] = np.nan
+    placed = alignment.to_frame(self.points, self.crops, size_px=48)
+    unknown = np.isnan(placed)
+    self.assertTrue(unknown[1, 5].all())
+    self.assertEqual(unknown.sum(), 2)
+    np.testing.assert_array_equal(placed[~unknown], whole[~unknown])
+
+
 if __name__ == '__main__':
   absltest.main()

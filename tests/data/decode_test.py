@@ -17,6 +17,21 @@ def _picture(height, width):
   return _noise.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
+def _dot(point, radius, *, height, width):
+  """A bright blurred dot at (x, y), counted from the picture's corner."""
+  y, x = np.indices((height, width)) + 0.5
+  distance = (x - point[0]) ** 2 + (y - point[1]) ** 2
+  grey = 250 * np.exp(-distance / (2 * radius**2))
+  return np.repeat(np.round(grey).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _centre_of_mass(frame):
+  """(x, y) of the light of a frame, counted from its corner."""
+  y, x = np.indices(frame.shape[:2]) + 0.5
+  light = frame[..., 0].astype(np.float64)
+  return np.array([(x * light).sum(), (y * light).sum()]) / light.sum()
+
+
 class CutCropTest(parameterized.TestCase):
   def test_a_square_picture_of_the_right_size_is_unchanged(self):
     picture = _picture(16, 16)
@@ -73,6 +88,25 @@ class CutCropTest(parameterized.TestCase):
   def test_a_crop_far_larger_than_the_picture_stays_cheap(self):
     crop = np.array([[1e6, 0, 0], [0, 1e6, 0]], np.float32)
     self.assertEqual(_crop(_picture(20, 20), crop, 8).shape, (8, 8, 3))
+
+  @parameterized.parameters(
+    (None, 30),
+    (None, 64),
+    ([(30, 25), (50, 31)], 32),
+    ([(39, 20), (47, 24)], 48),
+  )
+  def test_a_dot_lands_where_its_landmark_does(self, eyes, size_px):
+    points = np.array([(36.3, 25.8), (47.7, 24.1), (42.1, 28.4)])
+    height, width = 61, 84
+    crop = _CENTRE
+    known = alignment.centre_crop(width, height)
+    if eyes:
+      crop = known = alignment.eye_crop(np.array(eyes), eye_distance=0.4)
+    placed = alignment.to_frame(points[None], known[None], size_px=size_px)[0]
+    for point, expected in zip(points, placed, strict=True):
+      picture = _dot(point, 1.5, height=height, width=width)
+      frame = _crop(picture, crop, size_px)
+      np.testing.assert_allclose(_centre_of_mass(frame), expected, atol=0.1)
 
   def test_landmarks_land_where_the_crop_says(self):
     picture = np.zeros((60, 80, 3), np.uint8)

@@ -4,7 +4,7 @@ import pathlib
 
 from absl.testing import absltest, parameterized
 
-from psm_jax.data import folders
+from psm_jax.data import folders, labels
 
 
 class ScanTest(parameterized.TestCase):
@@ -132,6 +132,15 @@ class ScanTest(parameterized.TestCase):
     self._add('A/v1/1.jpg')
     with self.assertRaisesRegex(ValueError, 'Z.*which has A'):
       folders.scan(self.root, persons=('Z',))
+
+  def test_videos_tell_whether_labels_name_landmarks(self):
+    names = ','.join(labels.LANDMARK_COLUMNS)
+    self._add('A/v1/1.jpg', 'A/v2/1.jpg', 'A/v3/1.jpg')
+    self._add('A/v2/labels.csv', content=b'frame,au1\n')
+    self._add('A/v3/labels.csv', content=f'frame,{names}\n'.encode())
+    videos = folders.scan(self.root).videos
+    self.assertEqual([v.has_labels for v in videos], [False, True, True])
+    self.assertEqual([v.has_landmarks for v in videos], [False, False, True])
 
   def test_a_video_too_large_for_a_record_is_refused_early(self):
     self._add('A/v1/1.jpg')

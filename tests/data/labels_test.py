@@ -1,9 +1,11 @@
 import pathlib
 
 import numpy as np
+import pandas as pd
 from absl.testing import absltest, parameterized
 
 from psm_jax.data import labels
+from psm_jax.evaluation import regression
 
 
 class ColumnNameTest(parameterized.TestCase):
@@ -68,6 +70,12 @@ class ReadLabelsTest(parameterized.TestCase):
     self.assertEqual(list(table.values.columns), ['AU01'])
     np.testing.assert_array_equal(table.landmarks[0, 40], [40, 68 + 40])
 
+  def test_some_of_the_landmark_columns_are_not_used_and_reported(self):
+    table = self._read('frame,au1,x0,y0\n1,2,3,4\n')
+    self.assertIsNone(table.landmarks)
+    self.assertEqual(list(table.values.columns), ['AU01'])
+    self.assertStartsWith(table.problems[0], '2 of 136 landmark columns')
+
   def test_a_byte_order_mark_and_spaces_in_the_header_do_not_matter(self):
     table = self._read('\ufeffframe, au1\n1,2\n', encoding='utf-8')
     self.assertEqual(table.values.loc[1, 'AU01'], 2)
@@ -95,6 +103,28 @@ class ReadLabelsTest(parameterized.TestCase):
   def test_columns_can_be_read_without_the_rows(self):
     self.path.write_text('frame,au1,x0,yaw\nnot a row at all\n')
     self.assertEqual(labels.read_columns(self.path), ['AU01', 'pose_yaw'])
+
+
+class NamesLandmarksTest(parameterized.TestCase):
+  @parameterized.parameters(
+    ('frame,', ''), ('\ufeff"frame", au1 ,', ''), ('frame,', ',gaze\r')
+  )
+  def test_all_columns_are_needed_in_any_spelling(self, before, after):
+    names = labels.LANDMARK_COLUMNS
+    head = f'{before}{", ".join(reversed(names))}{after}\n1,2\n'
+    self.assertTrue(labels.names_landmarks(head.encode()))
+    less = f'{before}{",".join(names[:-1])}{after}\n{names[-1]}\n'
+    self.assertFalse(labels.names_landmarks(less.encode()))
+
+  @parameterized.parameters(b'', b'\n', b'\xff\xfe\x00frame', b'frame,au1')
+  def test_other_content_has_none(self, content):
+    self.assertFalse(labels.names_landmarks(content))
+
+  def test_evaluation_knows_them_by_these_names(self):
+    frames = pd.DataFrame([range(136)], columns=list(labels.LANDMARK_COLUMNS))
+    self.assertEqual(
+      regression.target_columns(frames), list(labels.LANDMARK_COLUMNS)
+    )
 
 
 if __name__ == '__main__':

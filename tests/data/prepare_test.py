@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 
-from psm_jax.data import prepare, store, upkeep
+from psm_jax.data import alignment, labels, prepare, store, upkeep
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _AVATARS = _ROOT.parent / 'shared' / 'data' / 'avatars'
@@ -338,6 +338,84 @@ class AlignmentTest(_TestCase):
       ]
       self.assertLess(off_by[0], 1.5)
       self.assertLess(3 * off_by[0], min(off_by[1:]))
+
+
+class LandmarkTest(_TestCase):
+  """A bright dot on each picture, and its place among the landmarks."""
+
+  _POINT = 30  # The tip of the nose.
+
+  def setUp(self):
+    super().setUp()
+    self.root = self.folder()
+    table = _landmark_table([0, 1, 2])
+    for frame, (x, y) in enumerate([(30.3, 35.2), (26.8, 40.6), (33.1, 31.4)]):
+      self._draw(self.root / 'A' / 'v1' / f'{frame}.png', x, y)
+      table.loc[frame, [f'x{self._POINT}', f'y{self._POINT}']] = (x, y)
+      # Eyes turned by a little in every frame.
+      table.loc[frame, [f'y{i}' for i in range(42, 48)]] = 30.0 + 2 * frame
+    table.to_csv(self.root / 'A' / 'v1' / 'labels.csv', index=False)
+
+  def _draw(self, path, x, y):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows, columns = np.indices((64, 80)) + 0.5
+    grey = 250 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 8)
+    cv2.imwrite(str(path), np.round(grey).astype(np.uint8))
+
+  def _prepare(self, **options):
+    options = {'size_px': 48, 'fps': 25.0} | options
+    return store.open_store(
+      prepare.prepare(
+        _config(path=str(self.root), **options), directory=self.folder()
+      )
+    )
+
+  def _points(self, opened):
+    columns = opened.index[list(labels.LANDMARK_COLUMNS)]
+    return columns.to_numpy().reshape(-1, 68, 2)
+
+  @parameterized.product(align=('none', 'eyes'), size_px=(48, 80))
+  def test_a_dot_lies_where_the_index_says(self, align, size_px):
+    opened = self._prepare(align=align, size_px=size_px)
+    light = np.asarray(opened.frames).reshape(3, size_px, size_px, 3)[..., 0]
+    light = light / light.sum(axis=(1, 2), keepdims=True)
+    y, x = np.indices((size_px, size_px)) + 0.5
+    seen = np.stack([(x * light).sum((1, 2)), (y * light).sum((1, 2))], axis=-1)
+    np.testing.assert_allclose(
+      self._points(opened)[:, self._POINT], seen, atol=0.1
+    )
+
+  def test_aligned_eyes_lie_at_one_place(self):
+    opened = self._prepare(align='eyes', eye_distance=0.3)
+    np.testing.assert_allclose(
+      alignment.eye_centres(self._points(opened)),
+      [[(0.35 * 48, 0.3 * 48), (0.65 * 48, 0.3 * 48)]] * 3,
+      atol=1e-3,
+    )
+
+  def test_what_has_no_landmarks_is_missing(self):
+    _write_picture(self.root / 'A' / 'v1' / '7.png', 50, side=64)
+    _write_picture(self.root / 'B' / 'v1' / '0.png', 50, side=64)
+    (self.root / 'A' / 'v1' / '1.png').write_bytes(b'junk')
+    opened = self._prepare()
+    self.assertEqual(opened.index['frame'].tolist(), [0, 2, 7, 0])
+    np.testing.assert_array_equal(
+      np.isnan(self._points(opened)).all(axis=(1, 2)),
+      [False, False, True, True],
+    )
+    # The centre square of 80 x 64 begins at x = 8.
+    np.testing.assert_allclose(
+      self._points(opened)[1, self._POINT],
+      np.array([33.1 - 8, 31.4]) * 48 / 64,
+      rtol=1e-6,
+    )
+
+  def test_columns_without_any_value_are_left_out(self):
+    path = self.root / 'A' / 'v1' / 'labels.csv'
+    path.write_text(f'frame,au1,{",".join(labels.LANDMARK_COLUMNS)}\n')
+    opened = self._prepare()
+    self.assertFalse(opened.has_landmarks)
+    self.assertEqual(opened.label_columns, ['AU01'])
 
 
 class SyntheticTest(absltest.TestCase):

@@ -11,7 +11,7 @@ import pandas as pd
 from absl.testing import absltest, parameterized
 from pyarrow import parquet
 
-from psm_jax.data import store, store_files
+from psm_jax.data import labels, store, store_files
 
 _SIZE = 4
 
@@ -51,6 +51,7 @@ class StoreTest(parameterized.TestCase):
     self.assertEqual(opened.size_px, _SIZE)
     self.assertEqual(opened.person_ids, ('A', 'B'))
     self.assertEqual(opened.label_columns, ['AU12'])
+    self.assertFalse(opened.has_landmarks)
     self.assertEqual(opened.problems, ({'path': 'a', 'reason': 'b'},))
     self.assertEqual(opened.source, {'x': 1})
     np.testing.assert_array_equal(
@@ -59,6 +60,17 @@ class StoreTest(parameterized.TestCase):
     self.assertEqual(opened.index['AU12'].iloc[3], 1.5)
     self.assertEqual(opened.index['time_s'].dtype, np.float64)
     self.assertEqual(opened.index['frame'].dtype, np.int64)
+
+  def test_landmarks_are_not_called_labels(self):
+    points = np.arange(9 * 136, dtype=np.float32).reshape(9, 136)
+    points = pd.DataFrame(points, columns=list(labels.LANDMARK_COLUMNS))
+    index = pd.concat([_index(_VIDEOS, AU12=np.arange(9) / 2), points], axis=1)
+    opened = store.open_store(_write(self.path, index=index))
+    self.assertTrue(opened.has_landmarks)
+    self.assertEqual(opened.label_columns, ['AU12'])
+    described = json.loads((self.path / 'store.json').read_text())
+    self.assertEqual(described['label_columns'], ['AU12'])
+    pd.testing.assert_frame_equal(opened.index[points.columns], points)
 
   def test_videos_point_at_their_rows(self):
     opened = store.open_store(_write(self.path))

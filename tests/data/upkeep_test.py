@@ -10,20 +10,20 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 
-from psm_jax.data import store, upkeep
+from psm_jax.data import labels, store, upkeep
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _SIZE = 4
 
 
-def _write(path, first_value=0, problems=(), **labels):
+def _write(path, first_value=0, problems=(), **columns):
   """A store of people with two videos of 3 frames, each frame of one value.
 
   Args:
     path: whose name begins with the people's letters: 'AC-1' has A and C.
     first_value: of the first frame; those behind count on.
     problems: see `store.FrameStore`.
-    **labels: columns.
+    **columns: of labels or landmarks, a value each.
   """
   people = path.name.split('-')[0]
   rows = [
@@ -32,7 +32,8 @@ def _write(path, first_value=0, problems=(), **labels):
     for video in ('v1', 'v2')
     for frame in range(3)
   ]
-  index = pd.DataFrame(rows, columns=list(store.KEY_COLUMNS)).assign(**labels)
+  index = pd.DataFrame(rows, columns=list(store.KEY_COLUMNS))
+  index = pd.concat([index, pd.DataFrame(columns, index.index)], axis=1)
   values = np.arange(len(rows)) + first_value
   with store.writing(path, num_frames=len(rows), size_px=_SIZE) as writer:
     writer.frames[:] = values[:, None]
@@ -142,6 +143,17 @@ class AddTest(_TestCase):
     index = store.open_store(path).index
     self.assertEqual(index['AU12'].notna().tolist(), [True] * 12 + [False] * 12)
     self.assertEqual(index['AU06'].notna().tolist(), [False] * 12 + [True] * 12)
+
+  def test_people_without_landmarks_can_be_added(self):
+    points = dict.fromkeys(labels.LANDMARK_COLUMNS, 1.5)
+    path = _write(self.folder / 'A', AU12=1.0, **points)
+    upkeep.add_people(path, _write(self.folder / 'B', AU06=2.0))
+    opened = store.open_store(path)
+    self.assertEqual(opened.label_columns, ['AU12', 'AU06'])
+    np.testing.assert_array_equal(
+      opened.index[list(labels.LANDMARK_COLUMNS)],
+      np.repeat([[1.5], [np.nan]], 6, axis=0) * np.ones(136),
+    )
 
   def test_a_killed_addition_changes_nothing_and_can_be_repeated(self):
     path = _write(self.folder / 'A')

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from psm_jax.data import labels
 from psm_jax.data.tf import tfds
 
 SPLIT = 'train'
 
 
-def features(num_labels: int) -> tfds.features.FeaturesDict:
+def features(
+  num_labels: int, *, has_landmarks: bool
+) -> tfds.features.FeaturesDict:
   """Returns the features of one video.
 
   Per video person_id, video_id and fps; per frame of the video:
@@ -23,7 +26,9 @@ def features(num_labels: int) -> tfds.features.FeaturesDict:
   time_s: float64, 0 at the video's smallest frame number;
   crop: [2, 3] float32, see `alignment`; NaN for the centre square;
   labels: [num_labels] float32, NaN where missing, named in the metadata; absent
-  without labels.
+  without labels;
+  landmarks: [68, 2] float32, (x, y) pixels of the picture, NaN where missing;
+  absent without landmarks.
   """
   frame = {
     'image': tfds.features.Image(shape=(None, None, 3)),
@@ -36,6 +41,10 @@ def features(num_labels: int) -> tfds.features.FeaturesDict:
   if num_labels:
     frame['labels'] = tfds.features.Tensor(
       shape=(num_labels,), dtype=np.float32
+    )
+  if has_landmarks:
+    frame['landmarks'] = tfds.features.Tensor(
+      shape=(labels.NUM_LANDMARKS, 2), dtype=np.float32
     )
   return tfds.features.FeaturesDict(
     {

@@ -7,6 +7,7 @@ program hands over options, as JSON, by which a builder describes it:
       --config='{"name": "lab", "options": {"path": "/data/frames"}}'
 """
 
+import abc
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
@@ -49,22 +50,31 @@ class SourceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     config = SourceConfig(name=source.fingerprint, source=source)
     return cls(config=config, data_dir=data_dir)
 
+  @abc.abstractmethod
   def describe(self, options: dict) -> Any:
     """Returns the source that options name, None if TFDS tells it later.
 
     Args:
       options: of the builder's config.
     """
-    raise NotImplementedError
 
+  @abc.abstractmethod
   def label_columns(self, source: Any) -> Sequence[str]:
     """Returns the names of the labels that every frame will have.
 
     Args:
       source: what `describe` returned.
     """
-    raise NotImplementedError
 
+  @abc.abstractmethod
+  def has_landmarks(self, source: Any) -> bool:
+    """Tells whether frames have landmarks, NaN where they are missing.
+
+    Args:
+      source: what `describe` returned.
+    """
+
+  @abc.abstractmethod
   def examples(
     self,
     source: Any,
@@ -78,14 +88,15 @@ class SourceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       columns: what `label_columns` returned.
       report: takes (path, reason) of what is left out or doubtful.
     """
-    raise NotImplementedError
 
   def _info(self) -> tfds.core.DatasetInfo:
     config = self.builder_config
     self.source = config.source or self.describe(config.options)
     self.columns = list(self.label_columns(self.source))
     return self.dataset_info_from_configs(
-      features=records.features(len(self.columns)),
+      features=records.features(
+        len(self.columns), has_landmarks=self.has_landmarks(self.source)
+      ),
       metadata=records.metadata(self.columns),
       disable_shuffling=True,
     )

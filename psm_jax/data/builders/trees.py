@@ -43,6 +43,15 @@ class TreeBuilder(source_builder.SourceBuilder, skip_registration=True):
     # are those that the data set has by its documentation.
     return source.label_columns if source else self.DATASET.columns
 
+  def has_landmarks(self, source):
+    """See `SourceBuilder`."""
+    if source is None:
+      return self.DATASET.has_landmarks
+    return any(
+      video.table is not None and video.table.landmarks is not None
+      for video in source.videos
+    )
+
   def _split_generators(self, dl_manager):
     if self.source is None:
       options = trees.Options(**self.builder_config.options)
@@ -60,6 +69,7 @@ class TreeBuilder(source_builder.SourceBuilder, skip_registration=True):
         source,
         video,
         columns,
+        has_landmarks='landmarks' in self.info.features['frames'],
         folder=video.folder,
         table=video.table,
         report=report,

@@ -17,6 +17,7 @@ def read_video(
   video,
   columns: Sequence[str],
   *,
+  has_landmarks: bool,
   folder: pathlib.Path,
   table: labels.LabelTable | None,
   report: Callable[[str, str], None],
@@ -28,6 +29,7 @@ def read_video(
     source: with fps, align and eye_distance.
     video: with name, person_id, video_id, files and frames.
     columns: names of the label columns wanted; those that are absent are NaN.
+    has_landmarks: whether the data set's frames have landmarks.
     folder: where the pictures lie.
     table: labels by the pictures' frame numbers, None if there are none.
     report: takes (path, reason) of what is left out or missing.
@@ -35,6 +37,7 @@ def read_video(
   """
   frames = np.array(video.frames)
   values = np.full((len(frames), len(columns)), np.nan, np.float32)
+  points = np.full((len(frames), labels.NUM_LANDMARKS, 2), np.nan)
   crops = np.full((len(frames), 2, 3), np.nan, np.float32)
   usable = np.full(len(frames), source.align == 'none')
   if table is not None:
@@ -42,8 +45,13 @@ def read_video(
       report(labels_path, sentence)
     matched = table.values.reindex(index=frames, columns=columns)
     values = matched.to_numpy(np.float32)
-    if source.align == 'eyes' and table.landmarks is not None:
-      crops, usable = _match_crops(table, frames, source.eye_distance)
+    if table.landmarks is not None:
+      points = match_landmarks(table, frames)
+    if source.align == 'eyes':
+      crops = alignment.eye_crop(
+        alignment.eye_centres(points), eye_distance=source.eye_distance
+      )
+      usable = np.isfinite(crops).all(axis=(1, 2))
   if not usable.any():
     report(
       video.name,
@@ -74,9 +82,10 @@ def read_video(
         'name': os.fsencode(name),
         'frame': video.frames[i],
         'time_s': (video.frames[i] - video.frames[0]) / source.fps,
-        'crop': crops[i],
+        'crop': crops[i].astype(np.float32),
       }
       | ({'labels': values[i]} if columns else {})
+      | ({'landmarks': points[i].astype(np.float32)} if has_landmarks else {})
     )
   return example if example['frames'] else None
 
@@ -93,12 +102,18 @@ def _mismatch(table, frames):
     yield f'{extra} rows belong to no picture; not used'
 
 
-def _match_crops(table, frames, eye_distance):
-  """[T, 2, 3] float32 crops of the frames, and which are known."""
+def match_landmarks(table: labels.LabelTable, frames: np.ndarray) -> np.ndarray:
+  """Returns the landmarks of frames, from a table that has landmarks.
+
+  Args:
+    table: the labels of one video.
+    frames: [T] int, frame numbers.
+
+  Returns:
+    [T, 68, 2] float64, (x, y) as in the table; NaN without row or value.
+  """
   position = table.values.index.get_indexer(frames)
-  crops = alignment.eye_crop(
-    alignment.eye_centres(table.landmarks), eye_distance=eye_distance
-  )
-  known = np.isfinite(crops).all(axis=(1, 2))
-  usable = (position >= 0) & known[position]
-  return crops[position].astype(np.float32), usable
+  known = position >= 0
+  points = np.full((len(frames), labels.NUM_LANDMARKS, 2), np.nan)
+  points[known] = table.landmarks[position[known]]
+  return points

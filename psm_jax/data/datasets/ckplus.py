@@ -56,9 +56,7 @@ def _read_labels(root, options, videos, report):
   place = root / options.labels
   if not place.is_dir():
     raise ValueError(f'data.tree.labels: {place} is not a folder.')
-  # The landmarks are thousands of files, and for alignment only.
-  kinds = [k for k in _FOLDERS if k != 'landmarks' or options.align == 'eyes']
-  folders = {kind: _find_folder(place, kind, report) for kind in kinds}
+  folders = {kind: _find_folder(place, kind, report) for kind in _FOLDERS}
   rows = {
     (video.person_id, video.video_id): {
       kind: _read_files(folder, kind, video, report)

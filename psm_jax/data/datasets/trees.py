@@ -332,5 +332,7 @@ def _fingerprint(dataset, videos, options, fps, known_folds):
       digest.update(video.table.values.index.to_numpy(np.int64).tobytes())
       digest.update(video.table.values.to_numpy(np.float32).tobytes())
       if video.table.landmarks is not None:
+        # Stores of earlier versions, which kept none, are another store.
+        digest.update(b'landmarks')
         digest.update(video.table.landmarks.tobytes())
   return digest.hexdigest()[:16]

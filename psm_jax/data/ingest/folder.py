@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from psm_jax import paths
-from psm_jax.data import store
+from psm_jax.data import labels, store
 from psm_jax.data.ingest import layout, tracks
 
 SCHEMA_VERSION = 1
@@ -31,7 +31,9 @@ class IngestedVideo:
     parts: (track, first frame, last frame), in order and apart.
     extension: of the crops' files.
     fps: frames a second, from the middle step of the video's times.
+    size_px: side of the crops' files.
     has_labels: whether labels.csv beside the tracks is about this person.
+    has_landmarks: whether its head names 68 landmarks.
   """
 
   person_id: str
@@ -39,7 +41,9 @@ class IngestedVideo:
   parts: tuple[tuple[int, int, int], ...]
   extension: str
   fps: float
+  size_px: int
   has_labels: bool
+  has_landmarks: bool
 
   @property
   def name(self) -> str:
@@ -147,28 +151,34 @@ def _left_out(confirmed, contents, table, by_id):
 def _video(root, content, parts, is_alone):
   """One person's part of a video, and problems."""
   video_id, person_id = content['video_id'], parts[0].person_id
-  labels = layout.video_folder(root, video_id) / 'labels.csv'
+  labels_path = layout.video_folder(root, video_id) / 'labels.csv'
   problems = []
-  if labels.is_file() and not is_alone:
+  if labels_path.is_file() and not is_alone:
     reason = 'labels.csv not used: more than one person is confirmed'
     problems.append({'path': video_id, 'reason': reason})
+  has_labels = labels_path.is_file() and is_alone
   entry = IngestedVideo(
     person_id=person_id,
     video_id=video_id,
     parts=tuple((p.track, p.first_frame, p.last_frame) for p in parts),
     extension=content['options']['format'],
     fps=float(content['fps']),
-    has_labels=labels.is_file() and is_alone,
+    size_px=int(content['options']['size_px']),
+    has_labels=has_labels,
+    has_landmarks=has_labels
+    and labels.names_landmarks(labels_path.read_bytes()),
   )
   return entry, problems
 
 
-def _digest_video(root, content, entry, digest):
-  values = [entry.name, content['made'], entry.parts, entry.fps]
+def _digest_video(root, video, entry, digest):
+  values = [entry.name, video['made'], entry.parts, entry.fps]
   if entry.has_labels:
     folder = layout.video_folder(root, entry.video_id)
-    labels = (folder / 'labels.csv').read_bytes()
-    values.append(hashlib.sha256(labels).hexdigest())
+    content = (folder / 'labels.csv').read_bytes()
+    values.append(hashlib.sha256(content).hexdigest())
+    # Stores of earlier versions, which kept none, are another store.
+    values += ['landmarks'] if entry.has_landmarks else []
   digest.update(json.dumps(values).encode())
 
 
@@ -194,6 +204,23 @@ def read_frames(root: pathlib.Path, entry: IngestedVideo) -> pd.DataFrame:
       f'{path} is damaged: {error}. Delete its folder and ingest it again.'
     ) from error
   return pd.concat(parts).sort_values('frame').reset_index(drop=True)
+
+
+def read_crops(frames: pd.DataFrame) -> np.ndarray:
+  """Returns where in the video's pictures crops were cut.
+
+  Args:
+    frames: rows of `read_frames` that have a crop.
+
+  Returns:
+    [n, 2, 3] float64, see `psm_jax.data.alignment`.
+  """
+  side = frames['crop_side_px'].to_numpy(np.float64)
+  turn = np.radians(frames['roll_deg'].to_numpy(np.float64))
+  right = np.stack([side * np.cos(turn), side * np.sin(turn)], axis=-1)
+  down = np.stack([-right[:, 1], right[:, 0]], axis=-1)
+  centre = frames[['crop_x_px', 'crop_y_px']].to_numpy(np.float64)
+  return np.stack([right, down, centre - (right + down) / 2], axis=-1)
 
 
 def crop_files(

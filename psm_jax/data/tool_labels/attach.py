@@ -1,5 +1,6 @@
 """Joins a folder of tool tables to a folder of frames or a run's embeddings."""
 
+import collections
 import dataclasses
 import pathlib
 import re
@@ -10,7 +11,26 @@ from absl import logging
 
 from psm_jax import paths
 from psm_jax.data import folders, labels
+from psm_jax.data.ingest import folder as ingest_folder
+from psm_jax.data.ingest import layout
 from psm_jax.data.tool_labels import collection, joining
+
+
+@dataclasses.dataclass(frozen=True)
+class _Frames:
+  """Videos whose frames may get labels.
+
+  Attributes:
+    targets: the videos.
+    paths: of the table of each, by PERSON/VIDEO; there or not.
+    reserved: columns that frames have already; the tool's name goes before.
+    problems: (path or video, reason) of what was left out.
+  """
+
+  targets: tuple[joining.Target, ...]
+  paths: dict[str, pathlib.Path]
+  reserved: tuple[str, ...] = ()
+  problems: tuple[tuple[str, str], ...] = ()
 
 
 def to_frames(
@@ -20,36 +40,35 @@ def to_frames(
   *,
   fps: float = 0.0,
 ) -> collection.Summary:
-  """Adds labels to labels.csv beside the pictures of PERSON/VIDEO/*.jpg.
+  """Adds labels to labels.csv beside the frames of people's videos.
 
   Rows and cells that are there stay as they are.
 
   Args:
     tables: folder of the tables, see `collection.find_table`.
-    root: folder of frames, see `folders.scan`.
+    root: folder of frames, see `folders.scan`, or an ingest folder.
     options: how tables are read and what is written.
-    fps: frames a second; 0 for dataset.json's, or else 25.
+    fps: frames a second; 0 for dataset.json's, or else 25. Ingested videos have
+      their own.
 
   Raises:
     ValueError: If nothing can be joined, or a column is there already.
   """
-  source = folders.scan(root, fps=fps)
-  targets = [
-    joining.Target(video.name, np.array(video.frames), source.fps)
-    for video in source.videos
-  ]
-  paths_of = {
-    video.name: source.root / video.name / 'labels.csv'
-    for video in source.videos
-  }
+  root = pathlib.Path(root)
+  if (root / layout.TRACKS).is_file():
+    frames = _ingested(root, options, fps)
+    options = dataclasses.replace(options, first_frame='0')
+  else:
+    frames = _pictures(root, fps)
+  targets, paths_of = frames.targets, frames.paths
   there = {
-    video.name: _read_text(paths_of[video.name])
-    for video in source.videos
-    if video.has_labels
+    name: _read_text(path) for name, path in paths_of.items() if path.is_file()
   }
   summary, joined = collection.join_all(tables, targets, options)
   made = {
-    name: _named(table, options, with_landmarks=options.landmarks)
+    name: _named(table, options, with_landmarks=options.landmarks).rename(
+      columns={own: f'{options.tool}_{own}' for own in frames.reserved}
+    )
     for name, table in joined.items()
   }
   for name, table in there.items():
@@ -57,7 +76,7 @@ def to_frames(
       _refuse_present(
         table.columns, made[name].columns, options, paths_of[name]
       )
-  notes = []
+  notes = list(frames.problems)
   for target in targets:
     if target.name in there and target.name in joined:
       own = _numeric(there[target.name]).reindex(target.frames)
@@ -71,6 +90,52 @@ def to_frames(
     if target.name in made
   ]
   return _finish(summary, notes, written)
+
+
+def _pictures(root, fps):
+  """The videos of a folder of PERSON/VIDEO/*.jpg."""
+  source = folders.scan(root, fps=fps)
+  return _Frames(
+    targets=tuple(
+      joining.Target(video.name, np.array(video.frames), source.fps)
+      for video in source.videos
+    ),
+    paths={
+      video.name: root / video.name / 'labels.csv' for video in source.videos
+    },
+  )
+
+
+def _ingested(root, options, fps):
+  """The videos of an ingest folder that show one confirmed person."""
+  if fps or options.first_frame == '1':
+    raise ValueError(
+      f'{root} was made by launch.ingest, which counts frames from 0 and knows '
+      'the times of videos. Leave out --fps and --first_frame.'
+    )
+  videos = ingest_folder.scan(root).videos
+  count = collections.Counter(video.video_id for video in videos)
+  alone = [video for video in videos if count[video.video_id] == 1]
+  return _Frames(
+    targets=tuple(
+      joining.Target(
+        video.name,
+        ingest_folder.read_frames(root, video)['frame'].to_numpy(np.int64),
+        video.fps,
+      )
+      for video in alone
+    ),
+    paths={
+      video.name: layout.video_folder(root, video.video_id) / 'labels.csv'
+      for video in alone
+    },
+    reserved=ingest_folder.QUALITY_COLUMNS,
+    problems=tuple(
+      (video_id, 'more than one person is confirmed; labels not written')
+      for video_id in sorted(count)
+      if count[video_id] > 1
+    ),
+  )
 
 
 def to_embeddings(
@@ -154,9 +219,9 @@ def _named(joined, options, *, with_landmarks):
   if with_landmarks:
     if joined.landmarks is None:
       raise ValueError('The tables hold no landmarks x_0..x_67, y_0..y_67.')
-    names = [f'{a}{i}' for i in range(labels.NUM_LANDMARKS) for a in 'xy']
     flat = joined.landmarks.reshape(len(table), -1)
-    table = pd.concat([table, pd.DataFrame(flat, columns=names)], axis=1)
+    points = pd.DataFrame(flat, columns=list(labels.LANDMARK_COLUMNS))
+    table = pd.concat([table, points], axis=1)
   return table
 
 

@@ -35,7 +35,7 @@ class Options:
     prefix: put before the other columns' names, to keep tools apart.
     overwrite: replace columns of these names.
     faces: from PERSON/VIDEO to the tool's name of the person's face.
-    landmarks: also write x0..x67, y0..y67 (folders of frames only).
+    landmarks: also write x0..x67, y0..y67 (beside frames only).
   """
 
   tool: str

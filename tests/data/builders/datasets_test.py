@@ -6,7 +6,7 @@ import tempfile
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from psm_jax.data import decode, prepare, store
+from psm_jax.data import alignment, decode, labels, prepare, store
 from psm_jax.data.builders import records
 from psm_jax.data.builders.bp4d import bp4d_dataset_builder
 from psm_jax.data.builders.ckplus import ckplus_dataset_builder
@@ -138,15 +138,22 @@ class BuilderTest(parameterized.TestCase):
     )
     self.assertEqual(video['fps'], 20.0)
 
-  def test_landmarks_of_ckplus_align_the_eyes(self):
+  @parameterized.parameters(
+    ('none', [(5.0, 7.5), (10.0, 7.5)]), ('eyes', [(4.8, 4.8), (11.2, 4.8)])
+  )
+  def test_landmarks_of_ckplus_follow_the_crop(self, align, eyes):
     config = tiny.config(
       data__source='ckplus',
       data__path=str(self.folder / 'ckplus'),
       data__size_px=16,
-      data__align='eyes',
+      data__align=align,
     ).data
     path = prepare.prepare(config, directory=self.folder / 'cache')
-    self.assertLen(store.open_store(path).index, 12)
+    index = store.open_store(path).index
+    points = index[list(labels.LANDMARK_COLUMNS)].to_numpy()
+    np.testing.assert_allclose(
+      alignment.eye_centres(points.reshape(12, 68, 2)), [eyes] * 12, rtol=1e-5
+    )
 
 
 if __name__ == '__main__':

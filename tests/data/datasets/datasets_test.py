@@ -1,6 +1,7 @@
 """Each data set's own rules: persons, videos, labels and folds of its tree."""
 
 import pathlib
+import shutil
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -305,11 +306,17 @@ class CkplusTest(_TreeTest):
     self.assertIn('pain scores of UNBC-McMaster', self.reasons(source))
     self.assertTrue(np.isnan(self.labels(source, 'S010/001', 'AU25')[2]))
 
-  def test_landmarks_are_read_for_alignment(self):
-    table = self.scan(align='eyes').videos[0].table
+  @parameterized.parameters('none', 'eyes')
+  def test_landmarks_are_read(self, align):
+    table = self.scan(align=align).videos[0].table
     self.assertEqual(table.landmarks.shape, (3, 68, 2))
     np.testing.assert_array_equal(table.landmarks[2, 41], [20, 30])
-    self.assertIsNone(self.scan().videos[0].table.landmarks)
+
+  def test_a_copy_without_landmarks_says_so(self):
+    shutil.rmtree(self.root / 'Landmarks')
+    source = self.scan()
+    self.assertIsNone(source.videos[0].table.landmarks)
+    self.assertIn('no such folder', self.reasons(source))
 
   def test_ten_people_are_folded_in_order(self):
     fake_trees.ckplus(self.root, num_people=11)

@@ -13,17 +13,21 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest
 
-from psm_jax.data import decode, store
+from psm_jax.data import decode, labels, store
 from psm_jax.data.builders import records
 from psm_jax.data.builders.video_folder import video_folder_dataset_builder
 from psm_jax.data.ingest import (
   batch,
+  crops,
   detection,
   folder,
   layout,
   processing,
+  video_tables,
   workers,
 )
+from psm_jax.data.ingest import faces as faces_lib
+from psm_jax.data.tool_labels import attach, collection
 from tests.data.ingest import films
 
 _OPTIONS = processing.Options(
@@ -299,20 +303,22 @@ class BatchTest(_FolderTest):
 class TrainingDataTest(_FolderTest):
   """What the training pipeline makes of an ingest folder."""
 
-  def _store(self, source):
+  def _store(self, source, *, size_px=32):
     builder = video_folder_dataset_builder.Builder.of(
       source, data_dir=self.root / 'tfds'
     )
     path = self.root / f'store-{source.fingerprint}'
-    decode.fill_store(records.prepare(builder), path, size_px=32, source={})
+    decode.fill_store(
+      records.prepare(builder), path, size_px=size_px, source={}
+    )
     return store.open_store(path)
 
   def test_frames_and_times_and_labels_arrive(self):
     self._add('a.mp4', [([*range(10), *range(15, 24)], 2, 10)])
     self._add('b.mp4', [(range(24), 2, 10), (range(24), 70, 10)])
     self._run()
-    labels = self.out / 'videos' / 'a' / 'labels.csv'
-    labels.write_text('frame,au1\n0,2.5\n1,3\n')
+    table = self.out / 'videos' / 'a' / 'labels.csv'
+    table.write_text('frame,au1\n0,2.5\n1,3\n')
     path = self.out / 'tracks.csv'
     text = path.read_text().replace('b,0,0,23,', 'b,0,0,11,a')
     path.write_text(text.replace('b,1,0,23,', 'b,1,12,23,a'))
@@ -335,6 +341,83 @@ class TrainingDataTest(_FolderTest):
     self.assertGreater(
       np.abs(pixels[11] - pixels[12]).mean(),
       2 * np.abs(pixels[10] - pixels[11]).mean(),
+    )
+
+  def test_landmarks_of_the_video_become_those_of_the_crop(self):
+    self._add('a.mp4', [(range(24), 2, 10)])
+    self._run()
+    made = self.out / 'videos' / 'a'
+    table = pd.read_parquet(made / 'frames.parquet')
+    # The middle of each crop, and a point to the right of it, along the eyes.
+    middle = table[['crop_x_px', 'crop_y_px']].to_numpy(np.float64)
+    turn, side = np.radians(table['roll_deg']), table['crop_side_px']
+    aside = np.stack([side * np.cos(turn), side * np.sin(turn)], axis=-1) / 4
+    points = np.repeat(middle[:, None], 68, axis=1)
+    points[:, 9] += aside
+    names = [f'{axis}_{point}' for point in range(68) for axis in 'xy']
+    lines = [f'frame,AU12_r,{",".join(names)}']
+    for frame, point in list(enumerate(points))[:20]:
+      lines.append(f'{frame + 1},1,{",".join(map(str, point.ravel()))}')
+    before = folder.scan(self.out).fingerprint
+    (self.root / 'openface').mkdir()
+    (self.root / 'openface' / 'a.csv').write_text('\n'.join(lines) + '\n')
+    options = collection.Options(tool='openface', landmarks=True)
+    attach.to_frames(self.root / 'openface', self.out, options)
+    source = folder.scan(self.out)
+    self.assertNotEqual(source.fingerprint, before)
+    index = self._store(source, size_px=16).index
+    placed = index[list(labels.LANDMARK_COLUMNS)].to_numpy()
+    placed = placed.reshape(24, 68, 2)
+    np.testing.assert_allclose(placed[:20, 5], np.full((20, 2), 8), atol=1e-3)
+    np.testing.assert_allclose(
+      placed[:20, 9], np.tile([12, 8], (20, 1)), atol=1e-3
+    )
+    self.assertTrue(np.isnan(placed[20:]).all())
+
+  def test_labels_are_written_where_one_person_is_alone(self):
+    self._add('a.mp4', [(range(24), 2, 10)])
+    self._add('b.mp4', [(range(24), 2, 10), (range(24), 70, 10)])
+    self._run()
+    path = self.out / 'tracks.csv'
+    text = path.read_text().replace('b,0,0,23,', 'b,0,0,23,c')
+    path.write_text(text.replace('b,1,0,23,', 'b,1,0,23,d'))
+    rows = '\n'.join(f'{frame + 1},0.5,{frame}' for frame in range(24))
+    head = 'frame,confidence,AU12_r'
+    for name in 'ab':
+      (self.root / f'{name}.csv').write_text(f'{head}\n{rows}\n')
+    options = collection.Options(tool='openface')
+    summary = attach.to_frames(self.root, self.out, options)
+    self.assertEqual(
+      summary.written, (self.out / 'videos' / 'a' / 'labels.csv',)
+    )
+    self.assertIn('b', dict(summary.problems))
+    table = pd.read_csv(self.out / 'videos' / 'a' / 'labels.csv')
+    self.assertEqual(table['AU12_r'].tolist(), list(range(24)))
+    self.assertIn('openface_confidence', table)
+    self.assertNotIn('confidence', table)
+    with self.assertRaisesRegex(ValueError, 'counts frames from 0'):
+      attach.to_frames(self.root, self.out, options, fps=25.0)
+
+  def test_crops_are_those_of_the_table(self):
+    times = np.arange(12) / 25
+    boxes = np.tile([20.0, 30.0, 54.0, 74.0], (12, 1))
+    points = np.array([(36, 60), (58, 64), (47, 74), (38, 90), (56, 92)])
+    points = points + np.linspace(0, 9, 12)[:, None, None]
+    faces = faces_lib.Faces(boxes, points, np.ones(12))
+    alignment = crops.align(times, faces, eye_distance=0.4)
+    rows = video_tables.TrackRows(
+      frames=np.arange(12),
+      faces=faces,
+      is_made_up=np.zeros(12, bool),
+      alignment=alignment,
+      inside=np.ones(12, bool),
+      blur=np.ones(12),
+      brightness=np.ones(12),
+    )
+    search = video_tables.Search(times, [rows], 12, 0, 12, 0)
+    table = video_tables.frames_table('a', search)
+    np.testing.assert_allclose(
+      folder.read_crops(table), alignment.crops, atol=1e-4
     )
 
   def test_long_videos_are_written_in_parts_and_joined(self):

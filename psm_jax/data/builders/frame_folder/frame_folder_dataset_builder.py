@@ -32,16 +32,29 @@ class Builder(source_builder.SourceBuilder):
           self._broken[video.name] = str(error)
     return columns
 
+  def has_landmarks(self, source):
+    """See `SourceBuilder`."""
+    return any(video.has_landmarks for video in source.videos)
+
   def examples(self, source, columns, report):
     """See `SourceBuilder`."""
+    has_landmarks = self.has_landmarks(source)
     for video in tqdm.tqdm(source.videos, desc='reading folders', unit='video'):
-      broken = self._broken.get(video.name)
-      example = read_video(source, video, columns, report, broken=broken)
+      example = read_video(
+        source,
+        video,
+        columns,
+        report,
+        has_landmarks=has_landmarks,
+        broken=self._broken.get(video.name),
+      )
       if example is not None:
         yield example
 
 
-def read_video(source, video, columns, report, *, broken=None):
+def read_video(
+  source, video, columns, report, *, has_landmarks=False, broken=None
+):
   """Returns the TFDS example of one video, None if no frame can be used.
 
   Args:
@@ -49,6 +62,7 @@ def read_video(source, video, columns, report, *, broken=None):
     video: one of its videos.
     columns: names of the label columns wanted; those that are absent are NaN.
     report: takes (path, reason) of what is left out or missing.
+    has_landmarks: whether the data set's frames have landmarks.
     broken: why the video's labels.csv cannot be read, if known.
   """
   table, labels_path = None, f'{video.name}/labels.csv'
@@ -63,6 +77,7 @@ def read_video(source, video, columns, report, *, broken=None):
     source,
     video,
     columns,
+    has_landmarks=has_landmarks,
     folder=source.root / video.name,
     table=table,
     report=report,

@@ -46,6 +46,11 @@ class Builder(source_builder.SourceBuilder):
     del source
     return LABEL_COLUMNS
 
+  def has_landmarks(self, source):
+    """See `SourceBuilder`."""
+    del source
+    return False
+
   def examples(self, source, columns, report):
     """See `SourceBuilder`; nothing is ever left out."""
     del columns, report

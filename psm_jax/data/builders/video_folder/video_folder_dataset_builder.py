@@ -9,8 +9,8 @@ Options are those of `folder.scan`.
 import numpy as np
 from tqdm import auto as tqdm
 
-from psm_jax.data import labels
-from psm_jax.data.builders import source_builder
+from psm_jax.data import alignment, labels
+from psm_jax.data.builders import source_builder, videos
 from psm_jax.data.ingest import folder, layout
 
 # A record must stay below 2 GiB; a longer video becomes several, one behind the
@@ -39,13 +39,20 @@ class Builder(source_builder.SourceBuilder):
       columns.update(dict.fromkeys(table.values.columns))
     return columns
 
+  def has_landmarks(self, source):
+    """See `SourceBuilder`."""
+    return any(video.has_landmarks for video in source.videos)
+
   def examples(self, source, columns, report):
     """See `SourceBuilder`."""
     for name, reason in self._broken.items():
       report(name, reason)
+    has_landmarks = self.has_landmarks(source)
     for video in tqdm.tqdm(source.videos, desc='reading videos', unit='video'):
       table = self._tables.get(video.name)
-      yield from read_video(source, video, columns, table, report)
+      yield from read_video(
+        source, video, columns, table, report, has_landmarks=has_landmarks
+      )
 
 
 def _read_labels(source):
@@ -61,7 +68,7 @@ def _read_labels(source):
   return tables, broken
 
 
-def read_video(source, video, columns, table, report):
+def read_video(source, video, columns, table, report, *, has_landmarks=False):
   """Yields the TFDS examples of one person's part of a video.
 
   Args:
@@ -70,6 +77,7 @@ def read_video(source, video, columns, table, report):
     columns: names of the label columns wanted; those that are absent are NaN.
     table: the video's `labels.LabelTable`, None if it has none.
     report: takes (path, reason) of what is left out or missing.
+    has_landmarks: whether the data set's frames have landmarks.
 
   Yields:
     Examples of up to 10,000 frames, in order.
@@ -79,6 +87,7 @@ def read_video(source, video, columns, table, report):
   values = frames.reindex(columns=columns).to_numpy(np.float32)
   if table is not None:
     _add_labels(values, table, frames, columns, video, report)
+  points = _crop_landmarks(table, frames, video.size_px)
   example, size = None, 0
   files = folder.crop_files(source.root, video, frames)
   for row, path in enumerate(files):
@@ -113,9 +122,22 @@ def read_video(source, video, columns, table, report):
         'crop': np.full((2, 3), np.nan, np.float32),
         'labels': values[row],
       }
+      | ({'landmarks': points[row]} if has_landmarks else {})
     )
   if example is not None:
     yield example
+
+
+def _crop_landmarks(table, frames, size_px):
+  """[T, 68, 2] float32 landmarks in pixels of the crops' files."""
+  if table is None or table.landmarks is None:
+    shape = (len(frames), labels.NUM_LANDMARKS, 2)
+    return np.full(shape, np.nan, np.float32)
+  points = videos.match_landmarks(table, frames['frame'].to_numpy())
+  points = alignment.to_frame(
+    points, folder.read_crops(frames), size_px=size_px
+  )
+  return points.astype(np.float32)
 
 
 def _add_labels(values, table, frames, columns, video, report):
