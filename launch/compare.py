@@ -25,13 +25,13 @@ import pathlib
 import pandas as pd
 from absl import flags, logging
 
-from launch import program
+from launch import probe_flags, program
 from psm_jax.evaluation import (
-  agreement,
   approach_table,
   approaches,
   compare,
   coordinates,
+  named_movements,
   probes,
   shared_frames,
   splits,
@@ -52,17 +52,8 @@ _BASELINE = flags.DEFINE_string(
   'NAME of the approach that others are compared with; the first if not given.',
 )
 _OUT = flags.DEFINE_string('out', None, 'Folder to write to.')
-_SPLITS = flags.DEFINE_list(
-  'splits',
-  list(compare.SPLITS),
-  'cross_video: trained on one video, tested on another; blocked: whole '
-  'stretches of video; random: 80/20 of the frames, as published.',
-)
-_THRESHOLD = flags.DEFINE_float(
-  'threshold',
-  probes.DEFAULT.threshold,
-  'Intensity from which an action unit counts as active (DISFA: 2 of 5).',
-)
+_SPLITS = probe_flags.define_splits(compare.SPLITS, approach_table.SPLITS)
+_THRESHOLD = probe_flags.define_threshold()
 _SEED_GROUP = flags.DEFINE_bool(
   'seed_group',
   False,
@@ -164,10 +155,10 @@ def _movements(found):
     return None
   path = pathlib.Path(_MOVEMENTS.value)
   if path.suffix != '.json':
-    return agreement.read_movements(path)
+    return named_movements.read(path)
   frames = {table.person_id: table.frames for table in found[0].tables}
-  return agreement.derive_movements(
-    pd.concat(frames.values()), agreement.read_rules(path)
+  return named_movements.derive(
+    pd.concat(frames.values()), named_movements.read_rules(path)
   )
 
 

@@ -29,10 +29,10 @@ import dataclasses
 
 from absl import flags, logging
 
-from launch import program
+from launch import probe_flags, program
 from psm_jax import scoring
 from psm_jax.data import folds
-from psm_jax.evaluation import person_independent, probes
+from psm_jax.evaluation import person_independent, probes, splits
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.embed.')
 _TABLES = flags.DEFINE_multi_string(
@@ -44,19 +44,8 @@ _TABLES = flags.DEFINE_multi_string(
 _OUT = flags.DEFINE_string(
   'out', None, 'Folder for the tables where there is no --workdir.'
 )
-_SPLITS = flags.DEFINE_list(
-  'splits',
-  list(probes.DEFAULT.splits),
-  'random: 80/20 of the frames, as published; blocked: whole stretches of '
-  'video; cross_video: trained on one video, tested on another; held_out: '
-  'tested on what train.validation_share kept from the model, and added by '
-  'itself where there is any.',
-)
-_THRESHOLD = flags.DEFINE_float(
-  'threshold',
-  probes.DEFAULT.threshold,
-  'Intensity from which an action unit counts as active (DISFA: 2 of 5).',
-)
+_SPLITS = probe_flags.define_splits(probes.DEFAULT.splits, splits.ALL_SPLITS)
+_THRESHOLD = probe_flags.define_threshold()
 _THRESHOLD_FROM = flags.DEFINE_enum(
   'threshold_from',
   probes.DEFAULT.threshold_from,

@@ -233,10 +233,7 @@ def _score(scored, others, folder, *, config, across, num_workers):
     pairs=pairs,
     num_workers=num_workers or _workers(len(people)),
   )
-  made = {
-    field.name: getattr(results, field.name)
-    for field in dataclasses.fields(results)
-  }
+  made = dict(vars(results))
   wanted = across.when == 'yes' or (
     across.when == 'auto' and scored is not None and scored.is_general()
   )

@@ -2,25 +2,12 @@
 
 import os
 import pathlib
-import subprocess
-import sys
 
 import pandas as pd
 from absl.testing import absltest, parameterized
 
+from tests import programs
 from tests.evaluation import people
-
-_ROOT = pathlib.Path(__file__).resolve().parents[1]
-
-
-def _start(*arguments):
-  return subprocess.run(
-    [sys.executable, '-m', 'launch.compare', *arguments],
-    cwd=_ROOT,
-    capture_output=True,
-    text=True,
-    timeout=300,
-  )
 
 
 class CompareLaunchTest(parameterized.TestCase):
@@ -53,7 +40,8 @@ class CompareLaunchTest(parameterized.TestCase):
     out = self.folder / 'out'
     rules = self.folder / 'rules.json'
     rules.write_text('[{"movement": "smile", "at_least": {"AU12": 2}}]')
-    ended = _start(
+    ended = programs.start(
+      'compare',
       f'--run=psm-s0={self.folder}/psm-s0',
       f'--run=psm-s1={self.folder}/psm-s1',
       f'--run=gm={self.folder}/gm',
@@ -83,7 +71,8 @@ class CompareLaunchTest(parameterized.TestCase):
   )
   def test_bad_input_is_named_and_exits_with_1(self, argument, message):
     out = self.folder / 'bad'
-    ended = _start(
+    ended = programs.start(
+      'compare',
       f'--run=gm={self.folder}/gm',
       argument.format(self.folder),
       f'--out={out}',
@@ -94,7 +83,7 @@ class CompareLaunchTest(parameterized.TestCase):
     self.assertFalse(out.exists())
 
   def test_help_shows_how_to_call_it(self):
-    shown = _start('--help').stdout
+    shown = programs.start('compare', '--help').stdout
     self.assertIn('python -m launch.compare', shown)
     self.assertIn('--baseline', shown)
     self.assertIn('Exit codes', shown)

@@ -1,24 +1,12 @@
 """launch.evaluate as a user starts it."""
 
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 
-_ROOT = pathlib.Path(__file__).resolve().parents[1]
-
-
-def _start(*arguments):
-  return subprocess.run(
-    [sys.executable, '-m', 'launch.evaluate', *arguments],
-    cwd=_ROOT,
-    capture_output=True,
-    text=True,
-    timeout=120,
-  )
+from tests import programs
 
 
 class EvaluateTest(parameterized.TestCase):
@@ -38,7 +26,8 @@ class EvaluateTest(parameterized.TestCase):
       }
     )
     table.to_csv(folder / 'lab.csv', index=False)
-    ended = _start(
+    ended = programs.start(
+      'evaluate',
       f'--tables=lab={folder}/lab.csv',
       f'--out={folder}/out',
       '--threshold=1',
@@ -55,7 +44,7 @@ class EvaluateTest(parameterized.TestCase):
     (('--workdir=x', '--out=y'), '--out not with --workdir'),
   )
   def test_wrong_usage_is_named_and_exits_with_2(self, arguments, message):
-    ended = _start(*arguments)
+    ended = programs.start('evaluate', *arguments)
     self.assertEqual(ended.returncode, 2, ended.stderr)
     self.assertIn(message, ended.stderr)
     self.assertNotIn('Traceback', ended.stderr)
@@ -66,7 +55,7 @@ class EvaluateTest(parameterized.TestCase):
   )
   def test_bad_input_is_named_and_exits_with_1(self, arguments, message):
     out = self.create_tempdir().full_path
-    ended = _start(f'--out={out}', *arguments)
+    ended = programs.start('evaluate', f'--out={out}', *arguments)
     self.assertEqual(ended.returncode, 1, ended.stderr)
     self.assertIn(message, ended.stderr)
     self.assertNotIn('Traceback', ended.stderr)

@@ -1,12 +1,9 @@
 """The programs as a user starts them: help, wrong usage, bad input."""
 
-import pathlib
-import subprocess
-import sys
-
 from absl.testing import absltest, parameterized
 
-_ROOT = pathlib.Path(__file__).resolve().parents[1]
+from tests import programs
+
 _PROGRAMS = (
   'train',
   'embed',
@@ -19,20 +16,10 @@ _PROGRAMS = (
 _CONFIG = '--config=configs/quickstart.py'
 
 
-def _start(program, *arguments):
-  return subprocess.run(
-    [sys.executable, '-m', f'launch.{program}', *arguments],
-    cwd=_ROOT,
-    capture_output=True,
-    text=True,
-    timeout=120,
-  )
-
-
 class LaunchTest(parameterized.TestCase):
   @parameterized.parameters(*_PROGRAMS)
   def test_help_shows_how_to_call_it(self, program):
-    shown = _start(program, '--help').stdout
+    shown = programs.start(program, '--help').stdout
     self.assertIn(f'python -m launch.{program}', shown)
     self.assertIn('--workdir', shown)
     self.assertIn('Exit codes', shown)
@@ -56,7 +43,7 @@ class LaunchTest(parameterized.TestCase):
   def test_wrong_usage_is_named_and_exits_with_2(
     self, program, arguments, message
   ):
-    ended = _start(program, *arguments)
+    ended = programs.start(program, *arguments)
     self.assertEqual(ended.returncode, 2, ended.stderr)
     self.assertIn(message, ended.stderr)
     self.assertNotIn('Traceback', ended.stderr)
@@ -76,7 +63,7 @@ class LaunchTest(parameterized.TestCase):
     self, program, arguments, message
   ):
     workdir = self.create_tempdir().full_path
-    ended = _start(program, f'--workdir={workdir}', *arguments)
+    ended = programs.start(program, f'--workdir={workdir}', *arguments)
     self.assertEqual(ended.returncode, 1, ended.stderr)
     self.assertIn(message, ended.stderr)
     self.assertNotIn('Traceback', ended.stderr)

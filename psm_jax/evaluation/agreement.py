@@ -2,18 +2,8 @@
 
 n frames.
 
-  movements = agreement.read_movements('movements.csv')
-  # or, from labels: agreement.derive_movements(frames, agreement.read_rules(p))
+  movements = named_movements.read('movements.csv')
   found = agreement.agreement(tables, movements)
-
-A table of movements has a row a frame: person_id,video_id,frame,movement.
-Frames that it does not list, and an empty movement, show none.
-
-Rules are a JSON list, each a name and the least values of label columns; a
-frame shows the rule with the most columns of those that hold, else the first:
-
-  [{"movement": "smile", "at_least": {"AU06": 2, "AU12": 2}},
-   {"movement": "sneer", "at_least": {"AU09": 3}, "persons": ["P7"]}]
 
 agreement(), a row per source, model and person:
   source,model_id,person_id,ami,ami_moving,num_clusters,noise_share,num_frames,
@@ -28,9 +18,6 @@ summarise(), a row per source, and per pair of sources for the difference:
 
 import collections
 import dataclasses
-import json
-import os
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,10 +30,10 @@ from psm_jax.evaluation import (
   clusters,
   coordinates,
   features,
+  named_movements,
   splits,
 )
 
-MOVEMENT_COLUMNS = ('person_id', 'video_id', 'frame', 'movement')
 COLUMNS = tuple(
   (
     'source model_id person_id ami ami_moving num_clusters noise_share '
@@ -58,111 +45,7 @@ SUMMARY_COLUMNS = tuple(
   'source metric mean ci_low ci_high num_persons wins losses'.split()
 )
 METRICS = ('ami', 'ami_moving')
-NONE = ''  # The movement of a frame that shows none.
-_KEYS = ['person_id', 'video_id', 'frame']
-
-
-@dataclasses.dataclass(frozen=True)
-class Rule:
-  """When a frame shows a movement.
-
-  Attributes:
-    movement: Its name, not empty.
-    at_least: Label column to the least value it needs.
-    persons: Whose frames may show it; () is everybody.
-  """
-
-  movement: str
-  at_least: dict[str, float]
-  persons: tuple[str, ...] = ()
-
-
-def read_movements(path: str | os.PathLike) -> pd.DataFrame:
-  """Reads a CSV table of movements.
-
-  Args:
-    path: With the columns person_id, video_id, frame and movement.
-
-  Raises:
-    ValueError: If it is unreadable, lacks a column, holds a frame that is no
-      whole number, or a frame twice. Names the file.
-  """
-  try:
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-  except (OSError, ValueError) as error:
-    raise ValueError(f'{path} is not a readable table: {error}') from error
-  missing = [c for c in MOVEMENT_COLUMNS if c not in table]
-  if missing:
-    raise ValueError(
-      f'{path} lacks the columns {missing}; it needs '
-      f'{", ".join(MOVEMENT_COLUMNS)}.'
-    )
-  table = table[list(MOVEMENT_COLUMNS)]
-  number = pd.to_numeric(table['frame'], errors='coerce')
-  bad = ~(np.isfinite(number) & (number % 1 == 0))
-  if bad.any():
-    raise ValueError(
-      f'{path} has the frame {table["frame"][bad].iloc[0]!r}, which is no '
-      f'whole number ({int(bad.sum())} of {len(table)} rows).'
-    )
-  table = table.assign(frame=number.astype(np.int64))
-  twice = table.duplicated(_KEYS)
-  if twice.any():
-    raise ValueError(
-      f'{path} lists frame {tuple(table.loc[twice, _KEYS].iloc[0])} more than '
-      'once. A frame has one movement; name combinations as movements of their '
-      'own.'
-    )
-  return table
-
-
-def read_rules(path: str | os.PathLike) -> list[Rule]:
-  """Reads rules from a JSON file, see the module's description.
-
-  Raises:
-    ValueError: If it is no list of rules. Names the file and the rule.
-  """
-  try:
-    content = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
-  except ValueError as error:
-    raise ValueError(f'{path} is no JSON: {error}') from error
-  if not isinstance(content, list) or not content:
-    raise ValueError(f'{path} should hold a list of one or more rules.')
-  return [_rule(entry, f'{path}, rule {i}') for i, entry in enumerate(content)]
-
-
-def derive_movements(
-  frames: pd.DataFrame, rules: Sequence[Rule]
-) -> pd.DataFrame:
-  """Returns which movement the labels of every frame amount to.
-
-  Args:
-    frames: n rows with person_id, video_id, frame and label columns; a label
-      that is missing holds no rule.
-    rules: See the module's description.
-
-  Returns:
-    n rows of person_id, video_id, frame and movement.
-
-  Raises:
-    ValueError: If a rule needs a column that is not there. Names the rule.
-  """
-  movement = np.full(len(frames), NONE, object)
-  person = frames['person_id'].astype(str).to_numpy()
-  for rule in sorted(rules, key=lambda rule: -len(rule.at_least)):
-    missing = sorted(set(rule.at_least) - set(frames))
-    if missing:
-      raise ValueError(
-        f'The movement {rule.movement!r} needs the label columns {missing}; '
-        f'there are {[c for c in frames if c not in features.FRAME_COLUMNS]}.'
-      )
-    holds = movement == NONE
-    for column, least in rule.at_least.items():
-      holds &= frames[column].to_numpy(np.float64) >= least
-    if rule.persons:
-      holds &= np.isin(person, rule.persons)
-    movement[holds] = rule.movement
-  return frames[_KEYS].reset_index(drop=True).assign(movement=movement)
+_KEYS = named_movements.KEYS
 
 
 def agreement(
@@ -203,13 +86,7 @@ def agreement(
       except splits.Impossible as reason:
         found = [{'reason': str(reason)} for _ in own]
       rows += [
-        {
-          'source': table.source,
-          'model_id': table.model_id,
-          'person_id': person_id,
-          **row,
-        }
-        for table, row in zip(own, found, strict=True)
+        {**table.ids, **row} for table, row in zip(own, found, strict=True)
       ]
   table = pd.DataFrame(rows, columns=COLUMNS)
   whole = [c for c in table if c.startswith('num_')] + ['min_samples']
@@ -238,49 +115,17 @@ def summarise(
     value = value.unstack('source').dropna(axis=1, how='all')
     for source in value:
       found = bootstrap.mean_interval(value[source].to_numpy(), **options)
-      rows.append(_row(source, metric, found))
+      rows.append({'source': source, 'metric': metric, **found.row('mean')})
     for first, second in pairs:
       both = value.reindex(columns=[first, second]).dropna()
       if len(both):
         found = bootstrap.paired_interval(
           both[first].to_numpy(), both[second].to_numpy(), **options
         )
-        rows.append(_row(f'{first} - {second}', metric, found))
+        place = {'source': f'{first} - {second}', 'metric': metric}
+        rows.append({**place, **found.row('mean')})
   found = pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
   return found.astype({'wins': 'Int64', 'losses': 'Int64'})
-
-
-def _rule(entry, where) -> Rule:
-  """Returns one rule of a file."""
-  if not isinstance(entry, dict) or set(entry) - {
-    'movement',
-    'at_least',
-    'persons',
-  }:
-    raise ValueError(
-      f'{where}, is {entry!r}; expected movement, at_least and, if it is of '
-      'some persons only, persons.'
-    )
-  movement, at_least = entry.get('movement'), entry.get('at_least')
-  if not isinstance(movement, str) or not movement:
-    raise ValueError(f'{where}, has the movement {movement!r}; name it.')
-  if (
-    not isinstance(at_least, dict)
-    or not at_least
-    or not all(type(v) in (int, float) for v in at_least.values())
-  ):
-    raise ValueError(
-      f'{where}, {movement!r}, has at_least {at_least!r}; expected label '
-      'columns and their least values.'
-    )
-  persons = entry.get('persons', [])
-  if not isinstance(persons, list) or not all(
-    isinstance(p, str) for p in persons
-  ):
-    raise ValueError(
-      f'{where}, {movement!r}, has persons {persons!r}; expected a list of ids.'
-    )
-  return Rule(movement, at_least, tuple(persons))
 
 
 def _chosen(table, stride) -> features.FeatureTable:
@@ -302,9 +147,11 @@ def _compare(tables, named, config) -> list[dict]:
       raise splits.Impossible(
         f'{tables[0].source} and {table.source} have different frames'
       )
-  truth = named.reindex(pd.MultiIndex.from_frame(frames)).fillna(NONE)
+  truth = named.reindex(pd.MultiIndex.from_frame(frames)).fillna(
+    named_movements.NONE
+  )
   truth = truth.to_numpy(str)
-  moves = truth != NONE
+  moves = truth != named_movements.NONE
   if not moves.any():
     raise splits.Impossible('none of the frames grouped shows a movement')
   neighbours = [
@@ -349,17 +196,3 @@ def _ami(truth, labels) -> float:
   if len(np.unique(truth)) < 2:
     return float('nan')
   return float(metrics.adjusted_mutual_info_score(truth, labels))
-
-
-def _row(source, metric, interval) -> dict:
-  """Returns one row of the summary."""
-  return {
-    'source': source,
-    'metric': metric,
-    'mean': interval.mean,
-    'ci_low': interval.low,
-    'ci_high': interval.high,
-    'num_persons': interval.num_persons,
-    'wins': getattr(interval, 'wins', pd.NA),
-    'losses': getattr(interval, 'losses', pd.NA),
-  }

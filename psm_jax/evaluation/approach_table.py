@@ -263,8 +263,7 @@ def _pose(table, name, num_resamples, seed) -> dict:
   )
   return {
     'pose_r2': interval.mean,
-    'pose_r2_ci_low': interval.low,
-    'pose_r2_ci_high': interval.high,
+    **_ends('pose_r2', interval.row('pose_r2')),
     'pose_mae_deg': own['mae_deg'].mean(),
     'pose_mae_mean_deg': own['mae_mean_deg'].mean(),
   }

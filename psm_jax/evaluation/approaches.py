@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from psm_jax import embedding, paths, run
-from psm_jax.evaluation import controls, discovery, features
+from psm_jax.evaluation import controls, discovery, features, summary
 
 COST_COLUMNS = tuple(
   (
@@ -32,13 +32,6 @@ COST_COLUMNS = tuple(
     'images num_frames seconds'
   ).split()
 )
-RESERVED = (
-  features.RANDOM_ENCODER,
-  features.PIXEL_PCA,
-  features.HEAD_POSE,
-  features.NEAREST_IN_TIME,
-)
-_KEYS = ['video_id', 'frame']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +56,7 @@ class Approach:
 
   def __post_init__(self):
     paths.check_id(self.name, what='The name of an approach')
-    if self.name in RESERVED:
+    if self.name in summary.CONTROLS:
       raise ValueError(
         f'{self.name!r} is the name of a control. Call this approach otherwise.'
       )
@@ -165,7 +158,7 @@ def controls_of(approach: Approach) -> list[features.FeatureTable]:
     if start not in seen:
       seen.add(start)
       untrained = trained.embed_untrained(
-        index_of[model_id], _store_rows(trained.store, table.frames)
+        index_of[model_id], controls.store_rows(table.frames, trained.store)
       )
       made.append(
         dataclasses.replace(
@@ -181,16 +174,6 @@ def all_costs(costs: Sequence[pd.DataFrame]) -> pd.DataFrame:
   if not filled:
     return pd.DataFrame(columns=COST_COLUMNS)
   return pd.concat(filled, ignore_index=True)
-
-
-def _store_rows(store, frames) -> np.ndarray:
-  """Returns the rows of a frame store that hold some frames."""
-  keys = ['person_id', *_KEYS]
-  rows = pd.Series(
-    np.arange(len(store.index)), pd.MultiIndex.from_frame(store.index[keys])
-  )
-  # controls.pixel_table has made sure that all are there.
-  return rows.loc[pd.MultiIndex.from_frame(frames[keys])].to_numpy()
 
 
 def _costs(name, opened) -> pd.DataFrame:

@@ -36,6 +36,15 @@ class Interval:
   high: float
   num_persons: int
 
+  def row(self, name: str) -> dict[str, float]:
+    """Returns the interval as columns of a table, the mean under a name."""
+    return {
+      name: self.mean,
+      'ci_low': self.low,
+      'ci_high': self.high,
+      'num_persons': self.num_persons,
+    }
+
 
 @dataclasses.dataclass(frozen=True)
 class PairedInterval(Interval):
@@ -48,6 +57,10 @@ class PairedInterval(Interval):
 
   wins: int
   losses: int
+
+  def row(self, name: str) -> dict[str, float]:
+    """Returns what Interval.row does, and wins and losses."""
+    return {**super().row(name), 'wins': self.wins, 'losses': self.losses}
 
 
 def mean_interval(

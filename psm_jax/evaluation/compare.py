@@ -94,7 +94,8 @@ def compare(
     controls: Features of the same frames, see approaches.controls_of.
     omitted: What take_common left out, to be written along.
     config: How action units are probed; None is the default on SPLITS.
-    movements: Named movements of frames, see agreement.py; None is without.
+    movements: Named movements of frames, see named_movements.py; None is
+      without.
     align_to: An approach of one general model, onto which the embeddings of the
       person-specific approaches are rotated; None is without.
     num_person_resamples: Draws of persons behind the intervals.
@@ -177,15 +178,9 @@ def write(
   Returns:
     The paths of the files.
   """
-  named = {
-    field.name: getattr(comparison, field.name)
-    for field in dataclasses.fields(comparison)
-    if field.name != 'results'
-  }
-  return [
-    *tables.write_named(named, directory),
-    *tables.write(comparison.results, directory),
-  ]
+  named = dict(vars(comparison))
+  results = named.pop('results')
+  return tables.write_named({**named, **vars(results)}, directory)
 
 
 def _align(
@@ -212,9 +207,7 @@ def _align(
         aligned = procrustes.align_to_general(table, target, config=options)
       except (ValueError, splits.Impossible) as reason:
         row = {
-          'source': table.source,
-          'model_id': table.model_id,
-          'person_id': person_id,
+          **table.ids,
           'target': target.source,
           'reason': str(reason),
         }

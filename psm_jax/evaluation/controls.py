@@ -52,6 +52,19 @@ def from_labels(table: features.FeatureTable) -> list[features.FeatureTable]:
   ]
 
 
+def pose_angles(frames: pd.DataFrame) -> pd.DataFrame:
+  """Returns the angles of the head that are labelled on any frame.
+
+  Args:
+    frames: n rows; pose_yaw, pose_pitch and pose_roll are degrees.
+
+  Returns:
+    n rows, float64, of none to three of these columns.
+  """
+  angles = frames.filter([f'pose_{pose}' for pose in POSES])
+  return angles.astype(np.float64).dropna(axis=1, how='all')
+
+
 def pixel_table(
   table: features.FeatureTable, frame_store: store_lib.FrameStore
 ) -> features.FeatureTable:
@@ -67,28 +80,38 @@ def pixel_table(
   Raises:
     ValueError: If a frame of the table is not in the store.
   """
-  index = frame_store.index
-  rows = pd.Series(
-    np.arange(len(index)),
-    pd.MultiIndex.from_frame(index[['person_id', 'video_id', 'frame']]),
-  )
-  wanted = pd.MultiIndex.from_frame(
-    table.frames[['person_id', 'video_id', 'frame']]
-  )
-  found = rows.reindex(wanted)
+  rows = store_rows(table.frames, frame_store)
+  size = frame_store.size_px
+  grey = np.empty((len(rows), _GREY_PX**2), np.float32)
+  for start in range(0, len(rows), _CHUNK):
+    part = frame_store.frames[rows[start : start + _CHUNK]]
+    grey[start : start + _CHUNK] = grey_pixels(part.reshape(-1, size, size, 3))
+  return dataclasses.replace(table, source=features.PIXEL_PCA, features=grey)
+
+
+def store_rows(
+  frames: pd.DataFrame, frame_store: store_lib.FrameStore
+) -> np.ndarray:
+  """Returns [n] int, the rows of a store that hold some frames.
+
+  Args:
+    frames: n rows with person_id, video_id and frame.
+    frame_store: The run's frames.
+
+  Raises:
+    ValueError: If a frame is not in the store.
+  """
+  keys = ['person_id', 'video_id', 'frame']
+  index = pd.MultiIndex.from_frame(frame_store.index[keys])
+  rows = pd.Series(np.arange(len(index)), index)
+  found = rows.reindex(pd.MultiIndex.from_frame(frames[keys]))
   if found.isna().any():
     raise ValueError(
       f'The frame store {frame_store.path} lacks {int(found.isna().sum())} of '
       f'the {len(found)} embedded frames, first {found.index[found.isna()][0]}.'
       ' Evaluate with the store that the embeddings were made from.'
     )
-  size = frame_store.size_px
-  grey = np.empty((len(found), _GREY_PX**2), np.float32)
-  found = found.to_numpy(np.int64)
-  for start in range(0, len(found), _CHUNK):
-    part = frame_store.frames[found[start : start + _CHUNK]]
-    grey[start : start + _CHUNK] = grey_pixels(part.reshape(-1, size, size, 3))
-  return dataclasses.replace(table, source=features.PIXEL_PCA, features=grey)
+  return found.to_numpy(np.int64)
 
 
 def grey_pixels(frames: np.ndarray) -> np.ndarray:
@@ -196,8 +219,7 @@ def _neighbours(frames, train, test):
 
 def _pose_features(table):
   """Returns [n, D] angles, their squares and whether they are unknown."""
-  angles = table.frames.filter([f'pose_{pose}' for pose in POSES])
-  angles = angles.astype(np.float64).dropna(axis=1, how='all')
+  angles = pose_angles(table.frames)
   if angles.empty:
     return None
   unknown = angles.isna().any(axis=1).to_numpy(np.float64)

@@ -134,8 +134,7 @@ def unit_length(table: features.FeatureTable) -> np.ndarray:
   data = table.features.astype(np.float64)
   if table.source in SHARED_SOURCES:
     return data
-  length = np.linalg.norm(data, axis=1, keepdims=True)
-  return data / np.where(length == 0, 1.0, length)
+  return features.unit_length(data)
 
 
 def spread_rows(rows: np.ndarray, *, num_rows: int) -> np.ndarray:

@@ -80,6 +80,15 @@ class FeatureTable:
     if not np.isfinite(self.features).all():
       raise ValueError(f'{where} are not all finite.')
 
+  @property
+  def ids(self) -> dict[str, str]:
+    """Returns what rows of results begin with: source, model and person."""
+    return {
+      'source': self.source,
+      'model_id': self.model_id,
+      'person_id': self.person_id,
+    }
+
 
 def read_embeddings(
   workdir: str | pathlib.Path, *, source: str = PSM
@@ -141,9 +150,15 @@ class Preparation:
     """Returns [n, D or k] float64 from [n, D] features."""
     data = data.astype(np.float64)
     if self.to_unit_length:
-      data = _unit_length(data)
+      data = unit_length(data)
     data = data - self.mean
     return (data if self.axes is None else data @ self.axes) * self.scale
+
+
+def unit_length(data: np.ndarray) -> np.ndarray:
+  """Returns [n, D] rows scaled to length 1; a row of zeros stays."""
+  norm = np.linalg.norm(data, axis=1, keepdims=True)
+  return data / np.where(norm == 0, 1.0, norm)
 
 
 def fit_preparation(
@@ -175,7 +190,7 @@ def fit_preparation(
   elif source == HEAD_POSE:
     num_components = None
   elif l2_normalise:
-    train, to_unit_length = _unit_length(train), True
+    train, to_unit_length = unit_length(train), True
   mean = train.mean(axis=0)
   size = np.abs(train).max(axis=0)
   train, axes = train - mean, None
@@ -279,12 +294,6 @@ def _join(
     features=np.concatenate([part.embeddings for part in parts])[order],
     frames=frames.iloc[order].reset_index(drop=True),
   )
-
-
-def _unit_length(data: np.ndarray) -> np.ndarray:
-  """Returns rows of length 1; a row of zeros stays."""
-  norm = np.linalg.norm(data, axis=1, keepdims=True)
-  return data / np.where(norm == 0, 1.0, norm)
 
 
 def _principal_axes(centred: np.ndarray, num_components: int) -> np.ndarray:

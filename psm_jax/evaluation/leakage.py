@@ -34,12 +34,13 @@ import threadpoolctl
 from sklearn import linear_model, neighbors
 
 from psm_jax.evaluation import (
-  bootstrap,
+  controls,
   coordinates,
   features,
   probes,
   ridge,
   splits,
+  summary,
 )
 
 LINEAR = 'linear'
@@ -51,7 +52,8 @@ PROBES = (
   (NEAREST, coordinates.UNCENTRED),
   (NEAREST, coordinates.CENTRED),
 )
-ANGLES = ('yaw', 'pitch', 'roll')
+PENALTIES = tuple(10.0**power for power in range(6))
+_NUM_FOLDS = 5
 SUMMARY_COLUMNS = tuple(
   (
     'source probe centring split accuracy ci_low ci_high chance num_persons '
@@ -97,7 +99,7 @@ class LeakageConfig:
     for field, least in (
       ('num_neighbours', 1),
       ('max_frames', 1),
-      ('min_frames', ridge.NUM_FOLDS),
+      ('min_frames', _NUM_FOLDS),
     ):
       if getattr(self, field) < least:
         raise ValueError(
@@ -150,8 +152,17 @@ def identity(
         if len(parts) > 1:
           persons += [{**ids, **row} for row in _probe_model(parts, config)]
   persons = pd.DataFrame(persons, columns=PERSON_COLUMNS)
-  summary = _summarise(persons, notes, num_person_resamples, config)
-  return Identity(summary=summary, persons=persons)
+  summarised = summary.summarise_by_source(
+    persons,
+    notes,
+    columns=SUMMARY_COLUMNS,
+    keys=['probe', 'centring'],
+    values=['accuracy', 'chance'],
+    joined=['split'],
+    num_person_resamples=num_person_resamples,
+    seed=config.probe.seed,
+  )
+  return Identity(summary=summarised, persons=persons)
 
 
 def pose(
@@ -176,18 +187,13 @@ def pose(
     for table in tables:
       if not table.features.shape[1]:
         continue
-      ids = {
-        'source': table.source,
-        'model_id': table.model_id,
-        'person_id': table.person_id,
-      }
       try:
         rows += [
-          {**ids, **row}
+          {**table.ids, **row}
           for row in _probe_pose(coordinates.in_order(table), config)
         ]
       except splits.Impossible as reason:
-        rows.append({**ids, 'reason': str(reason)})
+        rows.append({**table.ids, 'reason': str(reason)})
   return pd.DataFrame(rows, columns=POSE_COLUMNS)
 
 
@@ -293,48 +299,11 @@ def _accuracies(train, test, source, probe, centring, config) -> list[float]:
   ]
 
 
-def _summarise(persons, notes, num_resamples, config) -> pd.DataFrame:
-  """Returns the summary of persons, and rows that say why there is none."""
-  rows = []
-  for source, own_notes in notes.items():
-    own = persons[persons['source'] == source]
-    reason = '; '.join(own_notes)
-    if own.empty:
-      rows.append({'source': source, 'reason': reason})
-    for (probe, centring), part in own.groupby(
-      ['probe', 'centring'], sort=False
-    ):
-      by_person = part.groupby('person_id')[['accuracy', 'chance']].mean()
-      interval = bootstrap.mean_interval(
-        by_person['accuracy'].to_numpy(),
-        num_resamples=num_resamples,
-        seed=config.probe.seed,
-      )
-      rows.append(
-        {
-          'source': source,
-          'probe': probe,
-          'centring': centring,
-          'split': '+'.join(sorted(part['split'].unique())),
-          'accuracy': interval.mean,
-          'ci_low': interval.low,
-          'ci_high': interval.high,
-          'chance': by_person['chance'].mean(),
-          'num_persons': interval.num_persons,
-          'num_models': part['model_id'].nunique(),
-          'reason': reason,
-        }
-      )
-  table = pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
-  return table.astype({'num_persons': 'Int64', 'num_models': 'Int64'})
-
-
 def _probe_pose(table, config) -> list[dict]:
   """Returns a row per direction and angle of one person."""
   if table.source == features.HEAD_POSE:
     raise splits.Impossible('these features are the head pose')
-  angles = table.frames.filter([f'pose_{angle}' for angle in ANGLES])
-  angles = angles.astype(np.float64).dropna(axis=1, how='all')
+  angles = controls.pose_angles(table.frames)
   if angles.empty:
     raise splits.Impossible('no head pose')
   split, parts = coordinates.two_parts(
@@ -357,7 +326,14 @@ def _probe_pose(table, config) -> list[dict]:
     )
     angle = angles.to_numpy()
     known, truth = angle[part.train], angle[part.test]
-    error = truth - ridge.predict(train, known, test)
+    told, _ = ridge.predict(
+      train,
+      known,
+      test,
+      penalties=PENALTIES,
+      folds=ridge.stretches(len(train), num_folds=_NUM_FOLDS),
+    )
+    error = truth - told
     for column, name in enumerate(angles):
       rows.append(
         {

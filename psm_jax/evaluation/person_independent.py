@@ -1,6 +1,6 @@
 """Probes of people they have never seen: folds over persons.
 
-n frames, D features, K folds.
+K folds.
 
 One model of many people is probed across people: fitted on the persons of all
 folds but one, tested on those of the last. Person-specific models cannot be,
@@ -31,11 +31,13 @@ import pandas as pd
 import threadpoolctl
 import tqdm
 
-from psm_jax.data import folds as folds_lib
 from psm_jax.evaluation import (
   coordinates,
+  detection,
   expressions,
   features,
+  partitions,
+  pools,
   probes,
   splits,
   tables,
@@ -43,7 +45,6 @@ from psm_jax.evaluation import (
 
 SPLIT = 'person_independent'
 A8 = ('AU01', 'AU02', 'AU04', 'AU06', 'AU09', 'AU12', 'AU25', 'AU26')
-_CHUNK = 20_000  # Test frames prepared at once; bounds the memory.
 EVERYBODY = 'all'  # The person of a reason that is nobody's own.
 _METRICS = {
   'f1': 'f1_bootstrap',
@@ -52,34 +53,15 @@ _METRICS = {
 _PERSONS = ('n_train_persons', 'n_test_persons')
 COLUMNS = {
   'person_independent': (
-    'source',
-    'model_id',
-    'partition',
-    'fold',
-    'au',
-    *_PERSONS,
-    'n_train',
-    'n_test',
-    'n_positive',
-    'base_rate',
-    *probes.METRICS,
+    *('source', 'model_id', 'partition', 'fold', 'au', *_PERSONS),
+    *('n_train', 'n_test', 'n_positive', 'base_rate', *detection.METRICS),
   ),
-  'person_independent_summary': (
-    'source',
-    'model_id',
-    'metric',
-    'num_persons',
-    'num_folds',
-    'mean',
-    'fold_sd',
-    'fold_min',
-    'fold_max',
-    'frame_sd',
-    'num_partitions',
-    'partition_mean',
-    'partition_sd',
-    'partition_min',
-    'partition_max',
+  'person_independent_summary': tuple(
+    (
+      'source model_id metric num_persons num_folds mean fold_sd fold_min '
+      'fold_max frame_sd num_partitions partition_mean partition_sd '
+      'partition_min partition_max'
+    ).split()
   ),
   'person_independent_expressions': (
     'source',
@@ -160,18 +142,26 @@ def evaluate(
       reason = f'{source}: {coordinates.OWN_MODELS}, so no shared coordinates'
       rows['skipped'].append(_skipped(reason))
     for model_id, own in models.items():
-      pool = _pool(source, model_id, own, config)
+      pool = pools.gather(source, model_id, own, threshold=config.threshold)
       try:
-        partitions, left_out = _partitions(own, folds, fold_config, config.seed)
+        dealt, left_out = partitions.deal(
+          own,
+          folds=folds,
+          num_folds=fold_config.num_folds,
+          num_partitions=fold_config.num_partitions,
+          seed=config.seed,
+        )
         # More threads take twice the processor's time.
         with threadpoolctl.threadpool_limits(limits=1, user_api='blas'):
           found = _evaluate_pool(
-            pool, partitions, config, fold_config, show_progress=show_progress
+            pool, dealt, config, fold_config, show_progress=show_progress
           )
       except splits.Impossible as reason:
         found = {'skipped': [_skipped(f'{source} of {model_id}: {reason}')]}
         left_out = []
-      rows['skipped'] += left_out
+      rows['skipped'] += [
+        _skipped('in no fold', person_id=person_id) for person_id in left_out
+      ]
       for name, new in found.items():
         rows[name] += new
   made = {
@@ -182,123 +172,37 @@ def evaluate(
   return made
 
 
-@dataclasses.dataclass(frozen=True)
-class _Pool:
-  """The N frames of all people of one model, person after person.
-
-  Features stay in their tables, because together they may be large.
-  """
-
-  source: str
-  model_id: str
-  tables: list[features.FeatureTable]
-  start: np.ndarray  # [P + 1], first frame of each person, then N.
-  person: np.ndarray  # [N], index of the person.
-  labels: pd.DataFrame  # [N, A], 1 active, 0 not, NaN unknown.
-  classes: np.ndarray  # [N] str, '' unknown.
-
-  def features(self, rows: np.ndarray) -> np.ndarray:
-    """Returns [len(rows), D] of rows in rising order."""
-    cuts = np.searchsorted(rows, self.start)
-    return np.concatenate(
-      [
-        table.features[rows[first:last] - start]
-        for table, start, first, last in zip(
-          self.tables, self.start, cuts, cuts[1:], strict=False
-        )
-      ]
-    )
-
-  def rows(self, persons: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Returns the usable rows of some persons' indices."""
-    return np.flatnonzero(usable & np.isin(self.person, persons))
-
-
-def _pool(source, model_id, own, config) -> _Pool:
-  """Returns the pool of one model's tables."""
-  own = sorted(own, key=lambda table: table.person_id)
-  lengths = [len(table.frames) for table in own]
-  labels = [
-    splits.action_unit_labels(table.frames, threshold=config.threshold)
-    for table in own
-  ]
-  return _Pool(
-    source=source,
-    model_id=model_id,
-    tables=own,
-    start=np.concatenate([[0], np.cumsum(lengths)]),
-    person=np.repeat(np.arange(len(own)), lengths),
-    labels=pd.concat(labels, ignore_index=True),
-    classes=np.concatenate([expressions.classes(t.frames) for t in own]),
-  )
-
-
-def _partitions(own, folds, fold_config, seed):
-  """Returns person -> fold of every partition, and who is left out."""
-  people = sorted(table.person_id for table in own)
-  if folds is None:
-    folds = _fold_column(own)
-  first, left_out = None, []
-  if folds is not None:
-    first = {p: folds[p] for p in people if p in folds}
-    left_out = [
-      _skipped('in no fold', person_id=p) for p in people if p not in folds
-    ]
-  num_folds = len(set(first.values())) if first else fold_config.num_folds
-  if not 2 <= num_folds <= len(people):
-    raise splits.Impossible(f'{num_folds} folds of {len(people)} people')
-  shares = {str(fold + 1): 1 / num_folds for fold in range(num_folds)}
-  drawn = [
-    folds_lib.by_share(people, shares, seed=seed + number)
-    for number in range(fold_config.num_partitions)
-  ]
-  return ([first, *drawn[1:]] if first else drawn), left_out
-
-
-def _fold_column(own) -> dict[str, str] | None:
-  """Returns person -> fold from the frames' column, None without it."""
-  found = {}
-  for table in own:
-    if 'fold' not in table.frames:
-      return None
-    values = expressions.names(table.frames['fold'])
-    if len(set(values)) != 1 or values[0] == '':
-      raise ValueError(
-        f'The column fold of person {table.person_id} holds '
-        f'{sorted(set(values))}; expected one fold a person.'
-      )
-    found[table.person_id] = values[0]
-  return found
-
-
-def _evaluate_pool(pool, partitions, config, fold_config, *, show_progress):
+def _evaluate_pool(pool, dealt, config, fold_config, *, show_progress):
   """Returns the rows of one model, by the names of COLUMNS."""
   units = _units(pool, config, fold_config)
   has_classes = (pool.classes != '').any()
   if not units and not has_classes:
     raise splits.Impossible('none of the action units is labelled')
   scores, draws, guesses, skipped = [], [], [], []
+  options = {
+    'config': config,
+    'max_train_frames': fold_config.max_train_frames,
+  }
   jobs = [
     (number, fold, of)
-    for number, of in enumerate(partitions)
+    for number, of in enumerate(dealt)
     for fold in sorted(set(of.values()))
   ]
   for number, fold, of in tqdm.tqdm(
     jobs, desc=f'{pool.source} across people', disable=not show_progress
   ):
-    place = {'source': pool.source, 'model_id': pool.model_id, 'fold': fold}
-    train, test = (
-      np.array(
-        [
-          index
-          for index, table in enumerate(pool.tables)
-          if table.person_id in of and (of[table.person_id] == fold) == is_test
-        ]
-      )
-      for is_test in (False, True)
-    )
-    place |= dict(zip(_PERSONS, (len(train), len(test)), strict=True))
-    decisions, reasons = _decide(pool, units, train, test, config, fold_config)
+    # NaN of a person who is in no fold.
+    folds = pd.Series([table.person_id for table in pool.tables]).map(of)
+    train = np.flatnonzero(folds.notna() & (folds != fold))
+    test = np.flatnonzero(folds == fold)
+    place = {
+      'source': pool.source,
+      'model_id': pool.model_id,
+      'fold': fold,
+      'n_train_persons': len(train),
+      'n_test_persons': len(test),
+    }
+    decisions, reasons = pools.decide(pool, units, train, test, **options)
     skipped += [_skipped(f'{pool.source}, fold {fold}: {r}') for r in reasons]
     for decision in decisions:
       row = probes.score_row(decision, config=config)
@@ -306,7 +210,7 @@ def _evaluate_pool(pool, partitions, config, fold_config, *, show_progress):
     if number == 0:
       draws.append(_mean_draws(decisions, config))
       if has_classes:
-        guesses.append((place, _guess(pool, train, test, config, fold_config)))
+        guesses.append((place, pools.guess(pool, train, test, **options)))
   return {
     'person_independent': scores,
     'person_independent_summary': _summary(pool, scores, draws),
@@ -315,7 +219,7 @@ def _evaluate_pool(pool, partitions, config, fold_config, *, show_progress):
   }
 
 
-def _units(pool, config, fold_config):
+def _units(pool, config, fold_config) -> tuple[str, ...]:
   """Returns the action units to probe: those wanted, or those kept."""
   wanted = fold_config.action_units
   if not wanted:
@@ -326,103 +230,10 @@ def _units(pool, config, fold_config):
   return tuple(c for c in known if c.removesuffix('_c') in wanted)
 
 
-def _decide(pool, units, train, test, config, fold_config):
-  """Returns a fold's decisions and why action units are missing."""
-  labels = pool.labels[list(units)].to_numpy()
-  usable = ~np.isnan(labels).all(axis=1)
-  rows = [pool.rows(persons, usable) for persons in (train, test)]
-  train_rows = _thinned(rows[0], fold_config)
-  test_rows = rows[1]
-  if not len(train_rows) or not len(test_rows):
-    return [], ['no labelled frame in one of the parts'] if units else []
-  preparation, data = _prepared(pool, train_rows, config)
-  folds = []
-  if config.threshold_from == 'validation':
-    group = np.unique(pool.person[train_rows], return_inverse=True)[1]
-    group = group % probes.NUM_INNER_FOLDS
-    folds = [(group != g, group == g) for g in range(probes.NUM_INNER_FOLDS)]
-  models, reasons = {}, []
-  for index, au in enumerate(units):
-    label = labels[train_rows, index]
-    known = ~np.isnan(label)
-    test_known = ~np.isnan(labels[test_rows, index])
-    if len(np.unique(label[known])) < 2 or not test_known.any():
-      reasons.append(f'{au} has one class in training or no test frame')
-      continue
-    model = probes.fit_logistic(
-      data[known], label[known], inverse_penalty=config.inverse_penalty
-    )
-    if folds:
-      model.intercept_ -= probes.tuned_threshold(
-        data, label, folds, inverse_penalty=config.inverse_penalty
-      )
-    models[index] = model
-  scores = (
-    _in_chunks(
-      pool,
-      test_rows,
-      preparation,
-      lambda x: np.stack([m.decision_function(x) for m in models.values()], 1),
-    )
-    if models
-    else None
-  )
-  decisions = []
-  for column, index in enumerate(models):
-    label = labels[test_rows, index]
-    known = ~np.isnan(label)
-    decisions.append(
-      probes.Decision(
-        au=units[index],
-        n_train=int((~np.isnan(labels[train_rows, index])).sum()),
-        test=test_rows[known],
-        truth=label[known] == 1,
-        score=scores[known, column],
-      )
-    )
-  return decisions, reasons
-
-
-def _guess(pool, train, test, config, fold_config):
-  """Returns the classes of a fold: of training, true and predicted, or None."""
-  usable = pool.classes != ''
-  train_rows = _thinned(pool.rows(train, usable), fold_config)
-  test_rows = pool.rows(test, usable)
-  found = pool.classes[train_rows]
-  if len(set(found)) < 2 or not len(test_rows):
-    return None
-  preparation, data = _prepared(pool, train_rows, config)
-  model = expressions.fit(data, found, inverse_penalty=config.inverse_penalty)
-  predicted = _in_chunks(pool, test_rows, preparation, model.predict)
-  return found, pool.classes[test_rows], predicted.astype(object)
-
-
-def _thinned(rows, fold_config):
-  """Returns rows at equal steps, no more than a training part may have."""
-  limit = fold_config.max_train_frames or len(rows)
-  return coordinates.spread_rows(rows, num_rows=limit)
-
-
-def _prepared(pool, rows, config):
-  """Returns how features are prepared, and those of training prepared so."""
-  data = pool.features(rows)
-  preparation = probes.fit_preparation(data, source=pool.source, config=config)
-  return preparation, preparation.apply(data)
-
-
-def _in_chunks(pool, rows, preparation, function):
-  """Returns a function of the prepared features, some frames at a time."""
-  parts = []
-  for start in range(0, len(rows), _CHUNK):
-    part = pool.features(rows[start : start + _CHUNK])
-    parts.append(function(preparation.apply(part)))
-  return np.concatenate(parts)
-
-
 def _mean_draws(decisions, config):
   """Returns [R], the mean F1 over action units of each draw of test frames."""
   drawn = [
-    probes.resampled_f1(
+    detection.resampled_f1(
       d.truth,
       d.score,
       num_frame_resamples=config.num_frame_resamples,

@@ -8,23 +8,17 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
-import scipy.stats
-from sklearn import linear_model
-from sklearn import metrics as sklearn_metrics
 
-from psm_jax.evaluation import controls, features, splits
-
-METRICS = (
-  'f1',
-  'f1_bootstrap',
-  'balanced_accuracy',
-  'auc',
-  'ap',
-  'mcc',
+from psm_jax.evaluation import (
+  controls,
+  detection,
+  features,
+  logistic,
+  splits,
 )
+
 THRESHOLDS = ('half', 'validation')
 NUM_INNER_FOLDS = 4
-_LARGEST_IN_FLOAT32 = 2e6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,8 +138,8 @@ def probe(
   Returns:
     A dict for each action unit with au, n_train, n_test, n_positive (active
     test frames), base_rate (their share, which is the AP of chance) and
-    METRICS; and the action units that could not be fitted, because their
-    training part has one class or their test part is empty.
+    detection.METRICS; and the action units that could not be fitted, because
+    their training part has one class or their test part is empty.
   """
   decisions, impossible = decide(table, labels, split, config=config)
   return [score_row(d, config=config) for d in decisions], impossible
@@ -211,7 +205,7 @@ def score_row(decision: Decision, *, config: ProbeConfig) -> dict:
     'n_test': len(truth),
     'n_positive': int(truth.sum()),
     'base_rate': truth.mean(),
-    **score_metrics(
+    **detection.score_metrics(
       truth,
       decision.score,
       num_frame_resamples=config.num_frame_resamples,
@@ -259,81 +253,6 @@ def fit_preparation(
   )
 
 
-def fit_logistic(
-  train: np.ndarray, label: np.ndarray, *, inverse_penalty: float
-) -> linear_model.LogisticRegression:
-  """Returns an L2 logistic regression with balanced classes, fitted.
-
-  Args:
-    train: [n_train, D] float64, prepared.
-    label: [n_train] float, 1 active, 0 not, both there.
-    inverse_penalty: C.
-  """
-  model = linear_model.LogisticRegression(
-    C=inverse_penalty,
-    class_weight='balanced',
-    # Its time depends little on how alike the features are, unlike lbfgs'.
-    solver='newton-cholesky',
-    tol=1e-6,  # At the default 1e-4 single F1 values are off by up to 0.03.
-  )
-  # float32 takes half the time and moves log odds by 1e-5 (3876 x 256), but
-  # only where the Hessian, of condition D n C / 4 at most, lets it.
-  if train.size * inverse_penalty < _LARGEST_IN_FLOAT32:
-    train = train.astype(np.float32)
-  return model.fit(train, label)
-
-
-def score_metrics(
-  truth: np.ndarray,
-  score: np.ndarray,
-  *,
-  num_frame_resamples: int,
-  seed: int,
-) -> dict[str, float]:
-  """Returns METRICS of scores whose positive values say active.
-
-  F1 and MCC are 0 where their denominator is 0. AUC, AP and balanced accuracy
-  are NaN if the truth has one class only. f1_bootstrap is the mean F1 of draws
-  of n_test frames with replacement, as published (PSM Fig. 3); equal seeds and
-  sizes draw equal frames, so that sources are compared on the same draws.
-
-  Args:
-    truth: [n_test] bool.
-    score: [n_test] float.
-    num_frame_resamples: Draws behind f1_bootstrap.
-    seed: Of the draws.
-  """
-  hit = truth & (score > 0)
-  false_alarm = ~truth & (score > 0)
-  miss = truth & (score <= 0)
-  tp, fp, fn = hit.sum(), false_alarm.sum(), miss.sum()
-  tn = len(truth) - tp - fp - fn
-  resampled = resampled_f1(
-    truth, score, num_frame_resamples=num_frame_resamples, seed=seed
-  )
-  has_both = 0 < truth.sum() < len(truth)
-  product = float(tp + fp) * float(tp + fn) * float(tn + fp) * float(tn + fn)
-  nan = float('nan')
-  return {
-    'f1': float(_f1(tp, fp, fn)),
-    'f1_bootstrap': float(resampled.mean()),
-    'balanced_accuracy': (
-      float(tp / (tp + fn) + tn / (tn + fp)) / 2 if has_both else nan
-    ),
-    'auc': _auc(truth, score) if has_both else nan,
-    'ap': (
-      float(sklearn_metrics.average_precision_score(truth, score))
-      if has_both
-      else nan
-    ),
-    'mcc': (
-      (float(tp) * float(tn) - float(fp) * float(fn)) / product**0.5
-      if product
-      else 0.0
-    ),
-  }
-
-
 def inner_rows(
   frames: pd.DataFrame, split: splits.Split, *, config: ProbeConfig
 ) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -353,97 +272,14 @@ def inner_rows(
   return [(fit[split.train], check[split.train]) for fit, check in folds]
 
 
-def resampled_f1(
-  truth: np.ndarray,
-  score: np.ndarray,
-  *,
-  num_frame_resamples: int,
-  seed: int,
-) -> np.ndarray:
-  """Returns [R] F1 of draws of n_test frames with replacement.
-
-  Args:
-    truth: [n_test] bool.
-    score: [n_test] float.
-    num_frame_resamples: R.
-    seed: Of the draws, which depend on it and on n_test alone.
-  """
-  active = score > 0
-  # One of four things happened on a frame; they are counted in each draw.
-  event = (2 * truth + active).astype(np.int8)
-  generator = np.random.default_rng([seed, len(truth)])
-  drawn = generator.integers(len(truth), size=(num_frame_resamples, len(truth)))
-  counts = np.stack(
-    [np.count_nonzero(event[drawn] == kind, axis=1) for kind in (3, 1, 2)]
-  )
-  return _f1(*counts)
-
-
-def tuned_threshold(
-  train: np.ndarray,
-  label: np.ndarray,
-  folds: list[tuple[np.ndarray, np.ndarray]],
-  *,
-  inverse_penalty: float,
-) -> float:
-  """Returns the log odds from which calling frames active gives the best F1.
-
-  F1 is that of all validation parts together, each decided by a probe of its
-  fold's fit part.
-
-  Args:
-    train: [n_train, D] float, prepared.
-    label: [n_train] float, 1 active, 0 not, NaN unknown.
-    folds: (fit, validate), [n_train] bool each.
-    inverse_penalty: C of the probes.
-
-  Returns:
-    The threshold, halfway between two scores; 0 if no fold can be fitted or
-    none has an active frame.
-  """
-  known = ~np.isnan(label)
-  truths, scores = [], []
-  for fit, validate in folds:
-    fit, validate = fit & known, validate & known
-    if validate.any() and len(np.unique(label[fit])) == 2:
-      truths.append(label[validate] == 1)
-      model = fit_logistic(
-        train[fit], label[fit], inverse_penalty=inverse_penalty
-      )
-      scores.append(model.decision_function(train[validate]))
-  if not truths or not np.concatenate(truths).any():
-    return 0.0
-  return best_threshold(np.concatenate(truths), np.concatenate(scores))
-
-
-def best_threshold(truth: np.ndarray, score: np.ndarray) -> float:
-  """Returns the threshold of the largest F1, the lowest of several.
-
-  Args:
-    truth: [n] bool, some of them true.
-    score: [n] float; frames above the threshold are called active.
-  """
-  order = np.argsort(-score, kind='stable')
-  hits, ordered = np.cumsum(truth[order]), score[order]
-  called = np.arange(1, len(order) + 1)
-  # Frames of equal score are called together.
-  ends = np.append(ordered[1:] < ordered[:-1], True)
-  f1 = np.where(ends, 2 * hits / (called + truth.sum()), -1.0)
-  last = len(f1) - 1 - int(f1[::-1].argmax())
-  if last == len(f1) - 1:
-    return float(np.nextafter(ordered[-1], -np.inf))
-  return float((ordered[last] + ordered[last + 1]) / 2)
-
-
 def _fitted(train, label, test, folds, config) -> np.ndarray:
   """Returns the log odds of test frames, less the threshold if it is tuned."""
   known = ~np.isnan(label)
   penalty = config.inverse_penalty
-  model = fit_logistic(train[known], label[known], inverse_penalty=penalty)
-  score = model.decision_function(test)
-  if folds:
-    score -= tuned_threshold(train, label, folds, inverse_penalty=penalty)
-  return score
+  model = logistic.fit(train[known], label[known], inverse_penalty=penalty)
+  return model.decision_function(test) - logistic.tuned_threshold(
+    train, label, folds, inverse_penalty=penalty
+  )
 
 
 def _nearest(frames, train, test, label):
@@ -452,16 +288,3 @@ def _nearest(frames, train, test, label):
   if np.isnan(mean).all():
     return None
   return np.where(np.isnan(mean), label.mean(), mean) - 0.5
-
-
-def _f1(tp, fp, fn):
-  """Returns 2 TP / (2 TP + FP + FN), 0 where the denominator is 0."""
-  return 2 * tp / np.maximum(2 * tp + fp + fn, 1)
-
-
-def _auc(truth: np.ndarray, score: np.ndarray) -> float:
-  """Returns the share of (active, inactive) pairs in the right order."""
-  rank = scipy.stats.rankdata(score)
-  num_active = int(truth.sum())
-  pairs = num_active * (len(truth) - num_active)
-  return float((rank[truth].sum() - num_active * (num_active + 1) / 2) / pairs)

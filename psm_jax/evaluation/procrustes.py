@@ -327,9 +327,7 @@ def _fit_of(alignment, data, truth) -> tuple[float, float]:
 def _quality(table, target, matched_by, rows) -> pd.DataFrame:
   """Returns rows of quality with the names of both embeddings."""
   ids = {
-    'source': table.source,
-    'model_id': table.model_id,
-    'person_id': table.person_id,
+    **table.ids,
     'target': target.source,
     'target_model_id': target.model_id,
     'target_person_id': target.person_id,

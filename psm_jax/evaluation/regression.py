@@ -14,10 +14,9 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
-from sklearn import linear_model
 from sklearn import metrics as sklearn_metrics
 
-from psm_jax.evaluation import controls, features, probes, splits
+from psm_jax.evaluation import controls, features, probes, ridge, splits
 
 ALPHAS = (1.0, 10.0, 100.0, 1000.0, 10000.0)
 INTENSITY_METRICS = ('icc', 'pearson', 'mse')
@@ -62,8 +61,7 @@ def target_columns(frames: pd.DataFrame) -> list[str]:
 
   Landmarks are x0, y0, ... x67, y67, in any unit of length; all or none.
   """
-  pose = [f'pose_{p}' for p in controls.POSES if f'pose_{p}' in frames]
-  pose = [c for c in pose if frames[c].notna().any()]
+  pose = list(controls.pose_angles(frames))
   if not all(c in frames for c in _LANDMARK_COLUMNS):
     return pose
   known = frames[_LANDMARK_COLUMNS].notna().all(axis=1)
@@ -174,37 +172,6 @@ def nme(truth: np.ndarray, predicted: np.ndarray) -> float:
   return float((distance[usable] / between[usable]).mean())
 
 
-def validation_errors(
-  train: np.ndarray,
-  target: np.ndarray,
-  folds: list[tuple[np.ndarray, np.ndarray]],
-) -> np.ndarray:
-  """Returns the squared error of each of ALPHAS on blocks left out.
-
-  Args:
-    train: [n_train, D] float, prepared.
-    target: [n_train, T] float, known.
-    folds: (fit, validate), [n_train] bool each.
-
-  Returns:
-    [len(ALPHAS), T] float64, sums over the frames of all folds.
-  """
-  errors = np.zeros((len(ALPHAS), target.shape[1]))
-  for fit, validate in folds:
-    mean = train[fit].mean(axis=0)
-    target_mean = target[fit].mean(axis=0)
-    centred = train[fit] - mean
-    # One decomposition serves every penalty.
-    value, axes = np.linalg.eigh(centred.T @ centred)
-    along = axes.T @ (centred.T @ (target[fit] - target_mean))
-    test = (train[validate] - mean) @ axes
-    truth = target[validate] - target_mean
-    for index, alpha in enumerate(ALPHAS):
-      predicted = test @ (along / (value + alpha)[:, None])
-      errors[index] += ((predicted - truth) ** 2).sum(axis=0)
-  return errors
-
-
 @dataclasses.dataclass(frozen=True)
 class _Prediction:
   """[n_test, T] test labels and what was predicted for them from n_train."""
@@ -249,11 +216,14 @@ def _predict(table, split, wanted, config, prepared) -> dict[str, _Prediction]:
     else:
       train, test = parts[0][mask[split.train]], parts[1][mask[split.test]]
       inner = [tuple(x[mask[split.train]] for x in fold) for fold in folds]
-      sizes = [len(wanted[name]) for name in names]
-      alphas = _alphas(train, target[train_rows], inner, sizes)
-      model = linear_model.Ridge(alpha=alphas, solver='cholesky')
-      model.fit(train, target[train_rows])
-      predicted = model.predict(test).reshape(len(test), -1)
+      predicted, alphas = ridge.predict(
+        train,
+        target[train_rows],
+        test,
+        penalties=ALPHAS,
+        folds=inner,
+        sizes=[len(wanted[name]) for name in names],
+      )
     for name in names:
       own = [columns.index(column) for column in wanted[name]]
       found[name] = _Prediction(
@@ -263,23 +233,6 @@ def _predict(table, split, wanted, config, prepared) -> dict[str, _Prediction]:
         alpha=float(alphas[own[0]]),
       )
   return found
-
-
-def _alphas(train, target, folds, sizes) -> np.ndarray:
-  """Returns [T] penalties, one for each group of `sizes` columns.
-
-  Without a fold whose parts both hold frames it is the middle one of ALPHAS.
-  """
-  folds = [fold for fold in folds if all(part.any() for part in fold)]
-  if not folds:
-    return np.full(target.shape[1], ALPHAS[len(ALPHAS) // 2])
-  errors = validation_errors(train, target, folds)
-  ends = np.cumsum(sizes)
-  chosen = [
-    ALPHAS[errors[:, end - size : end].sum(axis=1).argmin()]
-    for end, size in zip(ends, sizes, strict=True)
-  ]
-  return np.repeat(chosen, sizes)
 
 
 def _intensity_row(unit, found):

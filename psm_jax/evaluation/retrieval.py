@@ -29,12 +29,7 @@ import numpy as np
 import pandas as pd
 import threadpoolctl
 
-from psm_jax.evaluation import (
-  bootstrap,
-  coordinates,
-  features,
-  splits,
-)
+from psm_jax.evaluation import coordinates, features, splits, summary
 
 SUMMARY_COLUMNS = tuple(
   (
@@ -137,8 +132,17 @@ def retrieve(
         ids = {'source': source, 'model_id': model_id}
         rows += [{**ids, **row} for row in found]
   persons = pd.DataFrame(rows, columns=PERSON_COLUMNS)
-  summary = _summarise(persons, notes, num_person_resamples, config.seed)
-  return Retrieval(summary=summary, persons=persons)
+  summarised = summary.summarise_by_source(
+    persons,
+    notes,
+    columns=SUMMARY_COLUMNS,
+    keys=['centring'],
+    values=['normalised', 'score', 'chance', 'best'],
+    num_person_resamples=num_person_resamples,
+    seed=config.seed,
+    no_value='all frames show the same action units',
+  )
+  return Retrieval(summary=summarised, persons=persons)
 
 
 def agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -218,8 +222,7 @@ def _directions(data, centring) -> np.ndarray:
   """Returns [n, D] float32 of length 1, as cosines compare them."""
   if centring == coordinates.CENTRED:
     data = data - data.mean(axis=0)
-  length = np.linalg.norm(data, axis=1, keepdims=True)
-  return (data / np.where(length == 0, 1.0, length)).astype(np.float32)
+  return features.unit_length(data).astype(np.float32)
 
 
 def _pool(data, active, chosen) -> _Pool:
@@ -273,37 +276,3 @@ def _best(similarity, num_frames, num_neighbours) -> float:
   taken = np.minimum(np.cumsum(num_frames[order]), num_neighbours)
   taken = np.diff(taken, prepend=0)
   return float(similarity[order] @ taken / num_neighbours)
-
-
-def _summarise(persons, notes, num_resamples, seed) -> pd.DataFrame:
-  """Returns the summary of persons, and rows that say why there is none."""
-  rows = []
-  values = ['score', 'chance', 'best', 'normalised']
-  for source, own_notes in notes.items():
-    own = persons[persons['source'] == source].dropna(subset='normalised')
-    reason = '; '.join(own_notes)
-    if own.empty:
-      reason = reason or 'all frames show the same action units'
-      rows.append({'source': source, 'reason': reason})
-    for centring, part in own.groupby('centring', sort=False):
-      by_person = part.groupby('person_id')[values].mean()
-      interval = bootstrap.mean_interval(
-        by_person['normalised'].to_numpy(),
-        num_resamples=num_resamples,
-        seed=seed,
-      )
-      rows.append(
-        {
-          'source': source,
-          'centring': centring,
-          **by_person[values[:3]].mean(),
-          'normalised': interval.mean,
-          'ci_low': interval.low,
-          'ci_high': interval.high,
-          'num_persons': interval.num_persons,
-          'num_models': part['model_id'].nunique(),
-          'reason': reason,
-        }
-      )
-  table = pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
-  return table.astype({'num_persons': 'Int64', 'num_models': 'Int64'})

@@ -1,53 +1,114 @@
-"""Ridge regressions whose penalties are chosen on stretches of time.
+"""Ridge regressions whose penalties are chosen on blocks left out of training.
 
-n frames, D features, T targets.
+n frames, D features, T targets, A penalties.
 """
 
-import numpy as np
+from collections.abc import Sequence
 
-PENALTIES = tuple(10.0**power for power in range(6))
-NUM_FOLDS = 5  # Neighbouring frames are alike: folds are stretches, not draws.
+import numpy as np
+from sklearn import linear_model
+
+Folds = Sequence[tuple[np.ndarray, np.ndarray]]
 
 
 def predict(
-  train: np.ndarray, known: np.ndarray, test: np.ndarray
-) -> np.ndarray:
+  train: np.ndarray,
+  known: np.ndarray,
+  test: np.ndarray,
+  *,
+  penalties: Sequence[float],
+  folds: Folds,
+  sizes: Sequence[int] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
   """Returns what ridge regressions of the training part say of the test part.
 
-  Every target has its own penalty: of PENALTIES the one with the smallest
-  squared error over NUM_FOLDS stretches, each predicted from the others.
+  The penalty is the one with the smallest squared error over the folds'
+  validation parts; without a fold whose parts both hold frames, the middle one.
 
   Args:
-    train: [n_train, D] float64, standardised, in order of time.
+    train: [n_train, D] float64, standardised.
     known: [n_train, T] float64.
     test: [n_test, D] float64.
+    penalties: A of them, to choose from.
+    folds: (fit, validate), [n_train] bool each.
+    sizes: Lengths of groups of neighbouring targets that have one penalty in
+      common; every target has its own if None.
 
   Returns:
-    [n_test, T] float64.
+    [n_test, T] float64 predictions, [T] penalties.
+  """
+  sizes = np.ones(known.shape[1], int) if sizes is None else sizes
+  chosen = _choose(train, known, penalties, folds, sizes)
+  model = linear_model.Ridge(alpha=chosen, solver='cholesky')
+  predicted = model.fit(train, known).predict(test)
+  return predicted.reshape(len(test), -1), chosen
+
+
+def stretches(num_frames: int, *, num_folds: int) -> Folds:
+  """Cuts frames into stretches, each the validation part once.
+
+  Neighbouring frames are alike: folds are stretches, not draws.
+
+  Args:
+    num_frames: n, in order of time.
+    num_folds: How many stretches, equal in frames.
+
+  Returns:
+    (fit, validate), [n] bool each.
 
   Raises:
-    ValueError: If there are fewer training frames than folds.
+    ValueError: If there are fewer frames than folds.
   """
-  if len(train) < NUM_FOLDS:
+  if num_frames < num_folds:
     raise ValueError(
-      f'{len(train)} training frames are fewer than {NUM_FOLDS} folds.'
+      f'{num_frames} training frames are fewer than {num_folds} folds.'
     )
-  errors = np.zeros((len(PENALTIES), known.shape[1]))
-  for held_out in np.array_split(np.arange(len(train)), NUM_FOLDS):
-    inside = np.ones(len(train), bool)
-    inside[held_out] = False
-    told = _all_penalties(train[inside], known[inside], train[held_out])
-    errors += ((told - known[held_out]) ** 2).sum(axis=1)
-  best = errors.argmin(axis=0)
-  told = _all_penalties(train, known, test)
-  return told[best, :, np.arange(len(best))].T
+  folds = []
+  for stretch in np.array_split(np.arange(num_frames), num_folds):
+    validate = np.zeros(num_frames, bool)
+    validate[stretch] = True
+    folds.append((~validate, validate))
+  return folds
 
 
-def _all_penalties(train, known, test) -> np.ndarray:
-  """Returns [penalties, n_test, T] predictions, one decomposition for all."""
-  mean, centre = train.mean(axis=0), known.mean(axis=0)
-  train, test = train - mean, test - mean
-  value, axes = np.linalg.eigh(train.T @ train)
-  within = axes.T @ (train.T @ (known - centre))
-  shrunk = 1 / (np.maximum(value, 0) + np.array(PENALTIES)[:, None])
-  return centre + (test @ axes * shrunk[:, None]) @ within
+def validation_errors(
+  train: np.ndarray,
+  known: np.ndarray,
+  *,
+  penalties: Sequence[float],
+  folds: Folds,
+) -> np.ndarray:
+  """Returns the squared error of each penalty on the blocks left out.
+
+  Args:
+    train: [n_train, D] float64.
+    known: [n_train, T] float64.
+    penalties: A of them, positive.
+    folds: (fit, validate), [n_train] bool each, neither empty.
+
+  Returns:
+    [A, T] float64, sums over the frames of all folds.
+  """
+  errors = np.zeros((len(penalties), known.shape[1]))
+  for fit, validate in folds:
+    mean, centre = train[fit].mean(axis=0), known[fit].mean(axis=0)
+    centred = train[fit] - mean
+    # One decomposition serves every penalty.
+    value, axes = np.linalg.eigh(centred.T @ centred)
+    along = axes.T @ (centred.T @ (known[fit] - centre))
+    test, truth = (train[validate] - mean) @ axes, known[validate] - centre
+    for index, penalty in enumerate(penalties):
+      told = test @ (along / (value + penalty)[:, None])
+      errors[index] += ((told - truth) ** 2).sum(axis=0)
+  return errors
+
+
+def _choose(train, known, penalties, folds, sizes) -> np.ndarray:
+  """Returns [T] penalties, one for each group of targets."""
+  folds = [fold for fold in folds if all(part.any() for part in fold)]
+  if not folds:
+    return np.full(known.shape[1], penalties[len(penalties) // 2])
+  errors = validation_errors(train, known, penalties=penalties, folds=folds)
+  starts = np.cumsum([0, *sizes[:-1]])
+  of_group = np.add.reduceat(errors, starts, axis=1)
+  return np.repeat(np.asarray(penalties)[of_group.argmin(axis=0)], sizes)

@@ -6,7 +6,7 @@ n frames, D features.
 import numpy as np
 from sklearn import linear_model
 
-from psm_jax.evaluation import controls, features, probes
+from psm_jax.evaluation import controls, features, probes, regression
 
 POSES = controls.POSES
 _RIDGE_PENALTY = 1.0
@@ -77,8 +77,7 @@ def pose_correlations(
     label or two labelled videos, or if labels or predictions do not vary.
   """
   correlations = {f'{pose}_correlation': float('nan') for pose in POSES}
-  angles = table.frames.filter([f'pose_{pose}' for pose in POSES])
-  angles = angles.astype(np.float64).dropna(axis=1, how='all')
+  angles = controls.pose_angles(table.frames)
   video = table.frames['video_id'].astype(str).to_numpy()
   labelled = angles.notna().all(axis=1).to_numpy()
   video_ids = np.unique(video[labelled])
@@ -95,8 +94,8 @@ def pose_correlations(
   model = linear_model.Ridge(alpha=_RIDGE_PENALTY).fit(train, angle[first])
   predicted = model.predict(test).reshape(-1, angle.shape[1])
   for column, name in enumerate(angles.columns):
-    correlations[f'{name.removeprefix("pose_")}_correlation'] = _pearson(
-      predicted[:, column], angle[second, column]
+    correlations[f'{name.removeprefix("pose_")}_correlation'] = (
+      regression.pearson(predicted[:, column], angle[second, column])
     )
   return correlations
 
@@ -105,10 +104,3 @@ def _centred(data: np.ndarray) -> np.ndarray:
   """Returns columns of mean 0; exactly 0 where a column is constant."""
   data = data.astype(np.float64) - data[:1]
   return data - data.mean(axis=0)
-
-
-def _pearson(first: np.ndarray, second: np.ndarray) -> float:
-  """Returns the correlation, NaN if one of the two is constant."""
-  first, second = _centred(first), _centred(second)
-  size = np.linalg.norm(first) * np.linalg.norm(second)
-  return float(first @ second / size) if size else float('nan')

@@ -1,7 +1,7 @@
-"""Means of the scores of an evaluation, with intervals.
+"""Means over persons of the scores of an evaluation, with intervals.
 
-Over persons (summarise), and of each person by blocks of time (within_person).
-The columns are described in tables.py.
+The columns are described where the tables are: in tables.py, leakage.py and
+retrieval.py.
 """
 
 import types
@@ -10,18 +10,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from psm_jax.evaluation import bootstrap, features, probes
+from psm_jax.evaluation import bootstrap, features
 
-SUMMARY_COLUMNS = (
-  'source',
-  'split',
-  'metric',
-  'mean',
-  'ci_low',
-  'ci_high',
-  'num_persons',
-  'wins',
-  'losses',
+SUMMARY_COLUMNS = tuple(
+  'source split metric mean ci_low ci_high num_persons wins losses'.split()
 )
 # Metric of the summary -> column of the scores.
 _SUMMARY_METRICS = {
@@ -40,20 +32,7 @@ CONTROLS = (
   features.NEAREST_IN_TIME,
 )
 PAIRS = tuple((features.PSM, control) for control in CONTROLS)
-INTERVAL_COLUMNS = (
-  'source',
-  'model_id',
-  'person_id',
-  'split',
-  'direction',
-  'au',
-  'metric',
-  'value',
-  'ci_low',
-  'ci_high',
-  'num_blocks',
-)
-MEAN = 'mean'  # The au of a row that is of all action units.
+_CELL = ['split', 'person_id', 'direction', 'au']  # What sources are paired by.
 
 
 def summarise(
@@ -86,10 +65,24 @@ def summarise(
           weights=_weights(metric, count.loc[known, column]),
           **options,
         )
-        rows.append(_summary_row(source, split, metric, interval))
+        place = {'source': source, 'split': split, 'metric': metric}
+        rows.append({**place, **interval.row('mean')})
+  cells = {
+    source: own.groupby(_CELL)[columns].mean()
+    for source, own in scores.groupby('source')
+    if any(source in pair for pair in pairs)
+  }
   for first, second in pairs:
-    if {first, second} <= set(scores['source']):
-      rows += _paired_rows(scores, first, second, metrics, options)
+    if first in cells and second in cells:
+      rows += [
+        {'source': f'{first} - {second}', 'split': split, **row}
+        for split in scores['split'].unique()
+        for row in _paired_rows(
+          *(_of_split(cells[source], split) for source in (first, second)),
+          metrics,
+          options,
+        )
+      ]
   summary = pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
   return summary.astype({'wins': 'Int64', 'losses': 'Int64'})
 
@@ -135,112 +128,82 @@ def summarise_targets(
   return pd.concat(found, ignore_index=True)
 
 
-def within_person(
-  decisions: Sequence[probes.Decision],
-  frames: pd.DataFrame,
+def summarise_by_source(
+  persons: pd.DataFrame,
+  notes: Mapping[str, Sequence[str]],
   *,
-  config: probes.ProbeConfig,
-) -> list[dict]:
-  """Returns intervals of one person's F1 and AUC from blocks of time.
-
-  All action units are drawn together, so that the interval of their mean knows
-  how they go together.
+  columns: Sequence[str],
+  keys: Sequence[str],
+  values: Sequence[str],
+  joined: Sequence[str] = (),
+  num_person_resamples: int,
+  seed: int,
+  no_value: str = '',
+) -> pd.DataFrame:
+  """Returns means over persons for every source, or why it has none.
 
   Args:
-    decisions: One for each action unit, all of one probe and split.
-    frames: n rows with video_id and time_s.
-    config: block_s, num_block_resamples and seed.
-
-  Returns:
-    A dict with the columns au to num_blocks of INTERVAL_COLUMNS for every
-    action unit and for their mean, au 'mean'.
+    persons: A row a source, model_id, person_id and combination of keys.
+    notes: Source to what has to be said of it.
+    columns: Of the summary: source, keys, values, joined, ci_low, ci_high,
+      num_persons, num_models and reason, in any order.
+    keys: Columns of persons, each combination of which has its own row.
+    values: Columns of persons to average, over a person's rows first. The
+      interval is that of the first; a row without it does not count.
+    joined: Text columns of persons, whose values are joined by '+'.
+    num_person_resamples: Draws of persons behind the intervals.
+    seed: Of the draws.
+    no_value: The reason of a source of which nothing is said, nor known.
   """
-  if not decisions:
-    return []
-  rows = np.unique(np.concatenate([d.test for d in decisions]))
-  blocks = np.full(len(frames), -1)
-  blocks[rows] = bootstrap.time_blocks(
-    frames['video_id'].astype(str).to_numpy()[rows],
-    frames['time_s'].to_numpy(np.float64)[rows],
-    block_s=config.block_s,
-  )
-  num_blocks = int(blocks.max()) + 1
-  draws = bootstrap.block_draws(
-    num_blocks, num_resamples=config.num_block_resamples, seed=config.seed
-  )
-  found = []
-  for metric, draw in (('f1', _f1_draws), ('auc', bootstrap.auc_draws)):
-    # The first draw takes every block once: the value itself.
-    everything = np.concatenate([np.ones((1, num_blocks)), draws])
-    drawn = [d for d in decisions if metric == 'f1' or len(set(d.truth)) == 2]
-    if not drawn:
-      continue
-    values = np.stack(
-      [draw(d.truth, d.score, blocks[d.test], everything) for d in drawn]
-    )
-    for au, own in zip([d.au for d in drawn], values, strict=True):
-      found.append(_interval_row(au, metric, own, num_blocks))
-    found.append(_interval_row(MEAN, metric, _known_mean(values), num_blocks))
-  return found
+  rows = []
+  for source, own_notes in notes.items():
+    own = persons[persons['source'] == source].dropna(subset=values[0])
+    reason = '; '.join(own_notes)
+    if own.empty:
+      rows.append({'source': source, 'reason': reason or no_value})
+    for key, part in own.groupby(list(keys), sort=False):
+      by_person = part.groupby('person_id')[list(values)].mean()
+      interval = bootstrap.mean_interval(
+        by_person[values[0]].to_numpy(),
+        num_resamples=num_person_resamples,
+        seed=seed,
+      )
+      rows.append(
+        {
+          'source': source,
+          **dict(zip(keys, key, strict=True)),
+          **{c: '+'.join(sorted(part[c].unique())) for c in joined},
+          **by_person.mean(),
+          **interval.row(values[0]),
+          'num_models': part['model_id'].nunique(),
+          'reason': reason,
+        }
+      )
+  table = pd.DataFrame(rows, columns=columns)
+  return table.astype({'num_persons': 'Int64', 'num_models': 'Int64'})
 
 
-def _f1_draws(truth, score, blocks, draws):
-  """Returns the F1 of draws of blocks, 0 where its denominator is 0."""
-  drawn = bootstrap.f1_draws(truth, score > 0, blocks, draws)
-  return np.where(np.isnan(drawn), 0.0, drawn)
+def _of_split(cells: pd.DataFrame, split: str) -> pd.DataFrame:
+  """Returns the cells of one split."""
+  return cells[cells.index.get_level_values('split') == split]
 
 
-def _known_mean(values):
-  """Returns the mean over rows of what is not NaN, NaN if nothing is."""
-  known = np.isfinite(values)
-  total = np.where(known, values, 0.0).sum(axis=0)
-  count = known.sum(axis=0)
-  return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def _interval_row(au, metric, values, num_blocks):
-  """Returns a row from a score and its draws, [1 + R]."""
-  low, high = bootstrap.block_interval(
-    values[0], values[1:], num_blocks=num_blocks
-  )
-  return {
-    'au': au,
-    'metric': metric,
-    'value': float(values[0]),
-    'ci_low': low,
-    'ci_high': high,
-    'num_blocks': num_blocks,
-  }
-
-
-def _paired_rows(scores, first, second, metrics, options) -> list[dict]:
-  """Returns the summary rows of first - second over the rows of both."""
-  keys = ['split', 'person_id', 'direction', 'au']
-  columns = sorted(set(metrics.values()))
-  one, other = (
-    scores[scores['source'] == source].groupby(keys)[columns].mean()
-    for source in (first, second)
-  )
+def _paired_rows(one, other, metrics, options) -> list[dict]:
+  """Returns the rows of one - other over the cells that both have."""
   one, other = one.align(other, join='inner')
   one, other = one.where(other.notna()), other.where(one.notna())
+  (mean, count), (other_mean, _) = (_by_person(side) for side in (one, other))
   rows = []
-  for split in scores['split'].unique():
-    (mean, count), (other_mean, _) = (
-      _by_person(side[side.index.get_level_values('split') == split])
-      for side in (one, other)
-    )
-    for metric, column in metrics.items():
-      known = count[column] > 0
-      if known.any():
-        interval = bootstrap.paired_interval(
-          mean.loc[known, column],
-          other_mean.loc[known, column],
-          weights=_weights(metric, count.loc[known, column]),
-          **options,
-        )
-        rows.append(
-          _summary_row(f'{first} - {second}', split, metric, interval)
-        )
+  for metric, column in metrics.items():
+    known = count[column] > 0
+    if known.any():
+      interval = bootstrap.paired_interval(
+        mean.loc[known, column],
+        other_mean.loc[known, column],
+        weights=_weights(metric, count.loc[known, column]),
+        **options,
+      )
+      rows.append({'metric': metric, **interval.row('mean')})
   return rows
 
 
@@ -254,20 +217,3 @@ def _weights(metric: str, count: pd.Series) -> np.ndarray:
   """Returns what each person counts: its rows for M_flat, else 1."""
   count = count.to_numpy(np.float64)
   return count if metric == 'f1_flat' else np.ones_like(count)
-
-
-def _summary_row(
-  source: str, split: str, metric: str, interval: bootstrap.Interval
-) -> dict:
-  """Returns one row of the summary."""
-  return {
-    'source': source,
-    'split': split,
-    'metric': metric,
-    'mean': interval.mean,
-    'ci_low': interval.low,
-    'ci_high': interval.high,
-    'num_persons': interval.num_persons,
-    'wins': getattr(interval, 'wins', pd.NA),
-    'losses': getattr(interval, 'losses', pd.NA),
-  }

@@ -46,19 +46,18 @@ import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import numpy as np
 import pandas as pd
-import threadpoolctl
 import tqdm
 
 from psm_jax import paths
 from psm_jax.evaluation import (
-  controls,
+  detection,
   expressions,
   features,
+  intervals,
+  person_dependent,
   probes,
   regression,
-  splits,
   structure,
   summary,
 )
@@ -72,7 +71,7 @@ SCORE_COLUMNS = (
   'n_test',
   'n_positive',
   'base_rate',
-  *probes.METRICS,
+  *detection.METRICS,
 )
 STRUCTURE_COLUMNS = (
   *_IDS,
@@ -85,7 +84,7 @@ SKIPPED_COLUMNS = ('person_id', 'split', 'reason')
 _COLUMNS = {
   'scores': SCORE_COLUMNS,
   'structure': STRUCTURE_COLUMNS,
-  'intervals': summary.INTERVAL_COLUMNS,
+  'intervals': intervals.COLUMNS,
   'intensity': (*_PLACE, *regression.INTENSITY_COLUMNS),
   'regression': (*_PLACE, *regression.REGRESSION_COLUMNS),
   'expressions': (*_PLACE, *expressions.COLUMNS),
@@ -220,8 +219,7 @@ def write(results: Results, directory: str | os.PathLike) -> list[pathlib.Path]:
     The paths of the files, scores.csv, summary.csv, structure.csv and
     skipped.csv first.
   """
-  names = [field.name for field in dataclasses.fields(results)]
-  return write_named({n: getattr(results, n) for n in names}, directory)
+  return write_named(vars(results), directory)
 
 
 def write_named(
@@ -242,7 +240,7 @@ def _each(people, config, num_workers) -> Iterator[dict[str, list[dict]]]:
   """Yields the rows of every person in the order in which they come."""
   if num_workers == 1:
     for tables in people:
-      yield _evaluate_person(tables, config)
+      yield person_dependent.evaluate(tables, config=config)
     return
   waiting = collections.deque()
   # Not threads: scikit-learn changes the filters of warnings as it fits, which
@@ -252,7 +250,9 @@ def _each(people, config, num_workers) -> Iterator[dict[str, list[dict]]]:
   ) as pool:
     try:
       for tables in people:
-        waiting.append(pool.submit(_evaluate_person, tables, config))
+        waiting.append(
+          pool.submit(person_dependent.evaluate, tables, config=config)
+        )
         if len(waiting) > num_workers:
           yield waiting.popleft().result()
       while waiting:
@@ -260,207 +260,3 @@ def _each(people, config, num_workers) -> Iterator[dict[str, list[dict]]]:
     finally:
       for future in waiting:
         future.cancel()
-
-
-def _evaluate_person(
-  tables: Sequence[features.FeatureTable], config: probes.ProbeConfig
-) -> dict[str, list[dict]]:
-  """Returns the rows of one person, by the names of _COLUMNS."""
-  # The matrices are small: more threads take twice the processor's time.
-  with threadpoolctl.threadpool_limits(limits=1, user_api='blas'):
-    return _probe_person(tables, config)
-
-
-def _probe_person(tables, config):
-  """Returns what _evaluate_person does."""
-  seen = set()
-  for table in tables:
-    if (key := tuple(_ids(table).values())) in seen:
-      raise ValueError(f'There are two feature tables of {key}.')
-    seen.add(key)
-  tables = _aligned(tables)
-  rows = collections.defaultdict(list)
-  rows['structure'] = [
-    {**_ids(table), **structure.describe(table, config=config)}
-    for table in tables
-    if not controls.is_control(table.source)
-  ]
-  for name in config.splits:
-    reasons = [
-      *_probe_units(tables, name, config, rows),
-      *_probe_expressions(tables, name, config, rows),
-    ]
-    rows['skipped'] += [
-      {'person_id': tables[0].person_id, 'split': name, 'reason': reason}
-      for reason in reasons
-    ]
-  return dict(rows)
-
-
-def _aligned(
-  tables: list[features.FeatureTable],
-) -> list[features.FeatureTable]:
-  """Returns tables with their rows in order of video and frame number."""
-  aligned = []
-  for table in tables:
-    frames = table.frames.reset_index(drop=True)
-    frames['video_id'] = frames['video_id'].astype(str)
-    frames = frames.sort_values(['video_id', 'frame'])
-    aligned.append(
-      dataclasses.replace(
-        table,
-        features=table.features[frames.index],
-        frames=frames.reset_index(drop=True),
-      )
-    )
-  for table in aligned[1:]:
-    _check_same_frames(aligned[0], table)
-  return aligned
-
-
-def _check_same_frames(
-  first: features.FeatureTable, second: features.FeatureTable
-) -> None:
-  """Raises an error if two tables of a person differ in frames or labels."""
-  units = splits.action_unit_columns(first.frames)
-  columns = ['video_id', 'frame', 'time_s', *units]
-  columns += [
-    column
-    for column in (*regression.target_columns(first.frames), expressions.COLUMN)
-    if column in first.frames and column in second.frames
-  ]
-  what = None
-  if len(first.frames) != len(second.frames):
-    what = f'{len(first.frames)} and {len(second.frames)} frames'
-  elif units != splits.action_unit_columns(second.frames):
-    what = 'different action-unit columns'
-  else:
-    for column in columns:
-      one, other = first.frames[column], second.frames[column]
-      if not ((one == other) | (one.isna() & other.isna())).all():
-        what = f'different values of {column}'
-  if what:
-    raise ValueError(
-      f'The tables of person {first.person_id} from {first.source} '
-      f'({first.model_id}) and {second.source} ({second.model_id}) have {what}.'
-      ' Make all from the same frames, or their scores cannot be compared.'
-    )
-
-
-def _probe_units(tables, name, config, rows) -> list[str]:
-  """Adds a person's action units, head pose and landmarks on one split.
-
-  Head pose and landmarks are asked on the action units' frames or, where there
-  are none, on frames split by the targets themselves.
-
-  Returns:
-    Why action units are missing.
-  """
-  frames = _with_held_out(tables)
-  labels = splits.action_unit_labels(frames, threshold=config.threshold)
-  reasons, parts = {}, []
-  try:
-    parts = _splits(name, frames, labels, config)
-  except splits.Impossible as reason:
-    reasons[str(reason)] = None
-  targets = regression.target_columns(frames)
-  target_parts = parts
-  if targets and not parts:
-    halves = splits.halves(frames[targets[:3]])
-    target_parts = _splits_or_none(name, frames, halves, config)
-  for table in tables:
-    for part in parts or target_parts:
-      place = {**_ids(table), 'split': name, 'direction': part.direction}
-      options = {'config': config, 'prepared': None}
-      if table.source != features.NEAREST_IN_TIME:
-        options['prepared'] = probes.prepare_split(table, part, config=config)
-      units = part.action_units if parts else ()
-      intensity, targeted = regression.score(
-        table, part, units=units, **options
-      )
-      rows['intensity'] += [{**place, **row} for row in intensity]
-      rows['regression'] += [{**place, **row} for row in targeted]
-      if not parts:
-        continue
-      decisions, impossible = probes.decide(table, labels, part, **options)
-      found = {
-        'scores': [probes.score_row(d, config=config) for d in decisions],
-        'intervals': summary.within_person(decisions, frames, config=config),
-      }
-      for kind, own in found.items():
-        rows[kind] += [{**place, **row} for row in own]
-      reasons |= {
-        f'{au} has one class in the training part or no test frame '
-        f'({part.direction})': None
-        for au in impossible
-      }
-  return list(reasons)
-
-
-def _probe_expressions(tables, name, config, rows) -> list[str]:
-  """Adds a person's classes of expression on one split, if there are any.
-
-  Returns:
-    Why they are missing.
-  """
-  frames = _with_held_out(tables)
-  classes = expressions.classes(frames)
-  if not (classes != '').any():
-    return []
-  labels = expressions.as_labels(classes)
-  try:
-    parts = _splits(name, frames, labels, config, min_base_rate=0.0)
-  except splits.Impossible as reason:
-    return [f'expressions: {reason}'.replace('action-unit labels', 'labels')]
-  missing = False
-  for table in tables:
-    for part in parts:
-      row = expressions.probe(table, classes, part, config=config)
-      if row is not None:
-        place = {**_ids(table), 'split': name, 'direction': part.direction}
-        rows['expressions'].append({**place, **row})
-      missing |= row is None and table.source != features.NEAREST_IN_TIME
-  return ['expressions: one class in the training part'] if missing else []
-
-
-def _splits(name, frames, labels, config, *, min_base_rate=None):
-  """Returns splits.make_splits as the configuration has it."""
-  if min_base_rate is None:
-    min_base_rate = config.min_base_rate
-  return splits.make_splits(
-    name,
-    frames,
-    labels,
-    min_base_rate=min_base_rate,
-    guard_s=config.guard_s,
-    seed=config.seed,
-  )
-
-
-def _splits_or_none(name, frames, labels, config):
-  """Returns the splits, [] if they are impossible."""
-  try:
-    return _splits(name, frames, labels, config, min_base_rate=0.0)
-  except splits.Impossible:
-    return []
-
-
-def _with_held_out(tables) -> pd.DataFrame:
-  """Returns the frames of a person; held out are those that no model saw."""
-  frames = tables[0].frames
-  held_out = np.ones(len(frames), bool)
-  for table in tables:
-    if splits.HELD_OUT in table.frames:
-      held_out &= (table.frames[splits.HELD_OUT] == 1).to_numpy()
-    else:
-      held_out[:] = False
-  return frames.assign(**{splits.HELD_OUT: held_out.astype(np.float64)})
-
-
-def _ids(table: features.FeatureTable) -> dict[str, str]:
-  """Returns what a table is called in the results."""
-  return {
-    'source': table.source,
-    'model_id': table.model_id,
-    'person_id': table.person_id,
-  }

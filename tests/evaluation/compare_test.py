@@ -7,11 +7,11 @@ import pandas as pd
 from absl.testing import absltest
 
 from psm_jax.evaluation import (
-  agreement,
   approach_table,
   approaches,
   compare,
   leakage,
+  named_movements,
   probes,
   shared_frames,
 )
@@ -99,9 +99,9 @@ class CompareTest(absltest.TestCase):
       *_tables('pixel_pca', own_models=True, noise=20.0),
       *_tables('random_encoder', own_models=True, noise=40.0),
     ]
-    rules = [agreement.Rule('smile', {'AU12': 2.0})]
+    rules = [named_movements.Rule('smile', {'AU12': 2.0})]
     movements = pd.concat(
-      agreement.derive_movements(people.frames(p), rules) for p in _PERSONS
+      named_movements.derive(people.frames(p), rules) for p in _PERSONS
     )
     cls.comparison = _compare(
       cls.found, controls=cls.controls, movements=movements, align_to='gm'

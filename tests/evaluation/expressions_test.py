@@ -5,24 +5,9 @@ from sklearn import linear_model, metrics, pipeline
 from sklearn import preprocessing as skl_preprocessing
 
 from psm_jax.evaluation import controls, expressions, features, probes, splits
+from tests.evaluation import people
 
 _CONFIG = probes.ProbeConfig(l2_normalise=False)
-
-
-def _table(data, expression):
-  num_frames = len(data)
-  frames = pd.DataFrame(
-    {
-      'person_id': 'P1',
-      'video_id': 'v1',
-      'frame': np.arange(num_frames),
-      'time_s': np.arange(num_frames) / 20,
-      'expression': expression,
-    }
-  )
-  return features.FeatureTable(
-    'psm', 'm-s0', 'P1', data.astype(np.float32), frames
-  )
 
 
 def _example(num_frames=300, *, noise=1.0, seed=0):
@@ -64,7 +49,7 @@ class ProbeTest(parameterized.TestCase):
   @parameterized.parameters(0, 1)
   def test_equals_a_pipeline_of_scikit_learn(self, seed):
     data, expression = _example(noise=2.0, seed=seed)
-    table, split = _table(data, expression), _split(300)
+    table, split = people.given(data, expression=expression), _split(300)
     row = expressions.probe(
       table, expressions.classes(table.frames), split, config=_CONFIG
     )
@@ -93,7 +78,7 @@ class ProbeTest(parameterized.TestCase):
     data, expression = _example()
     hidden = expression.astype(object)
     hidden[np.arange(300) % 7 == 0] = None
-    table = _table(data, hidden)
+    table = people.given(data, expression=hidden)
     row = expressions.probe(
       table, expressions.classes(table.frames), _split(300), config=_CONFIG
     )
@@ -106,12 +91,14 @@ class ProbeTest(parameterized.TestCase):
       np.where(split.train, 'anger', expression),
       np.where(split.test, '', expression),
     ):
-      table = _table(data, hidden)
+      table = people.given(data, expression=hidden)
       found = expressions.classes(table.frames)
       self.assertIsNone(expressions.probe(table, found, split, config=_CONFIG))
 
   def test_nearest_in_time_takes_the_nearest_class(self):
-    table = _table(np.zeros((300, 1)), np.repeat(['a', 'b', 'c'], 100))
+    table = people.given(
+      np.zeros((300, 1)), expression=np.repeat(['a', 'b', 'c'], 100)
+    )
     found = expressions.classes(table.frames)
     nearest = controls.from_labels(table)[-1]
     row = expressions.probe(nearest, found, _split(300), config=_CONFIG)

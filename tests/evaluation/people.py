@@ -67,6 +67,24 @@ def table(
   )
 
 
+def given(data, source='psm', **columns):
+  """Returns given features as those of one video, with columns of labels."""
+  own = pd.DataFrame(
+    {
+      'person_id': 'P1',
+      'video_id': 'v1',
+      'frame': np.arange(len(data)),
+      'time_s': np.arange(len(data)) / 20,
+    }
+  )
+  if columns:
+    labels = pd.DataFrame(columns, index=own.index)
+    own = pd.concat([own, labels], axis=1)
+  return features.FeatureTable(
+    source, 'm-s0', 'P1', data.astype(np.float32), own
+  )
+
+
 def write_run(workdir, tables, *, seed_of=None, steps=100, wave_seconds=50.0):
   """Writes a run as training and embedding would, but for its checkpoint."""
   workdir = pathlib.Path(workdir)

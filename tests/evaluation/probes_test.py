@@ -6,22 +6,8 @@ from absl.testing import absltest, parameterized
 from sklearn import decomposition, linear_model, metrics, pipeline
 from sklearn import preprocessing as skl_preprocessing
 
-from psm_jax.evaluation import controls, features, probes, splits
-
-
-def _table(data, source='psm'):
-  num_frames = len(data)
-  frames = pd.DataFrame(
-    {
-      'person_id': 'P1',
-      'video_id': 'v1',
-      'frame': np.arange(num_frames),
-      'time_s': np.arange(num_frames) / 20,
-    }
-  )
-  return features.FeatureTable(
-    source, 'm-s0', 'P1', data.astype(np.float32), frames
-  )
+from psm_jax.evaluation import controls, probes, splits
+from tests.evaluation import people
 
 
 def _split(num_frames, *units):
@@ -55,7 +41,7 @@ class ProbeTest(parameterized.TestCase):
     split = _split(300)
     config = probes.ProbeConfig(**options)
     (row,), impossible = probes.probe(
-      _table(data, source), labels, split, config=config
+      people.given(data, source), labels, split, config=config
     )
     model = pipeline.make_pipeline(
       *steps,
@@ -93,7 +79,9 @@ class ProbeTest(parameterized.TestCase):
   def test_planted_signal_is_found(self):
     data, labels = _example(weight=50.0)
     config = probes.ProbeConfig(l2_normalise=False)
-    (row,), _ = probes.probe(_table(data), labels, _split(300), config=config)
+    (row,), _ = probes.probe(
+      people.given(data), labels, _split(300), config=config
+    )
     self.assertGreater(row['auc'], 0.98)
     self.assertGreater(row['f1'], 0.85)
 
@@ -102,7 +90,7 @@ class ProbeTest(parameterized.TestCase):
     for seed in range(8):
       data, labels = _example(weight=0.0, seed=seed)
       (row,), _ = probes.probe(
-        _table(data), labels, _split(300), config=probes.DEFAULT
+        people.given(data), labels, _split(300), config=probes.DEFAULT
       )
       aucs.append(row['auc'])
     # A single AUC has a standard deviation of about 0.085 here, the mean 0.03.
@@ -114,7 +102,7 @@ class ProbeTest(parameterized.TestCase):
     # Most frames that are in truth active lose their label.
     known = (labels['AU01'] == 0) | (np.arange(300) % 7 < 3)
     (row,), _ = probes.probe(
-      _table(data), labels.where(known), split, config=probes.DEFAULT
+      people.given(data), labels.where(known), split, config=probes.DEFAULT
     )
     train, test = probes.prepare(
       data[split.train], data[split.test], source='psm', config=probes.DEFAULT
@@ -136,10 +124,13 @@ class ProbeTest(parameterized.TestCase):
     data, labels = _example()
     labels['AU02'] = 1 - labels['AU01']
     together, _ = probes.probe(
-      _table(data), labels, _split(300, 'AU01', 'AU02'), config=probes.DEFAULT
+      people.given(data),
+      labels,
+      _split(300, 'AU01', 'AU02'),
+      config=probes.DEFAULT,
     )
     (alone,), _ = probes.probe(
-      _table(data), labels, _split(300), config=probes.DEFAULT
+      people.given(data), labels, _split(300), config=probes.DEFAULT
     )
     self.assertEqual([row['au'] for row in together], ['AU01', 'AU02'])
     self.assertEqual(together[0], alone)
@@ -149,7 +140,7 @@ class ProbeTest(parameterized.TestCase):
     split = _split(300)
     labels['AU01'] = split.test * 1.0
     rows, impossible = probes.probe(
-      _table(data), labels, split, config=probes.DEFAULT
+      people.given(data), labels, split, config=probes.DEFAULT
     )
     self.assertEqual((rows, impossible), ([], ['AU01']))
 
@@ -157,7 +148,7 @@ class ProbeTest(parameterized.TestCase):
     data, labels = _example()
     for source in ('psm', 'pixel_pca'):
       (row,), _ = probes.probe(
-        _table(np.ones_like(data), source),
+        people.given(np.ones_like(data), source),
         labels,
         _split(300),
         config=probes.DEFAULT,
@@ -165,28 +156,13 @@ class ProbeTest(parameterized.TestCase):
       self.assertEqual(row['auc'], 0.5)
 
 
-class ThresholdTest(parameterized.TestCase):
-  @parameterized.parameters(range(5))
-  def test_best_threshold_gives_the_largest_f1_of_all(self, seed):
-    generator = np.random.default_rng(seed)
-    truth = generator.random(60) < 0.2
-    score = generator.integers(-4, 5, 60) + 2.0 * truth  # With ties.
-    chosen = probes.best_threshold(truth, score)
-    best = max(
-      metrics.f1_score(truth, score > limit) for limit in np.arange(-6, 8) + 0.5
-    )
-    self.assertAlmostEqual(metrics.f1_score(truth, score > chosen), best)
-
-  def test_calling_everything_active_is_allowed(self):
-    truth, score = np.array([True, True, False]), np.array([0.0, 1.0, 3.0])
-    self.assertLess(probes.best_threshold(truth, score), 0.0)
-
+class ThresholdTest(absltest.TestCase):
   def _rows(self, labels, data, **options):
     config = probes.ProbeConfig(l2_normalise=False, guard_s=0.1, **options)
     test = np.arange(len(data)) >= 0.75 * len(data)
     split = splits.Split('within', ~test, test, ('AU01',))
     ((row,), _), (decisions, _) = (
-      function(_table(data), labels, split, config=config)
+      function(people.given(data), labels, split, config=config)
       for function in (probes.probe, probes.decide)
     )
     return row, decisions[0]
@@ -212,21 +188,10 @@ class ThresholdTest(parameterized.TestCase):
     _, other = self._rows(changed, data, threshold_from='validation')
     np.testing.assert_array_equal(one.score, other.score)
 
-  def test_part_without_an_active_block_keeps_even_odds(self):
-    data, labels = _example(100)
-    fit = np.arange(100) < 50
-    inactive = np.where(fit, labels['AU01'], 0.0)
-    self.assertEqual(
-      probes.tuned_threshold(
-        data, inactive, [(fit, ~fit)], inverse_penalty=1.0
-      ),
-      0.0,
-    )
-
 
 class NearestInTimeTest(absltest.TestCase):
   def _probe(self, labels, split, **columns):
-    table = _table(np.zeros((len(labels), 1)))
+    table = people.given(np.zeros((len(labels), 1)))
     table = controls.from_labels(
       dataclasses.replace(table, frames=table.frames.assign(**columns))
     )[-1]
@@ -347,68 +312,6 @@ class PoseFeaturesTest(absltest.TestCase):
     mean, std = data[:200].mean(axis=0), data[:200].std(axis=0)
     np.testing.assert_allclose(train, (data[:200] - mean) / std, atol=1e-5)
     np.testing.assert_allclose(test, (data[200:] - mean) / std, atol=1e-5)
-
-
-class ScoreMetricsTest(parameterized.TestCase):
-  def _metrics(self, truth, score, **options):
-    return probes.score_metrics(
-      np.array(truth, bool),
-      np.array(score, float),
-      **{'num_frame_resamples': 100, 'seed': 0, **options},
-    )
-
-  def test_perfect_scores(self):
-    result = self._metrics([1, 0, 1, 0] * 50, [2, -1, 1, -2] * 50)
-    for name in probes.METRICS:
-      self.assertEqual(result[name], 1.0, msg=name)
-
-  def test_f1_is_0_where_nothing_is_active_or_predicted(self):
-    result = self._metrics([0, 0, 0], [-1, -1, -1])
-    self.assertEqual((result['f1'], result['f1_bootstrap']), (0, 0))
-    self.assertEqual(result['mcc'], 0)
-
-  @parameterized.parameters(0, 1)
-  def test_ranking_of_one_class_is_nan(self, value):
-    result = self._metrics([value] * 3, [-1, 1, 2])
-    for name in ('auc', 'ap', 'balanced_accuracy'):
-      self.assertTrue(np.isnan(result[name]), msg=name)
-
-  def test_ties_count_half_in_the_auc(self):
-    self.assertEqual(self._metrics([1, 0], [3, 3])['auc'], 0.5)
-
-  @parameterized.parameters(0, 1, 2)
-  def test_equals_scikit_learn_with_ties(self, seed):
-    generator = np.random.default_rng(seed)
-    truth = generator.random(80) < 0.3
-    score = generator.integers(-3, 4, 80) + truth
-    result = self._metrics(truth, score)
-    self.assertAlmostEqual(
-      result['auc'], metrics.roc_auc_score(truth, score), places=12
-    )
-    self.assertAlmostEqual(
-      result['mcc'], metrics.matthews_corrcoef(truth, score > 0), places=12
-    )
-
-  def test_bootstrap_mean_is_near_f1_and_repeats(self):
-    generator = np.random.default_rng(0)
-    truth = generator.random(900) < 0.3
-    score = generator.normal(size=900) + truth
-    result = self._metrics(truth, score)
-    # A draw's F1 has a standard deviation of about 0.02 here.
-    self.assertAlmostEqual(result['f1_bootstrap'], result['f1'], delta=0.01)
-    self.assertNotEqual(result['f1_bootstrap'], result['f1'])
-    self.assertEqual(result, self._metrics(truth, score))
-
-  def test_bootstrap_equals_a_loop_over_its_draws(self):
-    truth = np.array([1, 0, 1, 1, 0, 0, 0], bool)
-    score = np.array([1, 1, -1, 1, -1, -1, 1])
-    draws = np.random.default_rng([5, 7]).integers(7, size=(30, 7))
-    expected = [
-      metrics.f1_score(truth[drawn], score[drawn] > 0, zero_division=0)
-      for drawn in draws
-    ]
-    result = self._metrics(truth, score, num_frame_resamples=30, seed=5)
-    self.assertAlmostEqual(result['f1_bootstrap'], np.mean(expected))
 
 
 class ConfigTest(parameterized.TestCase):

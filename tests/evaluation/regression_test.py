@@ -4,27 +4,10 @@ from absl.testing import absltest, parameterized
 from sklearn import linear_model, metrics, model_selection, pipeline
 from sklearn import preprocessing as skl_preprocessing
 
-from psm_jax.evaluation import controls, features, probes, regression, splits
+from psm_jax.evaluation import controls, probes, regression, splits
+from tests.evaluation import people
 
 _CONFIG = probes.ProbeConfig(l2_normalise=False, guard_s=0.0)
-
-
-def _table(data, source='psm', **columns):
-  num_frames = len(data)
-  frames = pd.DataFrame(
-    {
-      'person_id': 'P1',
-      'video_id': 'v1',
-      'frame': np.arange(num_frames),
-      'time_s': np.arange(num_frames) / 20,
-    }
-  )
-  if columns:
-    labels = pd.DataFrame(columns, index=frames.index)
-    frames = pd.concat([frames, labels], axis=1)
-  return features.FeatureTable(
-    source, 'm-s0', 'P1', data.astype(np.float32), frames
-  )
 
 
 def _split(num_frames):
@@ -104,7 +87,7 @@ class ScoreTest(parameterized.TestCase):
   @parameterized.parameters(1.0, 30.0)
   def test_intensity_equals_a_grid_search_of_scikit_learn(self, noise):
     data, target = _example(noise=noise)
-    (row,) = self._intensity(_table(data, AU01=target))
+    (row,) = self._intensity(people.given(data, AU01=target))
     train, test = np.arange(240), np.arange(240, 300)
     folds = model_selection.PredefinedSplit(np.repeat(range(4), 60))
     scaler = skl_preprocessing.StandardScaler().fit(data[train])
@@ -128,7 +111,7 @@ class ScoreTest(parameterized.TestCase):
 
   def test_pose_equals_scikit_learn(self):
     data, target = _example()
-    table = _table(data, pose_yaw=10 * target, pose_roll=np.nan)
+    table = people.given(data, pose_yaw=10 * target, pose_roll=np.nan)
     _, (row,) = regression.score(table, _split(300), units=(), config=_CONFIG)
     model = pipeline.make_pipeline(
       skl_preprocessing.StandardScaler(), linear_model.Ridge(row['alpha'])
@@ -147,24 +130,26 @@ class ScoreTest(parameterized.TestCase):
   def test_targets_together_equal_each_alone(self):
     data, target = _example()
     other = _example(seed=1)[1]
-    both = _table(data, pose_yaw=target, AU01=other)
+    both = people.given(data, pose_yaw=target, AU01=other)
     rows, (yaw,) = regression.score(
       both, _split(300), units=('AU01',), config=_CONFIG
     )
     _, (alone,) = regression.score(
-      _table(data, pose_yaw=target), _split(300), units=(), config=_CONFIG
+      people.given(data, pose_yaw=target), _split(300), units=(), config=_CONFIG
     )
     for name in ('alpha', 'r2', 'mae_deg'):
       self.assertAlmostEqual(yaw[name], alone[name])
     self.assertAlmostEqual(
-      rows[0]['mse'], self._intensity(_table(data, AU01=other))[0]['mse']
+      rows[0]['mse'], self._intensity(people.given(data, AU01=other))[0]['mse']
     )
 
   def test_unlabelled_frames_are_left_out_of_both_parts(self):
     data, target = _example()
     known = np.arange(300) % 3 > 0
-    (row,) = self._intensity(_table(data, AU01=np.where(known, target, np.nan)))
-    whole = _table(data[known], AU01=target[known])
+    (row,) = self._intensity(
+      people.given(data, AU01=np.where(known, target, np.nan))
+    )
+    whole = people.given(data[known], AU01=target[known])
     split = splits.Split(
       'within', np.arange(200) < 160, np.arange(200) >= 160, ('AU01',)
     )
@@ -176,7 +161,7 @@ class ScoreTest(parameterized.TestCase):
 
   def test_binary_labels_are_not_graded(self):
     data, target = _example()
-    binary = _table(data, AU01=(target > 0) * 1.0)
+    binary = people.given(data, AU01=(target > 0) * 1.0)
     self.assertEmpty(self._intensity(binary))
     self.assertEqual(
       regression.graded(
@@ -197,7 +182,7 @@ class ScoreTest(parameterized.TestCase):
     noise = 0.01 * generator.normal(size=data.shape)
     found, lost = (
       regression.score(
-        _table(own, **_landmarks(moved)),
+        people.given(own, **_landmarks(moved)),
         _split(300),
         units=(),
         config=_CONFIG,
@@ -211,14 +196,14 @@ class ScoreTest(parameterized.TestCase):
 
   def test_head_pose_is_not_asked_for_itself(self):
     data, target = _example()
-    table = _table(data, pose_yaw=target)
+    table = people.given(data, pose_yaw=target)
     pose, _ = controls.from_labels(table)
     _, rows = regression.score(pose, _split(300), units=(), config=_CONFIG)
     self.assertEmpty(rows)
 
   def test_nearest_in_time_predicts_the_neighbours_mean(self):
     angle = np.arange(300.0)
-    table = _table(np.zeros((300, 1)), pose_yaw=angle)
+    table = people.given(np.zeros((300, 1)), pose_yaw=angle)
     (nearest,) = [
       t for t in controls.from_labels(table) if t.source == 'nearest_in_time'
     ]
@@ -234,7 +219,7 @@ class ScoreTest(parameterized.TestCase):
     self.assertTrue(np.isnan(row['alpha']))
 
   def test_nearest_in_time_without_neighbours_has_no_row(self):
-    table = _table(np.zeros((300, 1)), pose_yaw=np.arange(300.0))
+    table = people.given(np.zeros((300, 1)), pose_yaw=np.arange(300.0))
     table.frames['video_id'] = np.repeat(['v1', 'v2'], [240, 60])
     nearest = controls.from_labels(table)[-1]
     _, rows = regression.score(nearest, _split(300), units=(), config=_CONFIG)
@@ -243,7 +228,7 @@ class ScoreTest(parameterized.TestCase):
   def test_constant_angle_has_an_error_but_no_r2(self):
     data, _ = _example()
     _, (row,) = regression.score(
-      _table(data, pose_yaw=3.0), _split(300), units=(), config=_CONFIG
+      people.given(data, pose_yaw=3.0), _split(300), units=(), config=_CONFIG
     )
     self.assertTrue(np.isnan(row['r2']))
     self.assertAlmostEqual(row['mae_deg'], 0.0)
@@ -260,18 +245,6 @@ class NmeTest(absltest.TestCase):
     truth[0, 45] = (2, 0)
     self.assertAlmostEqual(regression.nme(truth, truth + [1, 0]), 0.5)
     self.assertTrue(np.isnan(regression.nme(truth[1:], truth[1:])))
-
-
-class ValidationErrorsTest(absltest.TestCase):
-  def test_equal_ridge_of_scikit_learn_for_every_penalty(self):
-    data, target = _example(80, 5)
-    targets = np.stack([target, _example(80, seed=3)[1]], axis=1)
-    fit = np.arange(80) < 50
-    errors = regression.validation_errors(data, targets, [(fit, ~fit)])
-    for alpha, own in zip(regression.ALPHAS, errors, strict=True):
-      model = linear_model.Ridge(alpha).fit(data[fit], targets[fit])
-      expected = (model.predict(data[~fit]) - targets[~fit]) ** 2
-      np.testing.assert_allclose(own, expected.sum(axis=0), rtol=1e-8)
 
 
 if __name__ == '__main__':

@@ -1,8 +1,10 @@
 import numpy as np
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 from sklearn import linear_model, model_selection
 
 from psm_jax.evaluation import ridge
+
+_PENALTIES = (1.0, 10.0, 100.0, 1000.0)
 
 
 def _data(num_train=60, num_features=8, *, noise):
@@ -13,31 +15,80 @@ def _data(num_train=60, num_features=8, *, noise):
   return data[:num_train], target[:num_train], data[num_train:]
 
 
-class PredictTest(absltest.TestCase):
-  def test_it_is_what_a_search_of_scikit_learn_finds(self):
-    for size, noise in ((8, 0.1), (8, 20.0), (90, 3.0)):
-      train, known, test = _data(num_features=size, noise=noise)
-      told = ridge.predict(train, known, test)
-      for target in range(2):
-        model = linear_model.RidgeCV(
-          ridge.PENALTIES,
-          cv=model_selection.KFold(ridge.NUM_FOLDS),
-          scoring='neg_mean_squared_error',
-        ).fit(train, known[:, target])
-        np.testing.assert_allclose(
-          told[:, target], model.predict(test), rtol=1e-6
-        )
+def _predict(train, known, test, **options):
+  folds = ridge.stretches(len(train), num_folds=5)
+  return ridge.predict(
+    train, known, test, penalties=_PENALTIES, **{'folds': folds, **options}
+  )
+
+
+class PredictTest(parameterized.TestCase):
+  @parameterized.parameters((8, 0.1), (8, 20.0), (90, 3.0))
+  def test_it_is_what_a_search_of_scikit_learn_finds(self, size, noise):
+    train, known, test = _data(num_features=size, noise=noise)
+    told, chosen = _predict(train, known, test)
+    for target in range(2):
+      model = linear_model.RidgeCV(
+        _PENALTIES,
+        cv=model_selection.KFold(5),
+        scoring='neg_mean_squared_error',
+      ).fit(train, known[:, target])
+      self.assertEqual(chosen[target], model.alpha_)
+      np.testing.assert_allclose(
+        told[:, target], model.predict(test), rtol=1e-6
+      )
 
   def test_noise_is_told_by_its_mean(self):
     generator = np.random.default_rng(1)
     train, test = generator.normal(size=(2, 200, 10))
     known = generator.normal(size=(200, 1)) + 5
-    told = ridge.predict(train, known, test)
-    np.testing.assert_allclose(told, known.mean(), atol=0.1)
+    told, _ = _predict(train, known, test)
+    np.testing.assert_allclose(told, known.mean(), atol=0.2)
+
+  def test_a_group_has_the_penalty_of_its_summed_errors(self):
+    train, known, test = _data(noise=0.1)
+    # The second target is noise and wants the largest penalty.
+    noise = 100 * np.random.default_rng(3).normal(size=len(train))
+    known = np.stack([known[:, 0], noise, known[:, 1]], axis=1)
+    _, alone = _predict(train, known, test)
+    _, grouped = _predict(train, known, test, sizes=[2, 1])
+    self.assertEqual(alone.tolist(), [1.0, 1000.0, 1.0])
+    self.assertEqual(grouped.tolist(), [1000.0, 1000.0, 1.0])
+
+  def test_folds_of_an_empty_part_leave_the_middle_penalty(self):
+    train, known, test = _data(noise=0.1)
+    nobody = np.zeros(len(train), bool)
+    _, chosen = _predict(train, known, test, folds=[(~nobody, nobody)])
+    self.assertEqual(chosen.tolist(), [100.0, 100.0])
+
+
+class ValidationErrorsTest(absltest.TestCase):
+  def test_they_equal_ridge_of_scikit_learn_for_every_penalty(self):
+    data, targets, _ = _data(80, 5, noise=1.0)
+    fit = np.arange(80) < 50
+    errors = ridge.validation_errors(
+      data, targets, penalties=_PENALTIES, folds=[(fit, ~fit)]
+    )
+    for penalty, own in zip(_PENALTIES, errors, strict=True):
+      model = linear_model.Ridge(penalty).fit(data[fit], targets[fit])
+      expected = (model.predict(data[~fit]) - targets[~fit]) ** 2
+      np.testing.assert_allclose(own, expected.sum(axis=0), rtol=1e-8)
+
+
+class StretchesTest(absltest.TestCase):
+  def test_every_frame_is_left_out_once_beside_its_neighbours(self):
+    folds = ridge.stretches(12, num_folds=5)
+    for fit, validate in folds:
+      np.testing.assert_array_equal(fit, ~validate)
+    left_out = np.stack([validate for _, validate in folds])
+    self.assertEqual(
+      left_out.argmax(axis=0).tolist(), [0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 4]
+    )
+    self.assertTrue((left_out.sum(axis=0) == 1).all())
 
   def test_too_few_frames_are_an_error(self):
     with self.assertRaisesRegex(ValueError, '4 training frames'):
-      ridge.predict(np.zeros((4, 2)), np.zeros((4, 1)), np.zeros((1, 2)))
+      ridge.stretches(4, num_folds=5)
 
 
 if __name__ == '__main__':

@@ -1,11 +1,8 @@
-import dataclasses
-
 import numpy as np
 import pandas as pd
 from absl.testing import absltest
-from sklearn import metrics
 
-from psm_jax.evaluation import probes, summary
+from psm_jax.evaluation import summary
 
 
 def _scores(*rows):
@@ -153,54 +150,64 @@ class TargetsTest(absltest.TestCase):
     self.assertEqual(list(table), list(summary.SUMMARY_COLUMNS))
 
 
-class WithinPersonTest(absltest.TestCase):
-  def _decisions(self, num_frames=800):
-    generator = np.random.default_rng(0)
-    test = np.arange(num_frames) + 50
-    found = []
-    for unit, rate in (('AU01', 0.3), ('AU02', 0.1)):
-      truth = np.repeat(generator.random(num_frames // 20) < rate, 20)
-      score = 2 * (truth - 0.5) + generator.normal(size=num_frames)
-      found.append(probes.Decision(unit, 100, test, truth, score))
-    return found
-
-  def _rows(self, decisions, **options):
-    frames = pd.DataFrame(
-      {'video_id': 'v', 'time_s': np.arange(900) / 20, 'person_id': 'P1'}
+class BySourceTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.persons = pd.DataFrame(
+      [
+        ('gm', 'm1', 'P1', 'a', 'cross_video', 0.2, 0.1),
+        ('gm', 'm2', 'P1', 'a', 'blocked', 0.4, 0.1),
+        ('gm', 'm1', 'P2', 'a', 'cross_video', 0.9, 0.3),
+        ('gm', 'm1', 'P1', 'b', 'blocked', 0.5, 0.1),
+        ('gm', 'm1', 'P2', 'b', 'blocked', np.nan, 0.5),
+      ],
+      columns='source model_id person_id probe split score chance'.split(),
     )
-    config = probes.ProbeConfig(**options)
-    return {
-      (row['au'], row['metric']): row
-      for row in summary.within_person(decisions, frames, config=config)
-    }
+    self.columns = (
+      'source probe split score chance ci_low ci_high num_persons num_models '
+      'reason'
+    ).split()
 
-  def test_values_are_the_scores_and_their_mean(self):
-    decisions = self._decisions()
-    rows = self._rows(decisions)
-    f1 = [metrics.f1_score(d.truth, d.score > 0) for d in decisions]
-    auc = [metrics.roc_auc_score(d.truth, d.score) for d in decisions]
-    for metric, values in (('f1', f1), ('auc', auc)):
-      for unit, value in zip(('AU01', 'AU02'), values, strict=True):
-        self.assertAlmostEqual(rows[unit, metric]['value'], value)
-      row = rows['mean', metric]
-      self.assertAlmostEqual(row['value'], np.mean(values))
-      self.assertLess(row['ci_low'], row['value'])
-      self.assertLess(row['value'], row['ci_high'])
-      self.assertEqual(row['num_blocks'], 10)  # 40 s in blocks of 4 s.
+  def _summarise(self, notes):
+    return summary.summarise_by_source(
+      self.persons,
+      notes,
+      columns=self.columns,
+      keys=['probe'],
+      values=['score', 'chance'],
+      joined=['split'],
+      num_person_resamples=200,
+      seed=0,
+      no_value='nothing was said',
+    )
 
-  def test_longer_blocks_are_fewer(self):
-    rows = self._rows(self._decisions(), block_s=8.0)
-    self.assertEqual(rows['mean', 'f1']['num_blocks'], 5)
+  def test_models_of_a_person_are_averaged_before_persons(self):
+    found = self._summarise({'gm': ['m3: too short']})
+    self.assertEqual(list(found), self.columns)
+    first, second = found.to_dict('records')
+    self.assertAlmostEqual(first['score'], (0.3 + 0.9) / 2)
+    self.assertAlmostEqual(first['chance'], (0.1 + 0.3) / 2)
+    self.assertEqual((first['num_persons'], first['num_models']), (2, 2))
+    self.assertEqual(first['split'], 'blocked+cross_video')
+    self.assertEqual(first['reason'], 'm3: too short')
+    self.assertAlmostEqual(first['ci_low'], 0.3)
+    self.assertAlmostEqual(first['ci_high'], 0.9)
 
-  def test_unit_that_is_never_active_has_an_f1_of_0_and_no_auc(self):
-    decision = self._decisions()[0]
-    never = dataclasses.replace(decision, truth=np.zeros(800, bool))
-    rows = self._rows([never])
-    self.assertEqual(set(rows), {('AU01', 'f1'), ('mean', 'f1')})
-    self.assertEqual(rows['AU01', 'f1']['value'], 0)
+  def test_a_row_without_the_first_value_does_not_count(self):
+    second = self._summarise({'gm': []}).to_dict('records')[1]
+    self.assertEqual((second['score'], second['chance']), (0.5, 0.1))
+    self.assertEqual(second['num_persons'], 1)
+    self.assertTrue(np.isnan(second['ci_low']))
 
-  def test_nothing_decided_gives_no_rows(self):
-    self.assertEmpty(self._rows([]))
+  def test_a_source_without_rows_has_its_reason(self):
+    for notes, reason in (
+      (['one', 'other'], 'one; other'),
+      ([], 'nothing was said'),
+    ):
+      (row,) = self._summarise({'psm': notes}).to_dict('records')
+      self.assertEqual((row['source'], row['reason']), ('psm', reason))
+      self.assertTrue(np.isnan(row['score']))
+      self.assertTrue(pd.isna(row['num_persons']))
 
 
 if __name__ == '__main__':

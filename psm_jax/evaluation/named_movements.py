@@ -1,0 +1,166 @@
+"""Movements that somebody named: a table of frames, or rules over labels.
+
+n frames.
+
+  movements = named_movements.read('movements.csv')
+  # or, from labels:
+  rules = named_movements.read_rules('rules.json')
+  movements = named_movements.derive(frames, rules)
+
+A table of movements has a row a frame: person_id,video_id,frame,movement.
+Frames that it does not list, and an empty movement, show none.
+
+Rules are a JSON list, each a name and the least values of label columns; a
+frame shows the rule with the most columns of those that hold, else the first:
+
+  [{"movement": "smile", "at_least": {"AU06": 2, "AU12": 2}},
+   {"movement": "sneer", "at_least": {"AU09": 3}, "persons": ["P7"]}]
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from psm_jax.evaluation import features
+
+KEYS = ['person_id', 'video_id', 'frame']
+COLUMNS = (*KEYS, 'movement')
+NONE = ''  # The movement of a frame that shows none.
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+  """When a frame shows a movement.
+
+  Attributes:
+    movement: Its name, not empty.
+    at_least: Label column to the least value it needs.
+    persons: Whose frames may show it; () is everybody.
+  """
+
+  movement: str
+  at_least: dict[str, float]
+  persons: tuple[str, ...] = ()
+
+
+def read(path: str | os.PathLike) -> pd.DataFrame:
+  """Reads a CSV table of movements.
+
+  Args:
+    path: With the columns person_id, video_id, frame and movement.
+
+  Raises:
+    ValueError: If it is unreadable, lacks a column, holds a frame that is no
+      whole number, or a frame twice. Names the file.
+  """
+  try:
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+  except (OSError, ValueError) as error:
+    raise ValueError(f'{path} is not a readable table: {error}') from error
+  missing = [c for c in COLUMNS if c not in table]
+  if missing:
+    raise ValueError(
+      f'{path} lacks the columns {missing}; it needs {", ".join(COLUMNS)}.'
+    )
+  table = table[list(COLUMNS)]
+  number = pd.to_numeric(table['frame'], errors='coerce')
+  bad = ~(np.isfinite(number) & (number % 1 == 0))
+  if bad.any():
+    raise ValueError(
+      f'{path} has the frame {table["frame"][bad].iloc[0]!r}, which is no '
+      f'whole number ({int(bad.sum())} of {len(table)} rows).'
+    )
+  table = table.assign(frame=number.astype(np.int64))
+  twice = table.duplicated(KEYS)
+  if twice.any():
+    raise ValueError(
+      f'{path} lists frame {tuple(table.loc[twice, KEYS].iloc[0])} more than '
+      'once. A frame has one movement; name combinations as movements of their '
+      'own.'
+    )
+  return table
+
+
+def read_rules(path: str | os.PathLike) -> list[Rule]:
+  """Reads rules from a JSON file, see the module's description.
+
+  Raises:
+    ValueError: If it is no list of rules. Names the file and the rule.
+  """
+  try:
+    content = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
+  except ValueError as error:
+    raise ValueError(f'{path} is no JSON: {error}') from error
+  if not isinstance(content, list) or not content:
+    raise ValueError(f'{path} should hold a list of one or more rules.')
+  return [_rule(entry, f'{path}, rule {i}') for i, entry in enumerate(content)]
+
+
+def derive(frames: pd.DataFrame, rules: Sequence[Rule]) -> pd.DataFrame:
+  """Returns which movement the labels of every frame amount to.
+
+  Args:
+    frames: n rows with person_id, video_id, frame and label columns; a label
+      that is missing holds no rule.
+    rules: See the module's description.
+
+  Returns:
+    n rows of person_id, video_id, frame and movement.
+
+  Raises:
+    ValueError: If a rule needs a column that is not there. Names the rule.
+  """
+  movement = np.full(len(frames), NONE, object)
+  person = frames['person_id'].astype(str).to_numpy()
+  for rule in sorted(rules, key=lambda rule: -len(rule.at_least)):
+    missing = sorted(set(rule.at_least) - set(frames))
+    if missing:
+      raise ValueError(
+        f'The movement {rule.movement!r} needs the label columns {missing}; '
+        f'there are {[c for c in frames if c not in features.FRAME_COLUMNS]}.'
+      )
+    holds = movement == NONE
+    for column, least in rule.at_least.items():
+      holds &= frames[column].to_numpy(np.float64) >= least
+    if rule.persons:
+      holds &= np.isin(person, rule.persons)
+    movement[holds] = rule.movement
+  return frames[KEYS].reset_index(drop=True).assign(movement=movement)
+
+
+def _rule(entry, where) -> Rule:
+  """Returns one rule of a file."""
+  if not isinstance(entry, dict) or set(entry) - {
+    'movement',
+    'at_least',
+    'persons',
+  }:
+    raise ValueError(
+      f'{where}, is {entry!r}; expected movement, at_least and, if it is of '
+      'some persons only, persons.'
+    )
+  movement, at_least = entry.get('movement'), entry.get('at_least')
+  if not isinstance(movement, str) or not movement:
+    raise ValueError(f'{where}, has the movement {movement!r}; name it.')
+  if (
+    not isinstance(at_least, dict)
+    or not at_least
+    or not all(type(v) in (int, float) for v in at_least.values())
+  ):
+    raise ValueError(
+      f'{where}, {movement!r}, has at_least {at_least!r}; expected label '
+      'columns and their least values.'
+    )
+  persons = entry.get('persons', [])
+  if not isinstance(persons, list) or not all(
+    isinstance(p, str) for p in persons
+  ):
+    raise ValueError(
+      f'{where}, {movement!r}, has persons {persons!r}; expected a list of ids.'
+    )
+  return Rule(movement, at_least, tuple(persons))
