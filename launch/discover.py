@@ -7,9 +7,13 @@ at the same settings for both models, and writes WORKDIR/discovery/: persons.csv
 (a row a person and model: clusters, novel ones, what chance gives),
 clusters.csv (a row a cluster, with the verdict of the published and of a
 stricter rule), profiles.csv (action units of each), exemplars.csv (frames that
-show it), occupancy.csv (when it occurs), settings.csv (the grid) and
-skipped.csv (who could not be compared, and why). docs/discovery.md says how to
-read them.
+show it), occupancy.csv (when it occurs), similarities.csv (the published metric
+of every pair of clusters), flows.csv (how the face moves in the novel ones),
+settings.csv (the grid) and skipped.csv (who could not be compared, and why).
+docs/discovery.md says how to read them.
+
+Flows need a method that draws a neutral face (facecycle), the run's checkpoint
+and its frames; without them a warning names the reason.
 
 Both runs must hold the same frames. Embeddings of other programs are Parquet or
 CSV files with the columns person_id, video_id, frame, time_s, e000, e001, ...:
@@ -25,7 +29,8 @@ import pathlib
 
 from absl import flags, logging
 
-from launch import program
+from launch import probe_flags, program
+from psm_jax import flows as run_flows
 from psm_jax.evaluation import clusters, comparison, discovery, features
 
 _SUFFIXES = ('.parquet', '.csv')
@@ -66,16 +71,18 @@ _SCALE = flags.DEFINE_enum(
   'unit: embeddings have length 1; spread: distances are also divided by their '
   'root mean square, so that one radius means the same to both models.',
 )
-_THRESHOLD = flags.DEFINE_float(
-  'threshold',
-  comparison.DEFAULT.novelty.threshold,
-  'Intensity from which an action unit counts as active (DISFA: 2 of 5).',
-)
+_THRESHOLD = probe_flags.define_threshold()
 _TRUTH = flags.DEFINE_string(
   'truth',
   comparison.DEFAULT.truth,
   'Label column that numbers the movement under way, 0 for none. Clusters are '
   'scored against it where it exists.',
+)
+_FLOWS = flags.DEFINE_bool(
+  'flows',
+  True,
+  'Ask the models of the runs how the face moves in novel clusters, which '
+  'takes about as long as embedding the frames that are grouped.',
 )
 
 
@@ -97,6 +104,7 @@ def main():
     _read(_TABLES.value or [_WORKDIR.value], _SOURCE.value),
     _read(_AGAINST.value, _AGAINST_SOURCE.value),
     config=config,
+    flows=_flows() if _FLOWS.value else None,
   )
   for row in results.skipped.itertuples():
     logging.warning('Person %s, %s: %s', row.person_id, row.part, row.reason)
@@ -114,13 +122,29 @@ def main():
 
 def _read(places, source):
   """Returns the embeddings of a run, or of files."""
-  if any(pathlib.Path(place).suffix in _SUFFIXES for place in places):
+  if _are_files(places):
     return discovery.read_tables(places, source=source)
   if len(places) > 1:
     raise ValueError(
       f'{places} are not all Parquet or CSV files. Name one run, or files.'
     )
   return features.read_embeddings(places[0], source=source)
+
+
+def _are_files(places):
+  """Returns whether places are Parquet or CSV files, not runs."""
+  return any(pathlib.Path(place).suffix in _SUFFIXES for place in places)
+
+
+def _flows():
+  """Returns what asks the runs, not the files, for flows."""
+  places = {
+    _SOURCE.value: _TABLES.value or [_WORKDIR.value],
+    _AGAINST_SOURCE.value: _AGAINST.value,
+  }
+  return run_flows.of_runs(
+    {source: own[0] for source, own in places.items() if not _are_files(own)}
+  )
 
 
 if __name__ == '__main__':

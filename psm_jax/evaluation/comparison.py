@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from sklearn import metrics
 
 from psm_jax.evaluation import (
   clusters,
+  descriptions,
   features,
   movements,
   novelty,
@@ -26,7 +26,12 @@ from psm_jax.evaluation import (
   verdicts,
 )
 
+# The features of some frames of a person to [n, H, W, 2] float, (dy, dx), the
+# flow of each frame, or None; splits.Impossible says why there is none.
+Flows = Callable[[features.FeatureTable], np.ndarray | None]
+
 _KEYS = ['video_id', 'frame', 'time_s']
+_LEAST_CELLS = 8  # A mean flow is told on 8 x 8 cells.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,23 +70,12 @@ class DiscoveryConfig:
 DEFAULT = DiscoveryConfig()
 
 
-@dataclasses.dataclass
-class _Side:
-  """One model's clusters of the selected frames of a person."""
-
-  table: features.FeatureTable
-  distances: np.ndarray  # [n, n] float32.
-  neighbours: np.ndarray  # [n, K] float32.
-  grid: np.ndarray | None = None  # [S, n] int32.
-  labels: np.ndarray | None = None  # [n] int32, of the working setting.
-
-
 def compare_person(
   firsts: Sequence[features.FeatureTable],
   seconds: Sequence[features.FeatureTable],
   *,
   config: DiscoveryConfig,
-  flows: Mapping[str, np.ndarray] | None = None,
+  flows: Flows | None = None,
 ) -> dict[str, list[dict]]:
   """Compares the clusters of two models of one person, both ways.
 
@@ -89,13 +83,14 @@ def compare_person(
     firsts: The first model's features, then those of its other seeds.
     seconds: The second model's, of the same frames, then other seeds.
     config: See DiscoveryConfig.
-    flows: model_id to [rows of its table, H, W, 2] flow of each frame.
+    flows: Asked for the frames that are used of a model with novel clusters.
 
   Returns:
     Table name to rows, as described in discovery.py.
 
   Raises:
     splits.Impossible: If the person cannot be compared; names the reason.
+    ValueError: If flows are not one for each frame.
   """
   stride = config.clusters.frame_stride
   tables = [_take(table, stride) for table in (*firsts, *seconds)]
@@ -117,63 +112,75 @@ def compare_person(
     for own in tables
   ]
   rows = collections.defaultdict(list)
-  for index, given in enumerate((firsts[0], seconds[0])):
-    own, other = sides[index], sides[1 - index]
-    described = _describe(own, other, settings[working], config)
-    judged = verdicts.judge(
-      own.table.person_id,
-      own.labels,
-      [
-        verdicts.Rival(other.labels, other.grid, _purity(other, own, config)),
-        *(views[index] for views in seeds[1 - index]),
-      ],
+  for index, (own, other) in enumerate((sides, sides[::-1])):
+    found = _compare(
+      own,
+      other,
       [views[index] for views in seeds[index]],
+      [views[index] for views in seeds[1 - index]],
       labelled,
-      described,
-      config=config.novelty,
-      min_size=config.clusters.min_size,
+      settings,
+      working,
+      config,
     )
-    flow = (flows or {}).get(given.model_id)
-    if flow is not None:
-      flow = flow[_selected(given.frames, stride)]
-    own_rows = _rows(own, other, settings, working, labelled, config)
-    own_rows |= {
-      'clusters': [
-        {**row, **judged.clusters.get(row['cluster'], {})} for row in described
-      ],
-      'profiles': judged.profiles,
-      'flows': _flow_rows(own, flow, judged.clusters),
-    }
-    own_rows['persons'][0] |= judged.person
-    ids = {**_ids(own.table), 'against': other.table.model_id}
-    for name, found in own_rows.items():
-      rows[name] += [{**ids, **row} for row in found]
+    if index == 0:  # The other way round it is the same matrix, turned.
+      found['similarities'] = _similarity_rows(own, other, labelled)
+    try:
+      found['flows'] = _flow_rows(own, flows, found['clusters'])
+    except splits.Impossible as reason:
+      found['skipped'] = [{'part': 'flows', 'reason': str(reason)}]
+    ids = {**descriptions.ids(own.table), 'against': other.table.model_id}
+    for name, own_rows in found.items():
+      rows[name] += [{**ids, **row} for row in own_rows]
   return rows
 
 
-def _rows(own, other, settings, working, labelled, config):
-  """Returns the rows of a model's tables that say nothing of novelty."""
+def _compare(
+  own, other, own_seeds, other_seeds, labelled, settings, working, config
+) -> dict[str, list[dict]]:
+  """Returns the rows of one model's tables, but for those of both."""
+  described = descriptions.each(
+    own,
+    other,
+    settings[working],
+    config=config.clusters,
+    gap_s=config.gap_s,
+    truth=config.truth,
+  )
+  rival = verdicts.Rival(other.labels, other.grid, _purity(other, own, config))
+  judged = verdicts.judge(
+    own.table.person_id,
+    own.labels,
+    [rival, *other_seeds],
+    own_seeds,
+    labelled,
+    described,
+    config=config.novelty,
+    min_size=config.clusters.min_size,
+  )
+  person = descriptions.person(
+    own,
+    other,
+    settings[working],
+    known=labelled.known,
+    active=labelled.active,
+    truth=config.truth,
+  )
   return {
-    'settings': _setting_rows(own, settings, working, config),
-    'persons': [
-      {
-        **_person_row(own, other, settings[working]),
-        **_agreement(own, labelled, config.truth),
-      }
+    'persons': [person | judged.person],
+    'settings': descriptions.settings(
+      own, settings, working=working, method=config.clusters.method
+    ),
+    'clusters': [
+      {**row, **judged.clusters.get(row['cluster'], {})} for row in described
     ],
-    'exemplars': _exemplar_rows(own, config),
+    'profiles': judged.profiles,
+    'exemplars': descriptions.exemplars(
+      own, gap_s=config.gap_s, num_exemplars=config.num_exemplars
+    ),
     'occupancy': movements.occupancy(
       own.table.frames, own.labels, bin_s=config.bin_s
     ),
-  }
-
-
-def _ids(table):
-  """Returns what a table is called in the results."""
-  return {
-    'source': table.source,
-    'model_id': table.model_id,
-    'person_id': table.person_id,
   }
 
 
@@ -228,13 +235,13 @@ def _labelled(tables, threshold) -> verdicts.Labelled:
   )
 
 
-def _measured(table, config) -> _Side:
+def _measured(table, config) -> descriptions.Grouped:
   """Returns a model's distances between the frames of a person."""
   distances = clusters.frame_distances(table.features, scale=config.scale)
   neighbours = clusters.neighbour_distances(
     distances, num_neighbours=max(config.min_samples)
   )
-  return _Side(table, distances, neighbours)
+  return descriptions.Grouped(table, distances, neighbours)
 
 
 def _grid(side, settings, config):
@@ -267,144 +274,47 @@ def _seed(table, sides, settings, working, config) -> list[verdicts.Rival]:
   ]
 
 
-def _setting_rows(own, settings, working, config):
-  """Returns how many clusters a model has at each setting."""
-  rows = []
-  for index, setting in enumerate(settings):
-    without, with_noise, noise = clusters.count(own.grid[index])
-    rows.append(
-      {
-        'method': config.clusters.method,
-        **dataclasses.asdict(setting),
-        'num_clusters': without,
-        'num_clusters_with_noise': with_noise,
-        'noise_share': noise,
-        'is_working': index == working,
-      }
+def _similarity_rows(own, other, labelled) -> list[dict]:
+  """Returns the published matrix of two models' clusters."""
+  if not labelled.active.size:
+    return []
+  return descriptions.similarities(
+    *(
+      novelty.profiles(side.labels[labelled.known], labelled.active)
+      for side in (own, other)
     )
-  return rows
-
-
-def _describe(own, other, setting, config) -> list[dict]:
-  """Returns what is known of every cluster without action units."""
-  stable = clusters.stability(
-    own.distances, own.labels, setting, config=config.clusters
   )
-  overlap = clusters.overlaps(own.labels, other.labels)
-  frames = own.table.frames
-  rows = []
-  for label in np.unique(own.labels).tolist():
-    inside = own.labels == label
-    occasion = movements.episodes(frames, inside, gap_s=config.gap_s)
-    beside, index = overlap.get(label, (clusters.NOISE, np.nan))
-    rows.append(
-      {
-        'cluster': label,
-        'size': int(inside.sum()),
-        'share': float(inside.mean()),
-        'num_episodes': int(occasion.max()) + 1,
-        'jaccard': stable.get(label, np.nan),
-        'purity': movements.purity(own.distances, occasion),
-        'overlap_cluster': beside,
-        'overlap': index,
-        **_truth(frames, inside, config.truth),
-      }
-    )
-  return rows
 
 
-def _truth(frames, inside, column) -> dict:
-  """Returns the given movement that fills a cluster most, but for none."""
-  if column not in frames:
-    return {}
-  truth = frames[column].to_numpy(np.float64)
-  here = truth[inside & (truth > 0)]
-  if not here.size:
-    return {}
-  names, sizes = np.unique(here, return_counts=True)
-  most = sizes.argmax()
-  return {
-    'truth': int(names[most]),
-    'truth_precision': sizes[most] / inside.sum(),
-    'truth_recall': sizes[most] / (truth == names[most]).sum(),
-  }
-
-
-def _person_row(own, other, setting) -> dict:
-  """Returns a person's counts over the grid and the working setting."""
-  num, num_noise = (
-    np.array(
-      [
-        [clusters.count(labels)[i] for labels in side.grid]
-        for side in (own, other)
-      ]
-    ).mean(axis=1)
-    for i in (0, 1)
-  )
-  without, with_noise, noise = clusters.count(own.labels)
-  return {
-    'num_frames': len(own.labels),
-    'min_samples': setting.min_samples,
-    'quantile': setting.quantile,
-    'eps': setting.eps,
-    'num_clusters': without,
-    'num_clusters_with_noise': with_noise,
-    'noise_share': noise,
-    'grid_mean': num[0],
-    'grid_mean_with_noise': num_noise[0],
-    'grid_difference': num_noise[1] - num_noise[0],
-  }
-
-
-def _agreement(own, labelled, truth_column) -> dict:
-  """Returns the adjusted mutual information with labels and given movements."""
-  result = {}
-  if len(labelled.active):
-    _, pattern = np.unique(labelled.active, axis=0, return_inverse=True)
-    result['ami_action_units'] = metrics.adjusted_mutual_info_score(
-      pattern, own.labels[labelled.known]
-    )
-  if truth_column in own.table.frames:
-    truth = own.table.frames[truth_column].to_numpy(np.float64)
-    known = np.isfinite(truth)
-    if known.any():
-      result['ami_truth'] = metrics.adjusted_mutual_info_score(
-        truth[known].astype(np.int64), own.labels[known]
-      )
-  return result
-
-
-def _exemplar_rows(own, config) -> list[dict]:
-  """Returns the exemplar frames of every cluster but noise."""
-  rows = []
-  frames = own.table.frames
-  for label in np.unique(own.labels[own.labels != clusters.NOISE]).tolist():
-    occasion = movements.episodes(
-      frames, own.labels == label, gap_s=config.gap_s
-    )
-    for rank, (row, mean) in enumerate(
-      movements.exemplars(
-        own.distances, occasion, num_exemplars=config.num_exemplars
-      )
-    ):
-      rows.append(
-        {
-          'cluster': label,
-          'rank': rank,
-          'video_id': frames['video_id'].iloc[row],
-          'frame': int(frames['frame'].iloc[row]),
-          'time_s': float(frames['time_s'].iloc[row]),
-          'mean_distance': mean,
-        }
-      )
-  return rows
-
-
-def _flow_rows(own, flow, judged) -> list[dict]:
+def _flow_rows(own, flows, rows) -> list[dict]:
   """Returns the motion of the clusters that either rule calls novel."""
+  novel = [
+    row['cluster']
+    for row in rows
+    if row.get('is_novel') or row.get('is_strictly_novel')
+  ]
+  if flows is None or not novel:
+    return []
+  flow = flows(own.table)
+  if flow is None:
+    return []
+  _check_flow(flow, own.table)
   return [
     {'cluster': label, **cell}
-    for label, row in judged.items()
-    if flow is not None and (row['is_novel'] or row['is_strictly_novel'])
+    for label in novel
     for cell in movements.flow_difference(flow, own.labels == label)
   ]
+
+
+def _check_flow(flow, table):
+  """Raises an error if flows are not one for each frame of a table."""
+  if (
+    flow.ndim != 4
+    or (flow.shape[0], flow.shape[3]) != (len(table.frames), 2)
+    or min(flow.shape[1:3]) < _LEAST_CELLS
+  ):
+    raise ValueError(
+      f'The flows of {table.model_id} and person {table.person_id} have shape '
+      f'{flow.shape}; expected [{len(table.frames)}, H, W, 2] with H and W at '
+      f'least {_LEAST_CELLS}.'
+    )

@@ -32,6 +32,12 @@ exemplars.csv, a row per exemplar frame, the medoid has rank 0:
   cluster,rank,video_id,frame,time_s,mean_distance
 occupancy.csv, a row per video, bin of time and cluster:
   video_id,bin_start_s,cluster,num_frames,share
+similarities.csv, a row per cluster of the first model and of the other; the
+  other way round it is the same:
+  cluster,against_cluster,similarity,normalised
+  similarity is the published metric, normalised the same rescaled to [0, 1]
+  over the person's matrix. Both are written so that they read back as the same
+  float64. Clusters in which no action unit is ever active are left out.
 flows.csv, a row per novel cluster and cell of 8 x 8, if there are flows:
   cluster,row,column,dy,dx
 skipped.csv, a row per person who, or part of whom, could not be compared:
@@ -43,7 +49,7 @@ import dataclasses
 import os
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -133,6 +139,13 @@ COLUMNS = {
     'num_frames',
     'share',
   ),
+  'similarities': (
+    *_IDS,
+    'cluster',
+    'against_cluster',
+    'similarity',
+    'normalised',
+  ),
   'flows': (*_IDS, 'cluster', 'row', 'column', 'dy', 'dx'),
   'skipped': ('person_id', 'part', 'reason'),
 }
@@ -152,6 +165,7 @@ class Results:
   profiles: pd.DataFrame
   exemplars: pd.DataFrame
   occupancy: pd.DataFrame
+  similarities: pd.DataFrame
   flows: pd.DataFrame
   skipped: pd.DataFrame
 
@@ -161,7 +175,7 @@ def discover(
   tables_b: Sequence[features.FeatureTable],
   *,
   config: comparison.DiscoveryConfig = comparison.DEFAULT,
-  flows: Mapping[tuple[str, str], np.ndarray] | None = None,
+  flows: comparison.Flows | None = None,
   show_progress: bool = True,
 ) -> Results:
   """Clusters two models' embeddings of every person and compares them.
@@ -174,17 +188,19 @@ def discover(
     tables_a: Features of one source, e.g. 'psm', any number of persons.
     tables_b: Of another, e.g. 'gm', of the same frames.
     config: How frames are grouped and what counts as novel.
-    flows: (model_id, person_id) to [n, H, W, 2] float, the flow of every row
-      of that table, e.g. from the neutral face to the frame.
+    flows: A table of some of a person's frames to [n, H, W, 2] float, (dy, dx),
+      H and W of at least 8: the flow of each frame, e.g. from the neutral face
+      to it; None if there is none. Asked once for every model and person with
+      novel clusters, so that no more than one person's flows are held. A
+      splits.Impossible that it raises is recorded in skipped.
     show_progress: Show a progress bar over the persons.
 
   Raises:
     ValueError: If a side has no tables or two of the same model and person,
-      both sides have a table in common, or flows do not fit their table.
+      both sides have a table in common, or flows are not one for each frame.
   """
   sides = [_by_person(tables) for tables in (tables_a, tables_b)]
   _check_distinct(tables_a, tables_b)
-  _check_flows(flows or {}, (*tables_a, *tables_b))
   rows = collections.defaultdict(list)
   # The matrices are small: more threads take twice the processor's time.
   with threadpoolctl.threadpool_limits(limits=1, user_api='blas'):
@@ -194,11 +210,6 @@ def discover(
       unit='person',
       disable=not show_progress,
     ):
-      own_flows = {
-        model_id: flow
-        for (model_id, other_id), flow in (flows or {}).items()
-        if other_id == person_id
-      }
       try:
         if any(person_id not in side for side in sides):
           raise splits.Impossible('features of one source only')
@@ -206,7 +217,7 @@ def discover(
           sides[0][person_id],
           sides[1][person_id],
           config=config,
-          flows=own_flows,
+          flows=flows,
         )
       except splits.Impossible as reason:
         rows['skipped'].append(
@@ -238,6 +249,10 @@ def write(results: Results, directory: str | os.PathLike) -> list[pathlib.Path]:
     The paths of the files.
   """
   named = {name: getattr(results, name) for name in COLUMNS}
+  # Of other floats six digits are written.
+  named['similarities'] = named['similarities'].astype(
+    dict.fromkeys(('similarity', 'normalised'), str)
+  )
   return evaluation_tables.write_named(named, directory)
 
 
@@ -342,25 +357,6 @@ def _check_distinct(tables_a, tables_b):
     raise ValueError(
       f'{min(first & second)} is on both sides. Name the two sources apart.'
     )
-
-
-def _check_flows(flows, tables):
-  """Raises an error if flows are not one for each row of their table."""
-  lengths = {(t.model_id, t.person_id): len(t.frames) for t in tables}
-  for key, flow in flows.items():
-    if key not in lengths:
-      raise ValueError(f'There are flows of {key} but no features.')
-    shape = flow.shape
-    if (
-      len(shape) != 4
-      or shape[0] != lengths[key]
-      or shape[3] != 2
-      or min(shape[1:3]) < 8
-    ):
-      raise ValueError(
-        f'The flows of {key} have shape {shape}; expected '
-        f'[{lengths[key]}, H, W, 2] with H and W at least 8.'
-      )
 
 
 def _frame(name, rows) -> pd.DataFrame:

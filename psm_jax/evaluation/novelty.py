@@ -25,7 +25,8 @@ import dataclasses
 import numpy as np
 from scipy.spatial import distance
 
-_THRESHOLD = 0.8  # Published.
+# Normalised similarity above which the published rule calls clusters alike.
+THRESHOLD = 0.8
 _CELLS_AT_ONCE = 4_000_000  # Of frames x units x draws; bounds the memory.
 _EQUAL = 1e-12  # Means of 0 and 1 that differ by less are rounding.
 
@@ -176,7 +177,7 @@ def normalise(metric: np.ndarray) -> np.ndarray:
 
 
 def compare(
-  first: Profiles, second: Profiles, *, threshold: float = _THRESHOLD
+  first: Profiles, second: Profiles, *, threshold: float = THRESHOLD
 ) -> Comparison:
   """Applies the published rule to the clusters of two models.
 
@@ -293,7 +294,7 @@ def chance_profiles(
 
 
 def chance_counts(
-  chance: np.ndarray, second: Profiles, *, threshold: float = _THRESHOLD
+  chance: np.ndarray, second: Profiles, *, threshold: float = THRESHOLD
 ) -> np.ndarray:
   """Returns how many clusters the published rule calls novel by chance.
 

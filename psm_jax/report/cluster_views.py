@@ -5,7 +5,9 @@ import matplotlib.patches
 import numpy as np
 import pandas as pd
 
+from psm_jax.evaluation import novelty
 from psm_jax.report import (
+  cluster_figures,
   clusters,
   comparison_units,
   document,
@@ -16,15 +18,16 @@ from psm_jax.report import (
 
 _MAX_PROFILES = 24
 _MAX_STRIPS = 24
+_MAX_OPEN = 6  # Maps of more people are folded away.
 _SHARES = matplotlib.colors.LinearSegmentedColormap.from_list(
   'share', ['#ffffff', '#a9cfe8', '#005a94']
 )
 # Of frames: what they belong to, from the bottom of a strip to its top.
 _KINDS = (
-  ('strictly novel', figures.RED),
-  ('novel by the published rule', figures.ORANGE),
-  ('another cluster', figures.BLUE),
-  ('no cluster', '#e3e6ea'),
+  (clusters.STRICT, figures.RED),
+  (clusters.PUBLISHED, figures.ORANGE),
+  (clusters.OTHER, figures.BLUE),
+  (clusters.NONE, '#e3e6ea'),
 )
 
 
@@ -49,6 +52,9 @@ def section(found: clusters.Discovery, embed: document.Embed) -> markup.Html:
       _people(found),
       embed(_profiles(found)),
       embed(_strips(found)),
+      _similarities(found, embed),
+      embed(cluster_figures.flows(found)),
+      _without_flows(found),
       _novel(found),
     ]
   )
@@ -86,21 +92,16 @@ def _people(found: clusters.Discovery) -> markup.Html:
 
 def _novel(found: clusters.Discovery) -> markup.Html | None:
   """Returns the novel clusters, the strictly novel ones first."""
-  rows = found.clusters.loc[
-    found.novel.index.union(found.strictly_novel.index, sort=False)
-  ]
+  rows = clusters.in_order(found)
   if rows.empty:
     return None
-  rows = rows.sort_values(
-    ['is_strictly_novel', 'residual'], ascending=[False, False]
-  )
   lines = []
   for _, row in rows.iterrows():
     is_strict = row['is_strictly_novel'] == 'True'
     fails = row['fails'].replace('+', ', ')
     lines.append(
       [
-        f'{row["person_id"]}, {int(row["cluster"])}',
+        f'{row["person_id"]}, {clusters.name(row["cluster"])}',
         markup.tag('b', 'strictly novel') if is_strict else f'fails: {fails}',
         _count(row['size']),
         _count(row['num_episodes']),
@@ -125,6 +126,80 @@ def _novel(found: clusters.Discovery) -> markup.Html | None:
     rows=lines,
   )
   return markup.fold_long(table, len(lines), 'novel clusters')
+
+
+def _similarities(
+  found: clusters.Discovery, embed: document.Embed
+) -> markup.Html | None:
+  """Returns the maps of how alike clusters are, person by person."""
+  people = list(dict.fromkeys(found.similarities['person_id']))
+  if not people:
+    return None
+  shown = [
+    _similarity(found, person_id, embed)
+    for person_id in people[: cluster_figures.MAX_MAPS]
+  ]
+  threshold = formats.score(novelty.THRESHOLD, places=1)
+  text = (
+    'How alike the profiles of clusters are, rescaled to 0 for the least and 1 '
+    'for the most alike pair of a person, in '
+    f'{formats.count(len(shown))} of {formats.people(len(people))}. By the '
+    f'published rule a cluster of {found.source} is novel (framed) if no cell '
+    f'of its row is above {threshold}, where cells begin to be dark; those in '
+    'red are novel by the strict rule too. Noise counts as a cluster.'
+  )
+  first, more = shown[:_MAX_OPEN], shown[_MAX_OPEN:]
+  parts = [
+    markup.tag('h3', 'Similarity of clusters'),
+    markup.tag('p', text),
+    markup.tag('div', first, class_='figures'),
+  ]
+  if more:
+    parts.append(
+      markup.fold(
+        f'Maps of {formats.count(len(more))} more people',
+        markup.tag('div', more, class_='figures'),
+      )
+    )
+  return markup.join(parts)
+
+
+def _similarity(found, person_id, embed) -> markup.Html:
+  """Returns one person's map, and its numbers as a table that is folded."""
+  drawn = cluster_figures.similarity(found, person_id)
+  matrix = cluster_figures.matrix(found, person_id)
+  table = markup.table(
+    f'{person_id}: similarity of the clusters of {found.source} (rows) to '
+    f'those of {found.against} (columns).',
+    [
+      markup.Column('Cluster', 'name'),
+      *(markup.Column(clusters.name(label)) for label in matrix.columns),
+    ],
+    rows=[
+      [clusters.name(label), *map(formats.score, values)]
+      for label, values in zip(matrix.index, matrix.to_numpy(), strict=True)
+    ],
+  )
+  return markup.tag(
+    'div',
+    embed(drawn),
+    markup.fold(f'The numbers of {person_id} as a table', table),
+    class_='wide' if drawn.is_wide else None,
+  )
+
+
+def _without_flows(found: clusters.Discovery) -> markup.Html | None:
+  """Returns why there are no arrows, if clusters could have some."""
+  if clusters.in_order(found).empty or not found.flows.empty:
+    return None
+  return markup.tag(
+    'p',
+    'How the face moves in novel clusters is not known: ',
+    markup.tag('code', 'launch.discover'),
+    ' asks the model for it, unless told not to, where its method draws a '
+    'neutral face and its checkpoint and frames are at hand.',
+    class_='soft',
+  )
 
 
 def _profiles(found: clusters.Discovery) -> figures.Drawn | None:
@@ -225,11 +300,10 @@ def _draw_strip(axes, place: int, shares: pd.DataFrame) -> None:
 
 def _kind(cluster: pd.Series) -> int:
   """Returns which of _KINDS a cluster is."""
+  kind = clusters.kind(cluster)
   if cluster['cluster'] == clusters.NOISE:
-    return 3
-  if cluster['is_strictly_novel'] == 'True':
-    return 0
-  return 1 if cluster['is_novel'] == 'True' else 2
+    kind = clusters.NONE
+  return [name for name, _ in _KINDS].index(kind)
 
 
 def _count(value: float) -> str:

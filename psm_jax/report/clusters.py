@@ -30,8 +30,15 @@ _COLUMNS = {
   'profiles': (*_IDS, 'cluster', 'au', 'active', 'residual'),
   'exemplars': (*_IDS, 'cluster', 'rank', 'video_id', 'time_s'),
   'occupancy': (*_IDS, 'video_id', 'bin_start_s', 'cluster', 'share'),
+  'similarities': (*_IDS, 'cluster', 'against_cluster', 'normalised'),
+  'flows': (*_IDS, 'cluster', 'row', 'column', 'dy', 'dx'),
 }
 _FILES = tuple(f'{name}.csv' for name in _COLUMNS)
+STRICT = 'strictly novel'
+PUBLISHED = 'novel by the published rule'
+OTHER = 'another cluster'
+NONE = 'no cluster'
+NOVEL = (STRICT, PUBLISHED)
 _NEW = 0.1  # Share of frames by which a unit must differ to be named as new.
 
 
@@ -48,6 +55,8 @@ class Discovery:
     profiles: A row a cluster and action unit.
     exemplars: A row a frame that stands for a cluster, rank 0 first.
     occupancy: A row a video, stretch of time and cluster.
+    similarities: A row a cluster and cluster of the models compared with.
+    flows: A row a novel cluster and cell of 8 x 8.
     written: The files that there are.
   """
 
@@ -59,6 +68,8 @@ class Discovery:
   profiles: pd.DataFrame
   exemplars: pd.DataFrame
   occupancy: pd.DataFrame
+  similarities: pd.DataFrame
+  flows: pd.DataFrame
   written: tuple[str, ...]
 
   @property
@@ -99,7 +110,8 @@ def read(workdir: str | os.PathLike) -> Discovery | None:
     others=others,
     **{
       name: tables[name][tables[name]['source'] == source]
-      for name in ('clusters', 'profiles', 'exemplars', 'occupancy')
+      for name in tables
+      if name != 'persons'
     },
     written=tuple(reading.written(folder, _FILES)),
   )
@@ -171,6 +183,34 @@ def of(table: pd.DataFrame, cluster: pd.Series) -> pd.DataFrame:
   for name in ('person_id', 'model_id'):
     rows = rows[rows[name] == cluster[name]]
   return rows
+
+
+def kind(cluster: pd.Series) -> str:
+  """Returns what the rules say of a cluster: STRICT, PUBLISHED, OTHER or NONE.
+
+  Args:
+    cluster: A row of a discovery's clusters.
+  """
+  if cluster['is_strictly_novel'] == 'True':
+    return STRICT
+  if cluster['is_novel'] == 'True':
+    return PUBLISHED
+  return NONE if cluster['cluster'] == NOISE else OTHER
+
+
+def name(label: float) -> str:
+  """Returns what a cluster is called: its number, or 'noise'."""
+  return 'noise' if label == NOISE else str(int(label))
+
+
+def in_order(found: Discovery) -> pd.DataFrame:
+  """Returns the novel clusters, the strictly novel and the newest first."""
+  rows = found.clusters.loc[
+    found.novel.index.union(found.strictly_novel.index, sort=False)
+  ]
+  return rows.sort_values(
+    ['is_strictly_novel', 'residual'], ascending=[False, False]
+  )
 
 
 def _named(found: Discovery) -> str:

@@ -124,6 +124,7 @@ footer { margin: 3rem auto 2rem; font-size: .85rem; color: var(--soft); }
   header, main, footer { max-width: none; padding: 0; }
   .scroll { overflow: visible; max-height: none; }
   figure img { min-width: 0 !important; }
+  details::details-content { content-visibility: visible; block-size: auto; }
   table { font-size: 6.8pt; }
   th, td { padding: .14rem .22rem; }
   .lead { font-size: 10.5pt; }

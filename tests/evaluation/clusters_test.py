@@ -5,7 +5,7 @@ import pandas as pd
 from absl.testing import absltest, parameterized
 from sklearn import cluster
 
-from psm_jax.evaluation import clusters, splits
+from psm_jax.evaluation import clusters, splits, stability
 
 
 def _blobs(sizes=(60, 25, 15, 10), *, num_units=8, spread=0.15, seed=0):
@@ -212,13 +212,13 @@ class StabilityTest(parameterized.TestCase):
     data, _ = _blobs((60, 40, 30), spread=0.05)
     distances, settings, labels = _grid(data, config=config)
     working = -1  # The largest radius, at which the groups are whole.
-    found = clusters.stability(
+    found = stability.of_clusters(
       distances, labels[working], settings[working], config=config
     )
     self.assertEqual(set(found), {0, 1, 2})
     self.assertGreater(min(found.values()), 0.9)
     halves = np.random.default_rng(0).integers(2, size=130)
-    found = clusters.stability(
+    found = stability.of_clusters(
       distances, halves, settings[working], config=config
     )
     self.assertLess(max(found.values()), 0.75)
@@ -227,12 +227,12 @@ class StabilityTest(parameterized.TestCase):
     labels = np.array([0, 0, 0, 1, 1, -1, -1])
     others = np.array([5, 5, 2, 2, 2, 2, -1])
     self.assertEqual(
-      clusters.overlaps(labels, others), {0: (5, 2 / 3), 1: (2, 0.5)}
+      stability.overlaps(labels, others), {0: (5, 2 / 3), 1: (2, 0.5)}
     )
     self.assertEqual(
-      clusters.overlaps(labels, np.full(7, -1)), {0: (-1, 0.0), 1: (-1, 0.0)}
+      stability.overlaps(labels, np.full(7, -1)), {0: (-1, 0.0), 1: (-1, 0.0)}
     )
-    self.assertEmpty(clusters.overlaps(np.full(7, -1), others))
+    self.assertEmpty(stability.overlaps(np.full(7, -1), others))
 
 
 class ClusterConfigTest(parameterized.TestCase):

@@ -13,6 +13,7 @@ from psm_jax.evaluation import (
   features,
   movements,
   novelty,
+  splits,
 )
 
 _UNITS = [f'AU{unit:02d}' for unit in (1, 2, 4, 5, 6, 9, 12, 15)]
@@ -199,6 +200,36 @@ class DiscoverTest(parameterized.TestCase):
     )
     self.assertAlmostEqual(profile['residual'].abs().sum(), planted['residual'])
 
+  def test_similarities_are_the_matrix_behind_the_published_rule(self):
+    self.assertEqual(set(self.results.similarities['source']), {'psm'})
+    for person_id, own in self.results.similarities.groupby('person_id'):
+      self.assertEqual(own['normalised'].min(), 0)
+      self.assertEqual(own['normalised'].max(), 1)
+      verdicts = self.results.clusters.query(f'person_id == {person_id!r}')
+      for source, side in (('psm', 'cluster'), ('gm', 'against_cluster')):
+        best = own.loc[own.groupby(side)['normalised'].idxmax()]
+        said = verdicts.query(f'source == {source!r}').set_index('cluster')
+        said = said.loc[best[side]]
+        np.testing.assert_array_equal(said['similarity'], best['normalised'])
+        np.testing.assert_array_equal(
+          said['is_novel'], best['normalised'] <= novelty.THRESHOLD
+        )
+
+  def test_similarities_equal_a_sum_over_action_units(self):
+    profiles = {
+      source: own.pivot(index='cluster', columns='au', values='active')
+      for source, own in self.results.profiles.query(
+        "person_id == 'P1'"
+      ).groupby('source')
+    }
+    rows = self.results.similarities.query("person_id == 'P1'")
+    self.assertGreater(len(rows), 10)
+    for row in rows.itertuples():
+      first = profiles['psm'].loc[row.cluster]
+      second = profiles['gm'].loc[row.against_cluster]
+      expected = np.corrcoef(first, second)[0, 1] - (first - second).abs().sum()
+      self.assertAlmostEqual(row.similarity, expected)
+
   def test_exemplars_show_the_movement_on_different_occasions(self):
     planted = self._planted()
     shown = self.results.exemplars.query(
@@ -292,13 +323,22 @@ class DiscoverTest(parameterized.TestCase):
     moving = (table.frames['signature'] == 100).to_numpy()
     flow = np.zeros((len(moving), 16, 24, 2), np.float32)
     flow[moving, :2, :3] = (1.0, -2.0)  # The first of the 8 x 8 cells.
-    results = _discover(
-      self.first[1:2],
-      self.second[1:2],
-      flows={(table.model_id, 'P1'): flow},
+    asked = []
+
+    def flows(taken):
+      asked.append((taken.source, taken.person_id))
+      return flow[taken.frames['frame']] if taken.source == 'psm' else None
+
+    results = _discover(self.first[:2], self.second[:2], flows=flows)
+    # Once for a model with novel clusters, of the frames that are grouped.
+    novel = results.clusters[results.clusters['is_novel']]
+    self.assertLen(set(asked), len(asked))
+    self.assertEqual(
+      set(asked), set(zip(novel['source'], novel['person_id'], strict=True))
     )
     planted = self._planted(results)['cluster']
-    own = results.flows.query(f'cluster == {planted}')
+    own = results.flows.query(f"cluster == {planted} and person_id == 'P1'")
+    self.assertEqual(set(results.flows['source']), {'psm'})
     self.assertLen(own, 64)
     first = own.query('row == 0 and column == 0').iloc[0]
     self.assertBetween(first['dy'], 0.85, 1.0)
@@ -347,12 +387,27 @@ class SkippedTest(absltest.TestCase):
     self.assertTrue(results.clusters['is_strictly_novel'].isna().all())
     self.assertTrue(results.clusters['overlap'].notna().any())
     self.assertEmpty(results.profiles)
+    self.assertEmpty(results.similarities)
 
   def test_labels_of_one_side_serve_both(self):
     first, second = (own[1:2] for own in _population(0, planted_in='P1'))
     bare = second[0].frames.drop(columns=_UNITS)
     second = [dataclasses.replace(second[0], frames=bare)]
     self.assertEqual(_strict(_discover(first, second)), {('psm', 'P1')})
+
+  def test_flows_that_cannot_be_had_are_named_and_the_rest_stays(self):
+    first, second = _population(0, num_people=1)
+
+    def flows(table):
+      raise splits.Impossible(f'no frames of {table.model_id}')
+
+    results = _discover(first, second, flows=flows)
+    self.assertEqual(set(results.skipped['part']), {'flows'})
+    self.assertIn('no frames of psm-P0-s0', set(results.skipped['reason']))
+    self.assertEmpty(results.flows)
+    pd.testing.assert_frame_equal(
+      results.clusters, _discover(first, second).clusters
+    )
 
   def test_too_few_frames_are_named(self):
     first, second = _population(0, num_people=1)
@@ -380,13 +435,11 @@ class WrongInputTest(absltest.TestCase):
       _discover(self.first, self.first)
 
   def test_flows_of_another_shape_are_an_error(self):
-    key = (self.first[0].model_id, 'P0')
-    with self.assertRaisesRegex(ValueError, r'shape \(3, 8, 8, 2\)'):
-      _discover(self.first, self.second, flows={key: np.zeros((3, 8, 8, 2))})
-    with self.assertRaisesRegex(ValueError, 'no features'):
-      _discover(
-        self.first, self.second, flows={('x', 'P0'): np.zeros((3, 8, 8, 2))}
-      )
+    for shape in ((3, 8, 8, 2), (3, 9, 2)):
+      with self.assertRaisesRegex(ValueError, rf'P0 have shape \({shape[0]}, '):
+        _discover(
+          self.first, self.second, flows=lambda _, shape=shape: np.zeros(shape)
+        )
 
 
 class MovementsTest(absltest.TestCase):
@@ -449,6 +502,11 @@ class FilesTest(absltest.TestCase):
       table = pd.read_csv(path)
       self.assertEqual(list(table), list(discovery.COLUMNS[path.stem]))
       self.assertLen(table, len(getattr(results, path.stem)))
+    exact = pd.read_csv(folder / 'similarities.csv', dtype=str)
+    for column in ('similarity', 'normalised'):
+      np.testing.assert_array_equal(
+        exact[column].astype(float), results.similarities[column]
+      )
 
   def _write(self, table, name, **changes):
     data = table.frames.assign(model_id=table.model_id, **changes)

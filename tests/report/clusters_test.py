@@ -1,9 +1,13 @@
+import dataclasses
 import pathlib
+import shutil
 
+import matplotlib.quiver
+import numpy as np
 import pandas as pd
 from absl.testing import absltest
 
-from psm_jax.report import clusters, page
+from psm_jax.report import cluster_figures, clusters, figures, page
 from tests.report import checker
 
 _IDS = {'source': 'psm', 'model_id': 'm-P1', 'person_id': 'P1'}
@@ -50,12 +54,32 @@ def _fill(workdir, *, is_strict=True):
     for t in (0, 10)
     for c, s in ((-1, 0.3), (0, 0.2), (1, 0.5))
   ]
+  similar = {-1: (0.9, 0.2), 0: (0.75, 0.0), 1: (0.3, 1.0)}
+  similarities = [
+    {**_IDS, 'cluster': c, 'against_cluster': g, 'normalised': value}
+    for c, values in similar.items()
+    for g, value in zip((-1, 3), values, strict=True)
+  ]
+  flows = [
+    {
+      **_IDS,
+      'cluster': 0,
+      'row': row,
+      'column': column,
+      'dy': -0.04 if (row, column) == (1, 6) else 0.0,
+      'dx': 0.01,
+    }
+    for row in range(8)
+    for column in range(8)
+  ]
   tables = {
     'persons': [{**_IDS, **person}, other],
     'clusters': [*rows, {**rows[1], 'source': 'gm', 'model_id': 'all'}],
     'profiles': profiles,
     'exemplars': [{**_IDS, **exemplar}],
     'occupancy': occupancy,
+    'similarities': similarities,
+    'flows': flows,
   }
   for name, table in tables.items():
     pd.DataFrame(table).to_csv(folder / f'{name}.csv', index=False)
@@ -95,16 +119,129 @@ class ClustersTest(absltest.TestCase):
     self.assertEqual(clusters.exemplars(found, cluster), 'v1 at 19.8 s')
 
 
+class FigureTest(absltest.TestCase):
+  def _found(self, novel, *, num_columns=40):
+    """Returns a person with clusters of equal size but the novel ones."""
+    found = clusters.read(_fill(self.create_tempdir().full_path))
+    labels = np.arange(40.0)
+    own = pd.DataFrame(
+      {
+        **_IDS,
+        'cluster': labels,
+        'size': np.where(np.isin(labels, novel), 5, 100 + labels),
+        'is_novel': np.where(np.isin(labels, novel), 'True', 'False'),
+        'is_strictly_novel': 'False',
+      }
+    )
+    similarities = pd.DataFrame(
+      [
+        {**_IDS, 'cluster': c, 'against_cluster': g, 'normalised': c * g}
+        for c in labels
+        for g in range(num_columns)
+      ]
+    )
+    similarities['normalised'] /= similarities['normalised'].max()
+    return dataclasses.replace(found, clusters=own, similarities=similarities)
+
+  def test_of_many_clusters_the_novel_and_the_largest_are_shown(self):
+    table = cluster_figures.matrix(self._found([2, 5]), 'P1')
+    self.assertEqual(table.index.tolist(), [2, 5, *range(18, 40)])
+    self.assertEqual(table.columns.tolist(), list(range(16, 40)))
+
+  def test_few_columns_take_half_of_the_page(self):
+    with figures.style():
+      for num_columns, is_wide in ((9, False), (10, True)):
+        found = self._found([2], num_columns=num_columns)
+        drawn = cluster_figures.similarity(found, 'P1')
+        self.assertEqual(drawn.is_wide, is_wide)
+        self.assertIn('Shown are 24 of 40 of psm:', drawn.caption)
+
+  def test_cells_are_dark_above_the_threshold_alone(self):
+    found = self._found([2], num_columns=4)
+    values = [0.5, 0.79, 0.81, 1.0]
+    found.similarities['normalised'] = np.resize(values, 160)
+    with figures.style():
+      drawn = cluster_figures.similarity(found, 'P1')
+    axes = drawn.figure.axes[0]
+    image = axes.images[0]
+    grey = image.cmap(image.norm(values))[:, :3].mean(axis=1)
+    self.assertGreater(grey[:2].min(), 0.8)
+    self.assertLess(grey[2:].max(), 0.5)
+    colours = {text.get_text(): text.get_color() for text in axes.texts}
+    self.assertEqual(
+      colours,
+      {'.50': figures.INK, '.79': figures.INK, '.81': 'white', '1.00': 'white'},
+    )
+
+  def test_arrows_lead_from_the_neutral_place_to_that_in_the_frames(self):
+    found = clusters.read(_fill(self.create_tempdir().full_path))
+    with figures.style():
+      drawn = cluster_figures.flows(found)
+    axes = drawn.figure.axes[0]
+    (quiver,) = (
+      c for c in axes.collections if isinstance(c, matplotlib.quiver.Quiver)
+    )
+    place = np.ravel_multi_index((1, 6), (8, 8))
+    np.testing.assert_allclose((quiver.X[place], quiver.Y[place]), (6.5, 1.5))
+    self.assertAlmostEqual(quiver.V[place] / quiver.U[place], -4)
+    self.assertGreater(quiver.U[place], 0)
+    low, high = axes.get_ylim()
+    self.assertGreater(low, high)  # Down is down.
+
+
 class PageTest(absltest.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.workdir = pathlib.Path(absltest.get_default_test_tmpdir()) / 'clusters'
+    shutil.rmtree(cls.workdir, ignore_errors=True)
+    cls.workdir.mkdir(parents=True)
+    cls.path = page.write(_fill(cls.workdir))
+    cls.alts = [image['alt'] for image in checker.parse(cls.path).of('img')]
+
   def test_a_run_with_clusters_has_their_section(self):
-    workdir = pathlib.Path(_fill(self.create_tempdir().full_path))
-    path = page.write(workdir)
-    content = checker.section(path, 'clusters')
+    content = checker.section(self.path, 'clusters')
     self.assertIn('<b>strictly novel</b>', content)
     self.assertIn('Profiles of 2 of 2 clusters', content)
-    self.assertEmpty(checker.parse(path).open)
-    names = {file.stem for file in (workdir / 'report').iterdir()}
-    self.assertEqual(names, {'cluster_profiles', 'cluster_occupancy'})
+    self.assertEmpty(checker.parse(self.path).open)
+    names = {file.stem for file in (self.workdir / 'report').iterdir()}
+    self.assertEqual(
+      names,
+      {
+        'cluster_profiles',
+        'cluster_occupancy',
+        'cluster_similarity_P1',
+        'cluster_flows',
+      },
+    )
+
+  def test_similarities_are_told_in_words_and_as_a_table(self):
+    (alt,) = (alt for alt in self.alts if alt.startswith('Similarity'))
+    self.assertIn(
+      'noise .90 to noise, 0 .75 to noise (strictly novel), 1 1.00 to 3', alt
+    )
+    content = checker.section(self.path, 'clusters')
+    self.assertIn('P1: 0 framed.', content)
+    self.assertIn(
+      '<th scope="row" class="name">0</th><td class="number">.75</td>'
+      '<td class="number">.00</td>',
+      content,
+    )
+
+  def test_flows_are_told_in_words(self):
+    (alt,) = (alt for alt in self.alts if alt.startswith('How the face moves'))
+    self.assertIn('in 1 of 1 novel cluster;', alt)
+    self.assertIn('P1 0 4.1%, upper right, up.', alt)
+
+  def test_older_results_without_both_have_the_other_figures(self):
+    workdir = pathlib.Path(_fill(self.create_tempdir().full_path))
+    for name in ('similarities', 'flows'):
+      (workdir / 'discovery' / f'{name}.csv').unlink()
+    path = page.write(workdir)
+    content = checker.section(path, 'clusters')
+    self.assertIn('Profiles of 2 of 2 clusters', content)
+    self.assertNotIn('Similarity of clusters', content)
+    self.assertIn('How the face moves in novel clusters is not known', content)
 
   def test_failed_conditions_are_named(self):
     workdir = _fill(self.create_tempdir().full_path, is_strict=False)
