@@ -15,7 +15,7 @@ import pytest
 
 from psm_jax import update
 from psm_jax.interop import fabnet as interop
-from psm_jax.methods import fabnet
+from psm_jax.methods import fabnet, loss_window
 from psm_jax.models import fabnet as networks
 from tests import goldens
 
@@ -77,14 +77,14 @@ def _views(path, num_sources):
   return np.stack(views).astype(np.float32) / np.float32(255)
 
 
-def _loss(weights, buffers, image, low, high):
+def _loss(weights, buffers, image, low, high, *, lowering='matmul'):
   params, statistics = interop.from_torch({**weights, **buffers})
-  nets = networks.Networks(lowering='matmul')
+  nets = networks.Networks(lowering=lowering)
   outputs, statistics = nets.transfer(params, statistics, image, train=True)
   errors = fabnet.per_example(outputs['result'], image[0])
   moved = interop.to_torch(params, statistics)
   moved = {name: moved[name] for name in buffers}
-  return fabnet.window_mean(errors, low, high), (outputs, errors, moved)
+  return loss_window.mean(errors, low, high), (outputs, errors, moved)
 
 
 _value_and_grad = jax.value_and_grad(_loss, has_aux=True)
@@ -128,13 +128,16 @@ def _alone(path, case):
 
 
 @functools.cache
-def _stacked(path, case):
+def _stacked(path, case, *, lowering='matmul'):
   """Returns the golden model's first step, computed beside another model."""
   weights, buffers, image, low, high = _given(path, case)
   other = jax.tree.map(lambda leaf: (0.9 * leaf).astype(leaf.dtype), weights)
   pair = jax.tree.map(lambda *leaves: np.stack(leaves), weights, other)
   images = np.stack([image, image[:, ::-1]])
-  step = jax.jit(jax.vmap(_value_and_grad, in_axes=(0, None, 0, None, None)))
+  value_and_grad = jax.value_and_grad(
+    functools.partial(_loss, lowering=lowering), has_aux=True
+  )
+  step = jax.jit(jax.vmap(value_and_grad, in_axes=(0, None, 0, None, None)))
   (total, aux), grads = step(pair, buffers, images, low, high)
   ours = jax.tree.map(lambda leaf: leaf[0], (grads, (total, *aux)))
   return jax.device_get(ours)
@@ -183,7 +186,7 @@ def _check_losses(golden, case, total, errors):
   expected = golden[f'{case}.per_sample.f32']
   np.testing.assert_allclose(errors, expected, rtol=1e-5)
   ours = [
-    fabnet.window_mean(jnp.asarray(errors), *_tenths(window))
+    loss_window.mean(jnp.asarray(errors), *_tenths(window))
     for window in golden['windows']
   ]
   expected = golden[f'{case}.window_losses.f32']
@@ -239,6 +242,15 @@ _COMPUTED = [
   ),
   pytest.param(
     _stacked, 'caseB', id='stacked-three-sources', marks=pytest.mark.slow
+  ),
+  *(
+    pytest.param(
+      functools.partial(_stacked, lowering=lowering),
+      'caseB',
+      id=f'stacked-{lowering}-three-sources',
+      marks=pytest.mark.slow,
+    )
+    for lowering in ('unrolled', 'grouped')
   ),
 ]
 # The default is also that of the other tests.
@@ -305,7 +317,7 @@ def test_conventions_of_corners_match(path, upsample, sample):
 
   weights, buffers = _weights(path)
   ours = errors({**weights, **buffers}, _views(path, 1))
-  losses = [fabnet.window_mean(ours, *edges) for edges in ((0, 5), (0, 10))]
+  losses = [loss_window.mean(ours, *edges) for edges in ((0, 5), (0, 10))]
   np.testing.assert_allclose(losses, row[2:], rtol=1e-5)
 
 

@@ -88,12 +88,12 @@ def _noise(seed, step, num_images):
   return passes
 
 
-def _loss(weights, trunk, image, noise):
+def _loss(weights, trunk, image, noise, *, lowering='matmul'):
   params = {
     part: interop.from_torch(tensors, part=part)
     for part, tensors in weights.items()
   }
-  nets = facecycle.Networks(lowering='matmul')
+  nets = facecycle.Networks(lowering=lowering)
   total, (terms, outputs) = nets.loss(params, trunk, image, noise, 1.0)
   taps = {
     name: nets.features(params, trunk, outputs.get(name, image))
@@ -145,9 +145,14 @@ def _alone(path):
   return first, totals
 
 
+def _first_alone(path):
+  """Returns the golden model's first step."""
+  return _alone(path)[0]
+
+
 @functools.cache
-def _stacked(path):
-  """Returns the golden model's first step, computed beside another model."""
+def _first_stacked(path, lowering):
+  """Returns the same, computed beside another model."""
   golden, seed, image, weights, trunk = _case(path)
   del golden
   noise = _noise(seed, 0, image.shape[0])
@@ -155,7 +160,10 @@ def _stacked(path):
   pair = jax.tree.map(lambda *leaves: np.stack(leaves), weights, other)
   images = np.stack([image, image[::-1]])
   noises = jax.tree.map(lambda leaf: np.stack([leaf, -leaf]), noise)
-  step = jax.jit(jax.vmap(_value_and_grad, in_axes=(0, None, 0, 0)))
+  value_and_grad = jax.value_and_grad(
+    functools.partial(_loss, lowering=lowering), has_aux=True
+  )
+  step = jax.jit(jax.vmap(value_and_grad, in_axes=(0, None, 0, 0)))
   (_, aux), grads = step(pair, trunk, images, noises)
   return jax.device_get(jax.tree.map(lambda leaf: leaf[0], (grads, aux)))
 
@@ -230,19 +238,32 @@ def _check_gradients(golden, seed, grads):
   assert np.median(probe_errors) < 3e-3
 
 
+_COMPUTED = [
+  pytest.param(_first_alone, id='alone'),
+  *(
+    pytest.param(
+      functools.partial(_first_stacked, lowering=lowering),
+      id=f'stacked-{lowering}',
+      marks=[] if lowering == 'matmul' else [pytest.mark.slow],
+    )
+    for lowering in ('matmul', 'unrolled', 'grouped')
+  ),
+]
+
+
 @pytest.mark.parametrize('path', _FILES, ids=lambda path: path.stem)
-@pytest.mark.parametrize('compute', [_alone, _stacked])
+@pytest.mark.parametrize('compute', _COMPUTED)
 class TestParity:
   def test_outputs_and_features_match(self, path, compute):
-    (_, aux) = compute(path)[0] if compute is _alone else compute(path)
+    (_, aux) = compute(path)
     _check_outputs(_case(path)[0], aux)
 
   def test_every_loss_term_matches(self, path, compute):
-    (_, aux) = compute(path)[0] if compute is _alone else compute(path)
+    (_, aux) = compute(path)
     _check_terms(_case(path)[0], aux)
 
   def test_gradients_match(self, path, compute):
-    (grads, _) = compute(path)[0] if compute is _alone else compute(path)
+    (grads, _) = compute(path)
     golden, seed = _case(path)[:2]
     _check_gradients(golden, seed, grads)
 

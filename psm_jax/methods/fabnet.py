@@ -4,8 +4,7 @@ Wiles et al., BMVC 2018: what a sampler must know to move a source frame's
 pixels to the target's places is head pose and expression, so the embeddings
 it is given learn those. The loss is the mean absolute difference over a window
 of each batch's examples, sorted from easy to hard; the window moves to harder
-ones whenever the validation loss has stopped falling. Integers count the
-window's ends, in tenths of a batch, where the release adds floats.
+ones whenever the validation loss has stopped falling (`loss_window`).
 
 B examples of a step, S sources of a target, P pixels a side. A batch's frames
 are [1 + S, B, P * P * 3], the target first.
@@ -19,7 +18,7 @@ import numpy as np
 import optax
 
 from psm_jax import precision
-from psm_jax.methods import interface
+from psm_jax.methods import interface, loss_window
 from psm_jax.models import fabnet as networks
 from psm_jax.ops import data_axis
 
@@ -33,38 +32,6 @@ _CENTRE_CROP_PX = 170
 _JITTER_WINDOW_PX = 190
 _JITTER_CROPS_PX = (170, 190)  # Drawn once an epoch, the end excluded.
 _MOMENTUM = 0.9
-# Above any mean difference of images in [0, 1]; finite, as all state must be.
-_NO_LOSS = 1000.0
-# PyTorch's ReduceLROnPlateau with its defaults.
-_PLATEAU_FACTOR = 0.1
-_PLATEAU_PATIENCE = 10
-_PLATEAU_THRESHOLD = 1e-4
-
-
-@flax.struct.dataclass
-class Curriculum:
-  """The loss window of one model and when it moves.
-
-  Attributes:
-    low: () int32, where the window begins, in tenths of the sorted batch.
-    high: () int32, where it ends.
-    best: () float32, least validation loss since the window last moved.
-    best_epoch: () int32, epoch of `best`; -1 before the first.
-    last_fire: () int32, epoch of `best` or of the last firing, the later one.
-    plateau_best: () float32, least validation loss at firings of the last
-      window.
-    plateau_fires: () int32, firings since `plateau_best` that were no better.
-    rate_scale: () float32, multiplies the learning rate.
-  """
-
-  low: jax.Array
-  high: jax.Array
-  best: jax.Array
-  best_epoch: jax.Array
-  last_fire: jax.Array
-  plateau_best: jax.Array
-  plateau_fires: jax.Array
-  rate_scale: jax.Array
 
 
 @flax.struct.dataclass
@@ -77,7 +44,7 @@ class State:
   """
 
   statistics: interface.Tree
-  curriculum: Curriculum
+  curriculum: loss_window.Window
 
 
 def make(
@@ -122,7 +89,7 @@ def make(
 
   def init(key):
     params, statistics = nets.init(key)
-    return params, State(statistics, start_curriculum(tuple(fields.window)))
+    return params, State(statistics, loss_window.start(tuple(fields.window)))
 
   def prepare(key, frames, epoch):
     """Returns [M, B, P, P, 3] inputs of the frames of examples."""
@@ -146,7 +113,7 @@ def make(
     )
     window = method_state.curriculum
     errors = axis.gather(per_example(outputs['result'], image[0]))
-    total = window_mean(errors, window.low, window.high)
+    total = loss_window.mean(errors, window.low, window.high)
     terms = {
       'whole_batch': jnp.mean(errors),
       'window_low': window.low / jnp.float32(10),
@@ -167,7 +134,7 @@ def make(
 
   def on_validation(method_state, loss, epoch):
     return method_state.replace(
-      curriculum=follow(
+      curriculum=loss_window.follow(
         method_state.curriculum,
         loss,
         epoch,
@@ -245,92 +212,6 @@ def make_optimizer(*, freeze_decoder: bool) -> optax.GradientTransformation:
 def per_example(result: jax.Array, target: jax.Array) -> jax.Array:
   """Returns [B], the mean absolute differences of images [B, P, P, 3]."""
   return jnp.mean(jnp.abs(result - target), axis=(1, 2, 3))
-
-
-def window_mean(
-  errors: jax.Array, low: jax.Array, high: jax.Array
-) -> jax.Array:
-  """Returns the mean of the errors in a window of their ascending order.
-
-  Args:
-    errors: [B] float.
-    low: () int32, tenths of B at which the window begins, rounded down.
-    high: () int32, tenths at which it ends; at least one error is inside.
-
-  Returns:
-    () float.
-  """
-  num = errors.shape[0]
-  start = jnp.minimum(low * num // 10, num - 1)
-  stop = jnp.maximum(high * num // 10, start + 1)
-  rank = jnp.argsort(jnp.argsort(jax.lax.stop_gradient(errors)))
-  is_inside = (start <= rank) & (rank < stop)
-  return jnp.sum(jnp.where(is_inside, errors, 0)) / (stop - start)
-
-
-def start_curriculum(window: tuple[int, int]) -> Curriculum:
-  """Returns the curriculum of a model that begins with a window, in tenths."""
-  low, high = window
-  return Curriculum(
-    low=jnp.int32(low),
-    high=jnp.int32(high),
-    best=jnp.float32(_NO_LOSS),
-    best_epoch=jnp.int32(-1),
-    last_fire=jnp.int32(-1),
-    plateau_best=jnp.float32(_NO_LOSS),
-    plateau_fires=jnp.int32(0),
-    rate_scale=jnp.float32(1),
-  )
-
-
-def follow(
-  state: Curriculum,
-  loss: jax.Array,
-  epoch: jax.Array,
-  *,
-  end: int,
-  patience: int,
-) -> Curriculum:
-  """Returns the curriculum after the validation at the end of an epoch.
-
-  It fires when more than `patience` epochs have passed since the least loss
-  and since it last fired. Firing moves the window by a tenth and forgets the
-  losses; once the window has reached `end`, firing counts as a step of the
-  learning rate's plateau rule instead: after more than 10 without a lower
-  loss, the rate falls to a tenth.
-
-  Args:
-    state: Before.
-    loss: () float32, the mean of the held-out batches' losses.
-    epoch: () int32, from 0.
-    end: Tenths; the window moves while its `high` is below.
-    patience: Epochs.
-  """
-  is_better = loss < state.best
-  best = jnp.where(is_better, loss, state.best)
-  best_epoch = jnp.where(is_better, epoch, state.best_epoch)
-  last_fire = jnp.where(is_better, epoch, state.last_fire)
-  fires = (epoch - best_epoch > patience) & (epoch - last_fire > patience)
-  moves = fires & (state.high < end)
-  slows = fires & (state.high >= end)
-  fresh = start_curriculum((0, 0))
-  limit = state.plateau_best * (1 - _PLATEAU_THRESHOLD)
-  is_lower = loss < limit
-  count = jnp.where(is_lower, 0, state.plateau_fires + 1)
-  steps_down = slows & (count > _PLATEAU_PATIENCE)
-  count = jnp.where(steps_down, 0, count)
-  return Curriculum(
-    low=state.low + moves,
-    high=state.high + moves,
-    best=jnp.where(moves, fresh.best, best),
-    best_epoch=jnp.where(moves, fresh.best_epoch, best_epoch),
-    last_fire=jnp.where(
-      moves, fresh.last_fire, jnp.where(fires, epoch, last_fire)
-    ),
-    plateau_best=jnp.where(slows & is_lower, loss, state.plateau_best),
-    plateau_fires=jnp.where(slows, count, state.plateau_fires),
-    rate_scale=state.rate_scale * jnp.where(steps_down, _PLATEAU_FACTOR, 1.0),
-  )
 
 
 def jittered(

@@ -9,7 +9,7 @@ import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax import sampling, update
-from psm_jax.methods import fabnet, interface
+from psm_jax.methods import fabnet, interface, loss_window
 from psm_jax.models import fabnet as networks
 from psm_jax.ops import data_axis
 from tests import tiny
@@ -114,9 +114,7 @@ def _alone():
   )
   state = fabnet.State(
     jax.tree.map(lambda leaf: np.ones(leaf.shape, 'f4'), state.statistics),
-    jax.tree.map(
-      lambda leaf: np.stack(3 * [leaf]), fabnet.start_curriculum((0, 5))
-    ),
+    jax.tree.map(lambda leaf: np.stack(3 * [leaf]), loss_window.start((0, 5))),
   )
   return method, keys, (params, state), _jit(_gradient(method))
 
@@ -125,120 +123,17 @@ def _model(tree, index):
   return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
-class WindowTest(parameterized.TestCase):
-  @parameterized.product(
-    num=(1, 2, 4, 10, 128), window=((0, 5), (3, 8), (4, 9))
-  )
-  def test_the_mean_is_of_a_slice_of_the_sorted_errors(self, num, window):
-    errors = np.random.default_rng(num).random(num, np.float32)
-    low, high = (int(edge * num / 10 + 1e-9) for edge in window)
-    inside = np.sort(errors)[low : max(high, low + 1)]
-    ours = fabnet.window_mean(jnp.asarray(errors), *window)
-    np.testing.assert_allclose(ours, inside.mean(), rtol=1e-6)
-
-  def test_the_gradient_flows_through_the_window_only(self):
-    errors = jnp.asarray([0.5, 0.1, 0.9, 0.3, 0.3, 0.7, 0.2, 0.8, 0.4, 0.6])
-    grad = jax.jit(jax.grad(fabnet.window_mean))(errors, 2, 5)
-    # Of the two equal errors both are inside, with 0.4.
-    expected = np.zeros(10)
-    expected[[3, 4, 8]] = 1 / 3
-    np.testing.assert_allclose(grad, expected, rtol=1e-6)
-
+class CurriculumTest(absltest.TestCase):
   def test_a_model_starts_with_the_easier_half(self):
     method = fabnet.make(_config(), ())
     _, state = jax.eval_shape(method.init, jax.random.key(0))
     self.assertEqual(state.curriculum.high.dtype, jnp.int32)
-    start = fabnet.start_curriculum((0, 5))
+    start = loss_window.start((0, 5))
     self.assertEqual((start.low, start.high, start.rate_scale), (0, 5, 1))
-
-
-def _slow_curriculum(losses, *, end, patience):
-  """Returns [(low, high, fired, rate_scale)] after each epoch, in Python.
-
-  Written after the release's description: a tracker made anew whenever the
-  window moves, and PyTorch's ReduceLROnPlateau.
-  """
-  low, high, scale = 0, 5, 1.0
-  best, best_epoch, last_fire = 1000.0, -1, -1
-  plateau_best, bad = float('inf'), 0
-  history = []
-  for epoch, loss in enumerate(losses):
-    if loss < best:
-      best, best_epoch, last_fire = loss, epoch, epoch
-    fired = epoch - best_epoch > patience and epoch - last_fire > patience
-    if fired:
-      last_fire = epoch
-      if high < end:
-        low, high = low + 1, high + 1
-        best, best_epoch, last_fire = 1000.0, -1, -1
-      else:
-        if loss < plateau_best * (1 - 1e-4):
-          plateau_best, bad = loss, 0
-        else:
-          bad += 1
-        if bad > 10:
-          scale, bad = scale * 0.1, 0
-    history.append((low, high, fired, scale))
-  return history
-
-
-@functools.partial(jax.jit, static_argnames=('end', 'patience'))
-def _followed(losses, *, end, patience):
-  def one(state, given):
-    state = fabnet.follow(state, *given, end=end, patience=patience)
-    return state, state
-
-  epochs = jnp.arange(len(losses), dtype=jnp.int32)
-  start = fabnet.start_curriculum((0, 5))
-  return jax.lax.scan(one, start, (losses, epochs))[1]
-
-
-class CurriculumTest(parameterized.TestCase):
-  def _check(self, losses, *, end=9, patience=15):
-    losses = np.asarray(losses, np.float32)
-    states = _followed(losses, end=end, patience=patience)
-    slow = _slow_curriculum(losses.tolist(), end=end, patience=patience)
-    low, high, _, scale = zip(*slow, strict=True)
-    np.testing.assert_array_equal(states.low, low)
-    np.testing.assert_array_equal(states.high, high)
-    np.testing.assert_allclose(states.rate_scale, scale, rtol=1e-6)
-    return slow
-
-  def test_a_flat_loss_moves_the_window_and_then_the_rate(self):
-    slow = self._check([0.5] * 320)
-    fired = [epoch for epoch, (*_, fires, _) in enumerate(slow) if fires]
-    # The first epoch, and the one after each move, count as the best so far;
-    # firing needs 16 more without a better one.
-    self.assertEqual(fired[:5], [16, 33, 50, 67, 84])
-    self.assertEqual(np.diff(fired[4:]).tolist(), [16] * len(fired[5:]))
-    windows = list(dict.fromkeys((low, high) for low, high, *_ in slow))
-    self.assertEqual(windows, [(0, 5), (1, 6), (2, 7), (3, 8), (4, 9)])
-    # The plateau rule is first fed at 84, which sets its best loss; 11 more
-    # firings are too many.
-    scales = np.array([scale for *_, scale in slow])
-    steps = np.flatnonzero(np.diff(scales)) + 1
-    self.assertEqual(steps.tolist(), [84 + 11 * 16])
-
-  def test_a_falling_loss_changes_nothing(self):
-    slow = self._check(0.5 - 0.001 * np.arange(100))
-    self.assertEqual(slow[-1], (0, 5, False, 1.0))
-
-  @parameterized.parameters(0, 1, 2)
-  def test_any_losses_give_what_the_slow_version_gives(self, seed):
-    epochs = np.arange(900)
-    trend = 0.5 * 0.998 ** np.minimum(epochs, 300)
-    trend += 1e-4 * np.maximum(epochs - 300, 0)
-    noise = 0.05 * np.random.default_rng(seed).random(900)
-    # Coarse steps, so that equal losses occur.
-    slow = self._check(
-      np.round(trend + noise, 3), end=(9, 8, 7)[seed], patience=(15, 5, 3)[seed]
-    )
-    self.assertEqual(slow[-1][:2], [(4, 9), (3, 8), (2, 7)][seed])
-    self.assertLess(slow[-1][-1], 0.05)
 
   def test_validation_moves_the_curriculum_of_a_state_only(self):
     method = fabnet.make(_config(patience=0), ())
-    state = fabnet.State('statistics', fabnet.start_curriculum((0, 5)))
+    state = fabnet.State('statistics', loss_window.start((0, 5)))
     for epoch in range(2):
       state = method.on_validation(state, jnp.float32(0.5), jnp.int32(epoch))
     self.assertEqual(state.statistics, 'statistics')
@@ -389,7 +284,7 @@ class LossTest(absltest.TestCase):
     batch = _batch(1 + _SOURCES, _NUM)
     losses = {}
     for window in ((0, 5), (5, 10), (0, 10)):
-      edges = fabnet.start_curriculum(window)
+      edges = loss_window.start(window)
       (loss, (_, terms)), _ = alone(
         keys[0], params, state.replace(curriculum=edges), batch
       )
@@ -476,7 +371,7 @@ class UseTest(absltest.TestCase):
     batch = _batch(1 + _SOURCES, _NUM)
     validate = _jit(method.validate)
     loss = validate(params, state, (), batch)
-    other = state.replace(curriculum=fabnet.start_curriculum((4, 9)))
+    other = state.replace(curriculum=loss_window.start((4, 9)))
     self.assertEqual(validate(params, other, (), batch), loss)
     image = fabnet.jittered(
       jax.random.key(0, impl='threefry2x32'),
