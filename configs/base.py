@@ -122,6 +122,9 @@ def get_config():
   train.log_every = 10  # Steps between rows of metrics.csv.
   train.save_minutes = 10.0  # Wall-clock time between checkpoints.
   train.save_steps = 0  # Steps between checkpoints; 0: by the clock alone.
+  # Steps between checkpoints that stay, for launch.learning_curve; 0 keeps only
+  # the newest. One is as large as the states: 240 MB a model at full width.
+  train.keep_steps = 0
 
   curriculum = config.curriculum = ml_collections.ConfigDict()
   # fixed (PSM) | repaired | gap (PSM_wCTL) | drawn (GM) | drawn_gap (GM_wCTL)

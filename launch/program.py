@@ -34,6 +34,23 @@ def run(work: Callable[[], int | None], *, required: Sequence[str] = ()):
   app.run(main, flags_parser=_parse)
 
 
+def named(flag: flags.FlagHolder) -> list[tuple[str, str]]:
+  """Returns (name, place) of each NAME=PLACE that a flag was given.
+
+  Raises:
+    ValueError: If one is not of that form, or a name comes twice.
+  """
+  found = {}
+  for text in flag.value:
+    name, equals, place = text.partition('=')
+    if not (name and equals and place):
+      raise ValueError(f'--{flag.name}={text} should be NAME=PLACE.')
+    if name in found:
+      raise ValueError(f'--{flag.name} names {name} more than once.')
+    found[name] = place
+  return list(found.items())
+
+
 def _parse(argv):
   try:
     return flags.FLAGS(argv)

@@ -73,12 +73,10 @@ def main():
 
 def _write_comparison():
   """Writes the report of a comparison."""
-  drawn = []
-  for text in _MAPS.value:
-    name, sign, workdir = text.partition('=')
-    if not (name and sign and workdir):
-      raise ValueError(f'--maps={text} is not NAME=WORKDIR.')
-    drawn.append(maps.read(name, workdir, projection=_PROJECTION.value))
+  drawn = [
+    maps.read(name, workdir, projection=_PROJECTION.value)
+    for name, workdir in program.named(_MAPS)
+  ]
   return comparison_page.write(_COMPARISON.value, drawn=drawn)
 
 

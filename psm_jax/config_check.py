@@ -51,6 +51,7 @@ _AT_LEAST = {
   'train.validation_batches': 1,
   'train.log_every': 1,
   'train.save_steps': 0,
+  'train.keep_steps': 0,
   'curriculum.draws_per_person': 1,
   'curriculum.num_sources': 1,
   'curriculum.clip_frames': 1,

@@ -33,11 +33,12 @@ _FREE_FIELDS = (
   'population.data_parallel',
   'train.save_minutes',
   'train.save_steps',
+  'train.keep_steps',
 )
 # What runs of earlier versions did where they lack a field.
 _YOUNGER = {
   'population': {'data_parallel': False},
-  'train': {'microbatches': 1, 'recompute': False},
+  'train': {'microbatches': 1, 'recompute': False, 'keep_steps': 0},
 }
 # These may not, and follow from the data.
 _PLANNED = (

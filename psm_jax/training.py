@@ -120,7 +120,9 @@ def _train_wave(wave, workdir, stop):
   config, models, population = wave.config, wave.models, wave.population
   last_step = max(model.total_steps for model in models)
   ids = [model.model_id for model in models]
-  checkpoints = checkpoint.Checkpoints(workdir, wave=wave.number)
+  checkpoints = checkpoint.Checkpoints(
+    workdir, wave=wave.number, keep_steps=config.train.keep_steps
+  )
   first_step, states = _restore(wave, checkpoints)
   feed = feed_lib.make(population, wave.store.frames, config)
   validation = _validation(wave)
@@ -165,7 +167,8 @@ def _train_wave(wave, workdir, stop):
         if step < last_step and (
           stop.is_set()
           or minutes >= config.train.save_minutes
-          or (config.train.save_steps and step % config.train.save_steps == 0)
+          or _is_multiple(step, config.train.save_steps)
+          or _is_multiple(step, config.train.keep_steps)
         ):
           log.flush()
           checkpoints.save(step, population.to_host(states), ids)
@@ -292,6 +295,10 @@ def _is_logged(step, config, models):
     or step % config.train.log_every == 0
     or any(step == model.total_steps for model in models)
   )
+
+
+def _is_multiple(step, steps):
+  return steps > 0 and step % steps == 0
 
 
 def _mean_loss(host):

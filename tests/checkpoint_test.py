@@ -50,8 +50,8 @@ class CheckpointsTest(parameterized.TestCase):
     self.folder = self.workdir / 'checkpoints/wave000'
     self.template = jax.tree.map(np.zeros_like, _states(0))
 
-  def _save(self, *steps, ids=None):
-    checkpoints = checkpoint.Checkpoints(self.workdir)
+  def _save(self, *steps, ids=None, keep_steps=0):
+    checkpoints = checkpoint.Checkpoints(self.workdir, keep_steps=keep_steps)
     for step in steps:
       checkpoints.save(step, _states(step), ids or _IDS)
     checkpoints.close()
@@ -94,6 +94,22 @@ class CheckpointsTest(parameterized.TestCase):
     self._save(3, 10, 11)
     self.assertEqual(self._kept(), [10, 11])
     self.assertEqual(self._restore()[0], 11)
+
+  def test_multiples_of_keep_steps_stay(self):
+    self._save(4, 5, 8, 9, 11, 12, 13, keep_steps=4)
+    self.assertEqual(self._kept(), [4, 8, 12, 13])
+
+  def test_an_earlier_step_is_given_and_no_other_in_its_place(self):
+    self._save(4, 8, 9, 10, keep_steps=4)
+    checkpoints = checkpoint.Checkpoints(self.workdir)
+    self.addCleanup(checkpoints.close)
+    for until, step in ((4, 4), (7, 4), (8, 8), (12, 10)):
+      given, states = checkpoints.restore(self.template, _IDS, until=until)
+      self.assertEqual(given, step)
+      _assert_same(states, _states(step))
+    self._truncate(8)
+    with self.assertRaisesRegex(ValueError, 'No checkpoint'):
+      checkpoints.restore(self.template, _IDS, until=8)
 
   @parameterized.parameters('state/_METADATA', 'models/metadata')
   def test_a_truncated_newest_gives_the_one_before_with_a_warning(self, name):

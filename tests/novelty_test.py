@@ -5,9 +5,10 @@ import os
 import pathlib
 
 import numpy as np
+import pandas as pd
 from absl.testing import absltest, parameterized
 
-from psm_jax.evaluation import novelty
+from psm_jax.evaluation import descriptions, discovery, novelty
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _GOLDEN = _ROOT.parent / 'shared/parity/novel_clusters_example.json'
@@ -62,6 +63,15 @@ class GoldenTest(absltest.TestCase):
           person['normalised_metric_rows_psm_cols_gm'],
           atol=1e-6,
         )
+        written = self._write(descriptions.similarities(*sides.values()))
+        for name in ('metric', 'normalised'):
+          column = {'metric': 'similarity'}.get(name, name)
+          np.testing.assert_array_equal(
+            written.pivot(
+              index='cluster', columns='against_cluster', values=column
+            ),
+            getattr(compared, name),
+          )
         self.assertEqual(
           sides['PSM'].labels[compared.novel_first].tolist(),
           person['expected_novel']['PSM'],
@@ -70,6 +80,19 @@ class GoldenTest(absltest.TestCase):
           sides['GM'].labels[compared.novel_second].tolist(),
           person['expected_novel']['GM'],
         )
+
+  def _write(self, rows):
+    """Returns similarities.csv as it is read back from rows."""
+    tables = {
+      name: pd.DataFrame(columns=columns)
+      for name, columns in discovery.COLUMNS.items()
+    }
+    tables['similarities'] = pd.DataFrame(rows)
+    folder = pathlib.Path(self.create_tempdir().full_path)
+    discovery.write(discovery.Results(**tables), folder)
+    exact = dict.fromkeys(('similarity', 'normalised'), str)
+    written = pd.read_csv(folder / 'similarities.csv', dtype=exact)
+    return written.astype(dict.fromkeys(exact, float))
 
   def test_published_persons(self):
     if not _GOLDEN.exists():

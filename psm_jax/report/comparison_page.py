@@ -14,6 +14,7 @@ from psm_jax.report import (
   document,
   figures,
   formats,
+  learning_curves,
   map_script,
   maps,
 )
@@ -50,7 +51,10 @@ def write(
   images = {}
   with figures.style():
     contents = comparison_sections.build(
-      found, document.embedder(images), drawn=drawn
+      found,
+      document.embedder(images),
+      drawn=drawn,
+      curve=learning_curves.read(directory),
     )
   content = document.render(
     title=title or _title(found),

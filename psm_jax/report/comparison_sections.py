@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from psm_jax.evaluation import coordinates
 from psm_jax.report import (
   comparison,
@@ -13,6 +15,7 @@ from psm_jax.report import (
   document,
   formats,
   glossary,
+  learning_curves,
   map_views,
   maps,
   markup,
@@ -26,6 +29,7 @@ def build(
   embed: document.Embed,
   *,
   drawn: Sequence[maps.Maps] = (),
+  curve: pd.DataFrame | None = None,
 ) -> list[tuple[str, str, markup.Html]]:
   """Returns (anchor, heading, content) of every section.
 
@@ -33,12 +37,18 @@ def build(
     found: The comparison.
     embed: Takes a figure, or None for none, and returns its element.
     drawn: Maps of embeddings.
+    curve: Scores along training, None or no rows to leave the section out.
   """
+  curves = []
+  if curve is not None and len(curve):
+    content = learning_curves.section(curve, embed)
+    curves.append(('learning-curve', 'Scores along training', content))
   return [
     ('summary', 'What it says', _summary(found)),
     ('approaches', 'Approaches', _approaches(found, embed)),
     ('differences', 'Against the baseline', _differences(found, embed)),
     ('action-units', 'Action units', _action_units(found, embed)),
+    *curves,
     ('leakage', 'What else can be read off', _leakage(found, embed)),
     ('maps', 'Maps of embeddings', _maps(drawn, embed)),
     ('costs', 'Costs', _costs(found)),

@@ -11,7 +11,14 @@ import pathlib
 from collections.abc import Mapping
 
 from psm_jax import paths
-from psm_jax.report import clusters, document, figures, formats, sections
+from psm_jax.report import (
+  clusters,
+  document,
+  figures,
+  formats,
+  learning_curves,
+  sections,
+)
 from psm_jax.report import pictures as face_pictures
 from psm_jax.report import run as report_run
 
@@ -60,6 +67,7 @@ def write(
       embed,
       max_pictures=max_pictures,
       discovery=clusters.read(workdir),
+      curve=learning_curves.read(pathlib.Path(workdir) / 'evaluation'),
     )
   content = document.render(
     title=title or _title(run),

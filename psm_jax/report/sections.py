@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import pandas as pd
+
 from psm_jax.evaluation import features
 from psm_jax.report import (
   cautions,
@@ -14,6 +16,7 @@ from psm_jax.report import (
   formats,
   glossary,
   inventory,
+  learning_curves,
   markup,
   people,
   tables,
@@ -34,6 +37,7 @@ def build(
   *,
   max_pictures: int,
   discovery: clusters.Discovery | None = None,
+  curve: pd.DataFrame | None = None,
 ) -> list[tuple[str, str, markup.Html]]:
   """Returns (anchor, heading, content) of every section.
 
@@ -43,8 +47,12 @@ def build(
     embed: Takes a figure, or None for none, and returns its element.
     max_pictures: Models whose pictures are shown.
     discovery: Clusters of the run, None to leave the section out.
+    curve: Scores along training, None or no rows to leave the section out.
   """
-  found = []
+  curves_found, found = [], []
+  if curve is not None and len(curve):
+    content = learning_curves.section(curve, embed)
+    curves_found.append(('learning-curve', 'Scores along training', content))
   if discovery is not None:
     content = cluster_views.section(discovery, embed)
     found.append(('clusters', 'Clusters of frames', content))
@@ -55,6 +63,7 @@ def build(
     ('people', 'Person by person', _persons(run, embed)),
     ('action-units', 'Action units', _action_units(run, embed)),
     ('training', 'Training', _training(run, embed)),
+    *curves_found,
     ('embeddings', 'What the embeddings hold', _structure(run, embed)),
     *found,
     (
