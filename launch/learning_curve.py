@@ -49,10 +49,15 @@ def main():
   if _WORKDIR.value is not None:
     workdirs = {features.PSM: _WORKDIR.value}
     folder = pathlib.Path(_WORKDIR.value) / 'evaluation'
-    report = f'--workdir={_WORKDIR.value}'
+    following = f'python -m launch.report --workdir={_WORKDIR.value}'
   else:
     workdirs = dict(program.named(_RUN))
-    folder, report = _OUT.value, f'--comparison={_OUT.value}'
+    folder = _OUT.value
+    # The page of a comparison begins with its table of approaches.
+    following = (
+      f'python -m launch.compare --run=... --out={folder}, then '
+      f'python -m launch.report --comparison={folder}'
+    )
   for path in learning_curve.score(
     workdirs,
     folder,
@@ -63,7 +68,7 @@ def main():
     ),
   ):
     logging.info('Wrote %s', path)
-  logging.info('Next: python -m launch.report %s', report)
+  logging.info('Next: %s', following)
 
 
 if __name__ == '__main__':

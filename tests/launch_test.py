@@ -12,6 +12,7 @@ _PROGRAMS = (
   'discover',
   'attach_labels',
   'export',
+  'learning_curve',
 )
 _CONFIG = '--config=configs/quickstart.py'
 
@@ -33,6 +34,7 @@ class LaunchTest(parameterized.TestCase):
       'Give --workdir or --comparison',
     ),
     ('export', ('--workdir=x',), 'out'),
+    ('learning_curve', ('--workdir=x', '--out=y'), '--workdir alone'),
     ('import_reference', ('--out=x',), 'checkpoint'),
     ('discover', ('--workdir=x',), 'against'),
     ('train', (_CONFIG,), 'workdir'),
@@ -57,6 +59,7 @@ class LaunchTest(parameterized.TestCase):
     ),
     ('embed', (), 'is no run directory'),
     ('evaluate', (), 'is no run directory'),
+    ('learning_curve', (), 'is no run directory'),
     ('report', ('--show_faces',), 'is no run directory'),
   )
   def test_bad_input_is_named_and_exits_with_1(
