@@ -112,16 +112,19 @@ def score(
   )
 
 
-def epochs_at(clock: sampling.Clock, step: int) -> float:
+def epochs_at(plan: sampling.Plan, step: int, *, batch_size: int) -> float:
   """Returns the epochs a model has seen after a number of steps.
 
   Args:
-    clock: Of one model, NumPy.
-    step: From 0; past the model's end it has seen all of them.
+    plan: Of one model, NumPy.
+    step: From 0; past the model's end it has seen no more.
+    batch_size: Examples of a step.
   """
-  num_epochs = int(clock.num_epochs)
-  ends = np.append(clock.epoch_start[:num_epochs], clock.total_steps)
-  return float(np.interp(step, ends, np.arange(num_epochs + 1)))
+  starts = plan.clock.epoch_start[: int(plan.clock.num_epochs)]
+  step = min(step, int(plan.clock.total_steps))
+  epoch = int(np.searchsorted(starts, step, side='right')) - 1
+  length = int(plan.num_examples[epoch]) // batch_size
+  return epoch + min(1.0, (step - int(starts[epoch])) / length)
 
 
 class _Run:
@@ -161,9 +164,10 @@ class _Run:
     """Returns a model's (epochs, examples) after a number of steps."""
     opened = self._trained.run
     index = [model.model_id for model in opened.models].index(model_id)
-    clock = self._trained.plans[index].clock
-    steps = min(step, int(clock.total_steps))
-    return epochs_at(clock, step), steps * opened.config.train.batch_size
+    plan = self._trained.plans[index]
+    batch_size = opened.config.train.batch_size
+    examples = min(step, int(plan.clock.total_steps)) * batch_size
+    return epochs_at(plan, step, batch_size=batch_size), examples
 
   def _labelled_rows(self):
     """Returns each person's rows of the store that have a label."""

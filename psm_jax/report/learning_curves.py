@@ -99,7 +99,12 @@ def draw(curve: pd.DataFrame) -> figures.Drawn:
   if len(names) > 1:
     handles = [
       matplotlib.lines.Line2D(
-        [], [], color=colour, marker=marker, markersize=4, label=_label(name)
+        [],
+        [],
+        color=colour,
+        marker=marker,
+        markersize=4,
+        label=_label(name, names),
       )
       for name, (colour, marker) in _looks(names).items()
     ]
@@ -108,8 +113,9 @@ def draw(curve: pd.DataFrame) -> figures.Drawn:
   for name in names:
     own = _of(curve, name, splits[0])
     first, last = own.iloc[0], own.iloc[-1]
+    called = name if len(names) > 1 else formats.in_text(name)
     texts.append(
-      f'{formats.in_text(name)} goes from {formats.score(first["mean"])} at '
+      f'{called} goes from {formats.score(first["mean"])} at '
       f'step {formats.count(first["step"])} to '
       f'{formats.score(last["mean"])} at step {formats.count(last["step"])}'
     )
@@ -150,8 +156,10 @@ def _table(curve: pd.DataFrame) -> markup.Html:
   groups = [('', 1)]
   for name in names:
     columns += [markup.Column(c) for c in ('Epochs', 'AUC', '95% interval')]
-    groups.append((_label(name), 3))
-  columns += [markup.Column(formats.source(pair), 'text') for pair in pairs]
+    groups.append((_label(name, names), 3))
+  columns += [
+    markup.Column(pair.replace(' - ', ' − '), 'text') for pair in pairs
+  ]
   if pairs:
     groups.append(('Differences', len(pairs)))
   return markup.table(
@@ -199,9 +207,9 @@ def _splits(curve: pd.DataFrame) -> list[str]:
   return formats.in_order(curve['split'].unique(), list(formats.SPLITS))
 
 
-def _label(name: str) -> str:
-  """Returns what figures call a run."""
-  return formats.shorten(formats.source(name))
+def _label(name: str, names: list[str]) -> str:
+  """Returns what figures call a run: its own name where there are several."""
+  return formats.shorten(name if len(names) > 1 else formats.source(name))
 
 
 def _looks(names: list[str]) -> dict[str, tuple[str, str]]:
