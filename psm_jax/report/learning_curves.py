@@ -145,7 +145,7 @@ def _table(curve: pd.DataFrame) -> markup.Html:
         continue
       own = values.loc[name]
       row += [
-        formats.number(own['epochs']),
+        f'{own["epochs"]:.1f}',
         formats.score(own['mean']),
         formats.interval(own['ci_low'], own['ci_high']),
       ]
