@@ -16,6 +16,7 @@ def get_config():
   config = base.get_config()
   config.population.cohorts = 'all'
   config.curriculum.pairing = 'drawn'
+  # Published; narrow models learn more without (BENCHMARKS.md).
   config.augment.mirror_probability = 0.5
   config.train.epochs = 17  # PSM release's shipped configurations.
   return config
