@@ -1,6 +1,7 @@
 """Claims about scores along training."""
 
 import pathlib
+import shutil
 import tempfile
 from unittest import mock
 
@@ -138,7 +139,7 @@ class LearningCurveTest(parameterized.TestCase):
     self.assertTrue(seen['epochs'].first().is_monotonic_increasing)
 
   def test_an_unreadable_checkpoint_leaves_its_step_out(self):
-    broken = _train(self.folder / 'broken', self.store)
+    broken = shutil.copytree(self.workdir, self.folder / 'broken')
     path = broken / 'checkpoints/wave000/4/state/_METADATA'
     path.write_bytes(path.read_bytes()[:10])
     with self.assertLogs('absl', 'WARNING') as logs:
@@ -149,7 +150,9 @@ class LearningCurveTest(parameterized.TestCase):
     self.assertEqual(set(pd.read_csv(curve)['step']), {0, 8, 10})
 
   def test_a_run_that_kept_nothing_is_refused_by_field(self):
-    kept = _train(self.folder / 'none', self.store, keep_steps=0)
+    kept = shutil.copytree(self.workdir, self.folder / 'none')
+    for step in (4, 8):
+      shutil.rmtree(kept / f'checkpoints/wave000/{step}')
     with self.assertRaisesRegex(ValueError, r'train\.keep_steps'):
       learning_curve.score({'psm': kept}, self.folder / 'none_curve')
 
