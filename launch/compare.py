@@ -106,24 +106,15 @@ def main():
 def _read():
   """Returns the approaches that the flags name."""
   found = [
-    read(name, place)
-    for flag, read in (
-      (_RUN, approaches.read_run),
-      (_TABLE, approaches.read_tables),
-    )
-    for name, place in (_named(flag, text) for text in flag.value)
+    approaches.read_run(name, workdir) for name, workdir in program.named(_RUN)
+  ]
+  found += [
+    approaches.read_tables(name, files.split(','))
+    for name, files in program.named(_TABLE)
   ]
   if not found:
     raise ValueError('Name an approach: --run=NAME=WORKDIR or --table=...')
   return approaches.join_seeds(found) if _SEED_GROUP.value else found
-
-
-def _named(flag, text):
-  """Returns NAME and what it is of a flag's NAME=..."""
-  name, equals, place = text.partition('=')
-  if not (name and equals and place):
-    raise ValueError(f'--{flag.name}={text} should be NAME=PLACE.')
-  return name, place.split(',') if flag is _TABLE else place
 
 
 def _splits():
