@@ -21,7 +21,9 @@ import shlex
 import ml_collections
 from absl import flags, logging
 
-from configs import (
+from psm_jax import embedding, training
+from psm_jax.cli import program
+from psm_jax.presets import (
   base,
   clp,
   fabnet,
@@ -31,8 +33,6 @@ from configs import (
   transfer_from_gm,
   transfer_from_person,
 )
-from launch import program
-from psm_jax import embedding, training
 
 _DATA = flags.DEFINE_string('data', None, 'Frame folder with landmarks.')
 _OUT = flags.DEFINE_string('out', None, 'Folder of the runs.')

@@ -27,7 +27,7 @@ import sys
 from absl import flags
 
 from benchmarks import measurement, worker, workload
-from launch import program
+from psm_jax.cli import program
 
 
 class _Process:

@@ -23,10 +23,10 @@ import pandas as pd
 from absl import flags, logging
 
 from benchmarks import measurement
-from configs import base
-from launch import program
 from psm_jax import paths
+from psm_jax.cli import program
 from psm_jax.data import prepare, store, upkeep
+from psm_jax.presets import base
 
 _TINY_PX = 8
 _FPS = 25.0

@@ -17,7 +17,8 @@ import pandas as pd
 import threadpoolctl
 from absl import app, flags
 
-from psm_jax.evaluation import clusters, comparison, discovery, features
+from psm_jax.discovery import clusters, matching, search
+from psm_jax.evaluation import features
 
 _PEOPLE = flags.DEFINE_integer('people', 27, 'Persons; DISFA has 27.')
 _FRAMES = flags.DEFINE_integer('frames', 4845, 'Frames a person.')
@@ -66,7 +67,7 @@ def made_up(person: int, model: str) -> features.FeatureTable:
   )
 
 
-def grid(config: comparison.DiscoveryConfig) -> int:
+def grid(config: matching.DiscoveryConfig) -> int:
   """Groups every person's frames at every setting; returns the settings."""
   num_settings = 0
   for person in range(_PEOPLE.value):
@@ -90,9 +91,9 @@ def grid(config: comparison.DiscoveryConfig) -> int:
   return num_settings
 
 
-def whole(config: comparison.DiscoveryConfig) -> int:
+def whole(config: matching.DiscoveryConfig) -> int:
   """Runs the whole discovery; returns the settings."""
-  results = discovery.discover(
+  results = search.discover(
     *(
       [made_up(person, model) for person in range(_PEOPLE.value)]
       for model in ('psm', 'gm')
@@ -107,7 +108,7 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   config = dataclasses.replace(
-    comparison.DEFAULT,
+    matching.DEFAULT,
     clusters=dataclasses.replace(clusters.DEFAULT, frame_stride=_STRIDE.value),
   )
   print('part people frames used settings cpu_s wall_s peak_gib')

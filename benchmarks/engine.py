@@ -6,9 +6,9 @@ import jax
 import numpy as np
 
 from benchmarks import measurement, workload
-from configs import base
-from psm_jax import inference, methods, population, sampling
-from psm_jax.data import feed
+from psm_jax import methods, sampling
+from psm_jax.engine import feed, inference, population
+from psm_jax.presets import base
 
 
 def make_config(

@@ -17,9 +17,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from absl import flags
 
-from configs import narrow, quickstart
-from launch import program
 from psm_jax import training
+from psm_jax.cli import program
+from psm_jax.presets import narrow, quickstart
 
 _OUT = flags.DEFINE_string('out', None, 'Folder of both runs and the picture.')
 _DATA = flags.DEFINE_string('data', None, 'Frame folder with landmarks.')

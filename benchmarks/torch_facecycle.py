@@ -32,7 +32,7 @@ from absl import flags
 
 from benchmarks import measurement, torch_loss, workload
 from benchmarks import torch_networks as networks
-from launch import program
+from psm_jax.cli import program
 
 _COMPILE_MODES = (
   'default',

@@ -12,7 +12,7 @@ import sys
 from absl import flags
 
 from benchmarks import measurement, workload
-from launch import program
+from psm_jax.cli import program
 
 _ENGINE = 'psm_jax'
 CONTESTANTS = (_ENGINE, 'eager', 'best', 'best_float32', 'stacked')

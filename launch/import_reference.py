@@ -1,45 +1,6 @@
-r"""Makes a model of the zoo of a checkpoint of the reference programs.
+"""Starts psm_jax.cli.import_reference; --help tells what it does."""
 
-  python -m launch.import_reference --config=configs/gm.py \
-      --config.method.vgg=none --checkpoint=ExpCode_17.tar --model_id=released \
-      --out=zoo
-  python -m launch.import_reference --config=configs/fabnet.py \
-      --checkpoint=aflw_4views.pth --model_id=fabnet-aflw --out=zoo
-
-Reads .safetensors, or files of torch.save if PyTorch is installed; nothing in
-them is run. The model is then what launch.export writes: launch.train begins
-with it by --config.init.source=ZOO/MODEL_ID, launch.embed takes it by --model.
-
-Exit codes: 0 done, 1 failed, 2 wrong usage.
-"""
-
-from absl import flags, logging
-from ml_collections import config_flags
-
-from launch import program
-from psm_jax import zoo
-from psm_jax.interop import reference
-
-_CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'The experiment that the checkpoint belongs to.'
-)
-_CHECKPOINT = flags.DEFINE_string('checkpoint', None, 'The file.')
-_MODEL_ID = flags.DEFINE_string('model_id', None, 'What the model is called.')
-_COHORT = flags.DEFINE_list(
-  'cohort', [], 'Person ids that it learned from, if known.'
-)
-_OUT = flags.DEFINE_string('out', None, 'The zoo: a folder of models.')
-
-
-def main():
-  model = reference.read_model(
-    _CHECKPOINT.value,
-    _CONFIG.value,
-    model_id=_MODEL_ID.value,
-    cohort=_COHORT.value,
-  )
-  logging.info('Wrote %s', zoo.save(model, _OUT.value))
-
+from psm_jax.cli import import_reference, program
 
 if __name__ == '__main__':
-  program.run(main, required=['config', 'checkpoint', 'model_id', 'out'])
+  program.run(import_reference)

@@ -1,59 +1,6 @@
-r"""Packs a frame store into one file, or unpacks one.
+"""Starts psm_jax.cli.pack; --help tells what it does."""
 
-  python -m launch.pack --store=runs/lab/data/store-0123456789abcdef \
-      --out=lab.pack
-  python -m launch.pack --pack=lab.pack --out=/data/cache
-
-Training takes a pack as it is (--config.data.source=store
---config.data.path=lab.pack) and unpacks it once, without TensorFlow. JPEG loses
-a little: how much is printed and kept with the frames; --encoding=png loses
-nothing. A pack holds faces: treat it as you treat the videos.
-
-Exit codes: 0 done, 1 failed, 2 wrong usage.
-"""
-
-from absl import flags, logging
-
-from launch import program
-from psm_jax.data import pack, upkeep
-from psm_jax.data import store as store_lib
-
-_STORE = flags.DEFINE_string('store', None, 'The frame store to pack.')
-_PACK = flags.DEFINE_string('pack', None, 'The pack to unpack.')
-_OUT = flags.DEFINE_string(
-  'out', None, 'The pack to make, or the folder to unpack a store into.'
-)
-_ENCODING = flags.DEFINE_enum(
-  'encoding', 'jpeg', pack.ENCODINGS, 'Of the pictures; png loses nothing.'
-)
-_QUALITY = flags.DEFINE_integer(
-  'quality', pack.QUALITY, 'Of JPEG.', lower_bound=1, upper_bound=100
-)
-
-
-def main():
-  if _PACK.value is not None:
-    folder = pack.unpack(_PACK.value, directory=_OUT.value)
-    logging.info('Unpacked %s into %s.', _PACK.value, folder)
-    return
-  # Damage would be carried along, with new checksums.
-  upkeep.verify_once(_STORE.value)
-  packed = pack.write(
-    store_lib.open_store(_STORE.value),
-    _OUT.value,
-    encoding=_ENCODING.value,
-    quality=_QUALITY.value,
-  )
-  logging.info(
-    'Packed %d frames into %s: %.1f MB, PSNR %.1f dB, at least %.1f dB.',
-    packed.num_frames,
-    packed.path,
-    packed.num_bytes / 1e6,
-    packed.mean_psnr,
-    packed.least_psnr,
-  )
-
+from psm_jax.cli import pack, program
 
 if __name__ == '__main__':
-  flags.mark_flags_as_mutual_exclusive(['store', 'pack'], required=True)
-  program.run(main, required=['out'])
+  program.run(pack)

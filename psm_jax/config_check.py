@@ -2,19 +2,13 @@
 
 import ml_collections
 
-from psm_jax import (
-  augment,
-  curriculum,
-  methods,
-  planning,
-  population,
-  precision,
-  sampling,
-  transfer,
-)
-from psm_jax.data import feed, prepare, shifts
+from psm_jax import methods, sampling
+from psm_jax.data import prepare, shifts
+from psm_jax.engine import feed, population
 from psm_jax.methods import clp_config, fabnet, facecycle
-from psm_jax.ops import conv
+from psm_jax.ops import augment, conv, precision
+from psm_jax.runs import planning, warm_start
+from psm_jax.sampling import curriculum
 
 _CHOICES = {
   'data.source': prepare.SOURCES,
@@ -24,7 +18,7 @@ _CHOICES = {
   'method.name': tuple(methods.METHODS),
   'method.vgg': ('random', 'none', 'file'),
   'method.ssim_images': facecycle.SSIM_IMAGES,
-  'init.donors': transfer.DONORS,
+  'init.donors': warm_start.DONORS,
   'population.cohorts': planning.COHORTS,
   'population.strategy': population.STRATEGIES,
   'population.lowering': conv.LOWERINGS,

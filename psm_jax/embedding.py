@@ -10,18 +10,11 @@ import pandas as pd
 import tqdm
 from absl import logging
 
-from psm_jax import (
-  checkpoint,
-  inference,
-  methods,
-  paths,
-  planning,
-  run,
-  update,
-  zoo,
-)
+from psm_jax import methods, paths
 from psm_jax.data import prepare
 from psm_jax.data import store as store_lib
+from psm_jax.engine import inference, update
+from psm_jax.runs import checkpoint, planning, run, zoo
 
 
 class Trained:

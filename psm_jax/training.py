@@ -14,25 +14,15 @@ import numpy as np
 import tqdm
 from absl import logging
 
-from psm_jax import (
-  checkpoint,
-  compilation,
-  config_check,
-  dispatch,
-  memory,
-  methods,
-  metrics,
-  planning,
-  run,
-  sampling,
-  transfer,
-)
-from psm_jax import population as population_lib
-from psm_jax import validation as validation_lib
-from psm_jax.data import feed as feed_lib
+from psm_jax import config_check, methods, sampling
 from psm_jax.data import prepare
 from psm_jax.data import store as store_lib
+from psm_jax.engine import compilation, dispatch, memory
+from psm_jax.engine import feed as feed_lib
+from psm_jax.engine import population as population_lib
+from psm_jax.engine import validation as validation_lib
 from psm_jax.methods import interface
+from psm_jax.runs import checkpoint, metrics, planning, run, warm_start
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
@@ -197,10 +187,10 @@ def _restore(wave, checkpoints):
     return restored[0], population.from_host(restored[1])
   states = population.init()
   if wave.config.init.source:
-    started = transfer.start(
+    started = warm_start.start(
       population.to_host(states),
       [model.donor for model in wave.models],
-      source=transfer.open_source(wave.config),
+      source=warm_start.open_source(wave.config),
     )
     states = population.from_host(started)
   return 0, states

@@ -3,12 +3,12 @@ import pathlib
 
 from absl.testing import absltest, parameterized
 
-from configs import base
 from psm_jax import config_check
+from psm_jax.presets import base
 
 _CONFIGS = sorted(
   path.stem
-  for path in (pathlib.Path(__file__).parents[1] / 'configs').glob('*.py')
+  for path in (pathlib.Path(__file__).parents[1] / 'configs').glob('[!_]*.py')
   if path.stem != '__init__'
 )
 _WRONG = {
@@ -79,7 +79,7 @@ def _config(**fields):
 class CheckTest(parameterized.TestCase):
   @parameterized.parameters(*_CONFIGS)
   def test_shipped_configs_can_be_run(self, name):
-    config = importlib.import_module(f'configs.{name}').get_config()
+    config = importlib.import_module(f'psm_jax.presets.{name}').get_config()
     if config.data.source != 'synthetic_faces':
       config.data.path = config.data.path or 'frames'
     config_check.check(config)
@@ -100,7 +100,7 @@ class CheckTest(parameterized.TestCase):
     field=('train.microbatches', 'train.recompute'),
   )
   def test_what_only_facecycle_can_is_refused_elsewhere(self, name, field):
-    config = importlib.import_module(f'configs.{name}').get_config()
+    config = importlib.import_module(f'psm_jax.presets.{name}').get_config()
     config.data.path = 'frames'
     config.update_from_flattened_dict(
       {field: 2 if field == 'train.microbatches' else True}

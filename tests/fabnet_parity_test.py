@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from psm_jax import update
+from psm_jax.engine import update
 from psm_jax.interop import fabnet as interop
 from psm_jax.methods import fabnet, loss_window
 from psm_jax.models import fabnet as networks

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from psm_jax import update
+from psm_jax.engine import update
 from psm_jax.interop import facecycle as interop
 from psm_jax.methods import facecycle
 from tests import goldens

@@ -9,11 +9,12 @@ import numpy as np
 import optax
 import pandas as pd
 
-from configs import base
-from psm_jax import methods, population, sampling
+from psm_jax import methods, sampling
 from psm_jax.data import store as store_lib
+from psm_jax.engine import population
 from psm_jax.methods import interface
 from psm_jax.ops import conv, data_axis
+from psm_jax.presets import base
 
 SIZE_PX = 32
 BATCH = 2

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 from absl.testing import absltest, parameterized
 
-from psm_jax import embedding, methods, run, training
+from psm_jax import embedding, methods, training
 from psm_jax.data import store
+from psm_jax.runs import run
 from tests import tiny
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]

@@ -19,18 +19,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from psm_jax import (
-  inference,
-  methods,
-  planning,
-  population,
-  precision,
-  run,
-  sampling,
-)
+from psm_jax import methods, sampling
 from psm_jax.bench import flops
-from psm_jax.data import feed
 from psm_jax.data import store as store_lib
+from psm_jax.engine import feed, inference, population
+from psm_jax.ops import precision
+from psm_jax.runs import planning, run
 
 EMBED_BATCH = 64
 

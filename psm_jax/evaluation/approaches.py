@@ -23,8 +23,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from psm_jax import embedding, paths, run
-from psm_jax.evaluation import controls, discovery, features, summary
+from psm_jax import embedding, paths
+from psm_jax.discovery import search
+from psm_jax.evaluation import controls, features, summary
+from psm_jax.runs import run
 
 COST_COLUMNS = tuple(
   (
@@ -83,13 +85,13 @@ def read_run(name: str, workdir: str | os.PathLike) -> Approach:
 
 
 def read_tables(name: str, files: Sequence[str | os.PathLike]) -> Approach:
-  """Reads embeddings of another program, see discovery.read_tables.
+  """Reads embeddings of another program, see search.read_tables.
 
   Raises:
     ValueError: If a file is unreadable. Names the approach.
   """
   try:
-    tables = discovery.read_tables(
+    tables = search.read_tables(
       [pathlib.Path(file) for file in files], source=name
     )
   except ValueError as error:

@@ -38,8 +38,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from psm_jax.discovery import agreement
 from psm_jax.evaluation import (
-  agreement,
   approach_table,
   approaches,
   coordinates,

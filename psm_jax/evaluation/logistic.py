@@ -6,7 +6,7 @@ n frames, D features.
 import numpy as np
 from sklearn import linear_model
 
-from psm_jax.evaluation import detection
+from psm_jax.evaluation import scores
 
 _LARGEST_IN_FLOAT32 = 2e6
 
@@ -58,15 +58,13 @@ def tuned_threshold(
     none has an active frame.
   """
   known = ~np.isnan(label)
-  truths, scores = [], []
+  truths, margins = [], []
   for inside, validate in folds:
     inside, validate = inside & known, validate & known
     if validate.any() and len(np.unique(label[inside])) == 2:
       truths.append(label[validate] == 1)
       model = fit(train[inside], label[inside], inverse_penalty=inverse_penalty)
-      scores.append(model.decision_function(train[validate]))
+      margins.append(model.decision_function(train[validate]))
   if not truths or not np.concatenate(truths).any():
     return 0.0
-  return detection.best_threshold(
-    np.concatenate(truths), np.concatenate(scores)
-  )
+  return scores.best_threshold(np.concatenate(truths), np.concatenate(margins))

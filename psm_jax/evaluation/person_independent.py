@@ -33,12 +33,12 @@ import tqdm
 
 from psm_jax.evaluation import (
   coordinates,
-  detection,
   expressions,
   features,
   partitions,
   pools,
   probes,
+  scores,
   splits,
   tables,
 )
@@ -54,7 +54,7 @@ _PERSONS = ('n_train_persons', 'n_test_persons')
 COLUMNS = {
   'person_independent': (
     *('source', 'model_id', 'partition', 'fold', 'au', *_PERSONS),
-    *('n_train', 'n_test', 'n_positive', 'base_rate', *detection.METRICS),
+    *('n_train', 'n_test', 'n_positive', 'base_rate', *scores.METRICS),
   ),
   'person_independent_summary': tuple(
     (
@@ -178,7 +178,7 @@ def _evaluate_pool(pool, dealt, config, fold_config, *, show_progress):
   has_classes = (pool.classes != '').any()
   if not units and not has_classes:
     raise splits.Impossible('none of the action units is labelled')
-  scores, draws, guesses, skipped = [], [], [], []
+  rows, draws, guesses, skipped = [], [], [], []
   options = {
     'config': config,
     'max_train_frames': fold_config.max_train_frames,
@@ -206,14 +206,14 @@ def _evaluate_pool(pool, dealt, config, fold_config, *, show_progress):
     skipped += [_skipped(f'{pool.source}, fold {fold}: {r}') for r in reasons]
     for decision in decisions:
       row = probes.score_row(decision, config=config)
-      scores.append({**place, 'partition': number, **row})
+      rows.append({**place, 'partition': number, **row})
     if number == 0:
       draws.append(_mean_draws(decisions, config))
       if has_classes:
         guesses.append((place, pools.guess(pool, train, test, **options)))
   return {
-    'person_independent': scores,
-    'person_independent_summary': _summary(pool, scores, draws),
+    'person_independent': rows,
+    'person_independent_summary': _summary(pool, rows, draws),
     'person_independent_expressions': _expression_rows(guesses),
     'skipped': skipped,
   }
@@ -233,7 +233,7 @@ def _units(pool, config, fold_config) -> tuple[str, ...]:
 def _mean_draws(decisions, config):
   """Returns [R], the mean F1 over action units of each draw of test frames."""
   drawn = [
-    detection.resampled_f1(
+    scores.resampled_f1(
       d.truth,
       d.score,
       num_frame_resamples=config.num_frame_resamples,
@@ -244,11 +244,11 @@ def _mean_draws(decisions, config):
   return np.mean(drawn, axis=0) if drawn else np.full(1, np.nan)
 
 
-def _summary(pool, scores, draws):
+def _summary(pool, scored, draws):
   """Returns a row a metric of one model."""
-  if not scores:
+  if not scored:
     return []
-  table = pd.DataFrame(scores)
+  table = pd.DataFrame(scored)
   rows = []
   for metric, column in _METRICS.items():
     fold = table.groupby(['partition', 'fold'])[column].mean()

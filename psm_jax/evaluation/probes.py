@@ -9,13 +9,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from psm_jax.evaluation import (
-  controls,
-  detection,
-  features,
-  logistic,
-  splits,
-)
+from psm_jax.evaluation import controls, features, logistic, scores, splits
 
 THRESHOLDS = ('half', 'validation')
 NUM_INNER_FOLDS = 4
@@ -138,7 +132,7 @@ def probe(
   Returns:
     A dict for each action unit with au, n_train, n_test, n_positive (active
     test frames), base_rate (their share, which is the AP of chance) and
-    detection.METRICS; and the action units that could not be fitted, because
+    scores.METRICS; and the action units that could not be fitted, because
     their training part has one class or their test part is empty.
   """
   decisions, impossible = decide(table, labels, split, config=config)
@@ -205,7 +199,7 @@ def score_row(decision: Decision, *, config: ProbeConfig) -> dict:
     'n_test': len(truth),
     'n_positive': int(truth.sum()),
     'base_rate': truth.mean(),
-    **detection.score_metrics(
+    **scores.score_metrics(
       truth,
       decision.score,
       num_frame_resamples=config.num_frame_resamples,

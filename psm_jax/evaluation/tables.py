@@ -51,13 +51,13 @@ import tqdm
 
 from psm_jax import paths
 from psm_jax.evaluation import (
-  detection,
   expressions,
   features,
   intervals,
   person_dependent,
   probes,
   regression,
+  scores,
   structure,
   summary,
 )
@@ -71,7 +71,7 @@ SCORE_COLUMNS = (
   'n_test',
   'n_positive',
   'base_rate',
-  *detection.METRICS,
+  *scores.METRICS,
 )
 STRUCTURE_COLUMNS = (
   *_IDS,

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import jax
 import ml_collections
 
-from psm_jax import methods, zoo
+from psm_jax import methods
 from psm_jax.interop import fabnet, facecycle, tensor_files
+from psm_jax.runs import zoo
 
 METHODS = ('facecycle', 'fabnet')
 # Of FAb-Net's checkpoints, and of the whole model in its released heads.

@@ -14,8 +14,7 @@ import dm_pix as pix
 import jax
 import jax.numpy as jnp
 
-from psm_jax import augment
-from psm_jax.ops import data_axis
+from psm_jax.ops import augment, data_axis
 
 # Standard deviation of the blur in pixels of an image of 224 (MoCo v2).
 _BLUR_SIGMA = (0.1, 2.0)

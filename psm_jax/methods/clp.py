@@ -19,7 +19,6 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
-from psm_jax import augment
 from psm_jax.methods import (
   clip_views,
   clp_config,
@@ -28,7 +27,7 @@ from psm_jax.methods import (
   interface,
 )
 from psm_jax.models import clp as networks
-from psm_jax.ops import data_axis
+from psm_jax.ops import augment, data_axis
 
 
 @flax.struct.dataclass

@@ -17,10 +17,9 @@ import ml_collections
 import numpy as np
 import optax
 
-from psm_jax import precision
 from psm_jax.methods import interface, loss_window
 from psm_jax.models import fabnet as networks
-from psm_jax.ops import data_axis
+from psm_jax.ops import data_axis, precision
 
 # How a frame becomes an input; see `make`.
 CROPS = ('jittered', 'centre', 'whole')

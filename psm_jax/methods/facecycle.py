@@ -15,11 +15,10 @@ import ml_collections
 import numpy as np
 import optax
 
-from psm_jax import augment, precision
 from psm_jax.methods import interface
 from psm_jax.models import facecycle as networks
 from psm_jax.models import vgg
-from psm_jax.ops import data_axis, image_losses
+from psm_jax.ops import augment, data_axis, image_losses, precision
 from psm_jax.ops import warp as warp_ops
 
 _MEAN = np.array((0.485, 0.456, 0.406))

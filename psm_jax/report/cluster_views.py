@@ -5,7 +5,7 @@ import matplotlib.patches
 import numpy as np
 import pandas as pd
 
-from psm_jax.evaluation import novelty
+from psm_jax.discovery import novelty
 from psm_jax.report import (
   cluster_figures,
   clusters,

@@ -2,7 +2,7 @@
 
   found = clusters.read(workdir)
 
-psm_jax/evaluation/discovery.py describes the tables.
+psm_jax/discovery/search.py describes the tables.
 """
 
 import dataclasses

@@ -7,9 +7,9 @@ import pandas as pd
 from psm_jax.evaluation import coordinates
 from psm_jax.report import (
   comparison,
-  comparison_cautions,
   comparison_figures,
   comparison_findings,
+  comparison_notices,
   comparison_tables,
   comparison_units,
   document,
@@ -68,7 +68,7 @@ def _summary(found: comparison.Comparison) -> markup.Html:
     markup.tag('p', text, class_='lead')
     for text in comparison_findings.summarise(found)
   ]
-  if warnings := comparison_cautions.find(found):
+  if warnings := comparison_notices.find(found):
     link = markup.tag(
       'a', formats.plural(len(warnings), 'warning'), href='#warnings'
     )
@@ -217,7 +217,7 @@ def _warnings(found: comparison.Comparison) -> markup.Html:
   """Returns all warnings, and who was left out."""
   parts = [
     markup.tag('p', text, class_='warning')
-    for text in comparison_cautions.find(found)
+    for text in comparison_notices.find(found)
   ]
   parts = parts or [markup.tag('p', 'None.')]
   return markup.join([*parts, comparison_tables.left_out(found)])

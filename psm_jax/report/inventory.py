@@ -3,7 +3,7 @@
 Nothing here is measured; scores are in tables.py.
 """
 
-from psm_jax.report import cautions, formats, markup
+from psm_jax.report import formats, markup, notices
 from psm_jax.report import run as report_run
 
 
@@ -17,7 +17,7 @@ def models(run: report_run.Run) -> markup.Html:
       formats.count(model.num_frames),
       formats.count(model.num_videos),
       formats.count(model.num_epochs),
-      cautions.steps_of(model),
+      notices.steps_of(model),
       'none' if model.gap_cap is None else formats.count(model.gap_cap),
       model.seed,
       _status(model),

@@ -2,7 +2,7 @@
 
   found = learning_curves.read(workdir / 'evaluation')
 
-psm_jax/learning_curve.py describes the table.
+psm_jax/evaluation/learning_curve.py describes the table.
 """
 
 import os

@@ -6,7 +6,6 @@ import pandas as pd
 
 from psm_jax.evaluation import features
 from psm_jax.report import (
-  cautions,
   cluster_views,
   clusters,
   curves,
@@ -18,6 +17,7 @@ from psm_jax.report import (
   inventory,
   learning_curves,
   markup,
+  notices,
   people,
   tables,
 )
@@ -84,7 +84,7 @@ def build(
 
 def _summary(run: report_run.Run) -> markup.Html:
   """Returns what the tables show, in figures and in words."""
-  warnings = cautions.find(run)
+  warnings = notices.find(run)
   parts = [_facts(run)]
   parts += [
     markup.tag('p', text, class_='lead') for text in findings.summarise(run)
@@ -294,7 +294,7 @@ def _models(run: report_run.Run) -> markup.Html:
 
 def _warnings(run: report_run.Run) -> markup.Html:
   """Returns all warnings and who was skipped."""
-  warnings = cautions.find(run)
+  warnings = notices.find(run)
   parts = [markup.tag('p', text, class_='warning') for text in warnings]
   if not parts:
     none = 'None in the files that are there.' if run.missing else 'None.'

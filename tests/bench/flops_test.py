@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from configs import base
 from psm_jax.bench import flops
 from psm_jax.methods import facecycle
 from psm_jax.models import vgg
 from psm_jax.ops import conv
+from psm_jax.presets import base
 from tests import tiny
 
 # B images of 8 x 8 pixels, 3 to 5 channels.

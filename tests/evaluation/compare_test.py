@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest
 
+from psm_jax.discovery import named_movements
 from psm_jax.evaluation import (
   approach_table,
   approaches,
   compare,
   leakage,
-  named_movements,
   probes,
   shared_frames,
 )

@@ -5,9 +5,9 @@ import pathlib
 import numpy as np
 import pandas as pd
 
-from configs import base
-from psm_jax import run
 from psm_jax.evaluation import features
+from psm_jax.presets import base
+from psm_jax.runs import run
 
 UNITS = ('AU01', 'AU04', 'AU12', 'AU25')
 NUM_FEATURES = 16

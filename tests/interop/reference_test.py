@@ -8,10 +8,11 @@ import pytest
 import safetensors.numpy
 from absl.testing import absltest, parameterized
 
-from psm_jax import methods, zoo
+from psm_jax import methods
 from psm_jax.interop import fabnet as fabnet_tensors
 from psm_jax.interop import facecycle as facecycle_tensors
 from psm_jax.interop import reference, tensor_files
+from psm_jax.runs import zoo
 from tests import tiny
 
 

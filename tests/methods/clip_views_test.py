@@ -5,9 +5,8 @@ import jax
 import numpy as np
 from absl.testing import absltest
 
-from psm_jax import augment
 from psm_jax.methods import clip_views
-from psm_jax.ops import data_axis
+from psm_jax.ops import augment, data_axis
 
 _CLIPS, _FRAMES, _SIZE = 16, 3, 16
 _ONE_DEVICE = data_axis.DataAxis()

@@ -8,12 +8,13 @@ import numpy as np
 import optax
 from absl.testing import absltest, parameterized
 
-from configs import base
-from configs import clp as clp_experiment
-from psm_jax import sampling, update
+from psm_jax import sampling
+from psm_jax.engine import update
 from psm_jax.methods import clp, clp_config, contrast, interface
 from psm_jax.models import resnet
 from psm_jax.ops import data_axis
+from psm_jax.presets import base
+from psm_jax.presets import clp as clp_experiment
 from tests import tiny
 
 _CLIPS, _FRAMES = 4, 3

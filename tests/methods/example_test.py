@@ -7,8 +7,8 @@ import jax
 import numpy as np
 from absl.testing import absltest
 
-from psm_jax import population, sampling
-from psm_jax.data import feed
+from psm_jax import sampling
+from psm_jax.engine import feed, population
 from tests import tiny
 
 _PAGE = pathlib.Path(__file__).resolve().parents[2] / 'docs/methods.md'

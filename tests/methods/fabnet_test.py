@@ -8,7 +8,8 @@ import optax
 import pytest
 from absl.testing import absltest, parameterized
 
-from psm_jax import sampling, update
+from psm_jax import sampling
+from psm_jax.engine import update
 from psm_jax.methods import fabnet, interface, loss_window
 from psm_jax.models import fabnet as networks
 from psm_jax.ops import data_axis

@@ -7,11 +7,11 @@ import ml_collections
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from configs import base
 from psm_jax import methods
 from psm_jax.methods import facecycle, interface
 from psm_jax.models import vgg
 from psm_jax.ops import image_losses
+from psm_jax.presets import base
 from tests import tiny
 
 _WIDTH = 1 / 32

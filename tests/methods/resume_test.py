@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from absl.testing import absltest, parameterized
 
-from psm_jax import checkpoint, methods, sampling, update
+from psm_jax import methods, sampling
+from psm_jax.engine import update
 from psm_jax.methods import interface
+from psm_jax.runs import checkpoint
 from tests import tiny
 
 _BATCH = 4

@@ -3,7 +3,7 @@ import pathlib
 import pandas as pd
 from absl.testing import absltest
 
-from psm_jax import learning_curve
+from psm_jax.evaluation import learning_curve
 from psm_jax.report import document, figures, learning_curves
 
 _MEANS = {'psm': (0.5, 0.6, 0.7), 'ctl': (0.5, 0.7, 0.8)}

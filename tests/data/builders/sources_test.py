@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 from absl.testing import absltest, parameterized
 
-from psm_jax import methods, planning, population, training
-from psm_jax.data import feed, prepare, store
+from psm_jax import methods, training
+from psm_jax.data import prepare, store
 from psm_jax.data.builders import records
 from psm_jax.data.ingest import batch, processing, workers
+from psm_jax.engine import feed, population
+from psm_jax.runs import planning
 from tests import tiny
 from tests.data import fake_trees
 from tests.data.ingest import batch_test, films

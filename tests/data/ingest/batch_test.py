@@ -27,7 +27,7 @@ from psm_jax.data.ingest import (
   workers,
 )
 from psm_jax.data.ingest import faces as faces_lib
-from psm_jax.data.tool_labels import attach, collection
+from psm_jax.data.labels import attach, collection
 from tests.data.ingest import films
 
 _OPTIONS = processing.Options(

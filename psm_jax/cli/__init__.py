@@ -1,0 +1,1 @@
+"""The programs: a module of flags and work each, started by launch/."""

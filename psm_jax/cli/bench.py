@@ -1,0 +1,82 @@
+r"""Measures how fast populations of models train, and frames are embedded.
+
+  python -m launch.bench --config=configs/psm.py --num_models=1,2,4,8,16,32 \
+      --strategies=loop,vmap --lowerings=matmul,grouped --out=bench
+  python -m launch.bench --config=configs/narrow.py --num_models=1,2,4,8 \
+      --store=/data/cache/store-0123456789abcdef --out=bench
+
+Frames are random bytes, or those of a frame store; neither needs TensorFlow.
+Each row is a process of its own, in turn with one model trained alone. Prints a
+table (psm_jax/bench/summary.py explains the columns).
+
+Exit codes: 0 done, 1 failed or nothing could be measured, 2 wrong usage.
+"""
+
+from absl import flags, logging
+from ml_collections import config_flags
+
+from psm_jax.bench import summary, sweep
+from psm_jax.cli import program
+from psm_jax.engine import population
+from psm_jax.ops import conv
+
+_DEFAULT = sweep.Options()
+_CONFIG = config_flags.DEFINE_config_file(
+  'config', None, 'The experiment, e.g. configs/psm.py.', lock_config=True
+)
+_OUT = flags.DEFINE_string('out', None, 'Folder of bench.json and bench.png.')
+_NUM_MODELS = flags.DEFINE_list('num_models', ['1'], 'Sizes of the population.')
+_STRATEGIES = flags.DEFINE_list(
+  'strategies',
+  ['auto'],
+  f'How models are stacked: {", ".join(population.STRATEGIES)}.',
+)
+_LOWERINGS = flags.DEFINE_list(
+  'lowerings',
+  ['matmul'],
+  f'Convolutions of stacked models: {", ".join(conv.LOWERINGS)}.',
+)
+_LIMIT_S = flags.DEFINE_float(
+  'limit_s', _DEFAULT.limit_s, 'Seconds after which a row is given up.'
+)
+_REPEATS = flags.DEFINE_integer(
+  'repeats', _DEFAULT.repeats, 'Turns; medians are over these.', lower_bound=1
+)
+_STEPS = flags.DEFINE_integer(
+  'steps', _DEFAULT.steps, 'Steps in a turn.', lower_bound=1
+)
+_STORE = flags.DEFINE_string(
+  'store', _DEFAULT.store, 'Frame store to take people from.'
+)
+_FRAMES = flags.DEFINE_integer(
+  'frames', _DEFAULT.num_frames, 'Random frames of a model.', lower_bound=1
+)
+
+flags.register_validator(
+  'num_models',
+  lambda sizes: all(size.isdigit() and int(size) for size in sizes),
+  'Expected numbers of models, such as 1,2,4.',
+)
+REQUIRED = ('config', 'out')
+
+
+def main() -> int | None:
+  """Does the program's work; returns its exit code, None for 0."""
+  result = sweep.run(
+    _CONFIG.value,
+    num_models=list(map(int, _NUM_MODELS.value)),
+    strategies=_STRATEGIES.value,
+    lowerings=_LOWERINGS.value,
+    options=sweep.Options(
+      limit_s=_LIMIT_S.value,
+      repeats=_REPEATS.value,
+      steps=_STEPS.value,
+      store=_STORE.value,
+      num_frames=_FRAMES.value,
+    ),
+  )
+  print(summary.table(result))
+  for path in summary.write(result, _OUT.value):
+    logging.info('Wrote %s', path)
+  is_empty = all('failed' in row for row in result['rows'])
+  return program.FAILED if is_empty else None

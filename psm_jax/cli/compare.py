@@ -1,0 +1,155 @@
+r"""Compares approaches on the same frames: runs, and tables of other programs.
+
+  python -m launch.compare --run=psm=runs/psm --run=gm=runs/gm --out=runs/cmp
+
+Reads the embeddings of launch.embed, takes the persons and frames that all
+approaches have, adds controls that saw the same frames (random weights, grey
+pixels, head pose, the nearest frame in time), and writes OUT/approaches.csv (a
+row an approach: action units with intervals and differences to the baseline,
+identity and head pose that can be read off, retrieval in other persons, costs)
+and the tables behind it. docs/comparison.md describes each column.
+
+Several models of a person (donors, seeds) are averaged before persons are.
+Embeddings of other programs are Parquet or CSV files with the columns
+person_id, video_id, frame, time_s, e000, e001, ...:
+
+  python -m launch.compare --run=psm=runs/psm --table=lab=lab.parquet \
+      --baseline=lab --out=runs/cmp
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.
+"""
+
+import dataclasses
+import pathlib
+
+import pandas as pd
+from absl import flags, logging
+
+from psm_jax.cli import probe_flags, program
+from psm_jax.discovery import named_movements
+from psm_jax.evaluation import (
+  approach_table,
+  approaches,
+  compare,
+  coordinates,
+  probes,
+  shared_frames,
+  splits,
+)
+
+_RUN = flags.DEFINE_multi_string(
+  'run', [], 'NAME=WORKDIR, a run of launch.embed; once for each run.'
+)
+_TABLE = flags.DEFINE_multi_string(
+  'table',
+  [],
+  'NAME=FILE or NAME=FILE,FILE, embeddings of another program as Parquet or '
+  'CSV; once for each approach.',
+)
+_BASELINE = flags.DEFINE_string(
+  'baseline',
+  None,
+  'NAME of the approach that others are compared with; the first if not given.',
+)
+_OUT = flags.DEFINE_string('out', None, 'Folder to write to.')
+_SPLITS = probe_flags.define_splits(compare.SPLITS, approach_table.SPLITS)
+_THRESHOLD = probe_flags.define_threshold()
+_SEED_GROUP = flags.DEFINE_bool(
+  'seed_group',
+  False,
+  'Take runs NAME-s0, NAME-s1, ... for seeds of one approach NAME.',
+)
+_ALIGN_TO = flags.DEFINE_string(
+  'align_to',
+  None,
+  'NAME of a general model onto which person-specific embeddings are rotated.',
+)
+_MOVEMENTS = flags.DEFINE_string(
+  'movements',
+  None,
+  'Named movements of frames: a CSV of person_id,video_id,frame,movement, or a '
+  'JSON of rules over label columns, see docs/comparison.md.',
+)
+REQUIRED = ('out',)
+
+
+def main() -> int | None:
+  """Does the program's work; returns its exit code, None for 0."""
+  found = _read()
+  baseline = _BASELINE.value or found[0].name
+  names = [approach.name for approach in found]
+  if baseline not in names:
+    raise ValueError(f'--baseline={baseline} is none of {", ".join(names)}.')
+  found, omitted = shared_frames.take_common(found, labels_of=baseline)
+  for row in omitted.itertuples():
+    logging.warning(
+      'Left out %d frames of person %s of %s: %s',
+      *(row.num_frames, row.person_id, row.approach, row.reason),
+    )
+  movements = _movements(found)
+  comparison = compare.compare(
+    found,
+    baseline=baseline,
+    controls=_controls(found, baseline),
+    omitted=omitted,
+    movements=movements,
+    config=dataclasses.replace(
+      probes.DEFAULT, splits=_splits(), threshold=_THRESHOLD.value
+    ),
+    align_to=_ALIGN_TO.value,
+  )
+  for path in compare.write(comparison, _OUT.value):
+    logging.info('Wrote %s', path)
+  logging.warning(coordinates.WARNING)
+  print(approach_table.text(comparison.approaches))
+  logging.info('Next: python -m launch.report --comparison=%s', _OUT.value)
+
+
+def _read():
+  """Returns the approaches that the flags name."""
+  found = [
+    approaches.read_run(name, workdir) for name, workdir in program.named(_RUN)
+  ]
+  found += [
+    approaches.read_tables(name, files.split(','))
+    for name, files in program.named(_TABLE)
+  ]
+  if not found:
+    raise ValueError('Name an approach: --run=NAME=WORKDIR or --table=...')
+  return approaches.join_seeds(found) if _SEED_GROUP.value else found
+
+
+def _splits():
+  """Returns the splits asked for."""
+  unknown = sorted(set(_SPLITS.value) - set(splits.SPLITS))
+  if unknown:
+    raise ValueError(
+      f'--splits has {", ".join(unknown)}; expected {", ".join(splits.SPLITS)}.'
+    )
+  return tuple(_SPLITS.value)
+
+
+def _controls(found, baseline):
+  """Returns the controls of the baseline, or of the first run."""
+  runs = sorted(
+    (approach for approach in found if approach.origins),
+    key=lambda approach: approach.name != baseline,
+  )
+  try:
+    return approaches.controls_of(runs[0]) if runs else []
+  except ValueError as reason:
+    logging.warning('No controls of %s: %s', runs[0].name, reason)
+    return []
+
+
+def _movements(found):
+  """Returns the movements that the flag names."""
+  if _MOVEMENTS.value is None:
+    return None
+  path = pathlib.Path(_MOVEMENTS.value)
+  if path.suffix != '.json':
+    return named_movements.read(path)
+  frames = {table.person_id: table.frames for table in found[0].tables}
+  return named_movements.derive(
+    pd.concat(frames.values()), named_movements.read_rules(path)
+  )

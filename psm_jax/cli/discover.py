@@ -1,0 +1,150 @@
+r"""Finds movements that one run's models group and another run's do not.
+
+  python -m launch.discover --workdir=runs/psm --against=runs/gm
+
+Reads the embeddings of both runs (launch.embed), groups every person's frames
+at the same settings for both models, and writes WORKDIR/discovery/: persons.csv
+(a row a person and model: clusters, novel ones, what chance gives),
+clusters.csv (a row a cluster, with the verdict of the published and of a
+stricter rule), profiles.csv (action units of each), exemplars.csv (frames that
+show it), occupancy.csv (when it occurs), similarities.csv (the published metric
+of every pair of clusters), flows.csv (how the face moves in the novel ones),
+settings.csv (the grid) and skipped.csv (who could not be compared, and why).
+docs/discovery.md says how to read them.
+
+Flows need a method that draws a neutral face (facecycle), the run's checkpoint
+and its frames; without them a warning names the reason.
+
+Both runs must hold the same frames. Embeddings of other programs are Parquet or
+CSV files with the columns person_id, video_id, frame, time_s, e000, e001, ...:
+
+  python -m launch.discover --workdir=runs/lab \
+      --tables=lab/a.parquet --against=lab/b.csv
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.
+"""
+
+import dataclasses
+import pathlib
+
+from absl import flags, logging
+
+from psm_jax.cli import probe_flags
+from psm_jax.discovery import clusters, matching, search
+from psm_jax.discovery import flows as run_flows
+from psm_jax.evaluation import features
+
+_SUFFIXES = ('.parquet', '.csv')
+
+_WORKDIR = flags.DEFINE_string(
+  'workdir', None, 'A run of launch.embed; results go to its folder discovery.'
+)
+_TABLES = flags.DEFINE_list(
+  'tables',
+  [],
+  'Parquet or CSV files of embeddings to take instead of those of --workdir.',
+)
+_AGAINST = flags.DEFINE_list(
+  'against',
+  None,
+  'What to compare with: another run of launch.embed, or Parquet or CSV files '
+  'of embeddings.',
+)
+_SOURCE = flags.DEFINE_string(
+  'source', features.PSM, 'Name of the first models in the tables.'
+)
+_AGAINST_SOURCE = flags.DEFINE_string(
+  'against_source', 'gm', 'Name of the models of --against in the tables.'
+)
+_METHOD = flags.DEFINE_enum(
+  'method', clusters.DEFAULT.method, clusters.METHODS, 'How frames are grouped.'
+)
+_STRIDE = flags.DEFINE_integer(
+  'stride',
+  clusters.DEFAULT.frame_stride,
+  'Frames whose number is a multiple of this are grouped: 10 gives the '
+  'published tenth, 1 all of them. Short videos need a smaller one.',
+)
+_SCALE = flags.DEFINE_enum(
+  'scale',
+  clusters.DEFAULT.scale,
+  clusters.SCALES,
+  'unit: embeddings have length 1; spread: distances are also divided by their '
+  'root mean square, so that one radius means the same to both models.',
+)
+_THRESHOLD = probe_flags.define_threshold()
+_TRUTH = flags.DEFINE_string(
+  'truth',
+  matching.DEFAULT.truth,
+  'Label column that numbers the movement under way, 0 for none. Clusters are '
+  'scored against it where it exists.',
+)
+_FLOWS = flags.DEFINE_bool(
+  'flows',
+  True,
+  'Ask the models of the runs how the face moves in novel clusters, which '
+  'takes about as long as embedding the frames that are grouped.',
+)
+REQUIRED = ('workdir', 'against')
+
+
+def main() -> int | None:
+  """Does the program's work; returns its exit code, None for 0."""
+  config = dataclasses.replace(
+    matching.DEFAULT,
+    clusters=dataclasses.replace(
+      clusters.DEFAULT,
+      method=_METHOD.value,
+      frame_stride=_STRIDE.value,
+      scale=_SCALE.value,
+    ),
+    novelty=dataclasses.replace(
+      matching.DEFAULT.novelty, threshold=_THRESHOLD.value
+    ),
+    truth=_TRUTH.value,
+  )
+  results = search.discover(
+    _read(_TABLES.value or [_WORKDIR.value], _SOURCE.value),
+    _read(_AGAINST.value, _AGAINST_SOURCE.value),
+    config=config,
+    flows=_flows() if _FLOWS.value else None,
+  )
+  for row in results.skipped.itertuples():
+    logging.warning('Person %s, %s: %s', row.person_id, row.part, row.reason)
+  folder = pathlib.Path(_WORKDIR.value) / 'discovery'
+  for path in search.write(results, folder):
+    logging.info('Wrote %s', path)
+  logging.info(
+    '%d persons compared: the published rule calls %d clusters novel, the '
+    'strict one %d. docs/discovery.md says what that means.',
+    results.persons['person_id'].nunique(),
+    results.clusters['is_novel'].sum(),
+    results.clusters['is_strictly_novel'].sum(),
+  )
+
+
+def _read(places, source):
+  """Returns the embeddings of a run, or of files."""
+  if _are_files(places):
+    return search.read_tables(places, source=source)
+  if len(places) > 1:
+    raise ValueError(
+      f'{places} are not all Parquet or CSV files. Name one run, or files.'
+    )
+  return features.read_embeddings(places[0], source=source)
+
+
+def _are_files(places):
+  """Returns whether places are Parquet or CSV files, not runs."""
+  return any(pathlib.Path(place).suffix in _SUFFIXES for place in places)
+
+
+def _flows():
+  """Returns what asks the runs, not the files, for flows."""
+  places = {
+    _SOURCE.value: _TABLES.value or [_WORKDIR.value],
+    _AGAINST_SOURCE.value: _AGAINST.value,
+  }
+  return run_flows.of_runs(
+    {source: own[0] for source, own in places.items() if not _are_files(own)}
+  )

@@ -1,0 +1,93 @@
+r"""Writes a run's or a comparison's report: one HTML page that loads nothing.
+
+  python -m launch.report --workdir=runs/first
+  python -m launch.report --comparison=runs/cmp --maps=gm=runs/gm
+
+Reads the tables of the run (metrics.csv, models.json, evaluation/*.csv) or of
+launch.compare; what is missing is named in the page with the command that makes
+it. Writes report.html to the same folder and the figures, as PNG and SVG files,
+to its folder report.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.
+"""
+
+from absl import flags, logging
+
+from psm_jax.cli import program
+from psm_jax.report import comparison_page, maps, page, run_pictures
+
+_WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.train.')
+_COMPARISON = flags.DEFINE_string(
+  'comparison', None, 'The --out of launch.compare.'
+)
+_SHOW_FACES = flags.DEFINE_bool(
+  'show_faces',
+  False,
+  'Show example frames, neutral faces and reconstructions. Without it no face '
+  'is in the page.',
+)
+_MAX_PICTURES = flags.DEFINE_integer(
+  'max_pictures', 12, 'Models whose pictures are shown, with --show_faces.'
+)
+_MAPS = flags.DEFINE_multi_string(
+  'maps',
+  [],
+  'NAME=WORKDIR, an approach of --comparison and its run, whose '
+  'embeddings are drawn in two dimensions; once for each approach.',
+)
+_PROJECTION = flags.DEFINE_enum(
+  'projection',
+  maps.PCA,
+  maps.PROJECTIONS,
+  'How --maps are drawn: pca keeps straight lines, tsne neighbours (slow).',
+)
+
+
+@flags.multi_flags_validator(
+  ['workdir', 'comparison'], message='Give --workdir or --comparison.'
+)
+def _is_one_of_both(values):
+  return bool(values['workdir']) != bool(values['comparison'])
+
+
+@flags.multi_flags_validator(
+  ['workdir', 'maps'], message='--maps is for --comparison.'
+)
+def _has_maps(values):
+  return not (values['workdir'] and values['maps'])
+
+
+@flags.multi_flags_validator(
+  ['comparison', 'show_faces'],
+  message='--show_faces is for --workdir: a comparison has no faces to show.',
+)
+def _has_faces(values):
+  return not (values['comparison'] and values['show_faces'])
+
+
+REQUIRED = ()
+
+
+def main() -> int | None:
+  """Does the program's work; returns its exit code, None for 0."""
+  path = _write_comparison() if _COMPARISON.value else _write_run()
+  logging.info('Wrote %s', path)
+
+
+def _write_comparison():
+  """Writes the report of a comparison."""
+  drawn = [
+    maps.read(name, workdir, projection=_PROJECTION.value)
+    for name, workdir in program.named(_MAPS)
+  ]
+  return comparison_page.write(_COMPARISON.value, drawn=drawn)
+
+
+def _write_run():
+  """Writes the report of a run."""
+  shown = None
+  if _SHOW_FACES.value:
+    shown = run_pictures.of_run(_WORKDIR.value, max_models=_MAX_PICTURES.value)
+  return page.write(
+    _WORKDIR.value, pictures=shown, max_pictures=_MAX_PICTURES.value
+  )

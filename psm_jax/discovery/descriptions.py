@@ -1,0 +1,248 @@
+"""What is known of a model's clusters of one person, verdicts aside.
+
+n frames, S settings, I and J clusters of two models.
+
+Rows of the tables that psm_jax/discovery/search.py describes.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn import metrics
+
+from psm_jax.discovery import clusters, movements, novelty, stability
+from psm_jax.evaluation import features
+
+
+@dataclasses.dataclass
+class Grouped:
+  """One model's clusters of the frames of a person that are used.
+
+  Attributes:
+    table: The features of these frames, in order of video and time.
+    distances: [n, n] float32, from clusters.frame_distances.
+    neighbours: [n, K] float32, from clusters.neighbour_distances.
+    grid: [S, n] int32, labels at every setting.
+    labels: [n] int32, labels at the working setting.
+  """
+
+  table: features.FeatureTable
+  distances: np.ndarray
+  neighbours: np.ndarray
+  grid: np.ndarray | None = None
+  labels: np.ndarray | None = None
+
+
+def ids(table: features.FeatureTable) -> dict:
+  """Returns what a table is called in the results."""
+  return {
+    'source': table.source,
+    'model_id': table.model_id,
+    'person_id': table.person_id,
+  }
+
+
+def settings(
+  own: Grouped,
+  grid: Sequence[clusters.Setting],
+  *,
+  working: int,
+  method: str,
+) -> list[dict]:
+  """Returns how many clusters a model has at each setting.
+
+  Args:
+    own: The model.
+    grid: S settings.
+    working: Which of them is worked with.
+    method: How frames are grouped.
+  """
+  rows = []
+  for index, setting in enumerate(grid):
+    without, with_noise, noise = clusters.count(own.grid[index])
+    rows.append(
+      {
+        'method': method,
+        **dataclasses.asdict(setting),
+        'num_clusters': without,
+        'num_clusters_with_noise': with_noise,
+        'noise_share': noise,
+        'is_working': index == working,
+      }
+    )
+  return rows
+
+
+def person(
+  own: Grouped,
+  other: Grouped,
+  setting: clusters.Setting,
+  *,
+  known: np.ndarray,
+  active: np.ndarray,
+  truth: str,
+) -> dict:
+  """Returns a person's counts over the grid and the working setting.
+
+  Args:
+    own: The model.
+    other: The model it is compared with.
+    setting: The working setting.
+    known: [n] bool, frames of which every action unit is labelled.
+    active: [frames that are known, A] bool.
+    truth: Column of the movement under way, see comparison.DiscoveryConfig.
+  """
+  num, num_noise = (
+    np.array(
+      [
+        [clusters.count(labels)[i] for labels in side.grid]
+        for side in (own, other)
+      ]
+    ).mean(axis=1)
+    for i in (0, 1)
+  )
+  without, with_noise, noise = clusters.count(own.labels)
+  return {
+    'num_frames': len(own.labels),
+    'min_samples': setting.min_samples,
+    'quantile': setting.quantile,
+    'eps': setting.eps,
+    'num_clusters': without,
+    'num_clusters_with_noise': with_noise,
+    'noise_share': noise,
+    'grid_mean': num[0],
+    'grid_mean_with_noise': num_noise[0],
+    'grid_difference': num_noise[1] - num_noise[0],
+    **_agreement(own, known, active, truth),
+  }
+
+
+def each(
+  own: Grouped,
+  other: Grouped,
+  setting: clusters.Setting,
+  *,
+  config: clusters.ClusterConfig,
+  gap_s: float,
+  truth: str,
+) -> list[dict]:
+  """Returns what is known of every cluster without action units.
+
+  Args:
+    own: The model.
+    other: The model it is compared with.
+    setting: The working setting.
+    config: How frames are grouped.
+    gap_s: Seconds of absence that end an occasion.
+    truth: Column of the movement under way, see comparison.DiscoveryConfig.
+  """
+  stable = stability.of_clusters(
+    own.distances, own.labels, setting, config=config
+  )
+  overlap = stability.overlaps(own.labels, other.labels)
+  frames = own.table.frames
+  rows = []
+  for label in np.unique(own.labels).tolist():
+    inside = own.labels == label
+    occasion = movements.episodes(frames, inside, gap_s=gap_s)
+    beside, index = overlap.get(label, (clusters.NOISE, np.nan))
+    rows.append(
+      {
+        'cluster': label,
+        'size': int(inside.sum()),
+        'share': float(inside.mean()),
+        'num_episodes': int(occasion.max()) + 1,
+        'jaccard': stable.get(label, np.nan),
+        'purity': movements.purity(own.distances, occasion),
+        'overlap_cluster': beside,
+        'overlap': index,
+        **_truth(frames, inside, truth),
+      }
+    )
+  return rows
+
+
+def exemplars(own: Grouped, *, gap_s: float, num_exemplars: int) -> list[dict]:
+  """Returns the exemplar frames of every cluster but noise.
+
+  Args:
+    own: The model.
+    gap_s: Seconds of absence that end an occasion.
+    num_exemplars: At most so many a cluster.
+  """
+  rows = []
+  frames = own.table.frames
+  for label in np.unique(own.labels[own.labels != clusters.NOISE]).tolist():
+    occasion = movements.episodes(frames, own.labels == label, gap_s=gap_s)
+    for rank, (row, mean) in enumerate(
+      movements.exemplars(own.distances, occasion, num_exemplars=num_exemplars)
+    ):
+      rows.append(
+        {
+          'cluster': label,
+          'rank': rank,
+          'video_id': frames['video_id'].iloc[row],
+          'frame': int(frames['frame'].iloc[row]),
+          'time_s': float(frames['time_s'].iloc[row]),
+          'mean_distance': mean,
+        }
+      )
+  return rows
+
+
+def similarities(
+  first: novelty.Profiles, second: novelty.Profiles
+) -> list[dict]:
+  """Returns the published metric of every pair of two models' clusters.
+
+  Args:
+    first: I clusters.
+    second: J clusters, on the same action units.
+  """
+  compared = novelty.compare(first, second)
+  return [
+    {
+      'cluster': label,
+      'against_cluster': against,
+      'similarity': compared.metric[i, j],
+      'normalised': compared.normalised[i, j],
+    }
+    for i, label in enumerate(first.labels.tolist())
+    for j, against in enumerate(second.labels.tolist())
+  ]
+
+
+def _truth(frames, inside, column) -> dict:
+  """Returns the given movement that fills a cluster most, but for none."""
+  if column not in frames:
+    return {}
+  truth = frames[column].to_numpy(np.float64)
+  here = truth[inside & (truth > 0)]
+  if not here.size:
+    return {}
+  names, sizes = np.unique(here, return_counts=True)
+  most = sizes.argmax()
+  return {
+    'truth': int(names[most]),
+    'truth_precision': sizes[most] / inside.sum(),
+    'truth_recall': sizes[most] / (truth == names[most]).sum(),
+  }
+
+
+def _agreement(own, known, active, truth_column) -> dict:
+  """Returns the adjusted mutual information with labels and given movements."""
+  result = {}
+  if len(active):
+    _, pattern = np.unique(active, axis=0, return_inverse=True)
+    result['ami_action_units'] = metrics.adjusted_mutual_info_score(
+      pattern, own.labels[known]
+    )
+  if truth_column in own.table.frames:
+    truth = own.table.frames[truth_column].to_numpy(np.float64)
+    known = np.isfinite(truth)
+    if known.any():
+      result['ami_truth'] = metrics.adjusted_mutual_info_score(
+        truth[known].astype(np.int64), own.labels[known]
+      )
+  return result

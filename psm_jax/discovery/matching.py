@@ -1,0 +1,319 @@
+"""The clusters of two models of one person, side by side.
+
+n frames, A action units, I clusters, S settings, J counterparts.
+
+  rows = comparison.compare_person(psm_tables, gm_tables, config=config)
+
+psm_jax/discovery/search.py does this for every person and names the
+columns.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from psm_jax.discovery import (
+  clusters,
+  descriptions,
+  movements,
+  novelty,
+  verdicts,
+)
+from psm_jax.evaluation import features, splits
+
+# The features of some frames of a person to [n, H, W, 2] float, (dy, dx), the
+# flow of each frame, or None; splits.Impossible says why there is none.
+Flows = Callable[[features.FeatureTable], np.ndarray | None]
+
+_KEYS = ['video_id', 'frame', 'time_s']
+_LEAST_CELLS = 8  # A mean flow is told on 8 x 8 cells.
+
+
+@dataclasses.dataclass(frozen=True)
+class DiscoveryConfig:
+  """How clusters of two models are found, compared and described.
+
+  Attributes:
+    clusters: How frames are grouped.
+    novelty: What makes a cluster strictly novel.
+    gap_s: Seconds of absence that end an occasion of a cluster.
+    bin_s: Seconds of a bin of the occupancy.
+    num_exemplars: Exemplar frames a cluster, at most one an occasion.
+    truth: Column of the frames that numbers the movement under way, 0 for
+      none; clusters are scored against it where it exists.
+
+  Raises:
+    ValueError: If a value is out of its range.
+  """
+
+  clusters: clusters.ClusterConfig = clusters.DEFAULT
+  novelty: novelty.NoveltyConfig = novelty.DEFAULT
+  gap_s: float = 1.0
+  bin_s: float = 10.0
+  num_exemplars: int = 3
+  truth: str = 'signature'
+
+  def __post_init__(self):
+    if self.gap_s < 0:
+      raise ValueError(f'gap_s {self.gap_s} is negative.')
+    if not self.bin_s > 0:
+      raise ValueError(f'bin_s {self.bin_s} is not positive.')
+    if self.num_exemplars < 1:
+      raise ValueError(f'num_exemplars {self.num_exemplars} is less than 1.')
+
+
+DEFAULT = DiscoveryConfig()
+
+
+def compare_person(
+  firsts: Sequence[features.FeatureTable],
+  seconds: Sequence[features.FeatureTable],
+  *,
+  config: DiscoveryConfig,
+  flows: Flows | None = None,
+) -> dict[str, list[dict]]:
+  """Compares the clusters of two models of one person, both ways.
+
+  Args:
+    firsts: The first model's features, then those of its other seeds.
+    seconds: The second model's, of the same frames, then other seeds.
+    config: See DiscoveryConfig.
+    flows: Asked for the frames that are used of a model with novel clusters.
+
+  Returns:
+    Table name to rows, as described in discovery.py.
+
+  Raises:
+    splits.Impossible: If the person cannot be compared; names the reason.
+    ValueError: If flows are not one for each frame.
+  """
+  stride = config.clusters.frame_stride
+  tables = [_take(table, stride) for table in (*firsts, *seconds)]
+  labelled = _labelled(tables, config.novelty.threshold)
+  tables = tables[: len(firsts)], tables[len(firsts) :]
+  sides = [_measured(own[0], config.clusters) for own in tables]
+  settings = clusters.make_settings(
+    [side.neighbours for side in sides], config=config.clusters
+  )
+  for side in sides:
+    side.grid = _grid(side, settings, config)
+  working = clusters.working_setting(
+    [side.grid for side in sides], min_size=config.clusters.min_size
+  )
+  for side in sides:
+    side.labels = side.grid[working]
+  seeds = [
+    [_seed(table, sides, settings, working, config) for table in own[1:]]
+    for own in tables
+  ]
+  rows = collections.defaultdict(list)
+  for index, (own, other) in enumerate((sides, sides[::-1])):
+    found = _compare(
+      own,
+      other,
+      [views[index] for views in seeds[index]],
+      [views[index] for views in seeds[1 - index]],
+      labelled,
+      settings,
+      working,
+      config,
+    )
+    if index == 0:  # The other way round it is the same matrix, turned.
+      found['similarities'] = _similarity_rows(own, other, labelled)
+    try:
+      found['flows'] = _flow_rows(own, flows, found['clusters'])
+    except splits.Impossible as reason:
+      found['skipped'] = [{'part': 'flows', 'reason': str(reason)}]
+    ids = {**descriptions.ids(own.table), 'against': other.table.model_id}
+    for name, own_rows in found.items():
+      rows[name] += [{**ids, **row} for row in own_rows]
+  return rows
+
+
+def _compare(
+  own, other, own_seeds, other_seeds, labelled, settings, working, config
+) -> dict[str, list[dict]]:
+  """Returns the rows of one model's tables, but for those of both."""
+  described = descriptions.each(
+    own,
+    other,
+    settings[working],
+    config=config.clusters,
+    gap_s=config.gap_s,
+    truth=config.truth,
+  )
+  rival = verdicts.Rival(other.labels, other.grid, _purity(other, own, config))
+  judged = verdicts.judge(
+    own.table.person_id,
+    own.labels,
+    [rival, *other_seeds],
+    own_seeds,
+    labelled,
+    described,
+    config=config.novelty,
+    min_size=config.clusters.min_size,
+  )
+  person = descriptions.person(
+    own,
+    other,
+    settings[working],
+    known=labelled.known,
+    active=labelled.active,
+    truth=config.truth,
+  )
+  return {
+    'persons': [person | judged.person],
+    'settings': descriptions.settings(
+      own, settings, working=working, method=config.clusters.method
+    ),
+    'clusters': [
+      {**row, **judged.clusters.get(row['cluster'], {})} for row in described
+    ],
+    'profiles': judged.profiles,
+    'exemplars': descriptions.exemplars(
+      own, gap_s=config.gap_s, num_exemplars=config.num_exemplars
+    ),
+    'occupancy': movements.occupancy(
+      own.table.frames, own.labels, bin_s=config.bin_s
+    ),
+  }
+
+
+def _selected(frames, stride):
+  """Returns the rows of the selected frames by video, time and number."""
+  order = np.lexsort(
+    (frames['frame'], frames['time_s'], frames['video_id'].astype(str))
+  )
+  return order[clusters.select_frames(frames.iloc[order], stride=stride)]
+
+
+def _take(table, stride):
+  """Returns a table of the selected frames."""
+  rows = _selected(table.frames, stride)
+  frames = table.frames.iloc[rows].reset_index(drop=True)
+  frames['video_id'] = frames['video_id'].astype(str)
+  return dataclasses.replace(
+    table, features=table.features[rows], frames=frames
+  )
+
+
+def _labelled(tables, threshold) -> verdicts.Labelled:
+  """Returns the labels of a person, checked to be those of every table."""
+  frames = tables[0].frames
+  for table in tables[1:]:
+    if not table.frames[_KEYS].equals(frames[_KEYS]):
+      raise splits.Impossible(
+        f'{tables[0].model_id} and {table.model_id} have different frames'
+      )
+  labels = [
+    splits.action_unit_labels(table.frames, threshold=threshold).dropna(
+      axis=1, how='all'
+    )
+    for table in tables
+  ]
+  # Features from elsewhere may come without labels.
+  given = [i for i, own in enumerate(labels) if own.shape[1]]
+  if not given:
+    return verdicts.Labelled(
+      np.zeros(len(frames), bool), np.zeros((0, 0), bool), ()
+    )
+  for index in given[1:]:
+    if not labels[index].equals(labels[given[0]]):
+      raise splits.Impossible(
+        f'{tables[given[0]].model_id} and {tables[index].model_id} have '
+        'different action-unit labels'
+      )
+  own = labels[given[0]]
+  known = own.notna().all(axis=1).to_numpy()
+  return verdicts.Labelled(
+    known, own[known].to_numpy() == 1, tuple(own.columns)
+  )
+
+
+def _measured(table, config) -> descriptions.Grouped:
+  """Returns a model's distances between the frames of a person."""
+  distances = clusters.frame_distances(table.features, scale=config.scale)
+  neighbours = clusters.neighbour_distances(
+    distances, num_neighbours=max(config.min_samples)
+  )
+  return descriptions.Grouped(table, distances, neighbours)
+
+
+def _grid(side, settings, config):
+  """Returns [S, n] labels of a model at every setting."""
+  return clusters.label_frames(
+    side.distances, side.neighbours, settings, config=config.clusters
+  )
+
+
+def _purity(other, own, config) -> dict[int, float]:
+  """Returns the purity of a model's clusters in another model's embedding."""
+  return {
+    label: movements.purity(
+      other.distances,
+      movements.episodes(
+        own.table.frames, own.labels == label, gap_s=config.gap_s
+      ),
+    )
+    for label in np.unique(own.labels).tolist()
+  }
+
+
+def _seed(table, sides, settings, working, config) -> list[verdicts.Rival]:
+  """Returns what another seed makes of the frames, for either model."""
+  side = _measured(table, config.clusters)
+  grid = _grid(side, settings, config)
+  return [
+    verdicts.Rival(grid[working], grid, _purity(side, own, config))
+    for own in sides
+  ]
+
+
+def _similarity_rows(own, other, labelled) -> list[dict]:
+  """Returns the published matrix of two models' clusters."""
+  if not labelled.active.size:
+    return []
+  return descriptions.similarities(
+    *(
+      novelty.profiles(side.labels[labelled.known], labelled.active)
+      for side in (own, other)
+    )
+  )
+
+
+def _flow_rows(own, flows, rows) -> list[dict]:
+  """Returns the motion of the clusters that either rule calls novel."""
+  novel = [
+    row['cluster']
+    for row in rows
+    if row.get('is_novel') or row.get('is_strictly_novel')
+  ]
+  if flows is None or not novel:
+    return []
+  flow = flows(own.table)
+  if flow is None:
+    return []
+  _check_flow(flow, own.table)
+  return [
+    {'cluster': label, **cell}
+    for label in novel
+    for cell in movements.flow_difference(flow, own.labels == label)
+  ]
+
+
+def _check_flow(flow, table):
+  """Raises an error if flows are not one for each frame of a table."""
+  if (
+    flow.ndim != 4
+    or (flow.shape[0], flow.shape[3]) != (len(table.frames), 2)
+    or min(flow.shape[1:3]) < _LEAST_CELLS
+  ):
+    raise ValueError(
+      f'The flows of {table.model_id} and person {table.person_id} have shape '
+      f'{flow.shape}; expected [{len(table.frames)}, H, W, 2] with H and W at '
+      f'least {_LEAST_CELLS}.'
+    )

@@ -1,0 +1,64 @@
+"""Embeddings of frames by one model, compiled for the machine at hand."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from psm_jax.engine import dispatch
+from psm_jax.methods import interface
+
+_BATCH_FRAMES = 64
+_PART_FRAMES = 16
+
+
+def embedder(method: interface.Method) -> Callable[..., jax.Array]:
+  """Returns `Method.embed`, compiled.
+
+  On a CPU parts of the batch are computed side by side (BENCHMARKS.md).
+  """
+  compiled = jax.jit(method.embed)
+  if jax.default_backend() != 'cpu':
+    return compiled
+  lanes = dispatch.Lanes(dispatch.num_cores())
+
+  def embed(params, method_state, frames):
+    return jnp.concatenate(
+      lanes.map(
+        lambda start: compiled(
+          params, method_state, frames[start : start + _PART_FRAMES]
+        ),
+        range(0, len(frames), _PART_FRAMES),
+      )
+    )
+
+  return embed
+
+
+def in_batches(
+  embed: Callable[..., jax.Array],
+  params: interface.Tree,
+  method_state: interface.Tree,
+  frames: np.ndarray,
+  rows: np.ndarray,
+) -> np.ndarray:
+  """Returns [n, D] float32 embeddings of n frames, a batch at a time.
+
+  Args:
+    embed: As from `embedder`.
+    params: Of one model.
+    method_state: Of one model.
+    frames: [num_frames, S * S * 3] uint8, memory-mapped or not.
+    rows: [n] int, which frames.
+  """
+  params, method_state = jax.device_put((params, method_state))
+  parts = []
+  for start in range(0, len(rows), _BATCH_FRAMES):
+    batch = frames[rows[start : start + _BATCH_FRAMES]]
+    # The last batch is filled up, so that one program serves all.
+    missing = _BATCH_FRAMES - len(batch)
+    full = np.concatenate([batch, np.repeat(batch[:1], missing, axis=0)])
+    embedded = np.asarray(embed(params, method_state, full))
+    parts.append(embedded[: len(batch)])
+  return np.concatenate(parts).astype(np.float32)

@@ -1,0 +1,407 @@
+"""Many models as one: the model axis (vmap) and the device axis (pmap).
+
+Everything below `Population` is written for one model. A population of N
+models on D devices lies in S slots; a slot is the state of c models a device,
+every leaf [D, c, ...], and is advanced by one call of one compiled program.
+Strategy 'vmap' has one slot of all models of a device, and so has 'map', which
+goes through it in a compiled loop over chunks; 'loop' has slots of a single
+model, whose program contains no model axis at all; a CPU computes several of
+them side by side. Model m lives on device
+m // (S c), in slot (m // c) mod S, at place m mod c; past N there are inert
+members.
+
+More models than a device holds train in waves: one population after another,
+in one program.
+
+Devices hold either models or examples. With `population.data_parallel` every
+device holds all models, and 1 / D of each one's batch: place d of the device
+axis is the same model on device d, for a general model on several devices.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import ml_collections
+import numpy as np
+
+from psm_jax import sampling
+from psm_jax.engine import dispatch, update
+from psm_jax.methods import interface
+from psm_jax.ops import data_axis
+
+STRATEGIES = ('auto', 'vmap', 'map', 'loop')
+
+
+@dataclasses.dataclass(frozen=True)
+class Population:
+  """The compiled functions of N models and where each model lies.
+
+  Attributes:
+    num_models: N, without the inert members.
+    first_model: Index in the run of the first of them.
+    devices: D devices.
+    axis: The devices that share each batch; one device, where devices hold
+      models of their own.
+    num_slots: S.
+    slot_models: c, models of a slot on each device.
+    models_at_once: Models whose steps a device computes at the same time.
+    plans: S stacked plans, leaves [D, c, ...] NumPy.
+    shared: The method's frozen weights, leaves [D, ...], on the devices.
+    clocks: The clocks of `plans` on the devices.
+    init_one: key of a clock -> state of one model.
+    step_slot: (state, clock, shared, batch) -> (state, metrics) of a slot; the
+      state given is donated.
+    validate_slot: (state, shared, batch) -> losses [D, c] of a slot; None if
+      the method does not validate.
+    observe_slot: (state, loss, epoch) -> state of a slot, see `update.observe`;
+      the state given is donated.
+    lanes: Where the calls of several slots are made.
+  """
+
+  num_models: int
+  first_model: int
+  devices: tuple[jax.Device, ...]
+  axis: data_axis.DataAxis
+  num_slots: int
+  slot_models: int
+  models_at_once: int
+  plans: tuple[sampling.Plan, ...]
+  shared: interface.Tree
+  clocks: tuple[sampling.Clock, ...]
+  init_one: Callable[[jax.Array], update.TrainState]
+  step_slot: Callable[..., tuple[update.TrainState, dict[str, jax.Array]]]
+  validate_slot: Callable[..., jax.Array] | None = None
+  observe_slot: Callable[..., update.TrainState] | None = None
+  lanes: dispatch.Lanes = dispatch.Lanes(1)
+
+  @property
+  def sharding(self) -> jax.sharding.Sharding:
+    """How arrays [D, ...] lie: one slice of the first axis a device."""
+    return self.clocks[0].key.sharding
+
+  def parts(self, batch_size: int) -> list[slice]:
+    """Returns which examples of each model's batch a device is given."""
+    share = batch_size // self.axis.size
+    return [
+      slice(first, first + share)
+      for first in (
+        device * share if self.axis.size > 1 else 0
+        for device in range(len(self.devices))
+      )
+    ]
+
+  def init(self) -> list[update.TrainState]:
+    """Returns the states in which the models begin, one tree a slot."""
+    keys = self.to_host([plan.clock.key for plan in self.plans])
+    states = [jax.device_get(self.init_one(key)) for key in keys]
+    return self.from_host(
+      jax.tree.map(lambda *leaves: np.stack(leaves), *states)
+    )
+
+  def step(
+    self, states: list[update.TrainState], batches: list[interface.Batch]
+  ) -> tuple[list[update.TrainState], list[dict[str, jax.Array]]]:
+    """Advances every model by one step.
+
+    Args:
+      states: A tree a slot; given away.
+      batches: One a slot, leaves [D, c, ...].
+
+    Returns:
+      The new states, and the metrics a slot, leaves [D, c].
+    """
+
+    def advance(slot):
+      return self.step_slot(
+        states[slot], self.clocks[slot], self.shared, batches[slot]
+      )
+
+    advanced = self.lanes.map(advance, range(self.num_slots))
+    new_states, metrics = zip(*advanced, strict=True)
+    return list(new_states), list(metrics)
+
+  def to_host(self, slots: Sequence[interface.Tree]) -> interface.Tree:
+    """Returns per-slot trees as one tree of NumPy arrays [N, ...]."""
+    num_copies = self.axis.size
+
+    def stack(*leaves):
+      # Of models that lie on all devices, the first device's.
+      leaves = [leaf[: len(self.devices) // num_copies] for leaf in leaves]
+      stacked = np.stack([np.asarray(leaf) for leaf in leaves], axis=1)
+      return stacked.reshape((-1, *stacked.shape[3:]))[: self.num_models]
+
+    return jax.tree.map(stack, *slots)
+
+  def from_host(
+    self, stacked: interface.Tree, *, fill: int | None = None
+  ) -> list[interface.Tree]:
+    """Returns a tree of arrays [N, ...] as per-slot trees on the devices.
+
+    Args:
+      stacked: The tree.
+      fill: What inert members are given; None: the first model's values.
+    """
+
+    def place(leaf, slot):
+      leaf = np.asarray(leaf)
+      num_copies = self.axis.size
+      shape = (
+        len(self.devices) // num_copies,
+        self.num_slots,
+        self.slot_models,
+      )
+      spare = np.repeat(leaf[:1], math.prod(shape) - len(leaf), axis=0)
+      if fill is not None:
+        spare = np.full_like(spare, fill)
+      full = np.concatenate([leaf, spare]).reshape(shape + leaf.shape[1:])
+      copies = np.repeat(full[:, slot], num_copies, axis=0)
+      return jax.device_put(copies, self.sharding)
+
+    return [
+      jax.tree.map(functools.partial(place, slot=slot), stacked)
+      for slot in range(self.num_slots)
+    ]
+
+
+def build(
+  method: interface.Method,
+  plans: Sequence[sampling.Plan],
+  config: ml_collections.ConfigDict,
+  *,
+  devices: Sequence[jax.Device] | None = None,
+) -> Population:
+  """Returns the population of some plans, all resident at once.
+
+  Args:
+    method: What every model learns.
+    plans: One model's tables each.
+    config: The experiment.
+    devices: Where to train; the first `population.num_devices` by default.
+
+  Raises:
+    ValueError: If there are fewer devices than asked for.
+  """
+  (population,) = build_waves(
+    method, plans, config, devices=devices, wave=len(plans)
+  )
+  return population
+
+
+def build_waves(
+  method: interface.Method,
+  plans: Sequence[sampling.Plan],
+  config: ml_collections.ConfigDict,
+  *,
+  devices: Sequence[jax.Device] | None = None,
+  wave: int | None = None,
+) -> list[Population]:
+  """Returns the populations that train one after another, in one program.
+
+  Args:
+    method: What every model learns.
+    plans: One model's tables each.
+    config: The experiment.
+    devices: Where to train; the first `population.num_devices` by default.
+    wave: Models resident at once; `population.wave` by default, of which 0 is
+      all. The last population is filled up with inert members.
+
+  Raises:
+    ValueError: If there are fewer devices than asked for, or the method or the
+      batch cannot be shared by them.
+  """
+  wave = min(wave or config.population.wave or len(plans), len(plans))
+  devices = tuple(devices or _devices(config))
+  axis = data_axis.ONE_DEVICE
+  if config.population.data_parallel:
+    axis = _data_axis(method, devices, config)
+  else:
+    devices = devices[:wave]
+  own = method.over(axis) if axis.size > 1 else method
+  strategy = config.population.strategy
+  if strategy == 'auto':
+    strategy = 'loop' if devices[0].platform == 'cpu' else 'vmap'
+  per_device = -(-wave * axis.size // len(devices))
+  at_once = _models_at_once(strategy, per_device, devices, config)
+  if strategy == 'map':
+    # Whole chunks, or the rest would be a program of its own.
+    per_device = -(-per_device // at_once) * at_once
+  slot_models = 1 if strategy == 'loop' else per_device
+  lanes = dispatch.Lanes(at_once if strategy == 'loop' else 1)
+  shape = (len(devices), per_device // slot_models, slot_models)
+  over_models = {
+    'vmap': _vmap,
+    'map': functools.partial(_map, chunk=at_once),
+    'loop': _over_one_model,
+  }[strategy]
+
+  def over_devices(function, *, donate=()):
+    """Adds the device axis: the one place where it appears."""
+    return jax.pmap(function, axis.name, devices=devices, donate_argnums=donate)
+
+  # An identity program, so that all inputs are laid out as pmap's results.
+  place = over_devices(lambda tree: tree)
+  shared = jax.tree.map(
+    lambda leaf: np.broadcast_to(leaf, (len(devices), *leaf.shape)),
+    method.shared,
+  )
+
+  def validate(state, shared, batch):
+    return own.validate(state.params, state.method_state, shared, batch)
+
+  step = functools.partial(update.train_step, own, config, axis=axis)
+  functions = {
+    'init_one': update.initialiser(method),
+    'step_slot': over_devices(over_models(step, (0, 0, None, 0)), donate=(0,)),
+  }
+  if method.validate is not None:
+    told = functools.partial(update.observe, own)
+    functions |= {
+      'validate_slot': over_devices(over_models(validate, (0, None, 0))),
+      'observe_slot': over_devices(over_models(told, (0, 0, 0)), donate=(0,)),
+    }
+  shared = place(shared) if shared else ()
+  populations = []
+  for slots in place_plans(plans, wave=wave, shape=shape, num_copies=axis.size):
+    first = wave * len(populations)
+    populations.append(
+      Population(
+        num_models=min(wave, len(plans) - first),
+        first_model=first,
+        devices=devices,
+        axis=axis,
+        num_slots=shape[1],
+        slot_models=slot_models,
+        models_at_once=at_once,
+        lanes=lanes,
+        plans=slots,
+        shared=shared,
+        clocks=tuple(place(plan.clock) for plan in slots),
+        **functions,
+      )
+    )
+  return populations
+
+
+def _devices(config):
+  """Returns the devices that a configuration asks for."""
+  devices = jax.local_devices()
+  wanted = config.population.num_devices or len(devices)
+  if wanted > len(devices):
+    raise ValueError(
+      f'population.num_devices is {wanted}, but JAX sees {len(devices)} '
+      f'({devices[0].device_kind}). Lower it; 0 takes all.'
+    )
+  return devices[:wanted]
+
+
+def _models_at_once(strategy, per_device, devices, config):
+  """Returns how many models a device computes at the same time."""
+  if strategy == 'vmap':
+    return per_device
+  wanted = config.population.chunk or 1
+  if strategy == 'loop':
+    # Several devices would share the cores already.
+    is_lone_cpu = len(devices) == 1 and devices[0].platform == 'cpu'
+    if not is_lone_cpu:
+      return 1
+    wanted = config.population.chunk or dispatch.num_cores()
+  return min(wanted, per_device)
+
+
+def _data_axis(method, devices, config):
+  """Returns the axis of devices that share each model's batch.
+
+  Raises:
+    ValueError: If the method or the batch cannot be shared.
+  """
+  if method.over is None:
+    raise ValueError(
+      f'population.data_parallel is set, but the method {method.name} cannot '
+      'share a batch between devices. Leave it out.'
+    )
+  if config.train.batch_size % len(devices):
+    raise ValueError(
+      f'train.batch_size is {config.train.batch_size}, which '
+      f'{len(devices)} devices cannot share equally. Choose a multiple, or '
+      'set population.num_devices.'
+    )
+  return data_axis.DataAxis('batch', len(devices))
+
+
+def place_plans(
+  plans: Sequence[sampling.Plan],
+  *,
+  wave: int,
+  shape: tuple[int, int, int],
+  num_copies: int = 1,
+) -> list[tuple[sampling.Plan, ...]]:
+  """Returns the plans of each wave as one tree a slot, leaves [D, c, ...].
+
+  Inert members fill each wave up. All waves have tables of one size, so that
+  one program serves them.
+
+  Args:
+    plans: One a model.
+    wave: Models of a wave.
+    shape: (D, S, c), at least `wave` places but for copies.
+    num_copies: Devices on which each model lies.
+  """
+  # The last model's frames lie on the device that is filled up.
+  idle = plans[-1].clock.replace(total_steps=np.int32(0))
+  stacked = sampling.stack([*plans, plans[-1].replace(clock=idle)])
+  waves = []
+  for first in range(0, len(plans), wave):
+    members = np.full(math.prod(shape) // num_copies, len(plans))
+    stop = min(first + wave, len(plans))
+    members[: stop - first] = np.arange(first, stop)
+    members = members.reshape(-1, *shape[1:]).repeat(num_copies, axis=0)
+    waves.append(
+      tuple(
+        jax.tree.map(lambda leaf, m=members[:, slot]: leaf[m], stacked)
+        for slot in range(shape[1])
+      )
+    )
+  return waves
+
+
+def _vmap(function, in_axes):
+  """Adds the model axis, all models of a slot at once."""
+  return jax.vmap(function, in_axes=in_axes)
+
+
+def _map(function, in_axes, *, chunk):
+  """Adds the model axis as a compiled loop over chunks of models."""
+
+  def wrapped(*args):
+    mapped = [arg for arg, axis in zip(args, in_axes, strict=True) if axis == 0]
+
+    def of_one_model(own):
+      own = iter(own)
+      return function(
+        *(
+          next(own) if axis == 0 else arg
+          for arg, axis in zip(args, in_axes, strict=True)
+        )
+      )
+
+    return jax.lax.map(
+      of_one_model, tuple(mapped), batch_size=chunk if chunk > 1 else None
+    )
+
+  return wrapped
+
+
+def _over_one_model(function, in_axes):
+  """Applies a function of one model to a model axis of length one."""
+
+  def wrapped(*args):
+    args = [
+      arg if axis is None else jax.tree.map(lambda leaf: leaf[0], arg)
+      for arg, axis in zip(args, in_axes, strict=True)
+    ]
+    return jax.tree.map(lambda leaf: leaf[None], function(*args))
+
+  return wrapped

@@ -1,0 +1,247 @@
+"""Training of one model: how its state begins, and how a step changes it.
+
+Everything here is written for a single model; `population` adds the model axis
+and the device axis.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import flax
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from psm_jax import sampling
+from psm_jax.methods import interface
+from psm_jax.ops import data_axis
+from psm_jax.sampling import curriculum
+
+
+@flax.struct.dataclass
+class TrainState:
+  """Everything that changes while one model trains.
+
+  Attributes:
+    step: () int32, updates taken.
+    params: The method's parameters.
+    opt_state: The optimiser's, such as Adam's moments.
+    method_state: The method's own state, () if none.
+    failed_step: () int32, the step whose loss or update was not finite, after
+      which the model is frozen; -1 while it is sound.
+  """
+
+  step: jax.Array
+  params: interface.Tree
+  opt_state: optax.OptState
+  method_state: interface.Tree
+  failed_step: jax.Array
+
+
+def apply_gradients(optimizer, params, opt_state, grads, learning_rate):
+  """Returns one update of one model: (params, opt_state)."""
+  updates, opt_state = optimizer.update(grads, opt_state, params)
+  updates = jax.tree.map(lambda leaf: -learning_rate * leaf, updates)
+  return optax.apply_updates(params, updates), opt_state
+
+
+def schedule_at(
+  clock: sampling.Clock, step: jax.Array, config: ml_collections.ConfigDict
+) -> interface.Schedule:
+  """Returns what the curriculum prescribes for a step of one model."""
+  epoch = sampling.epoch_index(clock, step)
+  number = epoch + 1
+  return interface.Schedule(
+    epoch=number,
+    gap=jnp.max(clock.gap[epoch]),
+    learning_rate=curriculum.learning_rate(
+      config.curriculum.learning_rate,
+      epoch=number,
+      step=step,
+      total_steps=clock.total_steps,
+    ),
+    neutral_weight=curriculum.neutral_weight(
+      tuple(config.curriculum.neutral_weight),
+      epoch=number,
+      num_epochs=clock.num_epochs,
+    ),
+  )
+
+
+def init_model(key: jax.Array, method: interface.Method) -> TrainState:
+  """Returns the state in which one model begins.
+
+  Args:
+    key: [2] uint32, that of the model's clock.
+    method: What is learned.
+  """
+  key = jax.random.wrap_key_data(key, impl='threefry2x32')
+  params, method_state = method.init(jax.random.fold_in(key, 0))
+  return TrainState(
+    step=jnp.int32(0),
+    params=params,
+    opt_state=method.optimizer.init(params),
+    method_state=method_state,
+    failed_step=jnp.int32(-1),
+  )
+
+
+def initialiser(
+  method: interface.Method,
+) -> Callable[[jax.Array], TrainState]:
+  """Returns `init_model` of a method, compiled for one model."""
+  # It runs once a model and draws a hundred small arrays: on a CPU, optimising
+  # the program takes many times as long as running it.
+  is_cpu = jax.default_backend() == 'cpu'
+  return jax.jit(
+    functools.partial(init_model, method=method),
+    compiler_options={'xla_backend_optimization_level': 0} if is_cpu else None,
+  )
+
+
+def train_step(
+  method: interface.Method,
+  config: ml_collections.ConfigDict,
+  state: TrainState,
+  clock: sampling.Clock,
+  shared: interface.Tree,
+  batch: interface.Batch,
+  *,
+  axis: data_axis.DataAxis = data_axis.ONE_DEVICE,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+  """Advances one model by one step.
+
+  A model that has reached its total_steps, or that failed, keeps its state
+  bit for bit; so does a model whose loss or update is not finite, which is
+  marked as failed.
+
+  Args:
+    method: What is learned.
+    config: The experiment; closed over, static.
+    state: The model's state.
+    clock: The model's epochs and key.
+    shared: The method's frozen weights.
+    batch: The examples of this step; this device's, if several share them.
+    axis: The devices that share the batch. `method` must be of the same axis.
+
+  Returns:
+    The new state, and scalars: the schedule's values, the loss and its terms,
+    the norm of the gradient, `is_active` and `failed_step`.
+  """
+  key = jax.random.wrap_key_data(clock.key, impl='threefry2x32')
+  key = jax.random.fold_in(jax.random.fold_in(key, 1), state.step)
+  schedule = schedule_at(clock, state.step, config)
+
+  def gradient(method, batch):
+    def loss_of(params):
+      return method.loss(
+        key, params, state.method_state, shared, batch, schedule
+      )
+
+    (loss, (method_state, terms)), grads = jax.value_and_grad(
+      loss_of, has_aux=True
+    )(state.params)
+    return (loss, terms, grads), method_state
+
+  if config.train.microbatches > 1:
+    sums = _accumulate(gradient, method, batch, config.train.microbatches, axis)
+    method_state = state.method_state
+  else:
+    sums, method_state = gradient(method, batch)
+  # A loss of joined examples is the same on all devices, any other one is the
+  # mean over own examples: in both cases this is the gradient of the whole.
+  loss, terms, grads = jax.tree.map(axis.mean, sums)
+  params, opt_state = apply_gradients(
+    method.optimizer,
+    state.params,
+    state.opt_state,
+    grads,
+    schedule.learning_rate * method.rate_scale(method_state),
+  )
+  method_state = method.after_update(params, method_state)
+  is_active = (state.step < clock.total_steps) & (state.failed_step < 0)
+  is_finite = _all_finite((loss, params, opt_state, method_state))
+  new = TrainState(
+    step=state.step + 1,
+    params=params,
+    opt_state=opt_state,
+    method_state=method_state,
+    failed_step=state.failed_step,
+  )
+  new = jax.tree.map(
+    functools.partial(jnp.where, is_active & is_finite), new, state
+  )
+  failed_step = jnp.where(is_active & ~is_finite, state.step, new.failed_step)
+  metrics = {
+    **{
+      field.name: getattr(schedule, field.name)
+      for field in dataclasses.fields(schedule)
+    },
+    'loss': loss,
+    **terms,
+    'grad_norm': optax.tree.norm(grads),
+    'is_active': is_active,
+    'failed_step': failed_step,
+  }
+  return new.replace(failed_step=failed_step), metrics
+
+
+def _accumulate(gradient, method, batch, count, axis):
+  """Returns the means of (loss, terms, grads) over the parts of a batch.
+
+  One part after another, so that the activations of one are kept at a time. A
+  loss that is a mean over examples has the same gradient either way.
+  """
+  parts = interface.Batch(
+    frames=jnp.stack(jnp.split(batch.frames, count, axis=1)),
+    person=jnp.stack(jnp.split(batch.person, count)),
+  )
+
+  def of_part(index, part):
+    own = method.over(data_axis.Microbatch(axis, index, count))
+    return gradient(own, part)[0]
+
+  def add(sums, numbered):
+    return jax.tree.map(jnp.add, sums, of_part(*numbered)), None
+
+  numbered = (jnp.arange(count), parts)
+  shapes = jax.eval_shape(of_part, *jax.tree.map(lambda x: x[0], numbered))
+  zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+  # XLA's CPU backend computes convolutions within a loop many times slower.
+  unroll = count if jax.default_backend() == 'cpu' else 1
+  sums, _ = jax.lax.scan(add, zeros, numbered, unroll=unroll)
+  return jax.tree.map(lambda leaf: leaf / count, sums)
+
+
+def observe(
+  method: interface.Method,
+  state: TrainState,
+  loss: jax.Array,
+  epoch: jax.Array,
+) -> TrainState:
+  """Returns the state of one model that has been told its validation loss.
+
+  Args:
+    method: What is learned.
+    state: The model's state.
+    loss: () float32, the mean of `Method.validate` over its validation.
+    epoch: () int32, the epoch that has ended, from 0; -1 if none has: the state
+      then stays bit for bit, as does that of a failed model.
+  """
+  told = method.on_validation(state.method_state, loss, epoch)
+  is_told = (epoch >= 0) & (state.failed_step < 0)
+  return state.replace(
+    method_state=jax.tree.map(
+      functools.partial(jnp.where, is_told), told, state.method_state
+    )
+  )
+
+
+def _all_finite(tree):
+  """Returns whether every number of a tree is finite, () bool."""
+  leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]
+  # XLA fuses a plain conjunction into each operation that uses it, hundreds of
+  # times over, and compiles for minutes; a sort it leaves alone.
+  return jax.lax.sort(jnp.stack(leaves).astype(jnp.int32))[0] > 0

@@ -1,0 +1,1 @@
+"""Configurations: one file an experiment; `base` has every field."""

@@ -1,0 +1,38 @@
+"""CLP: one contrastive model of all people of a data set.
+
+  python -m launch.train --config=configs/clp.py --workdir=runs/clp \
+      --config.data.path=/data/frames
+
+/data/frames holds PERSON/VIDEO/*.jpg of several people, aligned face crops.
+Clips of five frames, ResNet-18 on 112 px. Li and Shan (IEEE TIP 2023) do not
+print their settings where we could read them: the numbers are our choice, those
+of method.clp too.
+"""
+
+from psm_jax.presets import base
+
+
+def get_config():
+  config = base.get_config()
+  config.data.size_px = 112
+  config.method.name = 'clp'
+  config.method.vgg = 'none'
+  config.population.cohorts = 'all'
+  config.train.batch_size = 64  # Clips; 320 frames.
+  config.train.epochs = 0
+  config.train.steps = 100_000
+  config.curriculum.pairing = 'clips'
+  config.curriculum.clip_frames = 5
+  config.curriculum.clip_gap = 5
+  rate = config.curriculum.learning_rate
+  rate.schedule = 'cosine'
+  rate.initial = 0.0375  # 0.03 for 256 frames a step (MoCo), times 320 / 256.
+  rate.final = 0.0
+  rate.warmup_steps = 5_000  # A twentieth of training.
+  augment = config.augment
+  augment.crop_scale = (0.8, 1.0)
+  augment.crop_aspect = (1.0, 1.0)
+  augment.brightness = augment.contrast = augment.saturation = 0.4
+  augment.hue = 0.1
+  augment.flip = 'shared'  # By all frames of a clip.
+  return config

@@ -1,0 +1,32 @@
+"""FAb-Net: one model of everybody, each target rebuilt from one other frame.
+
+  python -m launch.train --config=configs/fabnet.py --workdir=runs/fabnet \
+      --config.data.path=/data/frames
+
+/data/frames holds PERSON/VIDEO/*.jpg, framed as loosely as VoxCeleb's faces;
+for tight crops add --config.method.fabnet.crop=whole. A model a person instead:
+--config.population.cohorts=each. Wiles et al., BMVC 2018, trained 256 px for
+up to 10,000 epochs of one example a person; smaller images, of 16 to 128 px,
+leave out stages of the networks.
+"""
+
+from psm_jax.presets import base
+
+
+def get_config():
+  config = base.get_config()
+  config.data.size_px = 256
+  config.method.name = 'fabnet'
+  config.method.vgg = 'none'
+  config.population.cohorts = 'all'
+  config.train.batch_size = 128
+  config.train.epochs = 10_000
+  config.train.validation_share = 0.1  # The loss window moves by it.
+  config.curriculum.pairing = 'views'
+  config.curriculum.num_sources = 1
+  config.curriculum.draws_per_person = 1  # FAb-Net release.
+  # SGD with momentum; validation lowers the rate (see psm_jax/methods).
+  config.curriculum.learning_rate.schedule = 'constant'
+  config.curriculum.learning_rate.initial = 1e-4  # FAb-Net release.
+  config.augment.enabled = False  # Its own jitter: method.fabnet.crop.
+  return config

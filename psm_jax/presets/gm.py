@@ -1,0 +1,22 @@
+"""GM: one general model of everybody, as published.
+
+  python -m launch.train --config=configs/gm.py --workdir=runs/gm \
+      --config.data.path=/data/frames
+
+An epoch draws 450 pairs of each person, two frames of that person at random;
+half of the pairs are a frame and its mirror image. With
+--config.population.cohorts=others it trains a model for each person of
+everybody else, all at once.
+"""
+
+from psm_jax.presets import base
+
+
+def get_config():
+  config = base.get_config()
+  config.population.cohorts = 'all'
+  config.curriculum.pairing = 'drawn'
+  # Published; narrow models learn more without (BENCHMARKS.md).
+  config.augment.mirror_probability = 0.5
+  config.train.epochs = 17  # PSM release's shipped configurations.
+  return config

@@ -1,0 +1,16 @@
+"""PSM with the temporal curriculum: the gap of a pair widens by epochs.
+
+  python -m launch.train --config=configs/psm_ctl.py --workdir=runs/psm_ctl \
+      --config.data.path=/data/frames
+
+The reference's gap: 2 e frames below epoch 50, 4 e below 100, 5 e from there.
+"""
+
+from psm_jax.presets import base
+
+
+def get_config():
+  config = base.get_config()
+  config.curriculum.pairing = 'gap'
+  config.train.epochs = 200  # The paper's curriculum figure ends there.
+  return config

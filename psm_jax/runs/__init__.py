@@ -1,0 +1,1 @@
+"""On disk: a run's models, plans, checkpoints, metrics and exports."""

@@ -1,0 +1,233 @@
+"""Checkpoints of a population: stacked NumPy trees, written by Orbax.
+
+Whatever the strategy, leaves are [N, ...] with the models in the order of
+models.json, so a resumption may change strategy or devices.
+"""
+
+import functools
+import json
+import logging as python_logging
+import math
+import pathlib
+import textwrap
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from absl import logging
+
+from psm_jax.engine import update
+from psm_jax.methods import interface
+from psm_jax.runs import run
+
+
+def _is_no_orbax_chatter(record: python_logging.LogRecord) -> bool:
+  """Whether a log record is worth a reader's time: Orbax logs each rename."""
+  return (
+    record.levelno >= python_logging.WARNING or 'orbax' not in record.pathname
+  )
+
+
+class Checkpoints:
+  """The checkpoints of a wave of a run: the newest two, and some that stay."""
+
+  def __init__(
+    self,
+    workdir: pathlib.Path,
+    *,
+    wave: int = 0,
+    read_only: bool = False,
+    keep_steps: int = 0,
+  ):
+    """Opens or makes `workdir`/checkpoints/wave<number>.
+
+    Args:
+      workdir: The run directory.
+      wave: Number of the wave: models that train together.
+      read_only: Whether somebody else may be writing: an opener that writes
+        removes what looks like the remains of a save that was cut off.
+      keep_steps: Checkpoints of multiples of this step stay; 0: none does.
+    """
+    logging.get_absl_logger().addFilter(_is_no_orbax_chatter)
+    self._manager = ocp.CheckpointManager(
+      (workdir / 'checkpoints' / f'wave{wave:03d}').absolute(),
+      options=ocp.CheckpointManagerOptions(
+        max_to_keep=2,
+        keep_period=keep_steps or None,
+        create=not read_only,
+        cleanup_tmp_directories=not read_only,
+      ),
+    )
+
+  def save(self, step: int, states: update.TrainState, ids: list[str]):
+    """Saves states [N, ...] in the background; raises an earlier failure.
+
+    Checkpoints from this step on go first: `restore` found them unreadable and
+    gave an older one. With them in place Orbax would save nothing.
+    """
+    self._manager.check_for_errors()
+    for other in self._manager.all_steps():
+      if other >= step:
+        self._manager.delete(other)
+    self._manager.save(
+      step,
+      args=ocp.args.Composite(
+        state=ocp.args.StandardSave(states),
+        models=ocp.args.JsonSave({'model_ids': ids}),
+      ),
+    )
+
+  @property
+  def steps(self) -> list[int]:
+    """The steps of which there are checkpoints, ascending."""
+    return sorted(self._manager.all_steps())
+
+  def restore(
+    self,
+    template: update.TrainState,
+    ids: list[str],
+    *,
+    until: int | None = None,
+  ) -> tuple[int, update.TrainState] | None:
+    """Returns the newest readable checkpoint, None if there is none.
+
+    Args:
+      template: A tree of NumPy arrays of the checkpoint's shapes.
+      ids: The models that the caller expects.
+      until: Step whose checkpoint is meant, or the last before it, and no
+        older one in its place.
+
+    Raises:
+      ValueError: If the checkpoint is of other models, or none can be read.
+    """
+    steps = self.steps
+    if until is not None:
+      steps = [step for step in steps if step <= until][-1:]
+    problems = []
+    for step in reversed(steps):
+      try:
+        restored = self._manager.restore(
+          step,
+          args=ocp.args.Composite(
+            state=ocp.args.StandardRestore(template),
+            models=ocp.args.JsonRestore(),
+          ),
+        )
+      except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        # Some of these messages are pages long, some are empty.
+        reason = textwrap.shorten(str(error), 200) or type(error).__name__
+        logging.warning('Checkpoint %d is unreadable: %s', step, reason)
+        problems.append(f'{step}: {reason}')
+        continue
+      if restored['models']['model_ids'] != ids:
+        raise ValueError(
+          f'Checkpoint {step} in {self._manager.directory} is of other models '
+          'than models.json names.'
+        )
+      return step, restored['state']
+    if steps:
+      raise ValueError(
+        f'No checkpoint in {self._manager.directory} can be read '
+        f'({"; ".join(problems)}). Move the folder away to begin anew.'
+      )
+    return None
+
+  def close(self):
+    """Waits for the background to finish; raises if a save failed."""
+    self._manager.wait_until_finished()
+    self._manager.check_for_errors()
+    self._manager.close()
+
+
+class RunStates:
+  """The states of a run's models at some step, read a wave at a time.
+
+  Attributes:
+    step: The latest step of a checkpoint.
+  """
+
+  def __init__(
+    self,
+    opened: run.Run,
+    method: interface.Method,
+    *,
+    until: int | None = None,
+  ):
+    """Looks at all waves, so that a missing one is known at once.
+
+    Args:
+      opened: The run.
+      method: What its models learned.
+      until: Step whose checkpoint is meant, or the last before it; None: the
+        newest.
+
+    Raises:
+      ValueError: If models have no checkpoint.
+    """
+    self._workdir, self._method = opened.workdir, method
+    self._ids = [model.model_id for model in opened.models]
+    self._size = wave_size(opened)
+    self._until = until
+    self.step = 0
+    for number in range(-(-len(self._ids) // self._size)):
+      self._open(number)
+
+  def _open(self, number):
+    ids = self._ids[number * self._size : (number + 1) * self._size]
+    checkpoints = Checkpoints(self._workdir, wave=number, read_only=True)
+    restored = checkpoints.restore(
+      template(self._method, len(ids)), ids, until=self._until
+    )
+    checkpoints.close()
+    if restored is None:
+      raise ValueError(
+        f'{self._workdir} has no checkpoint of {ids[0]}. Go on with the same '
+        'launch.train command until it has saved one.'
+      )
+    self.step = max(self.step, restored[0])
+    self._number, self._states = number, restored[1]
+
+  def model(self, index: int) -> update.TrainState:
+    """Returns the state of one model of the run, NumPy."""
+    number, place = divmod(index, self._size)
+    if number != self._number:
+      self._open(number)
+    return jax.tree.map(lambda leaf: leaf[place], self._states)
+
+
+def wave_size(opened: run.Run) -> int:
+  """Returns how many models of a run trained together."""
+  return opened.config.population.wave or len(opened.models)
+
+
+def kept_steps(opened: run.Run) -> list[int]:
+  """Returns the steps, ascending, at which all of a run's models are known.
+
+  At a step, each wave has a checkpoint or has ended before.
+  """
+  size = wave_size(opened)
+  waves = []
+  for number, first in enumerate(range(0, len(opened.models), size)):
+    checkpoints = Checkpoints(opened.workdir, wave=number, read_only=True)
+    steps = checkpoints.steps
+    checkpoints.close()
+    has_ended = all(
+      model.status != 'running' for model in opened.models[first : first + size]
+    )
+    waves.append((set(steps), steps[-1] if steps and has_ended else math.inf))
+  return [
+    step
+    for step in sorted(set().union(*(steps for steps, _ in waves)))
+    if all(step in steps or step > end for steps, end in waves)
+  ]
+
+
+def template(method: interface.Method, num_models: int) -> update.TrainState:
+  """Returns a tree of zeros in the shape of a checkpoint of N models."""
+  shapes = jax.eval_shape(
+    functools.partial(update.init_model, method=method),
+    jax.ShapeDtypeStruct((2,), np.uint32),
+  )
+  return jax.tree.map(
+    lambda leaf: np.zeros((num_models, *leaf.shape), leaf.dtype), shapes
+  )

@@ -1,0 +1,208 @@
+"""Which models a configuration trains on a store's people, and their plans."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import ml_collections
+import numpy as np
+from absl import logging
+
+from psm_jax import paths, sampling
+from psm_jax.data import store as store_lib
+from psm_jax.methods import clp_config
+from psm_jax.runs import run, warm_start
+
+COHORTS = ('each', 'all', 'others')
+
+
+def plan_models(
+  config: ml_collections.ConfigDict, store: store_lib.FrameStore
+) -> tuple[list[run.Model], list[sampling.Plan]]:
+  """Returns a run's models and their plans: by cohort, seed and donor.
+
+  Models of one cohort and seed that differ in their donors see the same frames
+  in the same order.
+
+  Raises:
+    ValueError: If nobody is left, a cohort has too few frames or no donor, or a
+      person_id is too long to name a model.
+  """
+  models, plans = [], []
+  source = warm_start.open_source(config)
+  for label, cohort in _cohorts(config, _usable_people(config, store)):
+    if config.method.name == 'clp':
+      clp_config.check_cohort(config, len(cohort))
+    frames = _frames(config, store, cohort)
+    donors = warm_start.donors_of(source, cohort, donors=config.init.donors)
+    for seed in config.population.seeds:
+      plan, cap = sampling.make_plan(frames, config, seed=config.seed + seed)
+      if cap is not None:
+        logging.warning(
+          '%s: the gap is capped at %d frames, beyond which its %d frames in '
+          '%d videos leave less than a batch of pairs.',
+          frames.name,
+          cap,
+          len(frames.rows),
+          len(frames.video_lengths),
+        )
+      for donor in donors:
+        name = f'{config.method.name}-{label}-s{seed}'
+        if config.init.donors == 'others' and donor:
+          name += f'-from-{donor}'
+        models.append(
+          run.Model(
+            model_id=paths.check_id(name, what='model_id'),
+            cohort=cohort,
+            seed=seed,
+            donor=donor,
+            total_steps=int(plan.clock.total_steps),
+            num_epochs=int(plan.clock.num_epochs),
+            num_frames=len(frames.rows),
+            num_videos=len(frames.video_lengths),
+            gap_cap=cap,
+          )
+        )
+        plans.append(plan)
+  return models, plans
+
+
+def plans_of(
+  models: Sequence[run.Model],
+  config: ml_collections.ConfigDict,
+  store: store_lib.FrameStore,
+) -> list[sampling.Plan]:
+  """Returns the plans of the models of a run as it was begun."""
+  plans = {}
+  for model in models:
+    key = (model.cohort, model.seed)
+    if key not in plans:
+      frames = _frames(config, store, model.cohort)
+      plans[key], _ = sampling.make_plan(
+        frames, config, seed=config.seed + model.seed
+      )
+  return [plans[model.cohort, model.seed] for model in models]
+
+
+def plan_validation(
+  config: ml_collections.ConfigDict,
+  store: store_lib.FrameStore,
+  models: Sequence[run.Model],
+) -> list[sampling.Plan]:
+  """Returns the plans of the held-out frames of some models.
+
+  Their first `train.validation_batches` steps are what a validation sees.
+  """
+  config = config.copy_and_resolve_references()
+  config.train.update(epochs=0, steps=config.train.validation_batches)
+  plans = []
+  for model in models:
+    frames = _frames(config, store, model.cohort, part='validation')
+    plans.append(
+      sampling.make_plan(frames, config, seed=config.seed + model.seed)[0]
+    )
+  return plans
+
+
+def _cohorts(config, people):
+  """Returns (label, person ids) of each cohort that a configuration names."""
+  if config.population.cohorts == 'each':
+    return [(person, (person,)) for person in people]
+  if config.population.cohorts == 'all':
+    return [('all', tuple(people))]
+  if len(people) < 2:
+    raise ValueError(
+      'population.cohorts is others, which leaves each person out of a cohort '
+      f'of the rest, but there is only {people[0]}.'
+    )
+  return [
+    (f'without-{person}', tuple(other for other in people if other != person))
+    for person in people
+  ]
+
+
+def _split(videos, share):
+  """Returns (kept, held out) spans of one person's videos.
+
+  Whole videos are held out where that share of them is at least one, else the
+  end of each.
+  """
+  num_held = int(round(share * len(videos)))
+  if num_held:
+    which = np.linspace(0, len(videos) - 1, num_held + 2)[1:-1]
+    held = {int(round(index)) for index in which}
+    return (
+      [v for index, v in enumerate(videos) if index not in held],
+      [v for index, v in enumerate(videos) if index in held],
+    )
+  kept, held_out = [], []
+  for video in videos:
+    border = video.stop - int(round(share * (video.stop - video.start)))
+    kept.append(dataclasses.replace(video, stop=border))
+    if border < video.stop:
+      held_out.append(dataclasses.replace(video, start=border))
+  return kept, held_out
+
+
+def _frames(config, store, cohort, *, part='training'):
+  """Returns the frames of a cohort that examples can be made of."""
+  videos = []
+  for index, person in enumerate(cohort):
+    kept, held_out = _split(store.videos(person), config.train.validation_share)
+    chosen = kept if part == 'training' else held_out
+    if not chosen:
+      raise ValueError(
+        f'{person} has too few frames to hold out train.validation_share='
+        f'{config.train.validation_share} of them. Raise it, or leave this '
+        'person out with data.persons.'
+      )
+    videos += [(index, video) for video in chosen]
+  if config.curriculum.pairing == 'clips':
+    shortest = config.curriculum.clip_frames
+    whole = [v for v in videos if v[1].stop - v[1].start >= shortest]
+    if len(whole) < len(videos):
+      logging.warning(
+        '%s: %d of %d videos are left out: shorter than a clip of %d frames.',
+        '+'.join(cohort),
+        len(videos) - len(whole),
+        len(videos),
+        shortest,
+      )
+    videos = whole
+  people = [index for index, _ in videos]
+  missing = sorted(set(range(len(cohort))) - set(people))
+  if missing:
+    raise ValueError(
+      f'{cohort[missing[0]]} has no video as long as a clip of '
+      f'curriculum.clip_frames={config.curriculum.clip_frames} frames. Lower '
+      'it, or leave this person out with data.persons or data.min_frames.'
+    )
+  return sampling.Cohort(
+    name='+'.join(cohort),
+    rows=np.concatenate([np.arange(v.start, v.stop) for _, v in videos]),
+    video_lengths=np.array([v.stop - v.start for _, v in videos]),
+    fps=np.array([v.fps for _, v in videos]),
+    video_people=np.array(people),
+  )
+
+
+def _usable_people(config, store):
+  """Returns the person ids to learn from; those left out are logged."""
+  wanted = tuple(config.data.persons) or store.person_ids
+  people = []
+  for person in wanted:
+    frames = sum(v.stop - v.start for v in store.videos(person))
+    if frames >= config.data.min_frames:
+      people.append(person)
+      continue
+    logging.warning(
+      '%s is left out: %d frames, fewer than data.min_frames=%d.',
+      person,
+      frames,
+      config.data.min_frames,
+    )
+  if not people:
+    raise ValueError(
+      f'No person has data.min_frames={config.data.min_frames} frames in '
+      f'{store.path}. Lower it, or add videos.'
+    )
+  return people

@@ -1,0 +1,365 @@
+"""The model zoo: trained models as folders that anyone can open.
+
+ZOO/MODEL_ID/
+  model.safetensors  the tensors: params/... and method_state/..., float32 or
+                     integers, '/' between the levels of the tree
+  model.json         what they are: method, configuration, cohort, steps,
+                     versions, SHA-256 of the tensors
+  README.md          the same in words
+
+  model = zoo.load('zoo/facecycle-AV001-s0')
+  embeddings = model.embed(frames)
+
+Reading needs no pickle and runs no code of the folder. A model of a person is
+biometric data like the videos it learned from; the folders are private (0700).
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Sequence
+
+import jax
+import ml_collections
+import numpy as np
+import safetensors.numpy
+from absl import logging
+
+from psm_jax import methods, paths
+from psm_jax.engine import inference
+from psm_jax.methods import interface
+from psm_jax.runs import checkpoint, run
+
+SCHEMA_VERSION = 1
+_PARTS = ('params', 'method_state')
+_PARTIAL = '.partial'
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+  """One trained model, without its optimiser.
+
+  Attributes:
+    model_id: Unique in its run.
+    cohort: Person ids that it learned from; () if unknown.
+    config: The experiment it was trained in.
+    params: The method's parameters, NumPy.
+    method_state: The method's state, NumPy.
+    steps: Updates taken; None if unknown.
+    origin: 'psm_jax', or what a reference checkpoint was read from.
+  """
+
+  model_id: str
+  cohort: tuple[str, ...]
+  config: ml_collections.ConfigDict
+  params: interface.Tree
+  method_state: interface.Tree
+  steps: int | None
+  origin: str = 'psm_jax'
+
+  @functools.cached_property
+  def _embed(self):
+    return inference.embedder(methods.outline(self.config))
+
+  def embed(self, frames: np.ndarray) -> np.ndarray:
+    """Returns [n, D] float32 embeddings.
+
+    Args:
+      frames: [n, S, S, 3] or [n, S * S * 3] uint8, R, G, B, aligned as those
+        the model learned from (`config.data`), S = config.data.size_px.
+
+    Raises:
+      ValueError: If the frames have another size or type.
+    """
+    size = self.config.data.size_px
+    flat = frames.reshape((len(frames), -1))
+    if flat.dtype != np.uint8 or flat.shape[1] != size * size * 3:
+      raise ValueError(
+        f'{self.model_id} embeds uint8 frames of {size} x {size} x 3, but was '
+        f'given {frames.dtype} of shape {frames.shape}.'
+      )
+    return inference.in_batches(
+      self._embed, self.params, self.method_state, flat, np.arange(len(flat))
+    )
+
+
+def export_run(
+  workdir: str | os.PathLike,
+  out: str | os.PathLike,
+  *,
+  model_ids: Sequence[str] = (),
+) -> list[pathlib.Path]:
+  """Exports trained models of a run; models that failed are left out.
+
+  Args:
+    workdir: A run with a checkpoint. Its frames are not read.
+    out: The zoo; a folder of the same model there is replaced.
+    model_ids: Which models; all by default.
+
+  Returns:
+    The models' folders.
+
+  Raises:
+    ValueError: If the run has no checkpoint, or no such model.
+  """
+  trained = run.open_run(workdir)
+  ids = [model.model_id for model in trained.models]
+  unknown = sorted(set(model_ids) - set(ids))
+  if unknown:
+    raise ValueError(
+      f'{workdir} has no model {", ".join(unknown)}; its models.json names '
+      f'{len(ids)}, such as {ids[0]}.'
+    )
+  states = checkpoint.RunStates(trained, methods.outline(trained.config))
+  written = []
+  for index, described in enumerate(trained.models):
+    if model_ids and described.model_id not in model_ids:
+      continue
+    state = states.model(index)
+    if state.failed_step >= 0:
+      logging.warning(
+        '%s is left out: it failed at step %d.',
+        described.model_id,
+        state.failed_step,
+      )
+      continue
+    model = Model(
+      model_id=described.model_id,
+      cohort=tuple(described.cohort),
+      config=trained.config,
+      params=state.params,
+      method_state=state.method_state,
+      steps=int(state.step),
+    )
+    written.append(save(model, out))
+  return written
+
+
+def save(model: Model, out: str | os.PathLike) -> pathlib.Path:
+  """Writes a model to `out`/model_id, whole or not at all.
+
+  Returns:
+    The model's folder.
+  """
+  folder = paths.child(paths.make_private_dir(out), model.model_id)
+  partial = paths.child(out, f'{model.model_id}{_PARTIAL}')
+  shutil.rmtree(partial, ignore_errors=True)
+  paths.make_private_dir(partial)
+  data = safetensors.numpy.save(_flat(model))
+  content = {
+    'schema_version': SCHEMA_VERSION,
+    'model_id': model.model_id,
+    'method': model.config.method.name,
+    'cohort': list(model.cohort),
+    'steps': model.steps,
+    'origin': model.origin,
+    'sha256': hashlib.sha256(data).hexdigest(),
+    'versions': run.versions(),
+    'config': _without_paths(model.config),
+  }
+  paths.write_atomic(partial / 'model.safetensors', data)
+  paths.write_atomic(
+    partial / 'model.json', json.dumps(content, indent=2) + '\n'
+  )
+  paths.write_atomic(partial / 'README.md', _card(model, content))
+  if folder.exists():
+    shutil.rmtree(folder)
+  partial.rename(folder)
+  return folder
+
+
+def load(folder: str | os.PathLike) -> Model:
+  """Returns an exported model.
+
+  Raises:
+    ValueError: If the folder holds no model, or a damaged one, or one of
+      another configuration than its tensors; names the file.
+  """
+  folder = pathlib.Path(folder)
+  content = describe(folder)
+  path = folder / 'model.safetensors'
+  if not path.is_file():
+    raise ValueError(f'{folder} has no model.safetensors. Export it again.')
+  data = path.read_bytes()
+  digest = hashlib.sha256(data).hexdigest()
+  if digest != content['sha256']:
+    raise ValueError(
+      f'{path} is damaged: its SHA-256 is {digest}, not {content["sha256"]} '
+      'as model.json says. Copy or export it again.'
+    )
+  config = run.config_of(content['config'])
+  params, method_state = _tree(
+    safetensors.numpy.load(data), methods.outline(config), path
+  )
+  return Model(
+    model_id=content['model_id'],
+    cohort=tuple(content['cohort']),
+    config=config,
+    params=params,
+    method_state=method_state,
+    steps=content['steps'],
+    origin=content['origin'],
+  )
+
+
+def check(model: Model, where: str | os.PathLike):
+  """Raises an error if a model's tensors are not its configuration's.
+
+  Args:
+    model: The model.
+    where: What it was read from, for the message.
+
+  Raises:
+    ValueError: Names the tensor.
+  """
+  _tree(_flat(model), methods.outline(model.config), where)
+
+
+def describe(folder: str | os.PathLike) -> dict:
+  """Returns an exported model's model.json, checked.
+
+  Raises:
+    ValueError: If there is none, or not one that this program reads.
+  """
+  path = pathlib.Path(folder) / 'model.json'
+  if not path.is_file():
+    raise ValueError(
+      f'{folder} is no exported model: it has no model.json. Export one with '
+      'python -m launch.export --workdir=RUN --out=ZOO'
+    )
+  try:
+    content = json.loads(path.read_text())
+  except ValueError as error:
+    raise ValueError(f'{path} is no JSON file: {error}.') from error
+  if content.get('schema_version') != SCHEMA_VERSION:
+    raise ValueError(
+      f'{path} has schema version {content.get("schema_version")!r}; this '
+      f'program reads {SCHEMA_VERSION}.'
+    )
+  paths.check_id(content['model_id'], what=f'model_id in {path}')
+  return content
+
+
+def folders_of(zoo: str | os.PathLike) -> dict[str, pathlib.Path]:
+  """Returns the folders of a zoo, or of one exported model, by model id.
+
+  Raises:
+    ValueError: If a description cannot be read, or two have the same id.
+  """
+  zoo = pathlib.Path(zoo)
+  is_one = (zoo / 'model.json').is_file()
+  found = {}
+  for path in [zoo] if is_one else sorted(zoo.iterdir()):
+    if not (path / 'model.json').is_file() or path.suffix == _PARTIAL:
+      continue
+    model_id = describe(path)['model_id']
+    if model_id in found:
+      raise ValueError(
+        f'{found[model_id]} and {path} are both called {model_id}. Keep one.'
+      )
+    found[model_id] = path
+  return found
+
+
+def is_zoo(folder: str | os.PathLike) -> bool:
+  """Returns whether a folder is, or holds, exported models."""
+  folder = pathlib.Path(folder)
+  return (folder / 'model.json').is_file() or any(folder.glob('*/model.json'))
+
+
+def _without_paths(config):
+  """Returns a configuration as JSON content, without the lab's own paths."""
+  content = config.to_dict()
+  content['data']['path'] = ''
+  content['data']['tree'].update(images='', labels='', folds='')
+  content['method']['vgg_path'] = ''
+  content['init']['source'] = ''
+  return content
+
+
+def _flat(model):
+  """Returns a model's tensors by name."""
+  tensors = {}
+  for part in _PARTS:
+    for path, leaf in jax.tree.leaves_with_path(getattr(model, part)):
+      # Not ascontiguousarray, which makes one number a row.
+      tensors[_name(part, path)] = np.asarray(leaf, order='C')
+  return tensors
+
+
+def _name(part, path):
+  inner = jax.tree_util.keystr(path, simple=True, separator='/')
+  return f'{part}/{inner}'
+
+
+def _tree(tensors, method, where):
+  """Returns (params, method_state) of named tensors, checked for their shapes.
+
+  Raises:
+    ValueError: If a tensor is missing, unknown or of another shape.
+  """
+  shapes = dict(
+    zip(_PARTS, jax.eval_shape(method.init, jax.random.key(0)), strict=True)
+  )
+  expected = {
+    _name(part, path): leaf
+    for part in _PARTS
+    for path, leaf in jax.tree.leaves_with_path(shapes[part])
+  }
+  for name in sorted(expected.keys() | tensors.keys()):
+    wanted, found = (
+      f'{leaf.dtype} {tuple(leaf.shape)}' if leaf is not None else 'nothing'
+      for leaf in (expected.get(name), tensors.get(name))
+    )
+    if wanted != found:
+      raise ValueError(
+        f'{where} holds {found} as {name}, but a model of its configuration '
+        f'has {wanted} there.'
+      )
+  return tuple(
+    jax.tree.unflatten(
+      jax.tree.structure(shapes[part]),
+      [
+        tensors[_name(part, path)]
+        for path, _ in jax.tree.leaves_with_path(shapes[part])
+      ],
+    )
+    for part in _PARTS
+  )
+
+
+def _card(model, content):
+  """Returns the model's README.md."""
+  config = model.config
+  people = ', '.join(model.cohort) or 'unknown'
+  steps = 'unknown' if model.steps is None else f'{model.steps:,}'
+  return f"""# {model.model_id}
+
+A model of facial movement, learned without labels.
+
+| | |
+|---|---|
+| method | {config.method.name}, width {config.method.width:g} |
+| frames | {config.data.size_px} px, alignment {config.data.align} |
+| learned from | {people} |
+| gradient steps | {steps} |
+| origin | {model.origin} |
+| versions | {json.dumps(content['versions'])} |
+
+```python
+from psm_jax import zoo
+
+model = zoo.load('{model.model_id}')
+embeddings = model.embed(frames)  # uint8 [n, S, S, 3], aligned as above
+```
+
+A model of a person's face is biometric data, as the videos are that it learned
+from: a decoder can draw the person. Keep it as you keep them, and ask for the
+person's consent before you give it away. Embeddings of two models do not share
+coordinates. Nothing here says how well the model reads faces that it has not
+learned from; measure it on yours.
+"""

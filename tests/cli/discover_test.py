@@ -1,0 +1,54 @@
+"""launch.discover as a user starts it, on runs whose frames are elsewhere."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pandas as pd
+from absl.testing import absltest
+
+from psm_jax.discovery import search
+from tests.evaluation import people
+
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class DiscoverLaunchTest(absltest.TestCase):
+  def test_runs_whose_frames_are_gone_have_all_but_flows(self):
+    folder = pathlib.Path(self.create_tempdir().full_path)
+    for name, noise in (('psm', 0.2), ('gm', 1.0)):
+      people.write_run(
+        folder / name,
+        [
+          people.table(people.frames(p), name, model_id=name, noise=noise)
+          for p in ('P1', 'P2')
+        ],
+      )
+    ended = subprocess.run(
+      [
+        *(sys.executable, '-m', 'launch.discover', '--stride=2'),
+        *(f'--workdir={folder}/psm', f'--against={folder}/gm'),
+      ],
+      cwd=_ROOT,
+      capture_output=True,
+      text=True,
+      timeout=300,
+    )
+    self.assertEqual(ended.returncode, 0, ended.stderr)
+    self.assertNotIn('Traceback', ended.stderr)
+    for name in ('psm', 'gm'):
+      self.assertRegex(ended.stderr, f'No flows of {folder}/{name}: .+')
+    out = folder / 'psm' / 'discovery'
+    self.assertEqual(os.stat(out).st_mode & 0o777, 0o700)
+    tables = {name: pd.read_csv(out / f'{name}.csv') for name in search.COLUMNS}
+    self.assertEmpty(tables['flows'])
+    self.assertEqual(
+      set(tables['similarities']['person_id']),
+      set(tables['persons']['person_id']),
+    )
+    self.assertLen(tables['persons'], 4)
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,153 @@
+import json
+import pathlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from absl.testing import absltest, parameterized
+
+from psm_jax.data import labels
+from psm_jax.discovery import named_movements
+
+_AVATARS = pathlib.Path(__file__).resolve().parents[3] / 'shared/data/avatars'
+_RULES = [
+  named_movements.Rule('brow', {'AU04': 2.0}),
+  named_movements.Rule('smile', {'AU12': 2.0}),
+  named_movements.Rule('grin', {'AU12': 2.0, 'AU25': 2.0}),
+]
+
+
+def _frames(**columns):
+  size = len(next(iter(columns.values())))
+  return pd.DataFrame(
+    {
+      'person_id': 'P1',
+      'video_id': 'v1',
+      'frame': np.arange(size),
+      'time_s': np.arange(size) / 20,
+      **columns,
+    }
+  )
+
+
+class ReadTest(parameterized.TestCase):
+  def _write(self, text, name='file'):
+    return self.create_tempfile(name, text).full_path
+
+  def test_a_table_is_read_with_its_ids_as_text(self):
+    path = self._write(
+      'person_id,video_id,frame,movement,note\n007,1,12,smile,x\n007,1,13,,y\n'
+    )
+    self.assertEqual(
+      named_movements.read(path).to_dict('records'),
+      [
+        {'person_id': '007', 'video_id': '1', 'frame': 12, 'movement': 'smile'},
+        {'person_id': '007', 'video_id': '1', 'frame': 13, 'movement': ''},
+      ],
+    )
+
+  @parameterized.parameters(
+    ('person_id,video_id,frame\n', r"lacks the columns \['movement'\]"),
+    ('person_id,video_id,frame,movement\nP,v,1.5,a\n', "frame '1.5'"),
+    ('person_id,video_id,frame,movement\nP,v,,a\n', "frame ''"),
+    ('person_id,video_id,frame,movement\nP,v,1,a\nP,v,1,b\n', 'more than once'),
+    ('', 'not a readable table'),
+  )
+  def test_a_bad_table_is_named(self, text, message):
+    path = self._write(text)
+    with self.assertRaisesRegex(ValueError, f'{path}.*{message}'):
+      named_movements.read(path)
+
+  def test_rules_are_read(self):
+    path = self._write(
+      '[{"movement": "a", "at_least": {"AU06": 2, "AU12": 1.5}},'
+      ' {"movement": "b", "at_least": {"x": 1}, "persons": ["P7"]}]'
+    )
+    self.assertEqual(
+      named_movements.read_rules(path),
+      [
+        named_movements.Rule('a', {'AU06': 2, 'AU12': 1.5}),
+        named_movements.Rule('b', {'x': 1}, ('P7',)),
+      ],
+    )
+
+  @parameterized.parameters(
+    ('{', 'is no JSON'),
+    ('{}', 'list of one or more rules'),
+    ('[]', 'list of one or more rules'),
+    ('[3]', 'rule 0, is 3'),
+    ('[{"movement": "a", "at_least": {"x": 1}, "y": 2}]', 'rule 0'),
+    ('[{"movement": "", "at_least": {"x": 1}}]', "movement ''"),
+    ('[{"movement": "a"}]', "'a', has at_least None"),
+    ('[{"movement": "a", "at_least": {"x": "1"}}]', 'least values'),
+    ('[{"movement": "a", "at_least": {"x": true}}]', 'least values'),
+    (
+      '[{"movement": "a", "at_least": {"x": 1}, "persons": "P"}]',
+      'list of ids',
+    ),
+  )
+  def test_a_bad_rule_is_named(self, text, message):
+    path = self._write(text)
+    with self.assertRaisesRegex(ValueError, f'{path}.*{message}'):
+      named_movements.read_rules(path)
+
+
+class DeriveTest(absltest.TestCase):
+  def test_the_rule_of_most_columns_wins_then_the_first(self):
+    frames = _frames(
+      AU04=[0.0, 3, 0, 0, 3],
+      AU12=[0.0, 0, 3, 3, 3],
+      AU25=[0.0, 0, 0, 2, np.nan],
+    )
+    found = named_movements.derive(frames, _RULES)
+    self.assertEqual(
+      found['movement'].tolist(), ['', 'brow', 'smile', 'grin', 'brow']
+    )
+
+  def test_a_rule_of_one_person_leaves_the_others(self):
+    frames = _frames(AU12=[3.0])
+    rule = named_movements.Rule('own', {'AU12': 1.0}, ('P2',))
+    self.assertEqual(
+      named_movements.derive(frames, [rule])['movement'].tolist(), ['']
+    )
+
+  def test_a_missing_column_is_named(self):
+    with self.assertRaisesRegex(ValueError, r"'grin'.*\['AU25'\].*\['AU12'\]"):
+      named_movements.derive(_frames(AU12=[3.0]), _RULES)
+
+
+class AvatarTest(absltest.TestCase):
+  """Named combinations of action units against the movements rendered."""
+
+  def test_rules_of_intensities_find_the_movements_that_were_rendered(self):
+    if not _AVATARS.exists():
+      pytest.skip(f'{_AVATARS} does not exist')
+    folder = _AVATARS / 'AV001'
+    person = json.loads((folder / 'person.json').read_text())
+    rules = [
+      named_movements.Rule(
+        str(entry['id']),
+        # Nearly a third of the height, 5 being the whole of an action unit.
+        {f'AU{int(u):02d}': 1.5 * peak for u, peak in entry['aus'].items()},
+      )
+      for entry in person['signatures']
+    ]
+    values = pd.concat(
+      [
+        labels.read_labels(folder / video / 'labels.csv')
+        .values.reset_index()
+        .assign(person_id='AV001', video_id=video)
+        for video in ('video1', 'video2')
+      ]
+    )
+    movement = named_movements.derive(values, rules)['movement']
+    truth = values['signature'].astype(int).astype(str).replace('0', '')
+    truth = truth.to_numpy()
+    found = movement.to_numpy() != ''
+    self.assertGreater((movement.to_numpy() == truth)[found].mean(), 0.85)
+    shown = truth != ''
+    self.assertGreater((movement.to_numpy() == truth)[shown].mean(), 0.6)
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,138 @@
+import json
+import pathlib
+from unittest import mock
+
+import jax
+import numpy as np
+import safetensors.numpy
+from absl.testing import absltest, parameterized
+
+from psm_jax import methods
+from psm_jax.engine import update
+from psm_jax.runs import checkpoint, run, zoo
+from tests import tiny
+
+_IDS = ['m0', 'm1']
+
+
+class ZooTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.enterContext(
+      mock.patch.dict(
+        methods.METHODS, toy=lambda config, shared: tiny.toy_method(config)
+      )
+    )
+    self.workdir = pathlib.Path(self.create_tempdir().full_path)
+    self.out = self.workdir / 'zoo'
+    config = tiny.config(method__name='toy', data__path='/lab/secret')
+    self.method = tiny.toy_method(config)
+    models = [
+      run.Model(name, (f'p{name}',), 0, 5, 1, 30, 1, None) for name in _IDS
+    ]
+    run.start(self.workdir, config, models, self.workdir)
+    states = [
+      update.init_model(np.array([0, seed], np.uint32), self.method)
+      for seed in range(2)
+    ]
+    self.states = jax.tree.map(lambda *x: np.stack(x), *states)
+    self._save(self.states.replace(step=np.array([5, 5], np.int32)))
+
+  def _save(self, states):
+    checkpoints = checkpoint.Checkpoints(self.workdir)
+    checkpoints.save(5, states, _IDS)
+    checkpoints.close()
+
+  def test_a_model_returns_bitwise(self):
+    folders = zoo.export_run(self.workdir, self.out)
+    self.assertEqual([folder.name for folder in folders], _IDS)
+    for index, folder in enumerate(folders):
+      model = zoo.load(folder)
+      jax.tree.map(
+        lambda ours, theirs, i=index: np.testing.assert_array_equal(
+          ours, theirs[i]
+        ),
+        model.params,
+        self.states.params,
+      )
+      self.assertEqual(model.cohort, (f'p{model.model_id}',))
+      self.assertEqual(model.steps, 5)
+
+  def test_it_embeds_as_in_its_run_however_many_frames(self):
+    (folder,) = zoo.export_run(self.workdir, self.out, model_ids=['m1'])
+    frames = tiny.frames(70)
+    params = jax.tree.map(lambda leaf: leaf[1], self.states.params)
+    expected = self.method.embed(params, (), frames)
+    side = tiny.SIZE_PX
+    ours = zoo.load(folder).embed(frames.reshape(-1, side, side, 3))
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+  def test_frames_of_another_size_are_refused(self):
+    (folder,) = zoo.export_run(self.workdir, self.out, model_ids=['m1'])
+    with self.assertRaisesRegex(ValueError, 'frames of 32 x 32 x 3'):
+      zoo.load(folder).embed(np.zeros((2, 16, 16, 3), np.uint8))
+
+  def test_a_failed_model_is_left_out(self):
+    self._save(self.states.replace(failed_step=np.array([-1, 3], np.int32)))
+    folders = zoo.export_run(self.workdir, self.out)
+    self.assertEqual([folder.name for folder in folders], ['m0'])
+
+  def test_an_unknown_model_is_named(self):
+    with self.assertRaisesRegex(ValueError, 'no model m7.*such as m0'):
+      zoo.export_run(self.workdir, self.out, model_ids=['m7'])
+
+  def test_folders_are_private_and_hold_no_path_of_the_lab(self):
+    folders = zoo.export_run(self.workdir, self.out)
+    for folder in (self.out, *folders):
+      self.assertEqual(folder.stat().st_mode & 0o777, 0o700)
+    text = (folders[0] / 'model.json').read_text()
+    self.assertNotIn('/lab/secret', text)
+    self.assertIn('biometric', (folders[0] / 'README.md').read_text())
+
+  def test_exporting_again_replaces_the_model(self):
+    zoo.export_run(self.workdir, self.out)
+    moved = jax.tree.map(lambda leaf: leaf + 1, self.states.params)
+    self._save(self.states.replace(params=moved))
+    (folder,) = zoo.export_run(self.workdir, self.out, model_ids=['m0'])
+    name, leaf = 'down', zoo.load(folder).params['down']
+    np.testing.assert_array_equal(leaf, moved[name][0])
+
+  def test_a_flipped_byte_is_noticed(self):
+    (folder,) = zoo.export_run(self.workdir, self.out, model_ids=['m0'])
+    path = folder / 'model.safetensors'
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with self.assertRaisesRegex(ValueError, 'model.safetensors is damaged'):
+      zoo.load(folder)
+
+  def test_tensors_of_another_shape_are_named(self):
+    (folder,) = zoo.export_run(self.workdir, self.out, model_ids=['m0'])
+    path, described = folder / 'model.safetensors', folder / 'model.json'
+    tensors = safetensors.numpy.load(path.read_bytes())
+    tensors['params/down'] = tensors['params/down'][..., :1].copy()
+    data = safetensors.numpy.save(tensors)
+    path.write_bytes(data)
+    content = json.loads(described.read_text())
+    content['sha256'] = zoo.hashlib.sha256(data).hexdigest()
+    described.write_text(json.dumps(content))
+    with self.assertRaisesRegex(ValueError, r'params/down.*\(3, 3, 3, 4\)'):
+      zoo.load(folder)
+
+  @parameterized.parameters(
+    ('{"schema_version": 99}', 'schema version 99'), ('{', 'no JSON')
+  )
+  def test_a_description_it_cannot_read_is_named(self, text, message):
+    folder = self.workdir / 'bad'
+    folder.mkdir()
+    (folder / 'model.json').write_text(text)
+    with self.assertRaisesRegex(ValueError, message):
+      zoo.load(folder)
+
+  def test_a_folder_without_model_says_how_to_export_one(self):
+    with self.assertRaisesRegex(ValueError, 'launch.export'):
+      zoo.load(self.workdir)
+
+
+if __name__ == '__main__':
+  absltest.main()
