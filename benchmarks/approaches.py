@@ -101,7 +101,7 @@ def _clp(*, temporal=1.0, cross_identity=1.0):
 
 def _short(config, donor_run):
   config = _facecycle(config, 'gap')
-  config.init.source = donor_run
+  config.init.path = donor_run
   return config
 
 
@@ -125,7 +125,7 @@ def approaches(out: pathlib.Path) -> dict[str, ml_collections.ConfigDict]:
     'clp_temporal': _clp(cross_identity=0.0),
     'clp_cross_identity': _clp(temporal=0.0),
   }
-  configs['fabnet_3'].init.source = str(out / 'fabnet_1')
+  configs['fabnet_3'].init.path = str(out / 'fabnet_1')
   for name, config in configs.items():
     steps = _STEPS.value
     if name.endswith('_short'):

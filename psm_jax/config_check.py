@@ -18,7 +18,7 @@ _CHOICES = {
   'method.name': tuple(methods.METHODS),
   'method.vgg': ('random', 'none', 'file'),
   'method.ssim_images': facecycle.SSIM_IMAGES,
-  'init.donors': warm_start.DONORS,
+  'init.match': warm_start.MATCHES,
   'population.cohorts': planning.COHORTS,
   'population.strategy': population.STRATEGIES,
   'population.lowering': conv.LOWERINGS,
@@ -26,7 +26,7 @@ _CHOICES = {
   'curriculum.pairing': sampling.PAIRINGS,
   'curriculum.gap.schedule': curriculum.GAP_SCHEDULES,
   'curriculum.gap.unit': ('frames', 'seconds'),
-  'curriculum.learning_rate.schedule': curriculum.RATE_SCHEDULES,
+  'optim.schedule': curriculum.RATE_SCHEDULES,
   'augment.flip': ('independent', 'shared', 'none'),
 }
 _AT_LEAST = {
@@ -52,15 +52,15 @@ _AT_LEAST = {
   'curriculum.clip_gap': 1,
   'curriculum.gap.start': 0,
   'curriculum.gap.end': 0,
-  'curriculum.learning_rate.final': 0,
-  'curriculum.learning_rate.warmup_steps': 0,
+  'optim.final_learning_rate': 0,
+  'optim.warmup_steps': 0,
 }
 _ABOVE_ZERO = (
   'method.width',
   'method.code_std',
   'train.save_minutes',
   'curriculum.gap.full_at',
-  'curriculum.learning_rate.initial',
+  'optim.learning_rate',
   'data.eye_distance',
 )
 
@@ -125,10 +125,8 @@ def _check_facecycle(config):
 
 
 def _check_of_facecycle_alone(config):
-  if config.train.recompute:
-    _fail(
-      'train.recompute', True, f'False with method.name={config.method.name}'
-    )
+  if config.train.remat:
+    _fail('train.remat', True, f'False with method.name={config.method.name}')
   if config.train.microbatches > 1:
     _fail(
       'train.microbatches',

@@ -59,7 +59,7 @@ def train(
       used; the message names the field or path.
   """
   config_check.check(config)
-  if config.train.keep_compiled:
+  if config.train.compilation_cache:
     compilation.enable_cache()
   workdir = pathlib.Path(workdir).absolute()
   data_dir = pathlib.Path(data_dir or workdir / 'data').absolute()
@@ -186,11 +186,11 @@ def _restore(wave, checkpoints):
     logging.info('Going on from step %d.', restored[0])
     return restored[0], population.from_host(restored[1])
   states = population.init()
-  if wave.config.init.source:
+  if wave.config.init.path:
     started = warm_start.start(
       population.to_host(states),
-      [model.donor for model in wave.models],
-      source=warm_start.open_source(wave.config),
+      [model.init_from for model in wave.models],
+      pool=warm_start.open_pool(wave.config),
     )
     states = population.from_host(started)
   return 0, states

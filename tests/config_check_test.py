@@ -30,7 +30,7 @@ _WRONG = {
   'method.ssim_images': 'bytes',
   'method.width': 0.0,
   'method.code_std': 0.0,
-  'init.donors': 'all',
+  'init.match': 'all',
   'population.cohorts': 'folds',
   'population.strategy': 'pmap',
   'population.precision': 'float16',
@@ -49,10 +49,10 @@ _WRONG = {
   'curriculum.gap.start': -1.0,
   'curriculum.gap.end': -1.0,
   'curriculum.gap.full_at': 0.0,
-  'curriculum.learning_rate.schedule': 'linear',
-  'curriculum.learning_rate.initial': 0.0,
-  'curriculum.learning_rate.final': -1e-6,
-  'curriculum.learning_rate.warmup_steps': -1,
+  'optim.schedule': 'linear',
+  'optim.learning_rate': 0.0,
+  'optim.final_learning_rate': -1e-6,
+  'optim.warmup_steps': -1,
   'curriculum.neutral_weight': (1.0, 2.0, 3.0),
   'augment.flip': 'both',
   'augment.crop_scale': (1.0, 0.5),
@@ -97,7 +97,7 @@ class CheckTest(parameterized.TestCase):
 
   @parameterized.product(
     name=('fabnet', 'clp'),
-    field=('train.microbatches', 'train.recompute'),
+    field=('train.microbatches', 'train.remat'),
   )
   def test_what_only_facecycle_can_is_refused_elsewhere(self, name, field):
     config = importlib.import_module(f'psm_jax.presets.{name}').get_config()

@@ -30,7 +30,7 @@ def config(**fields):
   made.population.lowering = 'matmul'  # Compiles once, however many models.
   made.train.epochs, made.train.steps = 0, 5
   made.curriculum.pairing = 'gap'
-  made.curriculum.learning_rate.initial = 1e-3
+  made.optim.learning_rate = 1e-3
   for name, value in fields.items():
     *groups, last = name.split('__')
     group = made

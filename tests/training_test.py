@@ -278,7 +278,7 @@ class WavesTest(absltest.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    for name in ('make', 'outline'):
+    for name in ('make', 'abstract'):
       cls.enterClassContext(mock.patch.object(methods, name, tiny.toy_method))
     cls.folder = pathlib.Path(
       cls.enterClassContext(tempfile.TemporaryDirectory())
@@ -339,13 +339,13 @@ class WavesTest(absltest.TestCase):
   def test_models_of_other_runs_can_begin_with_these(self):
     config = _config(
       self.folder / 'store',
-      init__source=str(self.unbroken),
-      init__donors='own',
+      init__path=str(self.unbroken),
+      init__match='own',
       train__steps=1,
       curriculum__learning_rate__schedule='constant',
       population__wave=3,
     )
-    config.curriculum.learning_rate.initial = 1e-30
+    config.optim.learning_rate = 1e-30
     workdir = self.folder / 'transferred'
     training.train(config, workdir)
     jax.tree.map(

@@ -51,7 +51,7 @@ _AGAINST = flags.DEFINE_list(
   'of embeddings.',
 )
 _SOURCE = flags.DEFINE_string(
-  'source', features.PSM, 'Name of the first models in the tables.'
+  'source', features.TRAINED, 'Name of the first models in the tables.'
 )
 _AGAINST_SOURCE = flags.DEFINE_string(
   'against_source', 'gm', 'Name of the models of --against in the tables.'

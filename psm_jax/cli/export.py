@@ -5,7 +5,7 @@ r"""Exports a run's trained models: a folder each, for others to open.
 
 A folder holds model.safetensors, model.json and a README.md; it is read by
 psm_jax.runs.zoo.load, by launch.embed --model=FOLDER, and by launch.train as
---config.init.source, which then begins with it. A model of a person is
+--config.init.path, which then begins with it. A model of a person is
 biometric data.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.

@@ -8,7 +8,7 @@ r"""Makes a model of the zoo of a checkpoint of the reference programs.
 
 Reads .safetensors, or files of torch.save if PyTorch is installed; nothing in
 them is run. The model is then what launch.export writes: launch.train begins
-with it by --config.init.source=ZOO/MODEL_ID, launch.embed takes it by --model.
+with it by --config.init.path=ZOO/MODEL_ID, launch.embed takes it by --model.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.
 """

@@ -50,7 +50,7 @@ REQUIRED = ()
 def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
   if _WORKDIR.value is not None:
-    workdirs = {features.PSM: _WORKDIR.value}
+    workdirs = {features.TRAINED: _WORKDIR.value}
     folder = pathlib.Path(_WORKDIR.value) / 'evaluation'
     following = f'python -m launch.report --workdir={_WORKDIR.value}'
   else:

@@ -57,7 +57,7 @@ def schedule_at(
     epoch=number,
     gap=jnp.max(clock.gap[epoch]),
     learning_rate=curriculum.learning_rate(
-      config.curriculum.learning_rate,
+      config.optim,
       epoch=number,
       step=step,
       total_steps=clock.total_steps,

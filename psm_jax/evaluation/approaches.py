@@ -6,7 +6,7 @@
   controls = approaches.controls_of(both[0])
 
 costs, a row per model:
-  approach,model_id,num_people,seed,donor,starts_from,status,steps,examples,
+  approach,model_id,num_people,seed,init_from,starts_from,status,steps,examples,
   images,num_frames,seconds
   What the model itself was trained for; starts_from names the run of its first
   weights, whose costs come on top. examples are steps times the batch size
@@ -30,8 +30,8 @@ from psm_jax.runs import run
 
 COST_COLUMNS = tuple(
   (
-    'approach model_id num_people seed donor starts_from status steps examples '
-    'images num_frames seconds'
+    'approach model_id num_people seed init_from starts_from status steps '
+    'examples images num_frames seconds'
   ).split()
 )
 
@@ -189,8 +189,8 @@ def _costs(name, opened) -> pd.DataFrame:
         'model_id': model.model_id,
         'num_people': len(model.cohort),
         'seed': model.seed,
-        'donor': model.donor,
-        'starts_from': config.init.source or None,
+        'init_from': model.init_from,
+        'starts_from': config.init.path or None,
         'status': model.status,
         'steps': model.steps_done,
         'examples': model.steps_done * config.train.batch_size,

@@ -15,7 +15,7 @@ import scipy.linalg
 
 from psm_jax import paths
 
-PSM = 'psm'
+TRAINED = 'trained'
 RANDOM_ENCODER = 'random_encoder'
 PIXEL_PCA = 'pixel_pca'
 HEAD_POSE = 'head_pose'
@@ -33,10 +33,10 @@ class FeatureTable:
   """What one source says about every frame of one person.
 
   Attributes:
-    source: Where the features come from: 'psm', 'random_encoder', 'pixel_pca',
-      'head_pose', 'nearest_in_time' or another id. The features of 'pixel_pca'
-      are grey pixels; the probes reduce them by a PCA fitted on their training
-      part. 'nearest_in_time' has none (D = 0): it reads the labels, see
+    source: Where the features come from: 'trained', 'random_encoder',
+      'pixel_pca', 'head_pose', 'nearest_in_time' or another id. The features
+      of 'pixel_pca' are grey pixels; the probes reduce them by a PCA fitted on
+      their training part. 'nearest_in_time' has none (D = 0): it reads the labels, see
       controls.py.
     model_id: The model that made the features, or whose control they are.
     person_id: The person on every frame.
@@ -91,7 +91,7 @@ class FeatureTable:
 
 
 def read_embeddings(
-  workdir: str | pathlib.Path, *, source: str = PSM
+  workdir: str | pathlib.Path, *, source: str = TRAINED
 ) -> list[FeatureTable]:
   """Reads the embeddings of a run, one table for each model and person.
 

@@ -142,7 +142,7 @@ class _Run:
         'Train with --config.train.keep_steps=N, which keeps every Nth step.'
       )
     # A model that began with another's weights has no start to show here.
-    self.steps = kept if opened.config.init.source else [0, *kept]
+    self.steps = kept if opened.config.init.path else [0, *kept]
     self._labelled = self._labelled_rows()
     if not any(len(rows) for rows in self._labelled.values()):
       raise ValueError(

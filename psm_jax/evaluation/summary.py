@@ -31,7 +31,7 @@ CONTROLS = (
   features.HEAD_POSE,
   features.NEAREST_IN_TIME,
 )
-PAIRS = tuple((features.PSM, control) for control in CONTROLS)
+PAIRS = tuple((features.TRAINED, control) for control in CONTROLS)
 _CELL = ['split', 'person_id', 'direction', 'au']  # What sources are paired by.
 
 

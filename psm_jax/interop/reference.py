@@ -87,7 +87,7 @@ def _fabnet(tensors, config):
       tensors = own
       break
   params, statistics = fabnet.from_torch(tensors)
-  _, method_state = methods.outline(config).init(jax.random.key(0))
+  _, method_state = methods.abstract(config).init(jax.random.key(0))
   return params, method_state.replace(statistics=statistics)
 
 

@@ -29,7 +29,7 @@ def make(config: ml_collections.ConfigDict) -> interface.Method:
   return METHODS[config.method.name](config, _trunk(config.method))
 
 
-def outline(config: ml_collections.ConfigDict) -> interface.Method:
+def abstract(config: ml_collections.ConfigDict) -> interface.Method:
   """Returns a method whose frozen weights are stand-ins, never loaded.
 
   It gives the shapes of parameters and it embeds; its losses and pictures mean

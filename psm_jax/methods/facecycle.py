@@ -51,7 +51,7 @@ def make(
     code_std=config.method.code_std,
     ssim_images=config.method.ssim_images,
     dtype=precision.compute_dtype(config),
-    recompute=config.train.recompute,
+    remat=config.train.remat,
     axis=axis,
   )
   augmentation = _augmentation(config.augment)
@@ -149,14 +149,14 @@ class Networks:
     code_std: float = 0.01,
     ssim_images: str = 'normalised',
     dtype: jnp.dtype = jnp.float32,
-    recompute: bool = False,
+    remat: bool = False,
     axis: data_axis.DataAxis = data_axis.ONE_DEVICE,
   ):
     self.ssim_images, self.dtype, self.axis = ssim_images, dtype, axis
     self.width, self.size_px, self.lowering = width, size_px, lowering
     # Of each network, the backward pass keeps what it is given and computes
     # the rest again.
-    self._kept = jax.checkpoint if recompute else lambda function: function
+    self._kept = jax.checkpoint if remat else lambda function: function
     self.encoder = networks.Encoder(width, lowering, code_std)
     self.flow_net = networks.FlowNet(size_px, width, lowering)
     self.generator = networks.Generator(width, lowering)

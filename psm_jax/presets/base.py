@@ -81,8 +81,11 @@ def get_config():
   clp.blur_probability = 0.5
 
   init = config.init = ml_collections.ConfigDict()
-  init.source = ''  # Run whose models these start from; '': random weights.
-  init.donors = 'one'  # one | own | others, see psm_jax/runs/warm_start.py.
+  # Run, or exported models, that these start from; '': random weights.
+  init.path = ''
+  # Which of its models a model starts from: one | own | others, see
+  # psm_jax/runs/warm_start.py.
+  init.match = 'one'
 
   population = config.population = ml_collections.ConfigDict()
   # each: a model a person | all: one of everybody | others: a model for each
@@ -111,20 +114,26 @@ def get_config():
   train.microbatches = 1
   # Keep no activations within networks, compute them again for the gradient:
   # less memory, about a third more work. FaceCycle only.
-  train.recompute = False
+  train.remat = False
   train.steps = 0  # Steps of each model; 0: train.epochs decides.
   train.epochs = 500  # Epochs of each model's own length (PSM paper).
   # Share of each person's frames held out for methods that validate (FAb-Net):
   # whole videos if there are enough, else the end of each.
   train.validation_share = 0.0
   train.validation_batches = 4  # Looked at when an epoch ends.
-  train.keep_compiled = True  # Programs, for the next start; not on CPUs.
+  train.compilation_cache = True  # Programs, for the next start; not on CPUs.
   train.log_every = 10  # Steps between rows of metrics.csv.
   train.save_minutes = 10.0  # Wall-clock time between checkpoints.
   train.save_steps = 0  # Steps between checkpoints; 0: by the clock alone.
   # Steps between checkpoints that stay, for launch.learning_curve; 0 keeps only
   # the newest. One is as large as the states: 240 MB a model at full width.
   train.keep_steps = 0
+
+  optim = config.optim = ml_collections.ConfigDict()
+  optim.schedule = 'reference'  # reference | constant | cosine
+  optim.learning_rate = 8e-5  # At the start; PSM release.
+  optim.final_learning_rate = 5e-6  # PSM release; from epoch 200 on.
+  optim.warmup_steps = 0  # constant and cosine only.
 
   curriculum = config.curriculum = ml_collections.ConfigDict()
   # fixed (PSM) | repaired | gap (PSM_wCTL) | drawn (GM) | drawn_gap (GM_wCTL)
@@ -142,11 +151,6 @@ def get_config():
   gap.start = 2.0
   gap.end = 100.0
   gap.full_at = 1.0  # Share of training at which gap.end is reached.
-  rate = curriculum.learning_rate = ml_collections.ConfigDict()
-  rate.schedule = 'reference'  # reference | constant | cosine
-  rate.initial = 8e-5  # PSM release.
-  rate.final = 5e-6  # PSM release; from epoch 200 on.
-  rate.warmup_steps = 0  # constant and cosine only.
   curriculum.neutral_weight = ()  # (): 1 | (a,) | (a, b): a line over epochs
 
   augment = config.augment = ml_collections.ConfigDict()

@@ -24,11 +24,13 @@ def get_config():
   config.curriculum.pairing = 'clips'
   config.curriculum.clip_frames = 5
   config.curriculum.clip_gap = 5
-  rate = config.curriculum.learning_rate
-  rate.schedule = 'cosine'
-  rate.initial = 0.0375  # 0.03 for 256 frames a step (MoCo), times 320 / 256.
-  rate.final = 0.0
-  rate.warmup_steps = 5_000  # A twentieth of training.
+  optim = config.optim
+  optim.schedule = 'cosine'
+  optim.learning_rate = (
+    0.0375  # 0.03 for 256 frames a step (MoCo), times 320 / 256.
+  )
+  optim.final_learning_rate = 0.0
+  optim.warmup_steps = 5_000  # A twentieth of training.
   augment = config.augment
   augment.crop_scale = (0.8, 1.0)
   augment.crop_aspect = (1.0, 1.0)

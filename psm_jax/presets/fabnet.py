@@ -26,7 +26,7 @@ def get_config():
   config.curriculum.num_sources = 1
   config.curriculum.draws_per_person = 1  # FAb-Net release.
   # SGD with momentum; validation lowers the rate (see psm_jax/methods).
-  config.curriculum.learning_rate.schedule = 'constant'
-  config.curriculum.learning_rate.initial = 1e-4  # FAb-Net release.
+  config.optim.schedule = 'constant'
+  config.optim.learning_rate = 1e-4  # FAb-Net release.
   config.augment.enabled = False  # Its own jitter: method.fabnet.crop.
   return config

@@ -2,7 +2,7 @@
 
   python -m launch.train --config=configs/fabnet_multi.py \
       --workdir=runs/fabnet_multi --config.data.path=/data/frames \
-      --config.init.source=runs/fabnet
+      --config.init.path=runs/fabnet
 
 The paper's best models. The decoder keeps its weights, so this stage goes on
 from a run of configs/fabnet.py, with its loss window; begun from random weights
@@ -14,7 +14,7 @@ from psm_jax.presets import fabnet
 
 def get_config():
   config = fabnet.get_config()
-  config.init.donors = 'own'
+  config.init.match = 'own'
   config.curriculum.num_sources = 3
   config.method.fabnet.freeze_decoder = True
   return config

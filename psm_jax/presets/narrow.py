@@ -31,8 +31,8 @@ def get_config():
   config.curriculum.gap.unit = 'seconds'
   config.curriculum.gap.start = 0.1
   config.curriculum.gap.end = 7.5
-  config.curriculum.learning_rate.schedule = 'cosine'
-  config.curriculum.learning_rate.initial = 5e-4
-  config.curriculum.learning_rate.final = 1e-5
+  config.optim.schedule = 'cosine'
+  config.optim.learning_rate = 5e-4
+  config.optim.final_learning_rate = 1e-5
   config.augment.flip = 'none'
   return config

@@ -32,7 +32,7 @@ def label(name: str, *, in_text: bool = False) -> str:
     name: As in the tables.
     in_text: Inside a sentence.
   """
-  if name == features.PSM:  # Here it is but the name that somebody gave.
+  if name == features.TRAINED:  # Here it is but the name that somebody gave.
     return name
   return formats.in_text(name) if in_text else formats.source(name)
 

@@ -30,14 +30,14 @@ BLUE, GREEN, RED, ORANGE = '#0072B2', '#009E73', '#D55E00', '#E69F00'
 PURPLE = '#CC79A7'
 INK, GREY, PALE = '#24292f', '#6e7781', '#c4cad0'
 COLOURS = {
-  features.PSM: BLUE,
+  features.TRAINED: BLUE,
   features.RANDOM_ENCODER: GREY,
   features.PIXEL_PCA: GREEN,
   features.HEAD_POSE: ORANGE,
   features.NEAREST_IN_TIME: PURPLE,
 }
 MARKERS = {
-  features.PSM: 'o',
+  features.TRAINED: 'o',
   features.RANDOM_ENCODER: 's',
   features.PIXEL_PCA: 'D',
   features.HEAD_POSE: '^',

@@ -110,7 +110,7 @@ def against_controls(
   return [
     d
     for d in differences(run.summary, metric=metric, split=split)
-    if d.first == features.PSM
+    if d.first == features.TRAINED
   ]
 
 
@@ -222,12 +222,12 @@ def _score_sentences(run: report_run.Run) -> list[str]:
   """Returns what the first split's AUC shows against the controls."""
   rows = run.summary[run.summary['metric'] == 'auc']
   rows = rows[~is_difference(rows['source'])]
-  own = rows[rows['source'] == features.PSM]
+  own = rows[rows['source'] == features.TRAINED]
   if own.empty:
     return []
   split = splits(own)[0]
   rows = rows[rows['split'] == split].set_index('source')
-  trained = rows.loc[features.PSM]
+  trained = rows.loc[features.TRAINED]
   sentences = [_headline(rows, trained, split)]
   if trained['ci_low'] <= 0.5 <= trained['ci_high']:
     sentences.append('The interval of the trained encoder includes guessing.')
@@ -266,7 +266,7 @@ def _headline(rows: pd.DataFrame, trained: pd.Series, split: str) -> str:
     f'{formats.in_text(source)} '
     + formats.score(rows.loc[source, 'mean'], places=places)
     for source in formats.in_order(rows.index, tuple(formats.SOURCES))
-    if source != features.PSM
+    if source != features.TRAINED
   ]
   number = int(trained['num_persons'])
   text = (
@@ -280,7 +280,7 @@ def _headline(rows: pd.DataFrame, trained: pd.Series, split: str) -> str:
 
 def _structure_sentences(run: report_run.Run) -> list[str]:
   """Returns how many directions embeddings use and whether they tell yaw."""
-  rows = run.structure[run.structure['source'] == features.PSM]
+  rows = run.structure[run.structure['source'] == features.TRAINED]
   rank = rows['effective_rank'].median()
   if not math.isfinite(rank):
     return []

@@ -7,14 +7,14 @@ from psm_jax.evaluation import features
 
 MISSING = '–'
 SOURCES = {
-  features.PSM: 'Trained encoder',
+  features.TRAINED: 'Trained encoder',
   features.RANDOM_ENCODER: 'Random encoder',
   features.PIXEL_PCA: 'Pixel PCA',
   features.HEAD_POSE: 'Head pose',
   features.NEAREST_IN_TIME: 'Nearest in time',
 }
 _IN_TEXT = {
-  features.PSM: 'the trained encoder',
+  features.TRAINED: 'the trained encoder',
   features.RANDOM_ENCODER: 'the random encoder',
   features.PIXEL_PCA: 'pixel PCA',
   features.HEAD_POSE: 'head pose',

@@ -24,24 +24,24 @@ def persons(run: report_run.Run, metric: str) -> figures.Drawn | None:
   split = findings.splits(run.scores)[0]
   values = findings.person_means(run.scores, split, metric)
   values = values.dropna(how='all')
-  if values.empty or features.PSM not in values:
+  if values.empty or features.TRAINED not in values:
     return None
-  order = findings.person_means(run.scores, split, 'auc')[features.PSM]
+  order = findings.person_means(run.scores, split, 'auc')[features.TRAINED]
   values = values.loc[order.sort_values(ascending=False).index]
   draw = _rows if len(values) <= dots.MAX_ROWS else _cloud
   figure = draw(values, metric, split)
   name = formats.METRICS[metric]
-  controls = [s for s in values if s != features.PSM]
+  controls = [s for s in values if s != features.TRAINED]
   counts = [
     f'higher than {formats.in_text(c)} for '
-    f'{int((values[features.PSM] > values[c]).sum())}'
+    f'{int((values[features.TRAINED] > values[c]).sum())}'
     for c in formats.in_order(controls, tuple(formats.SOURCES))
   ]
   alt = (
     f'{name} of {formats.people(len(values))}, '
     f'{formats.within(formats.split(split))}: the trained encoder is between '
-    f'{formats.score(values[features.PSM].min())} and '
-    f'{formats.score(values[features.PSM].max())}'
+    f'{formats.score(values[features.TRAINED].min())} and '
+    f'{formats.score(values[features.TRAINED].max())}'
     + ''.join(f', {text}' for text in counts)
     + '.'
   )
@@ -147,8 +147,8 @@ def _rows(values: pd.DataFrame, metric: str, split: str):
       rows,
       figures.marker(source),
       color=figures.colour(source),
-      markersize=6.5 if source == features.PSM else 5,
-      zorder=4 if source == features.PSM else 3,
+      markersize=6.5 if source == features.TRAINED else 5,
+      zorder=4 if source == features.TRAINED else 3,
     )
   if metric == 'auc':
     axes.axvline(0.5, color=figures.GREY, linestyle=(0, (4, 3)), linewidth=1)
@@ -163,7 +163,7 @@ def _rows(values: pd.DataFrame, metric: str, split: str):
 
 def _cloud(values: pd.DataFrame, metric: str, split: str):
   """Returns a figure of the trained encoder against each control."""
-  controls = [s for s in values if s != features.PSM]
+  controls = [s for s in values if s != features.TRAINED]
   controls = formats.in_order(controls, tuple(formats.SOURCES))
   figure, (axes,) = figures.new(figures.HALF_IN, 4.2)
   low = min(0.5 if metric == 'auc' else 1.0, np.nanmin(values.to_numpy()))
@@ -172,7 +172,7 @@ def _cloud(values: pd.DataFrame, metric: str, split: str):
   for control in controls:
     axes.scatter(
       values[control],
-      values[features.PSM],
+      values[features.TRAINED],
       s=12,
       marker=figures.marker(control),
       color=figures.colour(control),

@@ -20,7 +20,7 @@ _TEXT_COLUMNS = frozenset(
     'au',
     'centring',
     'direction',
-    'donor',
+    'init_from',
     'fails',
     'has_shared_coordinates',
     'is_baseline',

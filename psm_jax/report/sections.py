@@ -116,7 +116,8 @@ def _facts(run: report_run.Run) -> markup.Html | None:
     )
     facts.append(('People', formats.count(len(run.person_ids)), None))
   rows = run.summary[
-    (run.summary['metric'] == 'auc') & (run.summary['source'] == features.PSM)
+    (run.summary['metric'] == 'auc')
+    & (run.summary['source'] == features.TRAINED)
   ]
   if not rows.empty:
     split = findings.splits(rows)[0]

@@ -255,7 +255,7 @@ def _difference_table(found: list[findings.Difference]) -> markup.Html:
 def _short(source: str) -> str:
   """Returns the short name of a source for narrow columns."""
   return {
-    features.PSM: 'Trained',
+    features.TRAINED: 'Trained',
     features.RANDOM_ENCODER: 'Random',
     features.PIXEL_PCA: 'Pixels',
   }.get(source, source)

@@ -18,22 +18,22 @@ COHORTS = ('each', 'all', 'others')
 def plan_models(
   config: ml_collections.ConfigDict, store: store_lib.FrameStore
 ) -> tuple[list[run.Model], list[sampling.Plan]]:
-  """Returns a run's models and their plans: by cohort, seed and donor.
+  """Returns a run's models and their plans: by cohort, seed and start.
 
-  Models of one cohort and seed that differ in their donors see the same frames
-  in the same order.
+  Models of one cohort and seed that differ in what they start from see the same
+  frames in the same order.
 
   Raises:
-    ValueError: If nobody is left, a cohort has too few frames or no donor, or a
-      person_id is too long to name a model.
+    ValueError: If nobody is left, a cohort has too few frames or nothing to
+      start from, or a person_id is too long to name a model.
   """
   models, plans = [], []
-  source = warm_start.open_source(config)
+  pool = warm_start.open_pool(config)
   for label, cohort in _cohorts(config, _usable_people(config, store)):
     if config.method.name == 'clp':
       clp_config.check_cohort(config, len(cohort))
     frames = _frames(config, store, cohort)
-    donors = warm_start.donors_of(source, cohort, donors=config.init.donors)
+    starts = warm_start.choose(pool, cohort, match=config.init.match)
     for seed in config.population.seeds:
       plan, cap = sampling.make_plan(frames, config, seed=config.seed + seed)
       if cap is not None:
@@ -45,16 +45,16 @@ def plan_models(
           len(frames.rows),
           len(frames.video_lengths),
         )
-      for donor in donors:
+      for init_from in starts:
         name = f'{config.method.name}-{label}-s{seed}'
-        if config.init.donors == 'others' and donor:
-          name += f'-from-{donor}'
+        if config.init.match == 'others' and init_from:
+          name += f'-from-{init_from}'
         models.append(
           run.Model(
             model_id=paths.check_id(name, what='model_id'),
             cohort=cohort,
             seed=seed,
-            donor=donor,
+            init_from=init_from,
             total_steps=int(plan.clock.total_steps),
             num_epochs=int(plan.clock.num_epochs),
             num_frames=len(frames.rows),

@@ -23,9 +23,9 @@ _PACKAGES = ('psm_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint')
 # These may differ between the start of a run and its resumption.
 _FREE_FIELDS = (
   'data.feed',
-  'train.keep_compiled',
+  'train.compilation_cache',
   'train.microbatches',
-  'train.recompute',
+  'train.remat',
   'population.strategy',
   'population.lowering',
   'population.chunk',
@@ -35,16 +35,11 @@ _FREE_FIELDS = (
   'train.save_steps',
   'train.keep_steps',
 )
-# What runs of earlier versions did where they lack a field.
-_YOUNGER = {
-  'population': {'data_parallel': False},
-  'train': {'microbatches': 1, 'recompute': False, 'keep_steps': 0},
-}
 # These may not, and follow from the data.
 _PLANNED = (
   'cohort',
   'seed',
-  'donor',
+  'init_from',
   'total_steps',
   'num_epochs',
   'num_frames',
@@ -60,7 +55,7 @@ class Model:
     model_id: Method, cohort and seed; unique in the run.
     cohort: Person ids that it learns from.
     seed: Its own seed.
-    donor: Model of `config.init.source` that it starts from, if any.
+    init_from: Model of `config.init.path` that it starts from, if any.
     total_steps: Steps after which it is done.
     num_epochs: Epochs in these steps.
     num_frames: Frames of its cohort.
@@ -82,7 +77,7 @@ class Model:
   status: str = 'running'
   steps_done: int = 0
   failed_step: int | None = None
-  donor: str | None = None
+  init_from: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,12 +130,7 @@ def versions() -> dict[str, str]:
 
 
 def config_of(content: dict) -> ml_collections.ConfigDict:
-  """Returns the configuration that JSON content holds, lists as tuples.
-
-  Fields that an earlier version did not have are given what it did.
-  """
-  for group, fields in _YOUNGER.items():
-    content[group] = fields | content[group]
+  """Returns the configuration that JSON content holds, lists as tuples."""
   return ml_collections.ConfigDict(_with_tuples(content))
 
 
@@ -235,7 +225,6 @@ def _check_same(old, new, workdir):
   old, new = _flatten(old.to_dict()), _flatten(new.to_dict())
   changed = [
     f'{field}: {old[field]!r} there, {new.get(field)!r} now'
-    # A field that is not there is younger than the run.
     for field in sorted(old)
     if old[field] != new.get(field) and field not in _FREE_FIELDS
   ]

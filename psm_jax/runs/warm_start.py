@@ -1,7 +1,7 @@
 """Where models start from: trained models of another run, or exported ones.
 
-`config.init.source` names a run directory, an exported model or a folder of
-them (`psm_jax.runs.zoo`); `config.init.donors` says who gives to whom:
+`config.init.path` names a run directory, an exported model or a folder of them
+(`psm_jax.runs.zoo`); `config.init.match` says which each model starts from:
 
   one     its only model to every model: person-specific models from a general
           one (PSM's "transfer from GM")
@@ -9,8 +9,9 @@ them (`psm_jax.runs.zoo`); `config.init.donors` says who gives to whom:
   others  every model of another person to each: K people with a model each
           give K (K - 1) models (PSM's "transfer from person to person")
 
-A model takes its donor's parameters and method state (BatchNorm statistics,
-loss window); optimiser, step and schedules begin anew, as published.
+A model takes the parameters and method state (BatchNorm statistics, loss
+window) of the one it starts from; optimiser, step and schedules begin anew, as
+published.
 """
 
 import dataclasses
@@ -25,47 +26,47 @@ from psm_jax.engine import update
 from psm_jax.methods import interface
 from psm_jax.runs import checkpoint, run, zoo
 
-DONORS = ('one', 'own', 'others')
+MATCHES = ('one', 'own', 'others')
 # Configurations that differ in these make other parameters.
 _SHAPING = ('method.name', 'method.width', 'method.vgg', 'data.size_px')
 
 
-def donors_of(
-  source: 'Source | None', cohort: tuple[str, ...], *, donors: str
+def choose(
+  pool: 'Pool | None', cohort: tuple[str, ...], *, match: str
 ) -> tuple[str | None, ...]:
-  """Returns the donors of a cohort: model ids of the source, or (None,).
+  """Returns what the models of a cohort start from: model ids, or (None,).
 
   Args:
-    source: Where models start from; None: from random weights.
+    pool: Where models start from; None: from random weights.
     cohort: Person ids of the model that starts.
-    donors: `config.init.donors`.
+    match: `config.init.match`.
 
   Raises:
-    ValueError: If the source gives this cohort nothing.
+    ValueError: If the pool gives this cohort nothing.
   """
-  if source is None:
+  if pool is None:
     return (None,)
-  if donors == 'one' and len(source.cohorts) != 1:
+  if match == 'one' and len(pool.cohorts) != 1:
     raise ValueError(
-      f'init.donors is one, but {source.path} holds {len(source.cohorts)} '
+      f'init.match is one, but {pool.path} holds {len(pool.cohorts)} '
       'sound models. Choose own or others, or the run of one general model.'
     )
-  found = [
-    donor
-    for donor, donor_cohort in source.cohorts.items()
-    if _gives(donors, donor_cohort, cohort)
+  matching = [
+    model_id
+    for model_id, their_cohort in pool.cohorts.items()
+    if _gives(match, their_cohort, cohort)
   ]
-  if not found:
+  if not matching:
     raise ValueError(
-      f'{source.path} has no sound model for {"+".join(cohort)} '
-      f'(init.donors={donors}): its models learned from '
-      f'{_list_cohorts(source.cohorts.values())}.'
+      f'{pool.path} has no sound model for {"+".join(cohort)} '
+      f'(init.match={match}): its models learned from '
+      f'{_list_cohorts(pool.cohorts.values())}.'
     )
-  return tuple(found)
+  return tuple(matching)
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class Pool:
   """Models that others can start from.
 
   Attributes:
@@ -80,17 +81,17 @@ class Source:
   read: Callable[[str], tuple[interface.Tree, interface.Tree]]
 
 
-def open_source(config: ml_collections.ConfigDict) -> Source | None:
-  """Returns the models that `config.init.source` names, None if it is empty.
+def open_pool(config: ml_collections.ConfigDict) -> Pool | None:
+  """Returns the models that `config.init.path` names, None if it is empty.
 
   Raises:
     ValueError: If it is no run and no zoo, or of models of other parameters
       than the configuration's.
   """
-  if not config.init.source:
+  if not config.init.path:
     return None
-  read = _of_zoo if zoo.is_zoo(config.init.source) else _of_run
-  return read(config.init.source, config)
+  read = _of_zoo if zoo.is_zoo(config.init.path) else _of_run
+  return read(config.init.path, config)
 
 
 def _of_zoo(path, config):
@@ -105,7 +106,7 @@ def _of_zoo(path, config):
     model = zoo.load(folders[name])
     return model.params, model.method_state
 
-  return Source(path, cohorts, read)
+  return Pool(path, cohorts, read)
 
 
 def _of_run(path, config):
@@ -116,7 +117,7 @@ def _of_run(path, config):
   def read(name):
     nonlocal states
     if states is None:
-      states = checkpoint.RunStates(opened, methods.outline(opened.config))
+      states = checkpoint.RunStates(opened, methods.abstract(opened.config))
     ids = [model.model_id for model in opened.models]
     state = states.model(ids.index(name))
     return state.params, state.method_state
@@ -126,13 +127,13 @@ def _of_run(path, config):
     for model in opened.models
     if model.failed_step is None
   }
-  return Source(path, cohorts, read)
+  return Pool(path, cohorts, read)
 
 
-def _gives(donors, donor_cohort, cohort):
-  if donors == 'one':
+def _gives(match, their_cohort, cohort):
+  if match == 'one':
     return True
-  return (donor_cohort == cohort) == (donors == 'own')
+  return (their_cohort == cohort) == (match == 'own')
 
 
 def _list_cohorts(cohorts):
@@ -152,27 +153,27 @@ def _check_shapes(config, theirs, path):
     here, there = _value(config, field), _value(theirs, field)
     if here != there:
       raise ValueError(
-        f'{field} is {here!r}, but {there!r} in init.source {path}: their '
+        f'{field} is {here!r}, but {there!r} in init.path {path}: their '
         f'models have other parameters. Set it to {there!r}.'
       )
 
 
 def start(
-  states: update.TrainState, donors: list[str | None], *, source: Source
+  states: update.TrainState, init_from: list[str | None], *, pool: Pool
 ) -> update.TrainState:
-  """Returns initial states with their donors' parameters and method states.
+  """Returns initial states with the parameters and method states of others.
 
   Args:
     states: Stacked, leaves [N, ...] NumPy, as `Population.init` makes them.
-    donors: N model ids of the source.
-    source: Where they are.
+    init_from: N model ids of the pool.
+    pool: Where they are.
 
   Raises:
-    ValueError: If the source has no checkpoint.
+    ValueError: If the pool has no checkpoint.
   """
-  # In the source's order, so that each wave of a run is read once.
-  given = {name: source.read(name) for name in source.cohorts if name in donors}
-  params, method_states = zip(*(given[name] for name in donors), strict=True)
+  # In the pool's order, so that each wave of a run is read once.
+  given = {name: pool.read(name) for name in pool.cohorts if name in init_from}
+  params, method_states = zip(*(given[name] for name in init_from), strict=True)
 
   def stack(trees):
     return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)

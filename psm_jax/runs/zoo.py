@@ -63,7 +63,7 @@ class Model:
 
   @functools.cached_property
   def _embed(self):
-    return inference.embedder(methods.outline(self.config))
+    return inference.embedder(methods.abstract(self.config))
 
   def embed(self, frames: np.ndarray) -> np.ndarray:
     """Returns [n, D] float32 embeddings.
@@ -114,7 +114,7 @@ def export_run(
       f'{workdir} has no model {", ".join(unknown)}; its models.json names '
       f'{len(ids)}, such as {ids[0]}.'
     )
-  states = checkpoint.RunStates(trained, methods.outline(trained.config))
+  states = checkpoint.RunStates(trained, methods.abstract(trained.config))
   written = []
   for index, described in enumerate(trained.models):
     if model_ids and described.model_id not in model_ids:
@@ -193,7 +193,7 @@ def load(folder: str | os.PathLike) -> Model:
     )
   config = run.config_of(content['config'])
   params, method_state = _tree(
-    safetensors.numpy.load(data), methods.outline(config), path
+    safetensors.numpy.load(data), methods.abstract(config), path
   )
   return Model(
     model_id=content['model_id'],
@@ -216,7 +216,7 @@ def check(model: Model, where: str | os.PathLike):
   Raises:
     ValueError: Names the tensor.
   """
-  _tree(_flat(model), methods.outline(model.config), where)
+  _tree(_flat(model), methods.abstract(model.config), where)
 
 
 def describe(folder: str | os.PathLike) -> dict:

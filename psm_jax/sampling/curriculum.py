@@ -79,14 +79,14 @@ def learning_rate(
 ) -> jax.Array:
   """Returns the learning rate of a step.
 
-  'reference' is PSM's plan by the model's own epoch: `initial` below epoch 10,
-  5e-5 below 50, 1e-5 below 200, `final` from there on; the middle two are
-  constants whatever `initial` is. 'cosine' decays from `initial` to `final`
-  over the model's own total_steps. Both of the others rise linearly over the
-  first `warmup_steps`.
+  'reference' is PSM's plan by the model's own epoch: `learning_rate` below
+  epoch 10, 5e-5 below 50, 1e-5 below 200, `final_learning_rate` from there on;
+  the middle two are constants whatever the others are. 'cosine' decays from
+  `learning_rate` to `final_learning_rate` over the model's own total_steps.
+  'cosine' and 'constant' rise linearly over the first `warmup_steps`.
 
   Args:
-    config: `config.curriculum.learning_rate`.
+    config: `config.optim`.
     epoch: () int32, from 1.
     step: () int32, from 0.
     total_steps: () int32.
@@ -97,16 +97,16 @@ def learning_rate(
   if config.schedule == 'reference':
     return jnp.select(
       [epoch < 10, epoch < 50, epoch < 200],
-      [jnp.float32(rate) for rate in (config.initial, 5e-5, 1e-5)],
-      jnp.float32(config.final),
+      [jnp.float32(rate) for rate in (config.learning_rate, 5e-5, 1e-5)],
+      jnp.float32(config.final_learning_rate),
     )
-  rate = jnp.float32(config.initial)
+  rate = jnp.float32(config.learning_rate)
   step = step.astype(jnp.float32)
   if config.schedule == 'cosine':
     span = jnp.maximum(1, total_steps - config.warmup_steps)
     share = jnp.clip((step - config.warmup_steps) / span, 0, 1)
     drop = (1 - jnp.cos(jnp.pi * share)) / 2
-    rate = rate + (config.final - config.initial) * drop
+    rate = rate + (config.final_learning_rate - config.learning_rate) * drop
   if config.warmup_steps:
     rate = rate * jnp.minimum(1.0, (step + 1) / config.warmup_steps)
   return rate.astype(jnp.float32)

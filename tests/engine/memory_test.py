@@ -43,12 +43,12 @@ class EstimateTest(absltest.TestCase):
     def step_bytes(**fields):
       config = tiny.config(train__batch_size=4, **fields)
       built = tiny.build(config, tiny.cohorts(30))
-      method = methods.outline(config)
+      method = methods.abstract(config)
       return memory.estimate(method, built, 0, config).step
 
     whole = step_bytes()
     parts = step_bytes(train__microbatches=4)
-    recomputed = step_bytes(train__recompute=True)
+    recomputed = step_bytes(train__remat=True)
     self.assertLess(parts, whole / 2)
     self.assertLess(recomputed, whole / 2)
 

@@ -180,7 +180,7 @@ class FaceCycleTest(absltest.TestCase):
       return gradients(method.over(part), half)
 
     parts = [of_part(index, half) for index, half in enumerate(halves)]
-    config.train.recompute = True
+    config.train.remat = True
     recomputed = jax.jit(functools.partial(gradients, methods.make(config)))(
       frames
     )

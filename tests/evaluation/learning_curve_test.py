@@ -60,7 +60,7 @@ class LearningCurveTest(parameterized.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    for name in ('make', 'outline'):
+    for name in ('make', 'abstract'):
       cls.enterClassContext(mock.patch.object(methods, name, tiny.toy_method))
     cls.folder = pathlib.Path(
       cls.enterClassContext(tempfile.TemporaryDirectory())

@@ -30,7 +30,7 @@ def _filled(shapes, **seed):
 
 def _tensors(config):
   """Returns (params, method_state, the reference's tensors by network)."""
-  method = methods.outline(config)
+  method = methods.abstract(config)
   shapes = jax.eval_shape(method.init, jax.random.key(0))
   params, state = _filled(shapes[0]), shapes[1]
   if config.method.name == 'fabnet':

@@ -303,7 +303,7 @@ class TrainingTest(absltest.TestCase):
   @pytest.mark.slow
   def test_a_frozen_decoder_keeps_its_weights_and_gathers_the_rest(self):
     config = _config(num_sources=1, freeze_decoder=True)
-    config.curriculum.learning_rate.schedule = 'constant'
+    config.optim.schedule = 'constant'
     method = fabnet.make(config, ())
     plan, _ = sampling.make_plan(tiny.cohorts(30)[0], config, seed=0)
     clock = jax.tree.map(jnp.asarray, plan.clock)

@@ -5,29 +5,29 @@ from psm_jax.report import comparison, comparison_notices
 from tests.report import fake_comparison
 
 
-class ComparisonCautionsTest(parameterized.TestCase):
-  def _cautions(self, **options):
+class ComparisonNoticesTest(parameterized.TestCase):
+  def _notices(self, **options):
     folder = fake_comparison.fill(self.create_tempdir().full_path, **options)
     return ' '.join(comparison_notices.find(comparison.read(folder)))
 
   def test_unequal_budgets_are_warned_about(self):
-    text = self._cautions()
+    text = self._notices()
     self.assertIn('psm saw 48,000 images in training, gm 16,000', text)
     self.assertIn('gm_to_psm began from models of another run', text)
     self.assertNotIn('Steps a model differ', text)
     changes = {'gm': {'steps_per_model': 300}}
-    self.assertIn('from 300 (gm) to 1,000', self._cautions(changes=changes))
+    self.assertIn('from 300 (gm) to 1,000', self._notices(changes=changes))
 
   @parameterized.parameters((3, True), (20, False))
   def test_few_people_are_warned_about(self, number, is_said):
     people = [f'P{index}' for index in range(number)]
-    text = self._cautions(people=people)
+    text = self._notices(people=people)
     self.assertEqual('tend to be too narrow' in text, is_said)
 
   def test_one_seed_is_warned_about(self):
-    self.assertIn('trained with one seed', self._cautions())
+    self.assertIn('trained with one seed', self._notices())
     changes = {'gm': {'num_seeds': 3}}
-    self.assertNotIn('with one seed', self._cautions(changes=changes))
+    self.assertNotIn('with one seed', self._notices(changes=changes))
 
   def test_a_model_that_failed_is_warned_about(self):
     folder = fake_comparison.fill(self.create_tempdir().full_path)

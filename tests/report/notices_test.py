@@ -22,7 +22,7 @@ _MODEL = report_run.Model(
 )
 
 
-class CautionsTest(parameterized.TestCase):
+class NoticesTest(parameterized.TestCase):
   def _find(self, **fields):
     run = report_run.read(self.create_tempdir().full_path)
     return notices.find(dataclasses.replace(run, **fields))

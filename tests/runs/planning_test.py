@@ -205,37 +205,38 @@ class DonorsTest(parameterized.TestCase):
     return workdir
 
   def _models(self, source, **fields):
-    config = tiny.run_config(init__source=str(source), **fields)
+    config = tiny.run_config(init__path=str(source), **fields)
     return planning.plan_models(config, self.store)[0]
 
   def test_one_general_model_gives_to_everybody(self):
     source = self._source(population__cohorts='all')
-    models = self._models(source, init__donors='one')
+    models = self._models(source, init__match='one')
     self.assertEqual(
-      [(model.model_id, model.donor) for model in models],
+      [(model.model_id, model.init_from) for model in models],
       [(f'facecycle-{p}-s0', 'facecycle-all-s0') for p in 'ABC'],
     )
 
   def test_own_gives_to_the_same_person(self):
-    models = self._models(self._source(), init__donors='own')
+    models = self._models(self._source(), init__match='own')
     self.assertEqual(
-      [model.donor for model in models], [f'facecycle-{p}-s0' for p in 'ABC']
+      [model.init_from for model in models],
+      [f'facecycle-{p}-s0' for p in 'ABC'],
     )
 
   def test_others_make_every_ordered_pair_on_the_same_draws(self):
     source = self._source()
-    config = tiny.run_config(init__source=str(source), init__donors='others')
+    config = tiny.run_config(init__path=str(source), init__match='others')
     models, plans = planning.plan_models(config, self.store)
     self.assertEqual(
-      [(model.cohort[0], model.donor[10]) for model in models],
+      [(model.cohort[0], model.init_from[10]) for model in models],
       [('A', 'B'), ('A', 'C'), ('B', 'A'), ('B', 'C'), ('C', 'A'), ('C', 'B')],
     )
     self.assertLen({model.model_id for model in models}, 6)
     self.assertEqual(plans[0].order_seed, plans[1].order_seed)
 
   def test_several_models_are_not_one(self):
-    with self.assertRaisesRegex(ValueError, 'donors is one.*3 sound models'):
-      self._models(self._source(), init__donors='one')
+    with self.assertRaisesRegex(ValueError, 'match is one.*3 sound models'):
+      self._models(self._source(), init__match='one')
 
   def test_a_failed_model_gives_nothing(self):
     source = self._source()
@@ -243,12 +244,12 @@ class DonorsTest(parameterized.TestCase):
     content['models'][1]['failed_step'] = 7
     (source / 'models.json').write_text(json.dumps(content))
     with self.assertRaisesRegex(ValueError, 'no sound model for B'):
-      self._models(source, init__donors='own')
+      self._models(source, init__match='own')
 
   def test_other_parameters_are_refused_by_field(self):
     source = self._source(method__width=0.5)
     with self.assertRaisesRegex(ValueError, 'method.width is 1.0, but 0.5'):
-      self._models(source, init__donors='own')
+      self._models(source, init__match='own')
 
 
 if __name__ == '__main__':

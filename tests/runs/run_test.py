@@ -37,7 +37,7 @@ class RunDirectoryTest(parameterized.TestCase):
     self._start()
     path = self.workdir / 'config.json'
     content = json.loads(path.read_text())
-    for group, field in (('train', 'recompute'), ('train', 'microbatches')):
+    for group, field in (('train', 'remat'), ('train', 'microbatches')):
       del content[group][field]
     path.write_text(json.dumps(content))
     opened = run.open_run(self.workdir).config
@@ -74,7 +74,7 @@ class RunDirectoryTest(parameterized.TestCase):
 
   @parameterized.parameters(
     ('seed', 1, '0 there, 1 now'),
-    ('curriculum.learning_rate.initial', 1e-3, '8e-05 there, 0.001 now'),
+    ('optim.learning_rate', 1e-3, '8e-05 there, 0.001 now'),
     ('population.seeds', (0, 3), r'\(0, 2\) there, \(0, 3\) now'),
     ('data.path', 'others', "'frames' there, 'others' now"),
   )

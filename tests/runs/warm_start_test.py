@@ -50,9 +50,9 @@ class StartTest(absltest.TestCase):
   def _start(self, donors, source):
     states = _states(self.method, self.config, len(donors), seed=0)
     config = self.config.copy_and_resolve_references()
-    config.init.source = str(source)
-    opened = warm_start.open_source(config)
-    return states, warm_start.start(states, donors, source=opened)
+    config.init.path = str(source)
+    opened = warm_start.open_pool(config)
+    return states, warm_start.start(states, donors, pool=opened)
 
   def test_models_take_their_donors_parameters_and_nothing_else(self):
     self._save()
@@ -82,10 +82,10 @@ class StartTest(absltest.TestCase):
   def test_one_exported_model_gives_to_everybody(self):
     self._save()
     zoo.export_run(self.source, self.zoo, model_ids=['m1'])
-    self.config.init.source = str(self.zoo / 'm1')
-    source = warm_start.open_source(self.config)
+    self.config.init.path = str(self.zoo / 'm1')
+    source = warm_start.open_pool(self.config)
     self.assertEqual(
-      warm_start.donors_of(source, ('somebody',), donors='one'), ('m1',)
+      warm_start.choose(source, ('somebody',), match='one'), ('m1',)
     )
 
   def test_a_source_without_checkpoint_is_named(self):
@@ -96,9 +96,9 @@ class StartTest(absltest.TestCase):
     self._save()
     zoo.export_run(self.source, self.zoo)
     self.config.method.width = 0.5
-    self.config.init.source = str(self.zoo)
+    self.config.init.path = str(self.zoo)
     with self.assertRaisesRegex(ValueError, 'method.width is 0.5, but 0.0625'):
-      warm_start.open_source(self.config)
+      warm_start.open_pool(self.config)
 
 
 if __name__ == '__main__':

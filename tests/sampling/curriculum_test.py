@@ -8,7 +8,7 @@ from psm_jax.sampling import curriculum
 
 
 def _rate_config(**fields):
-  config = base.get_config().curriculum.learning_rate
+  config = base.get_config().optim
   config.update(fields)
   return config
 
