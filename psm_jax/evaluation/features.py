@@ -36,8 +36,8 @@ class FeatureTable:
     source: Where the features come from: 'trained', 'random_encoder',
       'pixel_pca', 'head_pose', 'nearest_in_time' or another id. The features
       of 'pixel_pca' are grey pixels; the probes reduce them by a PCA fitted on
-      their training part. 'nearest_in_time' has none (D = 0): it reads the labels, see
-      controls.py.
+      their training part. 'nearest_in_time' has none (D = 0): it reads the
+      labels, see controls.py.
     model_id: The model that made the features, or whose control they are.
     person_id: The person on every frame.
     features: [n, D] float32, finite.

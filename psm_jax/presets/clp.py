@@ -26,9 +26,8 @@ def get_config():
   config.curriculum.clip_gap = 5
   optim = config.optim
   optim.schedule = 'cosine'
-  optim.learning_rate = (
-    0.0375  # 0.03 for 256 frames a step (MoCo), times 320 / 256.
-  )
+  # 0.03 for 256 frames a step (MoCo), times 320 / 256.
+  optim.learning_rate = 0.0375
   optim.final_learning_rate = 0.0
   optim.warmup_steps = 5_000  # A twentieth of training.
   augment = config.augment

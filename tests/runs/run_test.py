@@ -33,17 +33,6 @@ class RunDirectoryTest(parameterized.TestCase):
     self.assertEqual(opened.data_dir, self.data_dir)
     self.assertEqual(opened.workdir, self.workdir)
 
-  def test_a_run_of_an_earlier_version_did_as_that_version(self):
-    self._start()
-    path = self.workdir / 'config.json'
-    content = json.loads(path.read_text())
-    for group, field in (('train', 'remat'), ('train', 'microbatches')):
-      del content[group][field]
-    path.write_text(json.dumps(content))
-    opened = run.open_run(self.workdir).config
-    self.assertEqual(opened.to_dict(), self.config.to_dict())
-    self._start()
-
   def test_files_are_json_with_versions(self):
     self._start()
     config = json.loads((self.workdir / 'config.json').read_text())

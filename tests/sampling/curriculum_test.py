@@ -28,26 +28,34 @@ def _rates(config, *, steps, total_steps, epochs=None):
 
 class LearningRateTest(parameterized.TestCase):
   def test_reference_changes_at_epochs_10_50_and_200(self):
-    config = _rate_config(schedule='reference', initial=8e-5, final=5e-6)
+    config = _rate_config(
+      schedule='reference', learning_rate=8e-5, final_learning_rate=5e-6
+    )
     epochs = [1, 9, 10, 49, 50, 199, 200, 500]
     rates = _rates(config, steps=[0] * 8, epochs=epochs, total_steps=1000)
     expected = [8e-5, 8e-5, 5e-5, 5e-5, 1e-5, 1e-5, 5e-6, 5e-6]
     np.testing.assert_array_equal(rates, np.float32(expected))
 
   def test_reference_s_middle_rates_are_constants(self):
-    config = _rate_config(schedule='reference', initial=3e-3, final=2e-3)
+    config = _rate_config(
+      schedule='reference', learning_rate=3e-3, final_learning_rate=2e-3
+    )
     rates = _rates(
       config, steps=[0] * 4, epochs=[9, 10, 50, 200], total_steps=9
     )
     np.testing.assert_allclose(rates, [3e-3, 5e-5, 1e-5, 2e-3], rtol=1e-6)
 
   def test_reference_does_not_warm_up(self):
-    config = _rate_config(schedule='reference', initial=1e-3, warmup_steps=100)
+    config = _rate_config(
+      schedule='reference', learning_rate=1e-3, warmup_steps=100
+    )
     rates = _rates(config, steps=[0], total_steps=1000)
     np.testing.assert_allclose(rates, 1e-3, rtol=1e-6)
 
   def test_cosine_goes_from_initial_to_final(self):
-    config = _rate_config(schedule='cosine', initial=1e-3, final=1e-5)
+    config = _rate_config(
+      schedule='cosine', learning_rate=1e-3, final_learning_rate=1e-5
+    )
     steps = np.arange(0, 101, 10)
     rates = _rates(config, steps=steps, total_steps=100)
     wave = (1 + np.cos(np.pi * steps / 100)) / 2
@@ -55,7 +63,10 @@ class LearningRateTest(parameterized.TestCase):
 
   def test_cosine_begins_after_the_warm_up(self):
     config = _rate_config(
-      schedule='cosine', initial=1e-3, final=0.0, warmup_steps=20
+      schedule='cosine',
+      learning_rate=1e-3,
+      final_learning_rate=0.0,
+      warmup_steps=20,
     )
     steps = np.arange(0, 100, 5)
     rates = _rates(config, steps=steps, total_steps=100)
@@ -65,17 +76,21 @@ class LearningRateTest(parameterized.TestCase):
 
   @parameterized.parameters('constant', 'cosine')
   def test_warm_up_rises_in_equal_steps_and_never_is_zero(self, schedule):
-    config = _rate_config(schedule=schedule, initial=1e-3, warmup_steps=4)
+    config = _rate_config(schedule=schedule, learning_rate=1e-3, warmup_steps=4)
     rates = _rates(config, steps=range(4), total_steps=1000)
     np.testing.assert_allclose(rates, 1e-3 * np.arange(1, 5) / 4, rtol=1e-6)
 
   def test_constant_stays(self):
-    config = _rate_config(schedule='constant', initial=1e-3, final=7.0)
+    config = _rate_config(
+      schedule='constant', learning_rate=1e-3, final_learning_rate=7.0
+    )
     rates = _rates(config, steps=[0, 500, 999], total_steps=1000)
     np.testing.assert_array_equal(rates, np.float32([1e-3] * 3))
 
   def test_training_shorter_than_the_warm_up_is_finite(self):
-    config = _rate_config(schedule='cosine', initial=1e-3, warmup_steps=50)
+    config = _rate_config(
+      schedule='cosine', learning_rate=1e-3, warmup_steps=50
+    )
     rates = _rates(config, steps=range(10), total_steps=10)
     np.testing.assert_allclose(rates, 1e-3 * np.arange(1, 11) / 50, rtol=1e-6)
 

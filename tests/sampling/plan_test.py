@@ -12,6 +12,7 @@ from absl.testing import absltest, parameterized
 from psm_jax import sampling
 from psm_jax.presets import base
 from psm_jax.sampling import curriculum, feistel
+from psm_jax.sampling import plan as plan_lib
 
 _GOLDEN = (
   pathlib.Path(__file__).resolve().parents[3] / 'shared/parity/ctl_pairs.json'
@@ -373,7 +374,7 @@ class ReferenceOrderTest(absltest.TestCase):
           seed=0,
         )
         numbers = np.array([0, count - 1], np.int32)
-        pairs = sampling._gap_pairs(plan, np.int32(0), numbers, np)
+        pairs = plan_lib._gap_pairs(plan, np.int32(0), numbers, np)
         self.assertEqual(pairs.T.tolist(), [case['first'], case['last']])
         self.assertEqual(plan.clock.epoch_start[1], case['batches_of_16'])
 
