@@ -15,14 +15,15 @@ from psm_jax.data.labels import (
   readers,
   table_files,
   tables,
+  tools,
 )
 
 SCORES = {
   'none': None,
-  'intensity': readers.INTENSITY,
-  'presence': readers.PRESENCE,
-  'probability': readers.PROBABILITY,
-  'raw': readers.RAW,
+  'intensity': tools.INTENSITY,
+  'presence': tools.PRESENCE,
+  'probability': tools.PROBABILITY,
+  'raw': tools.RAW,
 }
 _MIN_OVERLAP = 0.2  # Of intersection over union: the same face.
 _DEFAULTS = joining.Settings()
@@ -33,7 +34,7 @@ class Options:
   """How tables are read and what is written.
 
   Attributes:
-    tool: one of `readers.TOOLS`.
+    tool: one of `tools.TOOLS`.
     first_row: number of a video's first frame in the tables; None for the
       tool's habit.
     first_frame: number of a video's first frame among ours: 'check', '0', '1'.
@@ -51,7 +52,7 @@ class Options:
   first_row: int | None = None
   first_frame: str = 'check'
   settings: joining.Settings = _DEFAULTS
-  units: tuple[int, ...] = readers.OPENFACE3_UNITS
+  units: tuple[int, ...] = tools.OPENFACE3_UNITS
   score: str = 'none'
   prefix: str = ''
   overwrite: bool = False
@@ -216,7 +217,7 @@ def _read_all(videos, paths, options, problems):
       continue
     problems += [(str(path), sentence) for sentence in table.problems]
     left_out.setdefault(table.left_out, path)
-    if readers.TOOLS[options.tool].sees_stored:
+    if tools.TOOLS[options.tool].sees_stored:
       table = table.scaled(np.array(video.scale))
     pairs.append((video, table))
   for names, path in left_out.items():
