@@ -167,8 +167,8 @@ def _numbers(text, names, path):
   if not any(name in names for name in tools.TIMES):
     raise ValueError(
       f'{path} has neither frame numbers ({", ".join(tools.FRAMES)}), nor '
-      f'times ({", ".join(tools.TIMES)}), nor names of pictures; its columns are '
-      f'{list(text.columns)[:8]}.'
+      f'times ({", ".join(tools.TIMES)}), nor names of pictures; its columns '
+      f'are {list(text.columns)[:8]}.'
     )
   return np.full(len(text), np.nan), False
 
