@@ -44,7 +44,7 @@ class Trained:
     self._states = checkpoint.RunStates(self.run, self.method)
     self.step = self._states.step
     self._embed = inference.embedder(self.method)
-    self._init = update.initialiser(self.method)
+    self._init = update.initialiser(self.method, jax.local_devices()[0])
 
   def at_step(self, step: int) -> 'Trained':
     """Returns the same run with its models as they were at a step.

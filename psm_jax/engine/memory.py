@@ -80,12 +80,8 @@ def estimate(
   state = jax.eval_shape(lambda one: update.init_model(one.key, method), clock)
   num_parts = config.train.microbatches
   batch_size = config.train.batch_size // (population.axis.size * num_parts)
-  batch = interface.Batch(
-    jax.ShapeDtypeStruct(
-      (method.num_members, batch_size, method.size_px**2 * 3),
-      np.uint8,
-    ),
-    jax.ShapeDtypeStruct((batch_size,), np.int32),
+  batch = interface.abstract_batch(
+    method.num_members, batch_size, method.size_px
   )
   return Estimate(
     state=_num_bytes(state),

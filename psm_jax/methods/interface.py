@@ -9,6 +9,7 @@ from typing import Any
 
 import flax
 import jax
+import jax.numpy as jnp
 import ml_collections
 import optax
 
@@ -29,6 +30,14 @@ class Batch:
 
   frames: jax.Array
   person: jax.Array
+
+
+def abstract_batch(num_members: int, batch_size: int, size_px: int) -> Batch:
+  """Returns the shapes and types of a batch of B examples of M frames."""
+  return Batch(
+    jax.ShapeDtypeStruct((num_members, batch_size, size_px**2 * 3), jnp.uint8),
+    jax.ShapeDtypeStruct((batch_size,), jnp.int32),
+  )
 
 
 @flax.struct.dataclass
