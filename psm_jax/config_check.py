@@ -5,7 +5,7 @@ import ml_collections
 from psm_jax import methods, sampling
 from psm_jax.data import prepare, shifts
 from psm_jax.engine import feed, population
-from psm_jax.methods import clp_config, fabnet, facecycle
+from psm_jax.methods import canonical, clp_config, fabnet, facecycle
 from psm_jax.ops import augment, conv, precision
 from psm_jax.runs import planning, warm_start
 from psm_jax.sampling import curriculum
@@ -115,12 +115,7 @@ def _check_facecycle(config):
   size = config.data.size_px
   if size < 16 or size % 16:
     _fail('data.size_px', size, 'a multiple of 16')
-  if config.train.batch_size % config.train.microbatches:
-    _fail(
-      'train.microbatches',
-      config.train.microbatches,
-      f'a divisor of train.batch_size={config.train.batch_size}',
-    )
+  _check_microbatches(config)
   _check_pairing(config, ('fixed', 'repaired', 'gap', 'drawn', 'drawn_gap'))
 
 
@@ -153,6 +148,23 @@ def _check_clp(config):
   clp_config.check(config)
 
 
+def _check_canonical(config):
+  if config.train.remat:
+    _fail('train.remat', True, 'False with method.name=canonical')
+  _check_microbatches(config)
+  _check_pairing(config, ('fixed', 'repaired', 'gap', 'drawn', 'drawn_gap'))
+  canonical.check(config)
+
+
+def _check_microbatches(config):
+  if config.train.batch_size % config.train.microbatches:
+    _fail(
+      'train.microbatches',
+      config.train.microbatches,
+      f'a divisor of train.batch_size={config.train.batch_size}',
+    )
+
+
 def _check_pairing(config, pairings):
   if config.curriculum.pairing not in pairings:
     _fail(
@@ -167,6 +179,7 @@ _CHECKS = {
   'facecycle': _check_facecycle,
   'fabnet': _check_fabnet,
   'clp': _check_clp,
+  'canonical': _check_canonical,
 }
 
 

@@ -60,12 +60,7 @@ def step_macs(
     config: The experiment; `train.batch_size` is read.
     with_gradient: False for the loss alone.
   """
-  batch_size = config.train.batch_size
-  values = method.size_px**2 * 3
-  batch = interface.Batch(
-    frames=_shape((method.num_members, batch_size, values), jnp.uint8),
-    person=_shape((batch_size,), jnp.int32),
-  )
+  batch = method.batch_shapes(config.train.batch_size)
   schedule = interface.Schedule(
     epoch=_shape((), jnp.int32),
     gap=_shape((), jnp.int32),

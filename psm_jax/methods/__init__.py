@@ -8,13 +8,14 @@ import numpy as np
 from absl import logging
 
 from psm_jax.interop import vgg as vgg_files
-from psm_jax.methods import clp, fabnet, facecycle, interface
+from psm_jax.methods import canonical, clp, fabnet, facecycle, interface
 from psm_jax.models import vgg
 
 METHODS = {
   'facecycle': facecycle.make,
   'fabnet': fabnet.make,
   'clp': clp.make,
+  'canonical': canonical.make,
 }
 # The random trunk is the same for every run: it stands in for a file.
 _RANDOM_TRUNK_SEED = 0

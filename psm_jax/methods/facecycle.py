@@ -83,8 +83,8 @@ def make(
     image = frames.reshape((-1, size_px, size_px, 3)).astype(jnp.float32)
     return nets.encode(params, normalise(image))
 
-  def pictures(key, params, method_state, trunk, frames):
-    del method_state
+  def pictures(key, params, method_state, trunk, frames, canonical):
+    del method_state, canonical
     image = frames.reshape((-1, size_px, size_px, 3)).astype(jnp.float32)
     return nets.pictures(key, params, trunk, normalise(image))
 
