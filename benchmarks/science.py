@@ -19,6 +19,7 @@ import dataclasses
 import os
 import pathlib
 import time
+from collections.abc import Callable
 
 import jax
 import ml_collections
@@ -42,10 +43,14 @@ _PEOPLE = flags.DEFINE_list('people', [], 'Person ids; all by default.')
 _STEPS = flags.DEFINE_integer('steps', 500, 'Steps of the rows.')
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the rows.')
 _OUT = flags.DEFINE_string('out', None, 'CSV file that figures are added to.')
+_COUNTS = flags.DEFINE_list(
+  'labelled',
+  ['10', '30', '100', '300', '0'],
+  'Numbers of labelled frames; 0 is all of a video.',
+)
 _DRAWS = flags.DEFINE_integer('draws', 5, 'Draws of labelled frames.')
 
-_FIELDS = ('row', 'person_id', 'seed', 'source', 'metric', 'labelled', 'value')
-_COUNTS = (10, 30, 100, 300, 0)
+FIELDS = ('row', 'person_id', 'seed', 'source', 'metric', 'labelled', 'value')
 _ACTIVE = 2.0  # Intensity from which a unit is active.
 _RAREST = 0.02  # Units rarer than that in a video are left out.
 _GUARD_S = 2.0
@@ -105,18 +110,23 @@ def person_of(
 
 
 def measure(
-  person: Person, networks: canonical.Networks, params, untrained
+  person: Person,
+  code: np.ndarray,
+  untrained: np.ndarray,
+  draw: Callable[[np.ndarray, np.ndarray], np.ndarray] | None,
 ) -> list[tuple]:
-  """Returns (source, metric, labelled, value) of one model of a person."""
-  encode, draw = jax.jit(networks.encode), jax.jit(networks.draw)
-  code = _in_parts(encode, params, person.frames)
-  grey = _grey(person.frames)
+  """Returns (source, metric, labelled, value) of one model of a person.
+
+  Args:
+    person: n frames.
+    code: [n, D] float32, the model's embeddings.
+    untrained: [n, D] float32, those of its random weights.
+    draw: (codes, canonical faces) -> images; None measures no images.
+  """
   sources = {
     'canonical': few_labels.Features(code),
-    'random weights': few_labels.Features(
-      _in_parts(encode, untrained, person.frames)
-    ),
-    'pixel PCA': few_labels.pixel_components(grey),
+    'random weights': few_labels.Features(untrained),
+    'pixel PCA': few_labels.pixel_components(_grey(person.frames)),
   }
   if person.landmarks.size:
     sources['landmarks'] = few_labels.pixel_components(person.landmarks)
@@ -126,15 +136,15 @@ def measure(
       features,
       person.labels,
       person.video,
-      counts=_COUNTS,
+      counts=[int(count) for count in _COUNTS.value],
       num_draws=_DRAWS.value,
       guard=person.guard,
     )
     figures += [(source, 'auc', n, value) for n, value in curve.items()]
+  if draw is None:
+    return figures
   drawn, other = (
-    _in_parts(
-      lambda *args: draw(*args)[0], params, code, person.faces[chosen]
-    )
+    draw(code, person.faces[chosen])
     for chosen in (person.video, (person.video + 1) % len(person.faces))
   )
   rest = ((drawn - person.frames) ** 2).sum()
@@ -146,10 +156,6 @@ def measure(
 def _driven(person, faces):
   """Returns the figures of driven faces: the next video's, own codes."""
   figures, grey = [], _grey(person.frames)
-  pixels = few_labels.pixel_components(grey)
-  centred = _grey(faces) - grey.mean(axis=0)
-  axes = np.linalg.lstsq(grey - grey.mean(axis=0), pixels.values, rcond=None)[0]
-  of_driven = centred @ axes
   for video in range(len(person.faces)):
     target = (video + 1) % len(person.faces)
     of_video = np.flatnonzero(person.video == video)
@@ -163,11 +169,13 @@ def _driven(person, faces):
       )
       figures.append(('canonical', f'driven r2 {region}', 0, value))
     train = np.flatnonzero(person.video == target)
-    both = few_labels.Features(
-      np.concatenate([pixels.values[train], of_driven[of_video]]),
-      pixels.sizes,
+    both = few_labels.pixel_components(
+      np.concatenate([grey[train], _grey(faces[of_video])]), fit=grey
     )
-    for name, shift in (('driven', 0), ('driven, shuffled', len(of_video) // 2)):
+    for name, shift in (
+      ('driven', 0),
+      ('driven, shuffled', len(of_video) // 2),
+    ):
       shown = np.roll(person.labels[of_video], shift, axis=0)
       value = few_labels.probe_auc(
         both,
@@ -185,13 +193,19 @@ def _grey(frames):
   return (frames @ _LUMA).reshape(len(frames), -1)
 
 
-def _in_parts(function, params, *arrays):
-  """Returns a function of a model and frames, 100 frames at a time."""
+def _in_parts(function, *arrays):
+  """Returns a function of arrays [n, ...], 100 of their rows at a time."""
   parts = [
-    np.asarray(function(params, *(a[i : i + 100] for a in arrays)))
+    np.asarray(function(*(array[i : i + 100] for array in arrays)))
     for i in range(0, len(arrays[0]), 100)
   ]
   return np.concatenate(parts)
+
+
+def _drawer(networks, params):
+  """Returns what one model makes of codes and canonical faces."""
+  draw = jax.jit(networks.draw)
+  return lambda *arrays: _in_parts(lambda *a: draw(params, *a)[0], *arrays)
 
 
 def train(
@@ -223,18 +237,28 @@ def train_row(name: str, store: store_lib.FrameStore):
   config = science_rows.config_of(row, store, _STEPS.value)
   config.seed, config.data.persons = _SEED.value, tuple(_PEOPLE.value)
   faces = canonical_faces.of_store(store)
+  fed = faces
+  if not row.has_faces:
+    fed = dataclasses.replace(faces, faces=np.full_like(faces.faces, 128))
   method = row.changed(methods.make(config), config)
   start = time.process_time()
-  people, begun, params = train(config, store, method, faces)
+  people, begun, params = train(config, store, method, fed)
   seconds = (time.process_time() - start) / len(people)
-  networks = canonical.Networks(config)
+  embed, networks = jax.jit(method.embed), canonical.Networks(config)
   for index, person_id in enumerate(people):
-    own, untrained = (
-      jax.tree.map(lambda leaf, i=index: leaf[i], tree)
-      for tree in (params, begun)
-    )
     person = person_of(store, faces, person_id)
-    figures = measure(person, networks, own, untrained)
+    begun_one, params_one = (
+      jax.tree.map(lambda leaf, i=index: leaf[i], tree)
+      for tree in (begun, params)
+    )
+    figures = measure(
+      person,
+      *(
+        _in_parts(lambda x, p=tree: embed(p, (), x), person.pixels)
+        for tree in (params_one, begun_one)
+      ),
+      _drawer(networks, params_one) if row.has_faces else None,
+    )
     figures.append(('canonical', 'cpu_s', 0, seconds))
     _write(name, person_id, _SEED.value, figures)
 
@@ -244,17 +268,16 @@ def measure_run(workdir: str):
   trained = embedding.Trained(workdir)
   networks = canonical.Networks(trained.run.config)
   for index, model in enumerate(trained.run.models):
-    untrained, _ = trained.method.init(
-      jax.random.fold_in(
-        jax.random.wrap_key_data(trained.plans[index].clock.key), 0
-      )
-    )
     for person_id in model.cohort:
       if _PEOPLE.value and person_id not in _PEOPLE.value:
         continue
-      person = person_of(trained.store, trained.canonical, person_id)
-      params = trained.model_state(index).params
-      figures = measure(person, networks, params, untrained)
+      rows = trained.rows_of(person_id)
+      figures = measure(
+        person_of(trained.store, trained.canonical, person_id),
+        trained.embed(index, rows),
+        trained.embed_untrained(index, rows),
+        _drawer(networks, trained.model_state(index).params),
+      )
       name = f'{pathlib.Path(workdir).name} {trained.step}'
       _write(name, person_id, model.seed, figures)
 
@@ -265,7 +288,7 @@ def _write(row, person_id, seed, figures):
   with open(_OUT.value, 'a', newline='') as file:
     writer = csv.writer(file)
     if is_new:
-      writer.writerow(_FIELDS)
+      writer.writerow(FIELDS)
     for source, metric, labelled, value in figures:
       writer.writerow(
         [row, person_id, seed, source, metric, labelled, f'{value:.4f}']
@@ -282,14 +305,17 @@ def table(figures: pd.DataFrame) -> str:
   by_person = figures.groupby(
     ['row', 'source', 'column', 'person_id'], sort=False
   )['value'].mean()
-  means = by_person.groupby(
-    ['row', 'source', 'column'], sort=False
-  ).mean().unstack('column')
+  means = (
+    by_person.groupby(['row', 'source', 'column'], sort=False)
+    .mean()
+    .unstack('column')
+  )
   people = figures.groupby(['row', 'source']).person_id.nunique()
   return means.assign(people=people).round(3).to_string(na_rep='')
 
 
 def main(argv):
+  """Trains rows, measures a run, and prints what the file holds."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   if _STORE.value:

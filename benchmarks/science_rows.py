@@ -6,7 +6,6 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import ml_collections
-import numpy as np
 
 from psm_jax.data import store as store_lib
 from psm_jax.methods import canonical, interface
@@ -25,13 +24,13 @@ class Row:
   Attributes:
     fields: Dotted names of fields and their values.
     term: Added to the loss; None adds nothing.
-    faces: Whether there are canonical faces; without, the decoder is given grey
-      and must draw all of the frame.
+    has_faces: Whether there are canonical faces; without, the decoder is given
+      grey and must draw all of the frame.
   """
 
   fields: dict = dataclasses.field(default_factory=dict)
   term: _Term | None = None
-  faces: bool = True
+  has_faces: bool = True
 
   def changed(
     self, method: interface.Method, config: ml_collections.ConfigDict
@@ -120,7 +119,9 @@ ROWS = {
   'base': Row(),
   'all pixels alike': Row({_METHOD + 'weigh_regions': False}),
   'no flow': Row({_METHOD + 'reach': 0.0}),
-  'no change of colour': Row({_METHOD + 'log_gain': 0.0, _METHOD + 'bias': 0.0}),
+  'no change of colour': Row(
+    {_METHOD + 'log_gain': 0.0, _METHOD + 'bias': 0.0}
+  ),
   'change of place': Row(
     {
       _METHOD + 'shift': 0.03,
@@ -139,5 +140,5 @@ ROWS = {
   'neighbours alike': Row(_NEIGHBOURS, _slow),
   'neighbours nearest': Row(_NEIGHBOURS, _margin),
   'a code ahead': Row(_NEIGHBOURS, _ahead),
-  'plain autoencoder': Row({_METHOD + 'reach': 0.0}, faces=False),
+  'plain autoencoder': Row({_METHOD + 'reach': 0.0}, has_faces=False),
 }

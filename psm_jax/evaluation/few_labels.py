@@ -32,7 +32,9 @@ class Features:
   sizes: tuple[int, ...] = ()
 
 
-def pixel_components(frames: np.ndarray) -> Features:
+def pixel_components(
+  frames: np.ndarray, *, fit: np.ndarray | None = None
+) -> Features:
   """Returns the principal components of all of a person's frames.
 
   They are fitted on labelled and unlabelled frames alike, as models of the
@@ -40,10 +42,13 @@ def pixel_components(frames: np.ndarray) -> Features:
 
   Args:
     frames: [n, P] float, pixels.
+    fit: [m, P] float, the frames whose components they are; `frames` by
+      default.
   """
-  centred = frames.astype(np.float64) - frames.mean(axis=0, dtype=np.float64)
-  _, _, axes = np.linalg.svd(centred, full_matrices=False)
-  values = centred @ axes[: max(COMPONENTS)].T
+  fit = np.asarray(frames if fit is None else fit, np.float64)
+  mean = fit.mean(axis=0)
+  _, _, axes = np.linalg.svd(fit - mean, full_matrices=False)
+  values = (frames - mean) @ axes[: max(COMPONENTS)].T
   return Features(values, tuple(k for k in COMPONENTS if k <= len(axes)))
 
 

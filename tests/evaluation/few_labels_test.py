@@ -100,6 +100,14 @@ class PixelComponentsTest(absltest.TestCase):
     self.assertGreater(spread[1], 1)
     self.assertLess(spread[2:].max(), 1e-9)
 
+  def test_frames_are_seen_by_the_components_of_those_fitted(self):
+    generator = np.random.default_rng(0)
+    seen, others = generator.normal(size=(2, 90, 20))
+    features = few_labels.pixel_components(others, fit=seen)
+    both = few_labels.pixel_components(np.concatenate([seen, others]), fit=seen)
+    np.testing.assert_allclose(features.values, both.values[90:])
+    self.assertGreater(np.abs(features.values.mean(axis=0)).max(), 0.01)
+
   def test_probes_of_few_pixels_have_no_more_components(self):
     frames = np.random.default_rng(0).normal(size=(90, 20))
     self.assertEqual(few_labels.pixel_components(frames).sizes, (8, 16))
