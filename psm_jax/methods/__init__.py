@@ -4,13 +4,14 @@ import dataclasses
 
 import ml_collections
 
-from psm_jax.methods import clp, fabnet, facecycle, interface
+from psm_jax.methods import canonical, clp, fabnet, facecycle, interface
 from psm_jax.ops import precision
 
 METHODS = {
   'facecycle': facecycle.make,
   'fabnet': fabnet.make,
   'clp': clp.make,
+  'canonical': canonical.make,
 }
 
 

@@ -139,8 +139,8 @@ def make(
   def embed(params, method_state, frames):
     return nets.encode(params, method_state.statistics, plain(frames))
 
-  def pictures(key, params, method_state, shared, frames):
-    del key, shared
+  def pictures(key, params, method_state, shared, frames, canonical):
+    del key, shared, canonical
     target = plain(frames)
     image = jnp.stack([jnp.roll(target, i, axis=0) for i in range(num_members)])
     return _pictures(nets, params, method_state.statistics, image)

@@ -85,8 +85,8 @@ def make(
     image = frames.reshape((-1, size_px, size_px, 3)).astype(jnp.float32)
     return nets.encode(params, normalise(image))
 
-  def pictures(key, params, method_state, trunk, frames):
-    del method_state
+  def pictures(key, params, method_state, trunk, frames, canonical):
+    del method_state, canonical
     image = frames.reshape((-1, size_px, size_px, 3)).astype(jnp.float32)
     return nets.pictures(key, params, trunk, normalise(image))
 
@@ -111,12 +111,7 @@ def check(config: ml_collections.ConfigDict):
   size, method = config.data.size_px, config.method
   if size < 16 or size % 16:
     interface.refuse('data.size_px', size, 'a multiple of 16')
-  if config.train.batch_size % config.train.microbatches:
-    interface.refuse(
-      'train.microbatches',
-      config.train.microbatches,
-      f'a divisor of train.batch_size={config.train.batch_size}',
-    )
+  interface.check_microbatches(config)
   for field, choices in (('vgg', VGG), ('ssim_images', SSIM_IMAGES)):
     if method[field] not in choices:
       interface.refuse(

@@ -26,18 +26,13 @@ class Batch:
     frames: [M, B, S * S * 3] uint8: the two members of a pair, a target and
       its sources, or the frames of a clip in temporal order.
     person: [B] int32, which person of the cohort an example shows.
+    canonical: [M, B, S * S * 3] uint8, the canonical face of the video of each
+      frame; () for a method that does not use it.
   """
 
   frames: jax.Array
   person: jax.Array
-
-
-def abstract_batch(num_members: int, batch_size: int, size_px: int) -> Batch:
-  """Returns the shapes and types of a batch of B examples of M frames."""
-  return Batch(
-    jax.ShapeDtypeStruct((num_members, batch_size, size_px**2 * 3), jnp.uint8),
-    jax.ShapeDtypeStruct((batch_size,), jnp.int32),
-  )
+  canonical: jax.Array | tuple = ()
 
 
 @flax.struct.dataclass
@@ -92,9 +87,10 @@ class Method:
       (method_state, terms)); terms maps names to scalars.
     embed: (params, method_state, frames) -> [B, D] float32; frames is
       [B, S * S * 3] uint8.
-    pictures: (key, params, method_state, shared, frames) -> {name: [B, h, w, 3]
-      float32 in [0, 1], or [B, h, w, 2] float32 for flows, (x, y), units of
-      half a side}.
+    pictures: (key, params, method_state, shared, frames, canonical) -> {name:
+      [B, h, w, 3] float32 in [0, 1], or [B, h, w, 2] float32 for flows, (x, y),
+      units of half a side}; canonical as a batch has it, without its M.
+    uses_canonical: Whether batches and pictures hold canonical faces.
     after_update: (params, method_state) -> method_state, after each update.
     rate_scale: method_state -> () float32, multiplies the learning rate.
     validate: (params, method_state, shared, batch) -> () float32, the loss of
@@ -120,6 +116,7 @@ class Method:
   loss: Callable[..., tuple[jax.Array, tuple[Tree, dict[str, jax.Array]]]]
   embed: Callable[..., jax.Array]
   pictures: Callable[..., dict[str, jax.Array]]
+  uses_canonical: bool = False
   after_update: Callable[[Tree, Tree], Tree] = _keep_state
   rate_scale: Callable[[Tree], jax.Array | float] = _keep_rate
   validate: Callable[..., jax.Array] | None = None
@@ -128,6 +125,17 @@ class Method:
   check: Callable[[ml_collections.ConfigDict], None] = _accept
   check_cohort: Callable[[ml_collections.ConfigDict, int], None] = _accept
   over: Callable[[data_axis.DataAxis], 'Method'] | None = None
+
+  def batch_shapes(self, batch_size: int) -> Batch:
+    """Returns the shapes and dtypes of a batch of some examples."""
+    frames = jax.ShapeDtypeStruct(
+      (self.num_members, batch_size, self.size_px**2 * 3), jnp.uint8
+    )
+    return Batch(
+      frames=frames,
+      person=jax.ShapeDtypeStruct((batch_size,), jnp.int32),
+      canonical=frames if self.uses_canonical else (),
+    )
 
 
 def refuse(field: str, value: object, expected: str):
@@ -142,6 +150,16 @@ def check_pairing(config: ml_collections.ConfigDict, *pairings: str):
       'curriculum.pairing',
       config.curriculum.pairing,
       f'{" or ".join(pairings)} with method.name={config.method.name}',
+    )
+
+
+def check_microbatches(config: ml_collections.ConfigDict):
+  """Raises ValueError unless a batch can be cut into its parts."""
+  if config.train.batch_size % config.train.microbatches:
+    refuse(
+      'train.microbatches',
+      config.train.microbatches,
+      f'a divisor of train.batch_size={config.train.batch_size}',
     )
 
 

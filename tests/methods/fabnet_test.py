@@ -394,7 +394,7 @@ class UseTest(absltest.TestCase):
       method = fabnet.make(_config(num_sources=num_sources))
       params, state = jax.eval_shape(method.init, jax.random.key(0))
       shapes = jax.eval_shape(
-        method.pictures, jax.random.key(0), params, state, (), _frames(3)
+        method.pictures, jax.random.key(0), params, state, (), _frames(3), ()
       )
       self.assertEqual(set(shapes), {'target', 'reconstruction', 'flow'} | own)
       for name, leaf in shapes.items():

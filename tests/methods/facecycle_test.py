@@ -313,6 +313,7 @@ class MethodTest(absltest.TestCase):
       (),
       self.trunk,
       self.frames[0],
+      (),
     )
     image = (_PAIRS, _SIZE, _SIZE, 3)
     flow = (_PAIRS, _SIZE // 4, _SIZE // 4, 2)
