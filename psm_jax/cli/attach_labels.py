@@ -17,7 +17,7 @@ and AU06_raw (unknown scale); launch.evaluate scores AU06 alone, so --score says
 which of them to write as that too. Frames in which several faces were found
 stay without labels until --faces says which is the person.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 """
 
 from absl import flags, logging

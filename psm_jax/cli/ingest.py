@@ -12,8 +12,6 @@ Exit codes: 0 done (summary.csv says what became of each video), 1 no video
 could be used, 2 wrong usage, 75 stopped by a signal: the same command goes on.
 """
 
-import signal
-
 from absl import flags, logging
 
 from psm_jax.cli import program
@@ -83,7 +81,6 @@ _NUM_WORKERS = flags.DEFINE_integer(
 _MIN_PERSON_S = flags.DEFINE_float(
   'min_person_s', 30.0, 'People with fewer seconds are flagged in people.csv.'
 )
-_STOPPED = 75
 
 
 def _options():
@@ -105,30 +102,20 @@ def _options():
   )
 
 
-def _stop(signal_number, frame):
-  del signal_number, frame
-  raise KeyboardInterrupt
-
-
 REQUIRED = ('input', 'output')
 
 
 def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
-  signal.signal(signal.SIGTERM, _stop)
-  try:
-    outcome = batch.ingest(
-      _INPUT.value,
-      _OUTPUT.value,
-      options=_options(),
-      person_from=_PERSON_FROM.value,
-      boxes=_BOXES.value,
-      num_workers=_NUM_WORKERS.value,
-      min_person_s=_MIN_PERSON_S.value,
-    )
-  except KeyboardInterrupt:
-    logging.warning('Stopped; the same command goes on from here.')
-    return _STOPPED
+  outcome = batch.ingest(
+    _INPUT.value,
+    _OUTPUT.value,
+    options=_options(),
+    person_from=_PERSON_FROM.value,
+    boxes=_BOXES.value,
+    num_workers=_NUM_WORKERS.value,
+    min_person_s=_MIN_PERSON_S.value,
+  )
   used = outcome.count('ok') + outcome.count('no_face')
   logging.info(
     '%d videos with faces, %d without, %d failed; %d people confirmed. See '
