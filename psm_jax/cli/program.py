@@ -5,10 +5,11 @@ import os
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 
 from absl import app, flags, logging
 
-from psm_jax import paths, stopping
+from psm_jax import paths, presets, stopping
 
 FAILED = 1
 _WRONG_USAGE = 2
@@ -29,7 +30,7 @@ _PLACES = (
 )
 
 
-def run(verb: str):
+def run(verb: str, *, as_called: Callable[[str], str] = str):
   """Imports a program, does its work and exits with its code.
 
   What the user can mend (ValueError, OSError, ImportError) is logged in a line,
@@ -40,17 +41,19 @@ def run(verb: str):
     verb: A module of psm_jax.cli, with flags; its `main` does the work and
       returns an exit code, None for 0; without the flags in its `REQUIRED` the
       usage is wrong; its docstring is what --help begins with.
+    as_called: Text with programs named as launch.VERB -> as the user calls
+      them.
   """
   with stopping.listening():
     try:
-      code = _run(verb)
+      code = _run(verb, as_called)
     except stopping.Stopped as stopped:
       logging.warning('Stopped by %s; the same command goes on.', stopped)
       code = stopping.EXIT_CODE
   sys.exit(code)
 
 
-def _run(verb):
+def _run(verb, as_called):
   """Does a program's work and exits; returns its exit code if it failed."""
   try:
     module = importlib.import_module(f'psm_jax.cli.{verb}')
@@ -62,6 +65,7 @@ def _run(verb):
       sys.exit(module.main())
 
     # absl's --help shows the docstring and the flags of the file started.
+    module.__doc__ = as_called(module.__doc__)
     sys.modules['__main__'].__doc__ = module.__doc__
     for flag in flags.FLAGS.get_key_flags_for_module(module.__name__):
       flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
@@ -122,12 +126,20 @@ def named(flag: flags.FlagHolder) -> list[tuple[str, str]]:
 
 def _parse(argv):
   try:
-    return flags.FLAGS(argv)
-  except (flags.Error, OSError) as error:  # OSError: no such --config.
+    return flags.FLAGS([_with_preset(argument) for argument in argv])
+  except (flags.Error, ValueError, OSError) as error:
     _refuse(str(error))
   except (AttributeError, KeyError) as error:
     # ml_collections names an unknown field of --config.FIELD=... like this.
     _refuse(f'The configuration has no field {str(error).strip(chr(34))}.')
+
+
+def _with_preset(argument):
+  """Returns an argument, --config=PRESET as --config=FILE."""
+  name, equals, value = argument.partition('=')
+  if equals and name in ('--config', '-config'):
+    return f'{name}={presets.path_of(value)}'
+  return argument
 
 
 def _refuse(reason):
