@@ -69,6 +69,8 @@ def train(
     )
     models, plans = planning.plan_models(config, store)
     run.start(workdir, config, models, data_dir)
+    if store.source.get('crops'):
+      run.write_crops(workdir, store.source['crops'])
     method = methods.make(config)
     waves = population_lib.build_waves(method, plans, config)
     _log_start(config, workdir, store, models, waves)

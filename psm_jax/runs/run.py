@@ -2,6 +2,7 @@
 
 config.json   the experiment and the versions of the packages
 models.json   the models: cohort, seed, steps, status
+crops.json    how the frames were cut out of videos, if launch.ingest did it
 checkpoints/  embeddings/  evaluation/  metrics.csv  report.html
 """
 
@@ -19,6 +20,7 @@ from psm_jax import paths
 from psm_jax.data import store as store_lib
 
 SCHEMA_VERSION = 1
+_CROPS = 'crops.json'
 _PACKAGES = ('psm_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint')
 # These may differ between the start of a run and its resumption.
 _FREE_FIELDS = (
@@ -118,6 +120,17 @@ def start(
   text = json.dumps({**config.to_dict(), 'versions': versions()}, indent=2)
   write_models(workdir, config.method.name, models, data_dir)
   paths.write_atomic(path, text + '\n')
+
+
+def write_crops(workdir: pathlib.Path, crops: dict):
+  """Writes crops.json: how the run's frames were cut out of videos."""
+  paths.write_atomic(workdir / _CROPS, json.dumps(crops, indent=1) + '\n')
+
+
+def read_crops(workdir: str | pathlib.Path) -> dict:
+  """Returns how a run's frames were cut out of videos, {} if unknown."""
+  path = pathlib.Path(workdir) / _CROPS
+  return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def versions() -> dict[str, str]:
