@@ -20,14 +20,18 @@ def run(verb: types.ModuleType):
   Args:
     verb: The module with the flags; its `main` does the work and returns an
       exit code, None for 0; without the flags in its `REQUIRED` the usage is
-      wrong; its docstring is what --help begins with.
+      wrong; what is no flag goes to `main` if its `ARGUMENTS` names it, else
+      the usage is wrong; its docstring is what --help begins with.
   """
 
   def main(argv):
-    if len(argv) > 1:
+    takes = vars(verb).get('ARGUMENTS')
+    if argv[1:] and not takes:
       _refuse(f'Unknown arguments: {" ".join(argv[1:])}')
+    if takes and not argv[1:]:
+      _refuse(f'Give {takes}.')
     try:
-      sys.exit(verb.main())
+      sys.exit(verb.main(*argv[1:]))
     except (ValueError, OSError) as error:
       logging.error('%s', error)
       logging.debug('Where it was raised:', exc_info=True)
