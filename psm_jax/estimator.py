@@ -1,6 +1,6 @@
 """An estimator in scikit-learn's manner: train, embed, add people, keep.
 
-  models = psm_jax.PersonSpecificModels(preset='narrow', workdir='runs/lab')
+  models = psm_jax.PersonSpecificModels(workdir='runs/lab')
   table = models.fit_transform('ingested')
   models.save('zoo')
 
@@ -32,7 +32,7 @@ class PersonSpecificModels(base.BaseEstimator):
   def __init__(
     self,
     *,
-    preset: str = 'narrow',
+    preset: str = 'canonical_narrow',
     workdir: str | os.PathLike | None = None,
     cohorts: str = 'each',
     fields: Mapping[str, Any] | None = None,

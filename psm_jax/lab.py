@@ -24,7 +24,7 @@ from psm_jax.evaluation import scoring
 from psm_jax.report import page, run_pictures
 
 DONE, ASKS, STOPPED = 'done', 'asks', 'stopped'
-_ON_CPU, _ON_ACCELERATOR = 'narrow', 'psm_ctl'
+_ON_CPU, _ON_ACCELERATOR = 'canonical_narrow', 'canonical'
 _MAX_PICTURES = 12
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from psm_jax import methods
-from psm_jax.data import recordings
+from psm_jax.data import canonical_faces, recordings
 from psm_jax.data import store as store_lib
 from psm_jax.engine import inference
 from psm_jax.methods import interface
@@ -164,7 +164,7 @@ class Model:
       values = self._on(store, place[used], self._embed)
       lost = None
       if errors and 'reconstruction' in self._drawn:
-        lost = self._on(store, place[used], self._error)
+        lost = self._on(store, place[used], self._error, drawn=True)
     full = np.full((len(keys), values.shape[1]), np.nan, np.float32)
     full[used] = values
     names = [f'e{unit:03d}' for unit in range(values.shape[1])]
@@ -298,19 +298,31 @@ class Model:
       boxes=boxes,
     )
 
-  def _on(self, store, rows, function) -> np.ndarray:
-    """Returns what a compiled function makes of rows of a store."""
+  def _on(self, store, rows, function, *, drawn=False) -> np.ndarray:
+    """Returns what a compiled function makes of rows of a store.
+
+    Args:
+      store: The frames.
+      rows: [n] int.
+      function: Of (params, method_state, frames), and of the canonical faces
+        behind them if the method uses them and `drawn`.
+      drawn: Whether it draws pictures.
+    """
     if store.size_px != self._method.size_px:
       raise ValueError(
         f'{self.model_id} sees frames of {self._method.size_px} px, those of '
         f'{store.path} have {store.size_px}.'
       )
+    canonical = None
+    if drawn and self._method.uses_canonical:
+      canonical = canonical_faces.of_store(store)
     return inference.in_batches(
       function,
       self.exported.params,
       self.exported.method_state,
       store.frames,
       rows,
+      canonical=canonical,
     )
 
   @functools.cached_property
@@ -326,20 +338,26 @@ class Model:
     """The shapes of the pictures that the method draws, by name."""
     state = self.exported.params, self.exported.method_state
     frames = np.zeros((2, self._method.size_px**2 * 3), np.uint8)
-    key, shared = jax.random.key(0), self._method.shared
-    return jax.eval_shape(self._method.pictures, key, *state, shared, frames)
+    canonical = (frames,) if self._method.uses_canonical else ()
+    return jax.eval_shape(self._pictures_of, *state, frames, *canonical)
 
-  def _picture_of(self, params, method_state, frames):
+  def _pictures_of(self, params, method_state, frames, canonical=()):
     return self._method.pictures(
-      jax.random.key(0), params, method_state, self._method.shared, frames
+      jax.random.key(0),
+      params,
+      method_state,
+      self._method.shared,
+      frames,
+      canonical,
     )
 
   @functools.cached_property
   def _error(self):
     """(params, method_state, frames) -> [B] float32 grey levels, compiled."""
 
-    def error(params, method_state, frames):
-      drawn = self._picture_of(params, method_state, frames)['reconstruction']
+    def error(params, method_state, frames, *canonical):
+      made = self._pictures_of(params, method_state, frames, *canonical)
+      drawn = made['reconstruction']
       image = frames.reshape(drawn.shape).astype(np.float32)
       return abs(255 * drawn - image).mean(axis=(1, 2, 3))
 
@@ -353,7 +371,10 @@ class Model:
         f'{store_lib.list_some(list(self._drawn))}.'
       )
     return self._on(
-      store, rows, jax.jit(lambda *args: self._picture_of(*args)[name])
+      store,
+      rows,
+      jax.jit(lambda *given: self._pictures_of(*given)[name]),
+      drawn=True,
     )
 
 

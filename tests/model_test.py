@@ -20,17 +20,16 @@ _FRAMES = 24
 _SEEN = [f for f in range(_FRAMES) if f != 0]
 
 
-def _method(config, shared):
+def _method(config):
   """Returns a toy that draws: half the light is the neutral face."""
-  del shared
   toy = tiny.toy_method(config, is_coupled=False)
 
   def image_of(frames):
     size = tiny.SIZE_PX
     return frames.reshape((-1, size, size, 3)) / jnp.float32(255)
 
-  def pictures(key, params, method_state, shared, frames):
-    del key, params, method_state, shared
+  def pictures(key, params, method_state, shared, frames, canonical):
+    del key, params, method_state, shared, canonical
     image = image_of(frames)
     return {
       'neutral': image / 2,
@@ -194,6 +193,7 @@ class EstimatorTest(absltest.TestCase):
     }
     models = psm_jax.PersonSpecificModels(
       workdir=self.create_tempdir().full_path,
+      preset='narrow',
       fields={'train.steps': 2},
     )
     with self.assertRaisesRegex(ValueError, 'not trained yet'):

@@ -1,5 +1,8 @@
 """What every program does around its own work."""
 
+import logging as py_logging
+import os
+import pathlib
 import sys
 import types
 
@@ -8,6 +11,7 @@ from absl import app, flags, logging
 from psm_jax import presets
 
 FAILED = 1
+_PACKAGE = pathlib.Path(__file__).parents[1]
 _WRONG_USAGE = 2
 
 
@@ -37,6 +41,10 @@ def run(verb: types.ModuleType):
       logging.debug('Where it was raised:', exc_info=True)
       sys.exit(FAILED)
 
+  logging.get_absl_handler().addFilter(_is_ours)
+  # libtpu's own, which go past Python's logging.
+  os.environ.setdefault('TPU_MIN_LOG_LEVEL', '2')
+  os.environ.setdefault('TPU_STDERR_LOG_LEVEL', '2')
   # absl's --help shows the docstring and the flags of the file started.
   sys.modules['__main__'].__doc__ = verb.__doc__
   for flag in flags.FLAGS.get_key_flags_for_module(verb.__name__):
@@ -70,6 +78,12 @@ def _parse(argv):
   except (AttributeError, KeyError) as error:
     # ml_collections names an unknown field of --config.FIELD=... like this.
     _refuse(f'The configuration has no field {str(error).strip(chr(34))}.')
+
+
+def _is_ours(record):
+  """Whether a log record is worth a reader's time: a warning, or ours."""
+  is_ours = pathlib.Path(record.pathname).is_relative_to(_PACKAGE)
+  return is_ours or record.levelno >= py_logging.WARNING
 
 
 def _with_preset(argument):
