@@ -118,21 +118,27 @@ def _keep_traceback(verb):
   return f'traceback in {path}'
 
 
-def named(flag: flags.FlagHolder) -> list[tuple[str, str]]:
+def named(
+  flag: flags.FlagHolder, *, repeats: bool = False
+) -> list[tuple[str, str]]:
   """Returns (name, place) of each NAME=PLACE that a flag was given.
+
+  Args:
+    flag: Holds a list of texts.
+    repeats: A name may come again.
 
   Raises:
     ValueError: If one is not of that form, or a name comes twice.
   """
-  found = {}
+  pairs = []
   for text in flag.value:
     name, equals, place = text.partition('=')
     if not (name and equals and place):
       raise ValueError(f'--{flag.name}={text} should be NAME=PLACE.')
-    if name in found:
+    if not repeats and name in dict(pairs):
       raise ValueError(f'--{flag.name} names {name} more than once.')
-    found[name] = place
-  return list(found.items())
+    pairs.append((name, place))
+  return pairs
 
 
 def _parse(argv):
