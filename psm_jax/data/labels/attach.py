@@ -146,7 +146,9 @@ def _ingested(root):
           names_of_people[person]: _boxes(table, parts, len(moments))
           for person, parts in people.items()
         },
-        scale=tuple(content.get('pixel_scale', (1.0, 1.0))),
+        scale=tuple(content['pixel_scale']),
+        has_others=len(content['tracks'])
+        > len({track for parts in people.values() for track, *_ in parts}),
       )
     )
     for person in people:
