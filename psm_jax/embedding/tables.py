@@ -286,7 +286,9 @@ def _flow_cells(trained: trained_lib.Trained) -> Callable[..., np.ndarray]:
   """
   method, state = trained.method, trained.model_state(0)
   args = jax.random.key(0), state.params, state.method_state, method.shared
-  made = jax.eval_shape(method.pictures, *args, trained.store.frames[:2])
+  frames = trained.store.frames[:2]
+  faces = frames if method.uses_canonical else ()
+  made = jax.eval_shape(method.pictures, *args, frames, faces)
   # Without a neutral face a flow leads from one frame to any other.
   if not {'neutral', 'flow'} <= made.keys():
     raise ValueError(f'{method.name} draws no flow from a neutral face.')
@@ -299,14 +301,14 @@ def _flow_cells(trained: trained_lib.Trained) -> Callable[..., np.ndarray]:
 
   # What else is in the pictures is then not computed.
   @jax.jit
-  def flow_of(params, method_state, frames):
+  def flow_of(params, method_state, frames, faces=()):
     return method.pictures(
-      jax.random.key(0), params, method_state, method.shared, frames
+      jax.random.key(0), params, method_state, method.shared, frames, faces
     )['flow']
 
-  def cells_of(params, method_state, frames):
+  def cells_of(*args):
     # It was (x, y) in halves of the side.
-    flow = np.asarray(flow_of(params, method_state, frames))[..., ::-1] / 2
+    flow = np.asarray(flow_of(*args))[..., ::-1] / 2
     for axis in (1, 2):
       parts = np.array_split(flow, layout.FLOW_CELLS, axis=axis)
       flow = np.stack([part.mean(axis=axis) for part in parts], axis=axis)

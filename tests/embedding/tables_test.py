@@ -189,9 +189,9 @@ class RunTest(absltest.TestCase):
     self.assertEqual(int(trained.model_state(1).step), second)
 
 
-def _pictures(key, params, method_state, shared, frames):
+def _pictures(key, params, method_state, shared, frames, canonical):
   """Returns flows that repeat a frame's first two bytes, scaled."""
-  del key, method_state, shared
+  del key, method_state, shared, canonical
   flow = params * frames[:, None, None, :2] * np.ones((1, 9, 10, 1))
   return {'neutral': flow, 'flow': flow}
 
@@ -202,7 +202,11 @@ def _trained(pictures_of=_pictures):
   frames = np.arange(24, dtype=np.uint8).reshape(12, 2)
   return types.SimpleNamespace(
     method=types.SimpleNamespace(
-      name='toy', size_px=36, shared=(), pictures=pictures_of
+      name='toy',
+      size_px=36,
+      shared=(),
+      pictures=pictures_of,
+      uses_canonical=False,
     ),
     store=dataclasses.replace(store, frames=frames),
     model_state=lambda index: types.SimpleNamespace(
@@ -239,7 +243,9 @@ class FlowsTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, 'toy of 36 px .* 4 x 10'):
       tables._flow_cells(trained)
 
-  @parameterized.parameters(('facecycle', 'gap'), ('fabnet', 'views'))
+  @parameterized.parameters(
+    ('facecycle', 'gap'), ('canonical', 'repaired'), ('fabnet', 'views')
+  )
   def test_only_a_flow_from_a_neutral_face_counts(self, name, pairing):
     method = methods.make(
       tiny.config(method__name=name, curriculum__pairing=pairing)
@@ -252,7 +258,7 @@ class FlowsTest(parameterized.TestCase):
         params=params, method_state=method_state
       ),
     )
-    if name == 'facecycle':
+    if name != 'fabnet':
       tables._flow_cells(trained)
     else:
       with self.assertRaisesRegex(ValueError, f'{name} draws no flow'):
