@@ -28,10 +28,9 @@ import pandas as pd
 from absl import app, flags, logging
 
 from benchmarks import science_rows
-from psm_jax import methods
+from psm_jax import embedding, methods
 from psm_jax.data import canonical_faces
 from psm_jax.data import store as store_lib
-from psm_jax.embedding import trained as trained_lib
 from psm_jax.engine import feed, population
 from psm_jax.evaluation import driven, few_labels
 from psm_jax.methods import canonical
@@ -266,7 +265,7 @@ def train_row(name: str, store: store_lib.FrameStore):
 
 def measure_run(workdir: str):
   """Measures the models of a run; writes their figures."""
-  trained = trained_lib.Trained(workdir)
+  trained = embedding.Trained(workdir)
   start = trained.at_step(0)
   networks = canonical.Networks(trained.run.config)
   for index, model in enumerate(trained.run.models):
