@@ -80,7 +80,7 @@ class PersonSpecificModels(base.BaseEstimator):
     self._check_fitted()
     if X is None:
       if not (self.workdir_ / 'embeddings').is_dir():
-        embedding.write_embeddings(self.workdir_)
+        embedding.write_embeddings(self.workdir_, controls=False)
       return model_lib.embeddings(self.workdir_)
     sources = X if isinstance(X, Mapping) else {None: X}
     return pd.concat(

@@ -91,7 +91,7 @@ class ModelTest(absltest.TestCase):
     )
     cls.workdir = cls.root / 'run'
     training.train(config, cls.workdir)
-    embedding.write_embeddings(cls.workdir)
+    embedding.write_embeddings(cls.workdir, controls=False)
     cls.model = psm_jax.load(cls.workdir)
 
   def test_a_recording_of_the_training_gives_its_embeddings(self):

@@ -34,7 +34,7 @@ _FLOWS = flags.DEFINE_bool(
   'flows',
   False,
   'Write how the models move each frame from its neutral face, for '
-  'launch.discover; of methods that draw one (facecycle).',
+  'launch.discover; of methods that draw one (canonical, facecycle).',
 )
 _KEPT_STEPS = flags.DEFINE_bool(
   'kept_steps',

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import tqdm
 from absl import logging
 
+from psm_jax import stopping
 from psm_jax.evaluation import (
   controls,
   features,
@@ -222,6 +223,8 @@ def _each(jobs, num_workers) -> Iterator[tuple[list[dict], list[dict]]]:
   # Not threads: scikit-learn changes the filters of warnings as it fits, which
   # threads share. Not forks: JAX's threads do not survive them.
   with concurrent.futures.ProcessPoolExecutor(
-    num_workers, mp_context=multiprocessing.get_context('spawn')
+    num_workers,
+    mp_context=multiprocessing.get_context('spawn'),
+    initializer=stopping.begin_worker,
   ) as pool:
     yield from pool.map(_person, *zip(*jobs, strict=True))

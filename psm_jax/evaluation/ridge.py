@@ -40,33 +40,6 @@ def fit(
   return linear_model.Ridge(alpha=chosen, solver='cholesky').fit(train, known)
 
 
-def stretches(num_frames: int, *, num_folds: int) -> Folds:
-  """Cuts frames into stretches, each the validation part once.
-
-  Neighbouring frames are alike: folds are stretches, not draws.
-
-  Args:
-    num_frames: n, in order of time.
-    num_folds: How many stretches, equal in frames.
-
-  Returns:
-    (fit, validate), [n] bool each.
-
-  Raises:
-    ValueError: If there are fewer frames than folds.
-  """
-  if num_frames < num_folds:
-    raise ValueError(
-      f'{num_frames} training frames are fewer than {num_folds} folds.'
-    )
-  folds = []
-  for stretch in np.array_split(np.arange(num_frames), num_folds):
-    validate = np.zeros(num_frames, bool)
-    validate[stretch] = True
-    folds.append((~validate, validate))
-  return folds
-
-
 def validation_errors(
   train: np.ndarray,
   known: np.ndarray,
