@@ -19,15 +19,16 @@ import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax import embedding, methods, training
-from psm_jax.data import store
 from psm_jax.runs import run
 from tests import tiny
+from tests.data import stores
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _STEPS = 12
 _PROGRAM = """
 import pathlib, sys
-from psm_jax import methods, run, training
+from psm_jax import methods, training
+from psm_jax.runs import run
 from tests import tiny
 methods.make = tiny.METHODS[sys.argv[3]]
 config = run._read_config(pathlib.Path(sys.argv[1]))
@@ -54,10 +55,9 @@ def write_store(folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX, bad=None):
         for frame in range(share)
       ]
   path = pathlib.Path(folder) / 'store'
-  with store.writing(path, num_frames=len(rows), size_px=size_px) as writer:
-    writer.frames[:] = tiny.frames(len(rows))
-    writer.finish(pd.DataFrame(rows), fps=fps)
-  return path
+  return stores.write(
+    path, tiny.frames(len(rows)), pd.DataFrame(rows), size_px=size_px, fps=fps
+  )
 
 
 def _config(store_path, **fields):

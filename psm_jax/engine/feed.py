@@ -36,7 +36,7 @@ def make(
 
   Args:
     population: Whose plans' `rows` index the frames.
-    frames: [num_frames, S * S * 3] uint8, memory-mapped or not.
+    frames: [num_frames, S * S * 3] uint8, a store's or an array.
     config: The experiment.
 
   Raises:
@@ -88,7 +88,7 @@ class ResidentFeed:
 
     Args:
       population: Whose plans' `rows` index the frames.
-      frames: [num_frames, S * S * 3] uint8, memory-mapped or not.
+      frames: [num_frames, S * S * 3] uint8, a store's or an array.
       config: The experiment.
     """
     self._sharding = population.sharding

@@ -49,7 +49,7 @@ def in_batches(
     embed: As from `embedder`.
     params: Of one model.
     method_state: Of one model.
-    frames: [num_frames, S * S * 3] uint8, memory-mapped or not.
+    frames: [num_frames, S * S * 3] uint8, a store's or an array.
     rows: [n] int, which frames.
   """
   params, method_state = jax.device_put((params, method_state))
