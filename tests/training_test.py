@@ -20,9 +20,9 @@ import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax import embedding, methods, training
-from psm_jax.data import store
 from psm_jax.runs import run
 from tests import tiny
+from tests.data import stores
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _STEPS = 12
@@ -56,10 +56,10 @@ def write_store(folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX, seed=0):
         for frame in range(share)
       ]
   path = pathlib.Path(folder) / 'store'
-  with store.writing(path, num_frames=len(rows), size_px=size_px) as writer:
-    writer.frames[:] = tiny.frames(len(rows), seed=seed)
-    writer.finish(pd.DataFrame(rows), fps=fps)
-  return path
+  frames = tiny.frames(len(rows), seed=seed)
+  return stores.write(
+    path, frames, pd.DataFrame(rows), size_px=size_px, fps=fps
+  )
 
 
 def _config(store_path, **fields):
