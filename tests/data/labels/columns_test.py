@@ -84,12 +84,12 @@ class ReadLabelsTest(parameterized.TestCase):
     self.assertEmpty(self._read('frame,au1\n').values)
 
   @parameterized.parameters(
-    ('', 'cannot be read'),
+    ('', 'is empty'),
     ('time,au1\n1,2\n', 'no column `frame`'),
     ('frame,au1,AU01\n1,2,3\n', "more than one column.*'AU01'"),
     ('frame,au1,au1\n1,2,3\n', 'more than one column'),
     ('frame,time_s\n1,2\n', 'time_s'),
-    ('frame,au1\n1,2\n1,2,3,4\n', 'cannot be read'),
+    ('frame,au1\n1,2\n1,2,3,4\n', 'more cells'),
   )
   def test_a_table_that_cannot_be_understood_is_refused(self, text, message):
     with self.assertRaisesRegex(ValueError, message):
