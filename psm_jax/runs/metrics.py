@@ -25,7 +25,7 @@ _LAST = (
   'frames_per_s',
   'input_wait_share',
 )
-_NOT_WRITTEN = ('is_active', 'failed_step')
+_NOT_WRITTEN = ('is_active', 'failed_step', 'rollbacks')
 
 
 class MetricsLog:

@@ -73,6 +73,9 @@ class Model:
     steps_done: Updates taken.
     failed_step: Step whose loss or update was not finite, if one was.
     frames_digest: A text that changes with its cohort's frames.
+    rollbacks: Steps that were not finite, after which it went on at half its
+      rate.
+    stopped_early: Whether it was done for want of progress, by train.patience.
   """
 
   model_id: str
@@ -88,6 +91,8 @@ class Model:
   failed_step: int | None = None
   init_from: str | None = None
   frames_digest: str = ''
+  rollbacks: int = 0
+  stopped_early: bool = False
 
 
 _STATUSES = ('running', 'done', 'failed')
@@ -110,6 +115,8 @@ _MODELS_SHAPE = {
       'steps_done': int,
       'failed_step': (int, type(None)),
       'init_from': (str, type(None)),
+      'rollbacks': int,
+      'stopped_early': bool,
     }
   ],
 }
@@ -155,6 +162,8 @@ def start(
       model.status = before.status
     model.steps_done = before.steps_done
     model.failed_step = before.failed_step
+    model.rollbacks = before.rollbacks
+    model.stopped_early = before.stopped_early and model.status == 'done'
   if _steps_of(opened.config) != _steps_of(config):
     logging.info(
       'From step %d the run goes on to %d.',
