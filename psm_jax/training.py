@@ -7,7 +7,6 @@ import time
 import jax
 import ml_collections
 import numpy as np
-import tqdm
 from absl import logging
 
 from psm_jax import config_check, methods, paths, sampling, stopping
@@ -19,6 +18,7 @@ from psm_jax.engine import population as population_lib
 from psm_jax.engine import validation as validation_lib
 from psm_jax.methods import interface
 from psm_jax.runs import checkpoint, metrics, planning, run, warm_start
+from psm_jax.runs import progress as progress_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +66,8 @@ def train(
     planning.check_longer(workdir, config, store, models, plans)
     run.start(workdir, config, models, data_dir)
     checkpoint.reopen(workdir, models, config)
+    if store.source.get('crops'):
+      run.write_crops(workdir, store.source['crops'])
     devices = population_lib.devices_of(config)
     method = methods.make(config, platform=devices[0].platform)
     waves = population_lib.build_waves(method, plans, config, devices=devices)
@@ -84,6 +86,7 @@ def train(
           logging.info('Wave %d of %d.', number + 1, len(waves))
         wave = _Wave(
           number,
+          len(waves),
           method,
           population,
           members,
@@ -105,6 +108,7 @@ class _Wave:
   """Models that train together, and what they need."""
 
   number: int
+  num_waves: int
   method: interface.Method
   population: population_lib.Population
   models: list[run.Model]
@@ -133,8 +137,11 @@ def _train_wave(wave, workdir, stop):
   previous, resting = None, {}
   step = first_step
   try:
-    with tqdm.tqdm(
-      total=last_step, initial=first_step, unit='step', smoothing=0.05
+    with progress_lib.Progress(
+      first_step,
+      last_step,
+      what=_program(wave),
+      waves_left=wave.num_waves - wave.number,
     ) as progress:
       for step in range(first_step + 1, last_step + 1):
         batches = feed.batches_at(step - 1)
@@ -144,7 +151,7 @@ def _train_wave(wave, workdir, stop):
         # One step ahead at most: the queue stays short, memory bounded.
         jax.block_until_ready(previous)
         previous = step_metrics
-        progress.update()
+        progress.update(step_metrics)
 
         if _is_logged(step, config, models):
           host = population.to_host(step_metrics)
@@ -158,7 +165,7 @@ def _train_wave(wave, workdir, stop):
             input_wait_share=(feed.wait_s - waited) / (now - logged_at),
           )
           logged_step, logged_at, waited = step, now, feed.wait_s
-          progress.set_postfix(loss=f'{_mean_loss(host):.3f}')
+          progress.show(loss=f'{_mean_loss(host):.3f}')
           _report(models, host)
           is_idle = _is_idle(models, host, step)
           resting = population.rests(step_metrics, is_idle)
@@ -188,6 +195,16 @@ def _train_wave(wave, workdir, stop):
     log.close()
     checkpoints.close()
   _settle(models, host_states, config)
+
+
+def _program(wave):
+  """Returns what names the program of a wave's step, for how long it took."""
+  config, device = wave.config, wave.population.devices[0]
+  return (
+    f'{wave.population.slot_models} models a program, {config.method.name} of '
+    f'width {config.method.width:g}, {config.data.size_px} px, '
+    f'{config.train.batch_size} examples, on {device.device_kind}'
+  )
 
 
 def _restore(wave, checkpoints):
