@@ -150,8 +150,14 @@ def start(
       other data.
   """
   if not (workdir / 'config.json').exists():
+    content = {
+      **config.to_dict(),
+      'computed_in': precision.compute_dtype(config).name,
+      'versions': versions(),
+    }
     write_models(workdir, config.method.name, models, data_dir)
-    _write_config(workdir, config)
+    text = json.dumps(content, indent=2)
+    paths.write_atomic(workdir / 'config.json', text + '\n')
     return
   content = _read_content(workdir)
   opened = open_run(workdir)
@@ -172,23 +178,25 @@ def start(
       max(model.total_steps for model in opened.models),
       max(model.total_steps for model in models),
     )
-    write_models(workdir, config.method.name, models, data_dir)
-    _write_config(workdir, config, content['versions'])
+    rewrite(workdir, config, models, data_dir)
+
+
+def rewrite(
+  workdir: pathlib.Path,
+  config: ml_collections.ConfigDict,
+  models: Sequence[Model],
+  data_dir: pathlib.Path,
+):
+  """Writes another configuration and other models into a run directory."""
+  content = _read_content(workdir)
+  kept = {name: content[name] for name in _CONFIG_SHAPE}
+  write_models(workdir, config.method.name, models, data_dir)
+  text = json.dumps({**config.to_dict(), **kept}, indent=2)
+  paths.write_atomic(workdir / 'config.json', text + '\n')
 
 
 def _steps_of(config):
   return config.train.steps, config.train.epochs
-
-
-def _write_config(workdir, config, began_with=None):
-  """Writes config.json, with the versions that the run began with."""
-  content = {
-    **config.to_dict(),
-    'computed_in': precision.compute_dtype(config).name,
-    'versions': began_with or versions(),
-  }
-  text = json.dumps(content, indent=2)
-  paths.write_atomic(workdir / 'config.json', text + '\n')
 
 
 def _warn_of_versions(there, workdir):
