@@ -37,17 +37,20 @@ training.train(config, sys.argv[2])
 """
 
 
-def write_store(folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX, seed=0):
+def write_store(
+  folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX, seed=0, people=None
+):
   """Writes a finished frame store of noise, two videos a person."""
   import pandas as pd
 
   rows, fps = [], {}
-  for person, length in enumerate(lengths):
+  people = people or [f'p{person}' for person in range(len(lengths))]
+  for person, length in zip(people, lengths, strict=True):
     for video, share in (('v1', length - length // 3), ('v2', length // 3)):
-      fps[f'p{person}', video] = 20.0
+      fps[person, video] = 20.0
       rows += [
         {
-          'person_id': f'p{person}',
+          'person_id': person,
           'video_id': video,
           'frame': frame,
           'time_s': frame / 20,
