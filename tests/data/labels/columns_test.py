@@ -5,7 +5,7 @@ import pandas as pd
 from absl.testing import absltest, parameterized
 
 from psm_jax.data import labels
-from psm_jax.evaluation import regression
+from psm_jax.evaluation import targets
 
 
 class ColumnNameTest(parameterized.TestCase):
@@ -122,9 +122,8 @@ class NamesLandmarksTest(parameterized.TestCase):
 
   def test_evaluation_knows_them_by_these_names(self):
     frames = pd.DataFrame([range(136)], columns=list(labels.LANDMARK_COLUMNS))
-    self.assertEqual(
-      regression.target_columns(frames), list(labels.LANDMARK_COLUMNS)
-    )
+    (target,) = targets.numbers(frames)
+    self.assertEqual(target.values.tolist(), [list(range(136))])
 
 
 if __name__ == '__main__':
