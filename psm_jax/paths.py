@@ -5,6 +5,7 @@ Ids come from folder names, tables and checkpoints, so none of them is trusted:
   folder = paths.child(workdir, 'embeddings', model_id, person_id)
 """
 
+import contextlib
 import os
 import pathlib
 import re
@@ -101,7 +102,7 @@ def check_local(path: str | os.PathLike, *, what: str) -> pathlib.Path:
 
 
 def make_private_dir(path: str | os.PathLike) -> pathlib.Path:
-  """Makes a folder that only its owner may enter (mode 0700), and its parents.
+  """Makes a folder that only its owner may enter (mode 0700), parents alike.
 
   Faces, embeddings and models of one person are biometric data. A folder that
   exists already keeps its mode, because it may hold more than ours; if others
@@ -114,7 +115,10 @@ def make_private_dir(path: str | os.PathLike) -> pathlib.Path:
     FileExistsError: If path is a file.
   """
   path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
+  for parent in reversed(path.parents):
+    if not parent.exists():
+      with contextlib.suppress(FileExistsError):  # Somebody else was faster.
+        parent.mkdir(mode=0o700)
   try:
     path.mkdir(mode=0o700)
   except FileExistsError:
