@@ -8,7 +8,6 @@ checkpoints/  embeddings/  evaluation/  metrics.csv  report.html
 
 import contextlib
 import dataclasses
-import fcntl
 import importlib.metadata
 import json
 import pathlib
@@ -311,14 +310,11 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
     ValueError: If another process holds it.
   """
   paths.make_private_dir(workdir)
-  with open(workdir / '.lock', 'w') as lock:
-    try:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      raise ValueError(
-        f'Another process is writing to {workdir}. Wait for it, or choose '
-        'another --workdir.'
-      ) from None
+  busy = (
+    f'Another process is writing to {workdir}. Wait for it, or choose another '
+    '--workdir.'
+  )
+  with paths.locked(workdir / '.lock', busy=busy):
     yield
 
 
