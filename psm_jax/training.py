@@ -1,21 +1,16 @@
 """Training, read top to bottom: restore, feed, step, log, save."""
 
-import contextlib
 import dataclasses
 import pathlib
-import signal
-import threading
 import time
-from collections.abc import Iterator
 
 import jax
 import ml_collections
 import numpy as np
-import tqdm
 from absl import logging
 
-from psm_jax import config_check, methods, sampling
-from psm_jax.data import prepare
+from psm_jax import config_check, methods, paths, sampling, stopping
+from psm_jax.data import canonical_faces, prepare
 from psm_jax.data import store as store_lib
 from psm_jax.engine import compilation, dispatch, memory
 from psm_jax.engine import feed as feed_lib
@@ -23,8 +18,7 @@ from psm_jax.engine import population as population_lib
 from psm_jax.engine import validation as validation_lib
 from psm_jax.methods import interface
 from psm_jax.runs import checkpoint, metrics, planning, run, warm_start
-
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+from psm_jax.runs import progress as progress_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,22 +52,31 @@ def train(
     ValueError: If the configuration, the data or the run directory cannot be
       used; the message names the field or path.
   """
-  config_check.check(config)
+  config = config_check.checked(config)
   if config.train.compilation_cache:
     compilation.enable_cache()
-  workdir = pathlib.Path(workdir).absolute()
-  data_dir = pathlib.Path(data_dir or workdir / 'data').absolute()
+  workdir = paths.check_local(workdir, what='workdir').absolute()
+  data_dir = workdir / 'data' if data_dir is None else data_dir
+  data_dir = paths.check_local(data_dir, what='data_dir').absolute()
   with run.locked(workdir):
     store = store_lib.open_store(
       prepare.prepare(config.data, directory=data_dir)
     )
     models, plans = planning.plan_models(config, store)
+    planning.check_longer(workdir, config, store, models, plans)
     run.start(workdir, config, models, data_dir)
-    method = methods.make(config)
-    waves = population_lib.build_waves(method, plans, config)
+    checkpoint.reopen(workdir, models, config)
+    if store.source.get('crops'):
+      run.write_crops(workdir, store.source['crops'])
+    devices = population_lib.devices_of(config)
+    method = methods.make(config, platform=devices[0].platform)
+    waves = population_lib.build_waves(method, plans, config, devices=devices)
     _log_start(config, workdir, store, models, waves)
     waves = _fit_memory(method, waves, store, config)
-    with _stop_signals() as stop:
+    canonical = None
+    if method.uses_canonical:
+      canonical = canonical_faces.of_store(store)
+    with stopping.polled() as stop:
       for number, population in enumerate(waves):
         first = population.first_model
         members = models[first : first + population.num_models]
@@ -82,7 +85,15 @@ def train(
         if len(waves) > 1:
           logging.info('Wave %d of %d.', number + 1, len(waves))
         wave = _Wave(
-          number, method, population, members, plans[first:], store, config
+          number,
+          len(waves),
+          method,
+          population,
+          members,
+          plans[first:],
+          store,
+          canonical,
+          config,
         )
         _train_wave(wave, workdir, stop)
         run.write_models(workdir, config.method.name, models, data_dir)
@@ -97,11 +108,13 @@ class _Wave:
   """Models that train together, and what they need."""
 
   number: int
+  num_waves: int
   method: interface.Method
   population: population_lib.Population
   models: list[run.Model]
   plans: list[sampling.Plan]
   store: store_lib.FrameStore
+  canonical: canonical_faces.CanonicalFaces | None
   config: ml_collections.ConfigDict
 
 
@@ -114,7 +127,9 @@ def _train_wave(wave, workdir, stop):
     workdir, wave=wave.number, keep_steps=config.train.keep_steps
   )
   first_step, states = _restore(wave, checkpoints)
-  feed = feed_lib.make(population, wave.store.frames, config)
+  feed = feed_lib.make(
+    population, wave.store.frames, config, canonical=wave.canonical
+  )
   validation = _validation(wave)
   log = metrics.MetricsLog(workdir, ids, step=first_step, wave=wave.number)
   saved_step, saved_at = first_step, time.monotonic()
@@ -122,8 +137,11 @@ def _train_wave(wave, workdir, stop):
   previous = None
   step = first_step
   try:
-    with tqdm.tqdm(
-      total=last_step, initial=first_step, unit='step', smoothing=0.05
+    with progress_lib.Progress(
+      first_step,
+      last_step,
+      what=_program(wave),
+      waves_left=wave.num_waves - wave.number,
     ) as progress:
       for step in range(first_step + 1, last_step + 1):
         batches = feed.batches_at(step - 1)
@@ -133,7 +151,7 @@ def _train_wave(wave, workdir, stop):
         # One step ahead at most: the queue stays short, memory bounded.
         jax.block_until_ready(previous)
         previous = step_metrics
-        progress.update()
+        progress.update(step_metrics)
 
         if _is_logged(step, config, models):
           host = population.to_host(step_metrics)
@@ -147,32 +165,44 @@ def _train_wave(wave, workdir, stop):
             input_wait_share=(feed.wait_s - waited) / (now - logged_at),
           )
           logged_step, logged_at, waited = step, now, feed.wait_s
-          progress.set_postfix(loss=f'{_mean_loss(host):.3f}')
+          progress.show(loss=f'{_mean_loss(host):.3f}')
           _report_failures(models, host)
           if all(model.failed_step is not None for model in models):
             logging.error('Every model has failed; stopping at %d.', step)
             break
 
+        if stop.is_set():
+          break
         minutes = (time.monotonic() - saved_at) / 60
         if step < last_step and (
-          stop.is_set()
-          or minutes >= config.train.save_minutes
+          minutes >= config.train.save_minutes
           or _is_multiple(step, config.train.save_steps)
           or _is_multiple(step, config.train.keep_steps)
         ):
           log.flush()
           checkpoints.save(step, population.to_host(states), ids)
           saved_step, saved_at = step, time.monotonic()
-        if stop.is_set():
-          break
-    host_states = population.to_host(states)
-    if step > saved_step:
-      checkpoints.save(step, host_states, ids)
+    with stopping.finishing():
+      host_states = population.to_host(states)
+      log.flush()
+      if step > saved_step:
+        checkpoints.save(step, host_states, ids)
+      checkpoints.wait()
   finally:
     feed.close()
     log.close()
     checkpoints.close()
   _settle(models, host_states)
+
+
+def _program(wave):
+  """Returns what names the program of a wave's step, for how long it took."""
+  config, device = wave.config, wave.population.devices[0]
+  return (
+    f'{wave.population.slot_models} models a program, {config.method.name} of '
+    f'width {config.method.width:g}, {config.data.size_px} px, '
+    f'{config.train.batch_size} examples, on {device.device_kind}'
+  )
 
 
 def _restore(wave, checkpoints):
@@ -206,6 +236,7 @@ def _validation(wave):
     planning.plan_validation(wave.config, wave.store, wave.models),
     wave.store.frames,
     wave.config,
+    canonical=wave.canonical,
   )
 
 
@@ -261,21 +292,6 @@ def _fit_memory(method, waves, store, config):
   logging.info('%s', memory.describe(needed, limit))
   memory.check(needed, limit, num_devices=len(waves[0].devices))
   return waves
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-  """Gives an event that stop signals set meanwhile; the loop polls it."""
-  event = threading.Event()
-  earlier = {}
-  if threading.current_thread() is threading.main_thread():
-    for number in _STOP_SIGNALS:
-      earlier[number] = signal.signal(number, lambda *_: event.set())
-  try:
-    yield event
-  finally:
-    for number, handler in earlier.items():
-      signal.signal(number, handler)
 
 
 def _is_logged(step, config, models):

@@ -33,9 +33,9 @@ def enable_cache() -> pathlib.Path | None:
   given = jax.config.jax_compilation_cache_dir
   if given:
     return pathlib.Path(given)
-  if jax.default_backend() == 'cpu':
+  if jax.local_devices()[0].platform == 'cpu':
     return None
-  folder = _user_cache() / 'psm_jax' / 'compiled'
+  folder = user_cache() / 'psm_jax' / 'compiled'
   try:
     paths.make_private_dir(folder)
   except OSError as error:
@@ -55,7 +55,7 @@ def enable_cache() -> pathlib.Path | None:
   return folder
 
 
-def _user_cache():
+def user_cache() -> pathlib.Path:
   """Returns the folder of the user's caches."""
   named = os.environ.get('XDG_CACHE_HOME', '')
   # The specification has relative paths ignored.

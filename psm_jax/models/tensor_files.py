@@ -1,0 +1,113 @@
+"""Files of named tensors, read without running any code that they hold.
+
+A reference checkpoint is a file of torch.save: a dict of state dicts, such as
+{'codegeneration': {...}, ...}. Its tensors are named by the keys on the way,
+joined by '.'; those of DataParallel ('module.') are left out.
+"""
+
+import os
+import pathlib
+import types
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+_MIN_TORCH = (2, 6)  # Before, weights_only could be got round: CVE-2025-32434.
+# The largest published weights that we know of have a quarter.
+_MAX_BYTES = 4 << 30
+_TORCH_SUFFIXES = ('.pth', '.pt', '.tar', '.bin')
+
+
+def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
+  """Returns the tensors of a .safetensors file or of a file of torch.save.
+
+  Args:
+    path: .safetensors; or .pth, .pt, .tar or .bin, which need torch.
+
+  Raises:
+    ValueError: If there is no such file, its format is unknown, or it is
+      damaged or would run code.
+    ImportError: If torch is needed, and missing or too old.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise ValueError(f'There is no file {str(path)!r}.')
+  num_bytes = path.stat().st_size
+  if num_bytes > _MAX_BYTES:
+    raise ValueError(
+      f'{path} has {num_bytes} bytes; at most {_MAX_BYTES} are read.'
+    )
+  if path.suffix == '.safetensors':
+    try:
+      tensors = safetensors.numpy.load(path.read_bytes())
+    except (safetensors.SafetensorError, KeyError, TypeError) as error:
+      # KeyError, TypeError: of a type that NumPy has not.
+      raise ValueError(
+        f'{path} is not a whole .safetensors file ({error}). Copy it again.'
+      ) from error
+  elif path.suffix in _TORCH_SUFFIXES:
+    tensors = _flatten(load_torch(path))
+  else:
+    raise ValueError(
+      f'{path} ends in {path.suffix!r}; known formats are .safetensors and '
+      f'{", ".join(_TORCH_SUFFIXES)} of torch.save.'
+    )
+  return {
+    '.'.join(part for part in name.split('.') if part != 'module'): tensor
+    for name, tensor in tensors.items()
+  }
+
+
+def load_torch(path: pathlib.Path) -> object:
+  """Returns the content of a file of torch.save, tensors on the CPU.
+
+  Raises:
+    ImportError: If torch is missing, or so old that the file could run code.
+    ValueError: If the file is damaged, or would run code.
+  """
+  torch = import_torch(path)
+  try:
+    return torch.load(path, map_location='cpu', weights_only=True)
+  except Exception as error:  # Torch has no one type for a bad file.
+    # Its own message advises to read the file unsafely, so it is left out.
+    raise ValueError(
+      f'{path} is damaged, or would run code when read '
+      f'({type(error).__name__}). Copy it again from where you trust it.'
+    ) from error
+
+
+def import_torch(path: pathlib.Path) -> types.ModuleType:
+  """Returns PyTorch, which is optional and used for reading files alone.
+
+  Raises:
+    ImportError: If it is missing or too old; says how to do without it.
+  """
+  try:
+    import torch
+  except ImportError as error:
+    raise ImportError(
+      f'Reading {path} needs PyTorch, which is not installed. Install torch '
+      '(its CPU build is enough), or convert the file once, where torch is, '
+      'from torch.load(path, weights_only=True) by '
+      'safetensors.torch.save_file.'
+    ) from error
+  version = tuple(int(part) for part in torch.__version__.split('.')[:2])
+  if version < _MIN_TORCH:
+    raise ImportError(
+      f'torch {torch.__version__} may run code hidden in {path} '
+      '(CVE-2025-32434). Install torch 2.6 or newer.'
+    )
+  return torch
+
+
+def _flatten(content, prefix=''):
+  """Returns the tensors of nested dicts by their joined keys."""
+  tensors = {}
+  for key, value in content.items() if isinstance(content, dict) else ():
+    name = f'{prefix}{key}'
+    if isinstance(value, dict):
+      tensors |= _flatten(value, f'{name}.')
+    elif hasattr(value, 'detach'):
+      tensors[name] = value.detach().numpy()
+  return tensors
