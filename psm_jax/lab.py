@@ -82,10 +82,11 @@ def run(
   if _has_labels(workdir) and steps.is_new('evaluate', trained):
     scoring.score_run(workdir)
     steps.note('evaluate', trained)
-  shown = None
+  shown = store = None
   if show_faces:
     shown = run_pictures.of_run(workdir, max_models=_MAX_PICTURES)
-  return Outcome(DONE, page.write(workdir, pictures=shown))
+    store = embedding.Trained(workdir).store
+  return Outcome(DONE, page.write(workdir, pictures=shown, store=store))
 
 
 def preset() -> str:
