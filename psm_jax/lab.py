@@ -18,10 +18,11 @@ import jax
 import ml_collections
 from absl import logging
 
-from psm_jax import embedding, paths, presets, training
+from psm_jax import paths, presets, training
 from psm_jax.data.ingest import batch, folder, layout, tracks
-from psm_jax.evaluation import scoring
-from psm_jax.report import page, run_pictures
+from psm_jax.embedding import tables, trained
+from psm_jax.evaluation import evaluate
+from psm_jax.report import page, pictures
 
 DONE, ASKS, STOPPED = 'done', 'asks', 'stopped'
 _ON_CPU, _ON_ACCELERATOR = 'canonical_narrow', 'canonical'
@@ -75,17 +76,18 @@ def run(
   if training.train(config, workdir).was_stopped:
     return Outcome(STOPPED)
   steps = _Steps(root / 'steps.json')
-  trained = _digest([workdir / 'models.json'])
-  if steps.is_new('embed', trained):
-    embedding.write_embeddings(workdir)
-    steps.note('embed', trained)
-  if _has_labels(workdir) and steps.is_new('evaluate', trained):
-    scoring.score_run(workdir)
-    steps.note('evaluate', trained)
+  models = _digest([workdir / 'models.json'])
+  with_pictures = _MAX_PICTURES if show_faces else 0
+  if steps.is_new('embed', f'{models} {with_pictures}'):
+    tables.write_run(workdir, num_pictures=with_pictures)
+    steps.note('embed', f'{models} {with_pictures}')
+  if _has_labels(workdir) and steps.is_new('evaluate', models):
+    evaluate.score(workdir)
+    steps.note('evaluate', models)
   shown = store = None
   if show_faces:
-    shown = run_pictures.of_run(workdir, max_models=_MAX_PICTURES)
-    store = embedding.Trained(workdir).store
+    shown = pictures.read(workdir, max_models=_MAX_PICTURES)
+    store = trained.open_frames(workdir)
   return Outcome(DONE, page.write(workdir, pictures=shown, store=store))
 
 
@@ -147,7 +149,7 @@ def _is_named(root, ingested, outcome):
 
 def _has_labels(workdir):
   """Whether the frames have labels that a probe can be fitted to."""
-  store = embedding.Trained(workdir).store
+  store = trained.open_frames(workdir)
   return bool(set(store.label_columns) - set(folder.QUALITY_COLUMNS))
 
 

@@ -1,19 +1,15 @@
 """Training, read top to bottom: restore, feed, step, log, save."""
 
-import contextlib
 import dataclasses
 import pathlib
-import signal
-import threading
 import time
-from collections.abc import Iterator
 
 import jax
 import ml_collections
 import numpy as np
 from absl import logging
 
-from psm_jax import config_check, methods, sampling
+from psm_jax import config_check, methods, paths, sampling, stopping
 from psm_jax.data import canonical_faces, prepare
 from psm_jax.data import store as store_lib
 from psm_jax.engine import compilation, dispatch, memory
@@ -23,8 +19,6 @@ from psm_jax.engine import validation as validation_lib
 from psm_jax.methods import interface
 from psm_jax.runs import checkpoint, metrics, planning, run, warm_start
 from psm_jax.runs import progress as progress_lib
-
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,17 +52,20 @@ def train(
     ValueError: If the configuration, the data or the run directory cannot be
       used; the message names the field or path.
   """
-  config_check.check(config)
+  config = config_check.checked(config)
   if config.train.compilation_cache:
     compilation.enable_cache()
-  workdir = pathlib.Path(workdir).absolute()
-  data_dir = pathlib.Path(data_dir or workdir / 'data').absolute()
+  workdir = paths.check_local(workdir, what='workdir').absolute()
+  data_dir = workdir / 'data' if data_dir is None else data_dir
+  data_dir = paths.check_local(data_dir, what='data_dir').absolute()
   with run.locked(workdir):
     store = store_lib.open_store(
       prepare.prepare(config.data, directory=data_dir)
     )
     models, plans = planning.plan_models(config, store)
+    planning.check_longer(workdir, config, store, models, plans)
     run.start(workdir, config, models, data_dir)
+    checkpoint.reopen(workdir, models, config)
     if store.source.get('crops'):
       run.write_crops(workdir, store.source['crops'])
     devices = population_lib.devices_of(config)
@@ -79,7 +76,7 @@ def train(
     canonical = None
     if method.uses_canonical:
       canonical = canonical_faces.of_store(store)
-    with _stop_signals() as stop:
+    with stopping.polled() as stop:
       for number, population in enumerate(waves):
         first = population.first_model
         members = models[first : first + population.num_models]
@@ -174,21 +171,23 @@ def _train_wave(wave, workdir, stop):
             logging.error('Every model has failed; stopping at %d.', step)
             break
 
+        if stop.is_set():
+          break
         minutes = (time.monotonic() - saved_at) / 60
         if step < last_step and (
-          stop.is_set()
-          or minutes >= config.train.save_minutes
+          minutes >= config.train.save_minutes
           or _is_multiple(step, config.train.save_steps)
           or _is_multiple(step, config.train.keep_steps)
         ):
           log.flush()
           checkpoints.save(step, population.to_host(states), ids)
           saved_step, saved_at = step, time.monotonic()
-        if stop.is_set():
-          break
-    host_states = population.to_host(states)
-    if step > saved_step:
-      checkpoints.save(step, host_states, ids)
+    with stopping.finishing():
+      host_states = population.to_host(states)
+      log.flush()
+      if step > saved_step:
+        checkpoints.save(step, host_states, ids)
+      checkpoints.wait()
   finally:
     feed.close()
     log.close()
@@ -293,21 +292,6 @@ def _fit_memory(method, waves, store, config):
   logging.info('%s', memory.describe(needed, limit))
   memory.check(needed, limit, num_devices=len(waves[0].devices))
   return waves
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-  """Gives an event that stop signals set meanwhile; the loop polls it."""
-  event = threading.Event()
-  earlier = {}
-  if threading.current_thread() is threading.main_thread():
-    for number in _STOP_SIGNALS:
-      earlier[number] = signal.signal(number, lambda *_: event.set())
-  try:
-    yield event
-  finally:
-    for number, handler in earlier.items():
-      signal.signal(number, handler)
 
 
 def _is_logged(step, config, models):

@@ -20,7 +20,7 @@ which of them to write as that too. Of several faces in a frame the person's is
 the one where the person was found; without boxes in the table, --faces must say
 which it is.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 """
 
 import pathlib

@@ -9,7 +9,8 @@ Frames are random bytes, or those of a frame store; neither needs TensorFlow.
 Each row is a process of its own, in turn with one model trained alone. Prints a
 table (psm_jax/bench/summary.py explains the columns).
 
-Exit codes: 0 done, 1 failed or nothing could be measured, 2 wrong usage.
+Exit codes: 0 done, 1 failed or nothing could be measured, 2 wrong usage, 75
+stopped by a signal.
 """
 
 from absl import flags, logging

@@ -5,7 +5,6 @@ of them may have flags of one name, and many need no JAX.
 """
 
 import ast
-import importlib
 import pathlib
 import re
 import sys
@@ -44,10 +43,8 @@ def main():
     )
     sys.exit(_WRONG_USAGE)
   sys.argv = [f'psm {verb}', *rest]
-  module = importlib.import_module(f'psm_jax.cli.{verb}')
-  module.__doc__ = as_psm(module.__doc__)
   logging.get_absl_handler().addFilter(_name_programs)
-  program.run(module)
+  program.run(verb, as_called=as_psm)
 
 
 def usage() -> str:

@@ -14,7 +14,7 @@ import ml_collections
 from absl import flags, logging
 from ml_collections import config_flags
 
-from psm_jax import training
+from psm_jax import stopping, training
 from psm_jax.cli import program
 
 _WORKDIR = flags.DEFINE_string(
@@ -32,7 +32,6 @@ _CONFIG = config_flags.DEFINE_config_file(
   'The experiment: a file, or the name of a preset, e.g. psm_ctl.',
   lock_config=True,
 )
-_STOPPED = 75
 REQUIRED = ('config', 'workdir')
 
 
@@ -50,6 +49,6 @@ def main() -> int | None:
   )
   if outcome.was_stopped:
     logging.info('Stopped by a signal; the same command goes on from here.')
-    return _STOPPED
+    return stopping.EXIT_CODE
   logging.info('Next: python -m launch.embed --workdir=%s', _WORKDIR.value)
   return program.FAILED if by_status.keys() == {'failed'} else None

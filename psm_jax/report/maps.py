@@ -91,7 +91,7 @@ def read(
   """
   return of_tables(
     name,
-    features.read_embeddings(workdir, source=name),
+    features.read_run(workdir, source=name),
     projection=projection,
   )
 

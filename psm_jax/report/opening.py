@@ -80,7 +80,7 @@ def read(
       tables[path.parent.name, person] = pd.concat(parts, ignore_index=True)
   clips = None
   if store is not None:
-    clips = clips_lib.of_run(workdir, store, max_people=max_people)
+    clips = clips_lib.read(workdir, max_people=max_people)
   lines = None
   if tables:
     by_person = {person: table for (_, person), table in tables.items()}
@@ -147,7 +147,7 @@ def _people(run, found):
   return document.fill(
     'people.html.j2',
     people=cards,
-    panels=list(clips_lib.PANELS.values()),
+    panels=clips_lib.PANELS,
     others=f'And {formats.plural(more, "model")} more, see Models.'
     if more > 0
     else '',
@@ -155,8 +155,7 @@ def _people(run, found):
 
 
 def _clip(found, model):
-  film = (found.clips.people if found.clips else {}).get(model.model_id)
-  return film and clips_lib.source(film)
+  return found.clips and found.clips.people.get(model.model_id)
 
 
 def _facts(model, found):
@@ -194,7 +193,7 @@ def _transfer(clips):
     'figure',
     markup.tag(
       'video',
-      src=clips_lib.source(clips.transfer),
+      src=clips.transfer,
       controls=True,
       loop=True,
       muted=True,

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from psm_jax import paths
 from psm_jax.data import store as store_lib
 from psm_jax.report import (
-  clips,
   clusters,
   document,
   figures,
@@ -88,7 +87,6 @@ def write(
     script=document.source('map.js') if shown.tables else None,
   )
   document.write_figures(pathlib.Path(workdir), images)
-  clips.write(shown.clips, pathlib.Path(workdir) / 'report')
   return paths.write_atomic(pathlib.Path(workdir) / 'report.html', content)
 
 

@@ -30,8 +30,8 @@ _EMBED = 'python -m launch.embed --workdir=...'
 _EVALUATE = 'python -m launch.evaluate --workdir=...'
 _UNLABELLED = (
   'Nobody labelled these frames, so there are no scores: the page shows what '
-  'the models see. A few dozen labelled frames of a person are enough for more: '
-  'psm label chooses them and predicts the rest.'
+  'the models see. A few dozen labelled frames of a person are enough for '
+  'more: psm label chooses them and predicts the rest.'
 )
 _NO_FACES = 'No face is shown, because this page was made without --show_faces.'
 
@@ -276,7 +276,7 @@ def _structure(
   elif run.structure.empty:
     rest = _missing(
       run,
-      'evaluation/structure.csv',
+      'evaluation/scores.csv',
       'no measure of the embeddings',
       _EMBED,
       _EVALUATE,

@@ -15,8 +15,10 @@ import math
 import pathlib
 import textwrap
 import zlib
+from collections.abc import Sequence
 
 import jax
+import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
@@ -103,6 +105,16 @@ class Checkpoints:
     """The steps of which there are checkpoints, ascending."""
     return sorted(self._manager.all_steps())
 
+  def newest_sound(self) -> int:
+    """Returns the newest step whose files are undamaged, 0 if none is."""
+    for step in reversed(self.steps):
+      try:
+        seal.check(self._folder / str(step))
+      except ValueError:
+        continue
+      return step
+    return 0
+
   def restore(
     self,
     template: update.TrainState,
@@ -169,10 +181,14 @@ class Checkpoints:
       raise ValueError('its arrays are not those that were saved.')
     return described, states
 
-  def close(self):
+  def wait(self):
     """Waits for the background to finish; raises if a save failed."""
     self._manager.wait_until_finished()
     self._manager.check_for_errors()
+
+  def close(self):
+    """Waits, and lets the folder go."""
+    self.wait()
     self._manager.close()
 
 
@@ -248,6 +264,41 @@ class RunStates:
     if number != self._number:
       self._open(number)
     return jax.tree.map(lambda leaf: leaf[place], self._states)
+
+
+def reopen(
+  workdir: pathlib.Path,
+  models: Sequence[run.Model],
+  config: ml_collections.ConfigDict,
+):
+  """Has models train on that have ended without a checkpoint to show for it.
+
+  Args:
+    workdir: The run directory.
+    models: Of the run; those of a wave whose newest sound checkpoint is missing
+      or of an earlier step than they ended at are given status 'running'.
+    config: The experiment.
+  """
+  size = config.population.wave or len(models)
+  for number, first in enumerate(range(0, len(models), size)):
+    members = models[first : first + size]
+    if any(model.status == 'running' for model in members):
+      continue
+    checkpoints = Checkpoints(workdir, wave=number, read_only=True)
+    step = checkpoints.newest_sound()
+    checkpoints.close()
+    ended = max(model.steps_done for model in members)
+    if step >= ended:
+      continue
+    logging.warning(
+      'The checkpoint of step %d, at which %s ended, is gone or damaged: going '
+      'on from step %d.',
+      ended,
+      members[0].model_id,
+      step,
+    )
+    for model in members:
+      model.status, model.failed_step = 'running', None
 
 
 def wave_size(opened: run.Run) -> int:

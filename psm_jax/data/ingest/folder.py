@@ -110,10 +110,13 @@ def scan(
     for video_id in sorted(parts):
       if person_id in parts[video_id] and (not persons or person_id in persons):
         entry = _video(root, by_id[video_id], person_id, parts[video_id])
-        if not entry.labels_name and len(parts[video_id]) > 1:
-          if labels_path(root, video_id, '', is_alone=True).is_file():
-            reason = 'labels.csv not used: more than one person is confirmed'
-            problems.append({'path': video_id, 'reason': reason})
+        if (
+          not entry.labels_name
+          and len(parts[video_id]) > 1
+          and labels_path(root, video_id, '', is_alone=True).is_file()
+        ):
+          reason = 'labels.csv not used: more than one person is confirmed'
+          problems.append({'path': video_id, 'reason': reason})
         videos.append(entry)
         _digest_video(root, by_id[video_id], entry, digest)
   if not videos:
