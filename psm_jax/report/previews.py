@@ -92,7 +92,7 @@ class Lines:
     }
 
 
-def lines_of(tables: dict[str, pd.DataFrame], size_px: int) -> Lines | None:
+def lines_of(tables: dict[str, pd.DataFrame], *, size_px: int) -> Lines | None:
   """Returns line faces of people, None without landmarks or with few people.
 
   Args:

@@ -64,14 +64,11 @@ def build(
   if discovery is not None:
     content = cluster_views.section(discovery, embed)
     found.append(('clusters', 'Clusters of frames', content))
+  is_unscored = run.summary.empty and run.scores.empty and bool(shown.tables)
   # Of video that nobody labelled, nobody expects scores.
-  is_unlabelled = (
-    run.summary.empty
-    and bool(shown.tables)
-    and not opening.has_labels(shown.tables)
-  )
+  is_unlabelled = is_unscored and not opening.has_labels(shown.tables)
   scores = []
-  if not is_unlabelled:
+  if not is_unscored:
     scores = [
       ('scores', 'Scores', _scores(run, embed)),
       ('differences', 'Against the controls', _differences(run, embed)),
@@ -101,7 +98,9 @@ def build(
     (
       'biometric-data',
       'Biometric data',
-      glossary.notice(shows_faces=pictures is not None),
+      glossary.notice(
+        shows_faces=pictures is not None or shown.store is not None
+      ),
     ),
   ]
 

@@ -13,7 +13,7 @@
     slider.value = 0;
     label.append('Frame ', slider);
     says.className = 'readout';
-    says.textContent = 'Move the slider, or point at a dot.';
+    slider.title = 'Move the slider, or point at a dot';
     box.append(label, says);
     var canvas = document.createElement('canvas');
     var pen = canvas.getContext('2d');
@@ -80,6 +80,11 @@
         });
       });
       if (found >= 0) { show(found); }
+    }
+    if (sprite) {
+      sprite.addEventListener('load', function () { show(+slider.value); });
+    } else {
+      show(0);
     }
     slider.addEventListener('input', function () { show(+slider.value); });
     image.addEventListener('pointermove', nearest);
