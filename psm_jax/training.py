@@ -12,7 +12,7 @@ from absl import logging
 from psm_jax import config_check, methods, paths, sampling, stopping
 from psm_jax.data import canonical_faces, prepare
 from psm_jax.data import store as store_lib
-from psm_jax.engine import compilation, dispatch, memory
+from psm_jax.engine import compilation, dispatch, memory, update
 from psm_jax.engine import feed as feed_lib
 from psm_jax.engine import population as population_lib
 from psm_jax.engine import validation as validation_lib
@@ -134,7 +134,7 @@ def _train_wave(wave, workdir, stop):
   log = metrics.MetricsLog(workdir, ids, step=first_step, wave=wave.number)
   saved_step, saved_at = first_step, time.monotonic()
   logged_step, logged_at, waited = first_step, time.monotonic(), 0.0
-  previous = None
+  previous, resting = None, {}
   step = first_step
   try:
     with progress_lib.Progress(
@@ -145,7 +145,7 @@ def _train_wave(wave, workdir, stop):
     ) as progress:
       for step in range(first_step + 1, last_step + 1):
         batches = feed.batches_at(step - 1)
-        states, step_metrics = population.step(states, batches)
+        states, step_metrics = population.step(states, batches, resting=resting)
         if validation is not None:
           states = validation.after_step(step, states)
         # One step ahead at most: the queue stays short, memory bounded.
@@ -166,9 +166,11 @@ def _train_wave(wave, workdir, stop):
           )
           logged_step, logged_at, waited = step, now, feed.wait_s
           progress.show(loss=f'{_mean_loss(host):.3f}')
-          _report_failures(models, host)
-          if all(model.failed_step is not None for model in models):
-            logging.error('Every model has failed; stopping at %d.', step)
+          _report(models, host)
+          is_idle = _is_idle(models, host, step)
+          resting = population.rests(step_metrics, is_idle)
+          if is_idle.all() and step < last_step:
+            logging.warning('No model learns any more; stopping at %d.', step)
             break
 
         if stop.is_set():
@@ -192,7 +194,7 @@ def _train_wave(wave, workdir, stop):
     feed.close()
     log.close()
     checkpoints.close()
-  _settle(models, host_states)
+  _settle(models, host_states, config)
 
 
 def _program(wave):
@@ -312,9 +314,26 @@ def _mean_loss(host):
   return host['loss'][active].mean() if active.any() else float('nan')
 
 
-def _report_failures(models, host):
-  """Records and logs models that have become failed since the last look."""
-  for model, failed_step in zip(models, host['failed_step'], strict=True):
+def _is_idle(models, host, step):
+  """Returns which models take no step after this one, [N] bool."""
+  is_over = np.array([step >= model.total_steps for model in models])
+  return is_over | ~host['is_active'] | (host['failed_step'] >= 0)
+
+
+def _report(models, host):
+  """Records and logs what went wrong with models since the last look."""
+  for model, failed_step, rollbacks in zip(
+    models, host['failed_step'], host['rollbacks'], strict=True
+  ):
+    if rollbacks > model.rollbacks:
+      model.rollbacks = int(rollbacks)
+      logging.warning(
+        '%s has left out %d steps, whose loss or update was not finite, and '
+        'goes on at 1/%d of its learning rate.',
+        model.model_id,
+        rollbacks,
+        2**rollbacks,
+      )
     if failed_step >= 0 and model.failed_step is None:
       model.failed_step = int(failed_step)
       logging.error(
@@ -325,13 +344,22 @@ def _report_failures(models, host):
       )
 
 
-def _settle(models, states):
+def _settle(models, states, config):
   """Writes the final state of each model into its entry."""
-  for model, steps, failed_step in zip(
-    models, np.asarray(states.step), states.failed_step, strict=True
-  ):
-    model.steps_done = int(steps)
-    if failed_step >= 0:
-      model.failed_step, model.status = int(failed_step), 'failed'
+  have_stopped = update.has_stopped(states.course, config)
+  for index, model in enumerate(models):
+    model.steps_done = int(states.step[index])
+    model.rollbacks = int(states.course.rollbacks[index])
+    if states.failed_step[index] >= 0:
+      model.failed_step = int(states.failed_step[index])
+      model.status = 'failed'
     elif model.steps_done >= model.total_steps:
       model.status = 'done'
+    elif have_stopped[index]:
+      model.status, model.stopped_early = 'done', True
+      logging.info(
+        '%s is done at step %d: no better loss for train.patience=%d epochs.',
+        model.model_id,
+        model.steps_done,
+        config.train.patience,
+      )

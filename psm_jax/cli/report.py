@@ -13,8 +13,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 
 from absl import flags, logging
 
+from psm_jax import embedding
 from psm_jax.cli import program
-from psm_jax.embedding import trained
 from psm_jax.report import comparison_page, maps, page, pictures
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.train.')
@@ -89,7 +89,7 @@ def _write_run():
   shown = store = None
   if _SHOW_FACES.value:
     shown = pictures.read(_WORKDIR.value, max_models=_MAX_PICTURES.value)
-    store = trained.open_frames(_WORKDIR.value)
+    store = embedding.open_frames(_WORKDIR.value)
   return page.write(
     _WORKDIR.value,
     pictures=shown,

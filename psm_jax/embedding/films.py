@@ -10,6 +10,7 @@ They show faces.
 """
 
 import json
+import os
 import pathlib
 
 import numpy as np
@@ -17,11 +18,11 @@ from absl import logging
 
 from psm_jax import model as model_lib
 from psm_jax import paths
-from psm_jax.data import movies
+from psm_jax.data import embedded, movies
 from psm_jax.data import store as store_lib
+from psm_jax.embedding import trained
 from psm_jax.runs import run
 
-FOLDER, TRANSFER = 'pictures/films', 'transfer'
 PANELS = ('input', 'neutral', 'reconstruction', 'flow')
 _FRAMES = 48  # Two seconds, more or less.
 _PANEL_PX = 112
@@ -30,22 +31,22 @@ _MOVED_PEOPLE = 5
 _FPS = 20.0
 
 
-def write(
-  workdir: pathlib.Path, store: store_lib.FrameStore, *, max_people: int
+def write_films(
+  workdir: str | os.PathLike, *, max_models: int
 ) -> list[pathlib.Path]:
   """Writes the films of a run's models of one person each.
 
   Args:
     workdir: A trained run.
-    store: Its frames.
-    max_people: The first so many models.
+    max_models: The first so many models.
 
   Returns:
     The files; none where the method draws no neutral face.
   """
-  folder = paths.make_private_dir(pathlib.Path(workdir) / FOLDER)
+  folder = paths.make_private_dir(pathlib.Path(workdir) / embedded.FILMS)
+  store = trained.open_frames(workdir)
   written, models = [], {}
-  for described in run.open_run(workdir).models[:max_people]:
+  for described in run.open_run(workdir).models[:max_models]:
     if len(described.cohort) != 1 or described.status == 'failed':
       continue
     model = model_lib.load(workdir, person_id=described.model_id)
@@ -61,9 +62,13 @@ def write(
   moved = list(models)[:_MOVED_PEOPLE]
   if len(moved) > 1:
     film = _transfer([models[person] for person in moved])
-    written.append(paths.write_atomic(folder / f'{TRANSFER}.mp4', film))
+    written.append(
+      paths.write_atomic(folder / f'{embedded.TRANSFER}.mp4', film)
+    )
     content = json.dumps({'people': moved}) + '\n'
-    written.append(paths.write_atomic(folder / f'{TRANSFER}.json', content))
+    written.append(
+      paths.write_atomic(folder / f'{embedded.TRANSFER}.json', content)
+    )
   return written
 
 

@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 
-from psm_jax.embedding import films
+from psm_jax.data import embedded
 
 PANELS = ('input', 'neutral face', 'reconstruction', 'movement')
 
@@ -38,18 +38,18 @@ def read(workdir: str | os.PathLike, *, max_people: int) -> Clips:
     workdir: The run directory.
     max_people: The first so many.
   """
-  folder = pathlib.Path(workdir) / films.FOLDER
+  folder = pathlib.Path(workdir) / embedded.FILMS
   people = {
     path.stem: _address(path)
     for path in sorted(folder.glob('*.mp4'))
-    if path.stem != films.TRANSFER
+    if path.stem != embedded.TRANSFER
   }
   people = dict(list(people.items())[:max_people])
-  described = folder / f'{films.TRANSFER}.json'
+  described = folder / f'{embedded.TRANSFER}.json'
   if not described.is_file():
     return Clips(people, '', ())
   moved = json.loads(described.read_text())['people']
-  transfer = _address(folder / f'{films.TRANSFER}.mp4')
+  transfer = _address(folder / f'{embedded.TRANSFER}.mp4')
   return Clips(people, transfer, tuple(moved))
 
 

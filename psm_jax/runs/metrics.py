@@ -10,7 +10,7 @@ import csv
 import math
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -25,7 +25,7 @@ _LAST = (
   'frames_per_s',
   'input_wait_share',
 )
-_NOT_WRITTEN = ('is_active', 'failed_step')
+_NOT_WRITTEN = ('is_active', 'failed_step', 'rollbacks')
 
 
 class MetricsLog:
@@ -126,6 +126,16 @@ class MetricsLog:
     self.flush()
     self._file.close()
     self._board.close()
+
+
+def drop_models(workdir: pathlib.Path, model_ids: Collection[str]):
+  """Removes some models from a run's table and TensorBoard events."""
+  path = workdir / 'metrics.csv'
+  if path.exists():
+    _drop_rows_after(path, -1, set(model_ids))
+  tags = {f'loss/{model_id}' for model_id in model_ids}
+  for file in (workdir / 'tensorboard').rglob('*tfevents*'):
+    events.rewrite(file, lambda tag: tag not in tags)
 
 
 def _text(value):

@@ -8,7 +8,6 @@ checkpoints/  embeddings/  evaluation/  metrics.csv  report.html
 
 import contextlib
 import dataclasses
-import fcntl
 import importlib.metadata
 import json
 import pathlib
@@ -75,6 +74,9 @@ class Model:
     steps_done: Updates taken.
     failed_step: Step whose loss or update was not finite, if one was.
     frames_digest: A text that changes with its cohort's frames.
+    rollbacks: Steps that were not finite, after which it went on at half its
+      rate.
+    stopped_early: Whether it was done for want of progress, by train.patience.
   """
 
   model_id: str
@@ -90,6 +92,8 @@ class Model:
   failed_step: int | None = None
   init_from: str | None = None
   frames_digest: str = ''
+  rollbacks: int = 0
+  stopped_early: bool = False
 
 
 _STATUSES = ('running', 'done', 'failed')
@@ -112,6 +116,8 @@ _MODELS_SHAPE = {
       'steps_done': int,
       'failed_step': (int, type(None)),
       'init_from': (str, type(None)),
+      'rollbacks': int,
+      'stopped_early': bool,
     }
   ],
 }
@@ -143,8 +149,14 @@ def start(
       other data.
   """
   if not (workdir / 'config.json').exists():
+    content = {
+      **config.to_dict(),
+      'computed_in': precision.compute_dtype(config).name,
+      'versions': versions(),
+    }
     write_models(workdir, config.method.name, models, data_dir)
-    _write_config(workdir, config)
+    text = json.dumps(content, indent=2)
+    paths.write_atomic(workdir / 'config.json', text + '\n')
     return
   content = _read_content(workdir)
   opened = open_run(workdir)
@@ -157,29 +169,33 @@ def start(
       model.status = before.status
     model.steps_done = before.steps_done
     model.failed_step = before.failed_step
+    model.rollbacks = before.rollbacks
+    model.stopped_early = before.stopped_early and model.status == 'done'
   if _steps_of(opened.config) != _steps_of(config):
     logging.info(
       'From step %d the run goes on to %d.',
       max(model.total_steps for model in opened.models),
       max(model.total_steps for model in models),
     )
-    write_models(workdir, config.method.name, models, data_dir)
-    _write_config(workdir, config, content['versions'])
+    rewrite(workdir, config, models, data_dir)
+
+
+def rewrite(
+  workdir: pathlib.Path,
+  config: ml_collections.ConfigDict,
+  models: Sequence[Model],
+  data_dir: pathlib.Path,
+):
+  """Writes another configuration and other models into a run directory."""
+  content = _read_content(workdir)
+  kept = {name: content[name] for name in _CONFIG_SHAPE}
+  write_models(workdir, config.method.name, models, data_dir)
+  text = json.dumps({**config.to_dict(), **kept}, indent=2)
+  paths.write_atomic(workdir / 'config.json', text + '\n')
 
 
 def _steps_of(config):
   return config.train.steps, config.train.epochs
-
-
-def _write_config(workdir, config, began_with=None):
-  """Writes config.json, with the versions that the run began with."""
-  content = {
-    **config.to_dict(),
-    'computed_in': precision.compute_dtype(config).name,
-    'versions': began_with or versions(),
-  }
-  text = json.dumps(content, indent=2)
-  paths.write_atomic(workdir / 'config.json', text + '\n')
 
 
 def _warn_of_versions(there, workdir):
@@ -294,14 +310,11 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
     ValueError: If another process holds it.
   """
   paths.make_private_dir(workdir)
-  with open(workdir / '.lock', 'w') as lock:
-    try:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      raise ValueError(
-        f'Another process is writing to {workdir}. Wait for it, or choose '
-        'another --workdir.'
-      ) from None
+  busy = (
+    f'Another process is writing to {workdir}. Wait for it, or choose another '
+    '--workdir.'
+  )
+  with paths.locked(workdir / '.lock', busy=busy):
     yield
 
 

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest
 
-from psm_jax.data import labels, movies
-from psm_jax.embedding import films
+from psm_jax.data import embedded, labels, movies
 from psm_jax.report import groups, page, previews
 from tests import tiny
 from tests.report import checker
@@ -145,7 +144,7 @@ class OpeningTest(absltest.TestCase):
     workdir = _run(['P1', 'P2'])
     index = pd.concat([_table('P1'), _table('P2')], ignore_index=True)
     store = tiny.store_of(index)
-    folder = workdir / films.FOLDER
+    folder = workdir / embedded.FILMS
     folder.mkdir(parents=True)
     pictures = [np.zeros((16, 64, 3), np.uint8)] * 3
     for name in ('m-P1', 'transfer'):
