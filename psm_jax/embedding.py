@@ -14,7 +14,7 @@ from psm_jax import methods, paths
 from psm_jax.data import prepare
 from psm_jax.data import store as store_lib
 from psm_jax.engine import inference, update
-from psm_jax.runs import checkpoint, planning, run, zoo
+from psm_jax.runs import checkpoint, planning, run, shards, zoo
 
 
 class Trained:
@@ -99,20 +99,29 @@ class Trained:
     )
 
 
-def write_embeddings(workdir: str | pathlib.Path) -> list[pathlib.Path]:
+def write_embeddings(
+  workdir: str | pathlib.Path, *, shard: shards.Shard = shards.ALONE
+) -> list[pathlib.Path]:
   """Embeds every frame of every model's cohort and writes the tables.
 
   One Parquet file a model, person and video, below `workdir`/embeddings:
   model_id, person_id, video_id, frame, time_s, e000..e255 float32, labels and
   landmarks.
 
+  Args:
+    workdir: The run directory.
+    shard: Which of the machines that share the models this one is.
+
   Returns:
     The files written.
   """
   trained = Trained(workdir)
   root = trained.run.workdir / 'embeddings'
+  models = trained.run.models
+  part = shards.balanced([m.num_frames for m in models], shard.count)
   written = []
-  for index, model in enumerate(tqdm.tqdm(trained.run.models, unit='model')):
+  for index in tqdm.tqdm(part[shard.index], unit='model'):
+    model = models[index]
     embed = functools.partial(trained.embed, index)
     written += _write(
       root, trained.store, embed, model.model_id, people=model.cohort
@@ -120,7 +129,7 @@ def write_embeddings(workdir: str | pathlib.Path) -> list[pathlib.Path]:
   logging.info(
     'Wrote %d tables of %d models at step %d to %s',
     len(written),
-    len(trained.run.models),
+    len(part[shard.index]),
     trained.step,
     root,
   )

@@ -22,7 +22,14 @@ from psm_jax.engine import feed as feed_lib
 from psm_jax.engine import population as population_lib
 from psm_jax.engine import validation as validation_lib
 from psm_jax.methods import interface
-from psm_jax.runs import checkpoint, metrics, planning, run, warm_start
+from psm_jax.runs import (
+  checkpoint,
+  metrics,
+  planning,
+  run,
+  shards,
+  warm_start,
+)
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
@@ -46,6 +53,7 @@ def train(
   workdir: str | pathlib.Path,
   *,
   data_dir: str | pathlib.Path | None = None,
+  shard: shards.Shard = shards.ALONE,
 ) -> Outcome:
   """Trains a population, from its newest checkpoint if there is one.
 
@@ -53,6 +61,8 @@ def train(
     config: The experiment.
     workdir: The run directory.
     data_dir: Where prepared data lie; `workdir`/data by default.
+    shard: Which of the machines that share the run this one is; it trains its
+      part of the models.
 
   Raises:
     ValueError: If the configuration, the data or the run directory cannot be
@@ -63,46 +73,95 @@ def train(
     compilation.enable_cache()
   workdir = pathlib.Path(workdir).absolute()
   data_dir = pathlib.Path(data_dir or workdir / 'data').absolute()
-  with run.locked(workdir):
-    store = store_lib.open_store(
-      prepare.prepare(config.data, directory=data_dir)
-    )
-    models, plans = planning.plan_models(config, store)
-    run.start(workdir, config, models, data_dir)
+  with contextlib.ExitStack() as held:
+    with shards.starting(workdir):
+      lock = held.enter_context(shards.held(workdir, shard))
+      store = store_lib.open_store(
+        prepare.prepare(config.data, directory=data_dir)
+      )
+      models, plans = planning.plan_models(config, store)
+      shards.start(workdir, config, models, data_dir, shard=shard, lock=lock)
     method = methods.make(config)
-    waves = population_lib.build_waves(method, plans, config)
-    _log_start(config, workdir, store, models, waves)
-    waves = _fit_memory(method, waves, store, config)
+    waves = _waves(method, models, plans, store, config, shard)
+    if waves:
+      _log_start(config, workdir, store, waves, shard)
     with _stop_signals() as stop:
-      for number, population in enumerate(waves):
-        first = population.first_model
-        members = models[first : first + population.num_models]
-        if all(model.status != 'running' for model in members):
-          continue
+      for number, wave in enumerate(waves, start=1):
         if len(waves) > 1:
-          logging.info('Wave %d of %d.', number + 1, len(waves))
-        wave = _Wave(
-          number, method, population, members, plans[first:], store, config
-        )
+          logging.info('Wave %d of %d.', number, len(waves))
         _train_wave(wave, workdir, stop)
-        run.write_models(workdir, config.method.name, models, data_dir)
+        if shard.is_alone:
+          run.write_models(workdir, config.method.name, models, data_dir)
+        else:
+          run.write_states(workdir, wave.number, wave.models)
         if stop.is_set():
           break
-  is_running = any(model.status == 'running' for model in models)
-  return Outcome(tuple(models), was_stopped=is_running and stop.is_set())
+  ours = tuple(model for model in models if model.shard == shard.index)
+  is_running = any(model.status == 'running' for model in ours)
+  return Outcome(ours, was_stopped=is_running and stop.is_set())
 
 
 @dataclasses.dataclass(frozen=True)
 class _Wave:
-  """Models that train together, and what they need."""
+  """Models that train together, and what they need.
+
+  Attributes:
+    number: Of the folder of their checkpoints.
+    method: What they learn.
+    population: The models on the devices.
+    models: N models of the run.
+    plans: Theirs.
+    run_models: All models of the run.
+    is_shared: Whether other machines train models of the run.
+    store: The frames.
+    config: The experiment.
+  """
 
   number: int
   method: interface.Method
   population: population_lib.Population
   models: list[run.Model]
   plans: list[sampling.Plan]
+  run_models: list[run.Model]
+  is_shared: bool
   store: store_lib.FrameStore
   config: ml_collections.ConfigDict
+
+
+def _waves(method, models, plans, store, config, shard):
+  """Returns the waves of a shard's models that are still to be trained."""
+  waves = {
+    number: members
+    for number, members in shards.waves_of(models).items()
+    if members[0].shard == shard.index
+    and any(model.status == 'running' for model in members)
+  }
+  if not waves:
+    return []
+  plan_of = dict(zip((m.model_id for m in models), plans, strict=True))
+  populations = population_lib.build_waves(
+    method,
+    [plan_of[m.model_id] for members in waves.values() for m in members],
+    config,
+    sizes=[len(members) for members in waves.values()],
+  )
+  populations = _fit_memory(method, populations, store, config)
+  return [
+    _Wave(
+      number,
+      method,
+      population,
+      members,
+      [plan_of[model.model_id] for model in members],
+      models,
+      not shard.is_alone,
+      store,
+      config,
+    )
+    for (number, members), population in zip(
+      waves.items(), populations, strict=True
+    )
+  ]
 
 
 def _train_wave(wave, workdir, stop):
@@ -113,10 +172,16 @@ def _train_wave(wave, workdir, stop):
   checkpoints = checkpoint.Checkpoints(
     workdir, wave=wave.number, keep_steps=config.train.keep_steps
   )
-  first_step, states = _restore(wave, checkpoints)
+  first_step, states = _restore(wave, workdir)
   feed = feed_lib.make(population, wave.store.frames, config)
   validation = _validation(wave)
-  log = metrics.MetricsLog(workdir, ids, step=first_step, wave=wave.number)
+  log = metrics.MetricsLog(
+    workdir,
+    ids,
+    step=first_step,
+    wave=wave.number,
+    is_shared=wave.is_shared,
+  )
   saved_step, saved_at = first_step, time.monotonic()
   logged_step, logged_at, waited = first_step, time.monotonic(), 0.0
   previous = None
@@ -175,12 +240,11 @@ def _train_wave(wave, workdir, stop):
   _settle(models, host_states)
 
 
-def _restore(wave, checkpoints):
+def _restore(wave, workdir):
   """Returns (steps taken, states) of a wave: its checkpoint or its start."""
   population = wave.population
-  template = checkpoint.template(wave.method, len(wave.models))
-  restored = checkpoints.restore(
-    template, [model.model_id for model in wave.models]
+  restored = checkpoint.read_newest(
+    workdir, wave.models, wave.run_models, wave.method
   )
   if restored is not None:
     logging.info('Going on from step %d.', restored[0])
@@ -202,15 +266,16 @@ def _validation(wave):
     return None
   return validation_lib.Validation(
     wave.population,
-    wave.plans[: len(wave.models)],
+    wave.plans,
     planning.plan_validation(wave.config, wave.store, wave.models),
     wave.store.frames,
     wave.config,
   )
 
 
-def _log_start(config, workdir, store, models, waves):
-  population = waves[0]
+def _log_start(config, workdir, store, waves, shard):
+  population = waves[0].population
+  models = [model for wave in waves for model in wave.models]
   device = population.devices[0]
   logging.info(
     'jax %s on %d x %s; %d people, %d frames of %d px in %s',
@@ -223,8 +288,9 @@ def _log_start(config, workdir, store, models, waves):
     store.path,
   )
   logging.info(
-    '%d models in %d waves, %d a device in %d slots; up to %d steps of %d '
+    '%s%d models in %d waves, %d a device in %d slots; up to %d steps of %d '
     'examples; to %s',
+    '' if shard.is_alone else f'Shard {shard.index} of {shard.count}: ',
     len(models),
     len(waves),
     population.num_slots * population.slot_models,

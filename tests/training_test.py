@@ -19,64 +19,18 @@ import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax import embedding, methods, training
-from psm_jax.data import store
 from psm_jax.runs import run
-from tests import tiny
+from tests import runs, tiny
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
-_STEPS = 12
 _PROGRAM = """
 import pathlib, sys
 from psm_jax import methods, run, training
-from tests import tiny
+from tests import runs, tiny
 methods.make = tiny.METHODS[sys.argv[3]]
-config = run._read_config(pathlib.Path(sys.argv[1]))
+config = run._readruns.config(pathlib.Path(sys.argv[1]))
 training.train(config, sys.argv[2])
 """
-
-
-def write_store(folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX, bad=None):
-  """Writes a finished frame store of noise, two videos a person."""
-  import pandas as pd
-
-  rows, fps = [], {}
-  for person, length in enumerate(lengths):
-    for video, share in (('v1', length - length // 3), ('v2', length // 3)):
-      fps[f'p{person}', video] = 20.0
-      rows += [
-        {
-          'person_id': f'p{person}',
-          'video_id': video,
-          'frame': frame,
-          'time_s': frame / 20,
-          'AU12': float(frame % 4),
-        }
-        for frame in range(share)
-      ]
-  path = pathlib.Path(folder) / 'store'
-  with store.writing(path, num_frames=len(rows), size_px=size_px) as writer:
-    writer.frames[:] = tiny.frames(len(rows))
-    writer.finish(pd.DataFrame(rows), fps=fps)
-  return path
-
-
-def _config(store_path, **fields):
-  defaults = {
-    'data__source': 'store',
-    'data__path': str(store_path),
-    'train__steps': _STEPS,
-    'train__log_every': 2,
-    'train__save_steps': 3,
-  }
-  return tiny.config(**{**defaults, **fields})
-
-
-def _final_states(workdir):
-  trained = embedding.Trained(workdir)
-  states = [
-    trained.model_state(index) for index in range(len(trained.run.models))
-  ]
-  return jax.tree.map(lambda *leaves: np.stack(leaves), *states)
 
 
 def _metric_rows(workdir):
@@ -139,7 +93,7 @@ class KilledRunTest(parameterized.TestCase):
     self.enterContext(made)
     self.folder = pathlib.Path(self.create_tempdir().full_path)
     # Long enough that the kill comes before the end.
-    self.config = _config(write_store(self.folder), train__steps=60)
+    self.config = runs.config(runs.write_store(self.folder), train__steps=60)
     self.unbroken = self.folder / 'unbroken'
     self._finish(self.unbroken)
     workdir = self.folder / 'killed'
@@ -147,8 +101,8 @@ class KilledRunTest(parameterized.TestCase):
     self._finish(workdir)
     jax.tree.map(
       np.testing.assert_array_equal,
-      _final_states(workdir),
-      _final_states(self.unbroken),
+      runs.final_states(workdir),
+      runs.final_states(self.unbroken),
     )
     ours, theirs = _metric_rows(workdir), _metric_rows(self.unbroken)
     for row in ours + theirs:
@@ -166,11 +120,11 @@ class RunTest(parameterized.TestCase):
     cls.folder = pathlib.Path(
       cls.enterClassContext(tempfile.TemporaryDirectory())
     )
-    cls.store = write_store(cls.folder)
-    cls.config = _config(cls.store)
+    cls.store = runs.write_store(cls.folder)
+    cls.config = runs.config(cls.store)
     cls.unbroken = cls.folder / 'unbroken'
     cls.outcome = training.train(cls.config, cls.unbroken)
-    cls.states = _final_states(cls.unbroken)
+    cls.states = runs.final_states(cls.unbroken)
 
   def _stop_at(self, step):
     """Has the next run stopped by SIGTERM once a step is logged."""
@@ -190,10 +144,10 @@ class RunTest(parameterized.TestCase):
     config = self.config.copy_and_resolve_references()
     self._stop_at(8)
     self.assertTrue(training.train(config, workdir).was_stopped)
-    self.assertEqual(_final_states(workdir).step.tolist(), [8, 8])
+    self.assertEqual(runs.final_states(workdir).step.tolist(), [8, 8])
     config.population.strategy = 'vmap'
     self.assertFalse(training.train(config, workdir).was_stopped)
-    self.assertEqual(_final_states(workdir).step.tolist(), [_STEPS] * 2)
+    self.assertEqual(runs.final_states(workdir).step.tolist(), [runs.STEPS] * 2)
     losses = [
       [float(row['loss']) for row in _metric_rows(folder)]
       for folder in (workdir, self.unbroken)
@@ -203,7 +157,7 @@ class RunTest(parameterized.TestCase):
   def test_metrics_hold_each_logged_step_of_each_model_once(self):
     rows = _metric_rows(self.unbroken)
     keys = [(int(row['step']), row['model_id']) for row in rows]
-    steps = [1, *range(2, _STEPS + 1, 2)]
+    steps = [1, *range(2, runs.STEPS + 1, 2)]
     ids = ['facecycle-p0-s0', 'facecycle-p1-s0']
     self.assertCountEqual(keys, [(s, i) for s in steps for i in ids])
     for row in rows:
@@ -214,7 +168,7 @@ class RunTest(parameterized.TestCase):
     opened = run.open_run(self.unbroken)
     for model in opened.models:
       self.assertEqual(model.status, 'done')
-      self.assertEqual(model.steps_done, _STEPS)
+      self.assertEqual(model.steps_done, runs.STEPS)
     self.assertEqual(opened.models[0].cohort, ('p0',))
     self.assertEqual(opened.models[1].num_frames, 21)
 
@@ -222,11 +176,13 @@ class RunTest(parameterized.TestCase):
     outcome = training.train(self.config, self.unbroken)
     self.assertFalse(outcome.was_stopped)
     jax.tree.map(
-      np.testing.assert_array_equal, _final_states(self.unbroken), self.states
+      np.testing.assert_array_equal,
+      runs.final_states(self.unbroken),
+      self.states,
     )
 
   def test_another_configuration_is_refused_by_field(self):
-    changed = _config(self.store, curriculum__gap__end=7.0)
+    changed = runs.config(self.store, curriculum__gap__end=7.0)
     with self.assertRaisesRegex(ValueError, r'curriculum\.gap\.end: 100'):
       training.train(changed, self.unbroken)
 
@@ -261,7 +217,7 @@ class RunTest(parameterized.TestCase):
     np.testing.assert_allclose(units, expected, atol=1e-5)
 
   def test_too_few_frames_name_the_person_and_the_field(self):
-    config = _config(self.store, train__batch_size=20)
+    config = runs.config(self.store, train__batch_size=20)
     with self.assertRaisesRegex(ValueError, 'p1 has 21 usable.*batch_size=20'):
       training.train(config, self.folder / 'few')
 
@@ -283,8 +239,9 @@ class WavesTest(absltest.TestCase):
     cls.folder = pathlib.Path(
       cls.enterClassContext(tempfile.TemporaryDirectory())
     )
-    cls.config = _config(
-      write_store(cls.folder, lengths=(30, 21, 24, 33, 27)), population__wave=2
+    cls.config = runs.config(
+      runs.write_store(cls.folder, lengths=(30, 21, 24, 33, 27)),
+      population__wave=2,
     )
     cls.unbroken = cls.folder / 'unbroken'
     cls.outcome = training.train(cls.config, cls.unbroken)
@@ -318,8 +275,8 @@ class WavesTest(absltest.TestCase):
     training.train(self.config, workdir)
     jax.tree.map(
       np.testing.assert_array_equal,
-      _final_states(workdir),
-      _final_states(self.unbroken),
+      runs.final_states(workdir),
+      runs.final_states(self.unbroken),
     )
     ours, theirs = _metric_rows(workdir), _metric_rows(self.unbroken)
     for row in ours + theirs:
@@ -337,7 +294,7 @@ class WavesTest(absltest.TestCase):
     stepped.assert_not_called()
 
   def test_models_of_other_runs_can_begin_with_these(self):
-    config = _config(
+    config = runs.config(
       self.folder / 'store',
       init__path=str(self.unbroken),
       init__match='own',
@@ -350,15 +307,15 @@ class WavesTest(absltest.TestCase):
     training.train(config, workdir)
     jax.tree.map(
       lambda ours, theirs: np.testing.assert_allclose(ours, theirs, atol=1e-9),
-      _final_states(workdir).params,
-      _final_states(self.unbroken).params,
+      runs.final_states(workdir).params,
+      runs.final_states(self.unbroken).params,
     )
 
 
 class FailureTest(absltest.TestCase):
   def test_a_diverging_model_is_recorded_and_the_others_finish(self):
     folder = pathlib.Path(self.create_tempdir().full_path)
-    config = _config(write_store(folder))
+    config = runs.config(runs.write_store(folder))
     self.enterContext(mock.patch.object(methods, 'make', tiny.toy_method))
     original = training.population_lib.Population.init
 
@@ -373,7 +330,7 @@ class FailureTest(absltest.TestCase):
     )
     outcome = training.train(config, folder / 'run')
     good, bad = outcome.models
-    self.assertEqual((good.status, good.steps_done), ('done', _STEPS))
+    self.assertEqual((good.status, good.steps_done), ('done', runs.STEPS))
     self.assertEqual((bad.status, bad.failed_step), ('failed', 0))
     rows = _metric_rows(folder / 'run')
     self.assertEqual(

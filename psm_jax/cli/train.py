@@ -16,6 +16,7 @@ from ml_collections import config_flags
 
 from psm_jax import training
 from psm_jax.cli import program
+from psm_jax.runs import shards
 
 _WORKDIR = flags.DEFINE_string(
   'workdir', None, 'The run directory: configuration, checkpoints, metrics.'
@@ -29,6 +30,13 @@ _DATA_DIR = flags.DEFINE_string(
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'The experiment, e.g. configs/psm.py.', lock_config=True
 )
+_SHARD = flags.DEFINE_string(
+  'shard',
+  None,
+  'i/n: this is number i, from 0, of n machines that share the run, each '
+  'training its part of the models; started n times. auto: as Slurm arrays, '
+  'indexed Kubernetes jobs (auto/n) and TPU slices say (docs/cluster.md).',
+)
 _STOPPED = 75
 REQUIRED = ('config', 'workdir')
 
@@ -36,7 +44,10 @@ REQUIRED = ('config', 'workdir')
 def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
   config = ml_collections.ConfigDict(_CONFIG.value)
-  outcome = training.train(config, _WORKDIR.value, data_dir=_DATA_DIR.value)
+  shard = shards.parse(_SHARD.value) if _SHARD.value else shards.ALONE
+  outcome = training.train(
+    config, _WORKDIR.value, data_dir=_DATA_DIR.value, shard=shard
+  )
   by_status = {}
   for model in outcome.models:
     by_status[model.status] = by_status.get(model.status, 0) + 1

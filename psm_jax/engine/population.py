@@ -185,7 +185,7 @@ def build(
     ValueError: If there are fewer devices than asked for.
   """
   (population,) = build_waves(
-    method, plans, config, devices=devices, wave=len(plans)
+    method, plans, config, devices=devices, sizes=[len(plans)]
   )
   return population
 
@@ -196,7 +196,7 @@ def build_waves(
   config: ml_collections.ConfigDict,
   *,
   devices: Sequence[jax.Device] | None = None,
-  wave: int | None = None,
+  sizes: Sequence[int] | None = None,
 ) -> list[Population]:
   """Returns the populations that train one after another, in one program.
 
@@ -205,14 +205,19 @@ def build_waves(
     plans: One model's tables each.
     config: The experiment.
     devices: Where to train; the first `population.num_devices` by default.
-    wave: Models resident at once; `population.wave` by default, of which 0 is
-      all. The last population is filled up with inert members.
+    sizes: Numbers of models of the populations, in the plans' order; by default
+      `population.wave` each, of which 0 is all. Those with fewer than the
+      largest are filled up with inert members.
 
   Raises:
     ValueError: If there are fewer devices than asked for, or the method or the
       batch cannot be shared by them.
   """
-  wave = min(wave or config.population.wave or len(plans), len(plans))
+  wave = min(config.population.wave or len(plans), len(plans))
+  sizes = sizes or [
+    min(wave, len(plans) - first) for first in range(0, len(plans), wave)
+  ]
+  wave = max(sizes)
   devices = tuple(devices or _devices(config))
   axis = data_axis.ONE_DEVICE
   if config.population.data_parallel:
@@ -264,12 +269,12 @@ def build_waves(
     }
   shared = place(shared) if shared else ()
   populations = []
-  for slots in place_plans(plans, wave=wave, shape=shape, num_copies=axis.size):
-    first = wave * len(populations)
+  placed = place_plans(plans, sizes=sizes, shape=shape, num_copies=axis.size)
+  for size, slots in zip(sizes, placed, strict=True):
     populations.append(
       Population(
-        num_models=min(wave, len(plans) - first),
-        first_model=first,
+        num_models=size,
+        first_model=sum(sizes[: len(populations)]),
         devices=devices,
         axis=axis,
         num_slots=shape[1],
@@ -334,7 +339,7 @@ def _data_axis(method, devices, config):
 def place_plans(
   plans: Sequence[sampling.Plan],
   *,
-  wave: int,
+  sizes: Sequence[int],
   shape: tuple[int, int, int],
   num_copies: int = 1,
 ) -> list[tuple[sampling.Plan, ...]]:
@@ -345,18 +350,18 @@ def place_plans(
 
   Args:
     plans: One a model.
-    wave: Models of a wave.
-    shape: (D, S, c), at least `wave` places but for copies.
+    sizes: Models of each wave, in the plans' order.
+    shape: (D, S, c), at least that many places but for copies.
     num_copies: Devices on which each model lies.
   """
   # The last model's frames lie on the device that is filled up.
   idle = plans[-1].clock.replace(total_steps=np.int32(0))
   stacked = sampling.stack([*plans, plans[-1].replace(clock=idle)])
-  waves = []
-  for first in range(0, len(plans), wave):
+  waves, first = [], 0
+  for size in sizes:
     members = np.full(math.prod(shape) // num_copies, len(plans))
-    stop = min(first + wave, len(plans))
-    members[: stop - first] = np.arange(first, stop)
+    members[:size] = np.arange(first, first + size)
+    first += size
     members = members.reshape(-1, *shape[1:]).repeat(num_copies, axis=0)
     waves.append(
       tuple(

@@ -51,7 +51,7 @@ class Validation:
     )
     (placed,) = population_lib.place_plans(
       validation_plans,
-      wave=len(plans),
+      sizes=[len(plans)],
       shape=shape,
       num_copies=population.axis.size,
     )

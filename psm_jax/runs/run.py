@@ -1,7 +1,7 @@
 """The run directory: its configuration, its models, and who may write it.
 
 config.json   the experiment and the versions of the packages
-models.json   the models: cohort, seed, steps, status
+models.json   the models: cohort, seed, steps, status, who trains them
 checkpoints/  embeddings/  evaluation/  metrics.csv  report.html
 """
 
@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import pathlib
 from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 import ml_collections
 
@@ -45,6 +46,8 @@ _PLANNED = (
   'num_frames',
   'num_videos',
 )
+# What changes as a model trains.
+_STATE = ('status', 'steps_done', 'failed_step')
 
 
 @dataclasses.dataclass
@@ -64,6 +67,9 @@ class Model:
     status: 'running', 'done' or 'failed'.
     steps_done: Updates taken.
     failed_step: Step whose loss or update was not finite, if one was.
+    shard: Which of the machines that share the run trains it.
+    waves: Folders of its checkpoints: the last one is that of the models which
+      train together with it now; in those before it began.
   """
 
   model_id: str
@@ -78,6 +84,8 @@ class Model:
   steps_done: int = 0
   failed_step: int | None = None
   init_from: str | None = None
+  shard: int = 0
+  waves: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +96,7 @@ class Run:
   config: ml_collections.ConfigDict
   models: tuple[Model, ...]
   data_dir: pathlib.Path
+  num_shards: int
 
 
 def start(
@@ -95,10 +104,12 @@ def start(
   config: ml_collections.ConfigDict,
   models: Sequence[Model],
   data_dir: pathlib.Path,
+  *,
+  num_shards: int = 1,
 ):
   """Writes config.json and models.json, or checks those of an earlier start.
 
-  Models that ended then are given how they ended.
+  Models are then given their places in it, and how they ended if they did.
 
   Raises:
     ValueError: If the directory holds a run of another configuration or of
@@ -110,13 +121,16 @@ def start(
     earlier = open_run(workdir).models
     _check_same_models(earlier, models, workdir)
     for model, before in zip(models, earlier, strict=True):
+      model.shard, model.waves = before.shard, before.waves
       if before.status != 'running':
         model.status = before.status
         model.steps_done = before.steps_done
         model.failed_step = before.failed_step
     return
   text = json.dumps({**config.to_dict(), 'versions': versions()}, indent=2)
-  write_models(workdir, config.method.name, models, data_dir)
+  write_models(
+    workdir, config.method.name, models, data_dir, num_shards=num_shards
+  )
   paths.write_atomic(path, text + '\n')
 
 
@@ -139,17 +153,47 @@ def write_models(
   method: str,
   models: Sequence[Model],
   data_dir: pathlib.Path,
+  *,
+  num_shards: int = 1,
 ):
   """Writes models.json."""
   content = {
     'schema_version': SCHEMA_VERSION,
     'method': method,
     'data_dir': str(data_dir),
+    'num_shards': num_shards,
     'models': [dataclasses.asdict(model) for model in models],
   }
   paths.write_atomic(
     workdir / 'models.json', json.dumps(content, indent=1) + '\n'
   )
+
+
+def shard_file(workdir: pathlib.Path, wave: int, suffix: str) -> pathlib.Path:
+  """Returns the file of a wave that its shard alone writes."""
+  return workdir / 'shards' / f'wave{wave:03d}.{suffix}'
+
+
+def write_states(workdir: pathlib.Path, wave: int, models: Sequence[Model]):
+  """Writes how the models of a wave are, beside models.json."""
+  path = shard_file(workdir, wave, 'json')
+  paths.make_private_dir(path.parent)
+  content = {
+    model.model_id: {name: getattr(model, name) for name in _STATE}
+    for model in models
+  }
+  paths.write_atomic(path, json.dumps(content, indent=1) + '\n')
+
+
+def with_states(workdir: pathlib.Path, content: dict) -> dict:
+  """Returns the content of models.json with what shards wrote beside it."""
+  for path in sorted(workdir.glob('shards/wave*.json')):
+    states = json.loads(path.read_text('utf-8'))
+    for model in content['models']:
+      # A model that has ended stays as it is.
+      if model['status'] == 'running' and model['model_id'] in states:
+        model |= states[model['model_id']]
+  return content
 
 
 def open_run(workdir: str | pathlib.Path) -> Run:
@@ -171,31 +215,51 @@ def open_run(workdir: str | pathlib.Path) -> Run:
       f'{workdir}/models.json has schema version '
       f'{content.get("schema_version")!r}; this program reads {SCHEMA_VERSION}.'
     )
-  models = tuple(
-    Model(**{**entry, 'cohort': tuple(entry['cohort'])})
-    for entry in content['models']
-  )
   config = _read_config(workdir / 'config.json')
-  return Run(workdir, config, models, pathlib.Path(content['data_dir']))
+  models = []
+  for index, entry in enumerate(with_states(workdir, content)['models']):
+    model = Model(**{**entry, 'cohort': tuple(entry['cohort'])})
+    # Runs from before they could be shared do not say.
+    size = config.population.wave or len(content['models'])
+    model.waves = tuple(model.waves) or (index // size,)
+    models.append(model)
+  return Run(
+    workdir,
+    config,
+    tuple(models),
+    pathlib.Path(content['data_dir']),
+    content.get('num_shards', 1),
+  )
 
 
 @contextlib.contextmanager
-def locked(workdir: pathlib.Path) -> Iterator[None]:
-  """Holds a run directory for one writer.
+def locked(
+  workdir: pathlib.Path, *, name: str = '.lock', is_shared: bool = False
+) -> Iterator[TextIO]:
+  """Holds a run directory for one writer, or for several that share it.
+
+  Args:
+    workdir: The run directory.
+    name: The file that is locked.
+    is_shared: Whether others may hold it as well, shared too.
+
+  Yields:
+    The locked file.
 
   Raises:
     ValueError: If another process holds it.
   """
   paths.make_private_dir(workdir)
-  with open(workdir / '.lock', 'w') as lock:
+  kind = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
+  with open(workdir / name, 'w') as lock:
     try:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      fcntl.flock(lock, kind | fcntl.LOCK_NB)
     except BlockingIOError:
       raise ValueError(
         f'Another process is writing to {workdir}. Wait for it, or choose '
         'another --workdir.'
       ) from None
-    yield
+    yield lock
 
 
 def _read_config(path):

@@ -12,7 +12,7 @@ from absl.testing import absltest, parameterized
 from psm_jax import embedding, methods, sampling, training
 from psm_jax.evaluation import features, learning_curve, tables
 from psm_jax.runs import checkpoint, run
-from tests import tiny, training_test
+from tests import runs, tiny
 
 _STEPS = 10
 
@@ -65,7 +65,7 @@ class LearningCurveTest(parameterized.TestCase):
     cls.folder = pathlib.Path(
       cls.enterClassContext(tempfile.TemporaryDirectory())
     )
-    cls.store = training_test.write_store(cls.folder, lengths=(240, 210))
+    cls.store = runs.write_store(cls.folder, lengths=(240, 210))
     cls.workdir = _train(cls.folder / 'run', cls.store)
     cls.other = _train(
       cls.folder / 'other', cls.store, curriculum__pairing='fixed'
@@ -153,7 +153,7 @@ class LearningCurveTest(parameterized.TestCase):
     # Epochs of 15 and 10 steps, so the waves end apart.
     workdir = _train(
       self.folder / 'waves',
-      training_test.write_store(self.folder / 'short', lengths=(30, 21)),
+      runs.write_store(self.folder / 'short', lengths=(30, 21)),
       keep_steps=6,
       train__steps=0,
       train__epochs=1,

@@ -1,0 +1,75 @@
+"""Runs of toy models on noise, as a whole: from a store to final states."""
+
+import contextlib
+import pathlib
+
+import jax
+import numpy as np
+import pandas as pd
+from jax.experimental.compilation_cache import compilation_cache
+
+from psm_jax import embedding
+from psm_jax.data import store
+from tests import tiny
+
+STEPS = 12
+
+
+@contextlib.contextmanager
+def compiled_once(folder):
+  """Keeps compiled programs in a folder meanwhile, for the next run."""
+  options = {
+    'jax_compilation_cache_dir': str(folder),
+    'jax_persistent_cache_min_compile_time_secs': 0.0,
+  }
+  with contextlib.ExitStack() as stack:
+    for name, value in options.items():
+      stack.callback(jax.config.update, name, getattr(jax.config, name))
+      jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    stack.callback(compilation_cache.reset_cache)
+    yield
+
+
+def write_store(folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX):
+  """Writes a finished frame store of noise, two videos a person."""
+  rows, fps = [], {}
+  for person, length in enumerate(lengths):
+    for video, share in (('v1', length - length // 3), ('v2', length // 3)):
+      fps[f'p{person}', video] = 20.0
+      rows += [
+        {
+          'person_id': f'p{person}',
+          'video_id': video,
+          'frame': frame,
+          'time_s': frame / 20,
+          'AU12': float(frame % 4),
+        }
+        for frame in range(share)
+      ]
+  path = pathlib.Path(folder) / 'store'
+  with store.writing(path, num_frames=len(rows), size_px=size_px) as writer:
+    writer.frames[:] = tiny.frames(len(rows))
+    writer.finish(pd.DataFrame(rows), fps=fps)
+  return path
+
+
+def config(store_path, **fields):
+  """Returns a config of `STEPS` steps on a store, see `tiny.config`."""
+  defaults = {
+    'data__source': 'store',
+    'data__path': str(store_path),
+    'train__steps': STEPS,
+    'train__log_every': 2,
+    'train__save_steps': 3,
+  }
+  return tiny.config(**{**defaults, **fields})
+
+
+def final_states(workdir):
+  """Returns the newest states [N, ...] of all models of a run."""
+  trained = embedding.Trained(workdir)
+  states = [
+    trained.model_state(index) for index in range(len(trained.run.models))
+  ]
+  return jax.tree.map(lambda *leaves: np.stack(leaves), *states)
