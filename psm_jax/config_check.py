@@ -1,11 +1,13 @@
 """Checks of a whole configuration, before anything is read or compiled."""
 
+import math
+
 import ml_collections
 
-from psm_jax import methods, sampling
+from psm_jax import methods, paths, sampling
 from psm_jax.data import prepare, shifts
 from psm_jax.engine import feed, population
-from psm_jax.methods import clp_config, fabnet, facecycle
+from psm_jax.methods import interface
 from psm_jax.ops import augment, conv, precision
 from psm_jax.runs import planning, warm_start
 from psm_jax.sampling import curriculum
@@ -16,8 +18,6 @@ _CHOICES = {
   'data.align': ('none', 'eyes'),
   'data.tree.label_shift': shifts.CHOICES,
   'method.name': tuple(methods.METHODS),
-  'method.vgg': ('random', 'none', 'file'),
-  'method.ssim_images': facecycle.SSIM_IMAGES,
   'init.match': warm_start.MATCHES,
   'population.cohorts': planning.COHORTS,
   'population.strategy': population.STRATEGIES,
@@ -30,6 +30,7 @@ _CHOICES = {
   'augment.flip': ('independent', 'shared', 'none'),
 }
 _AT_LEAST = {
+  'seed': 0,
   'data.min_frames': 0,
   'data.fps': 0,
   'data.synthetic.num_people': 1,
@@ -55,6 +56,21 @@ _AT_LEAST = {
   'optim.final_learning_rate': 0,
   'optim.warmup_steps': 0,
 }
+_STEP = 2**31 - 1  # Steps and seeds are 32-bit numbers on the devices.
+_AT_MOST = {
+  'seed': _STEP,
+  'data.size_px': 1024,
+  'data.synthetic.seed': _STEP,
+  'data.synthetic.num_people': 100_000,
+  'method.width': 16,
+  'train.batch_size': 1 << 16,
+  'train.steps': _STEP,
+  'train.epochs': sampling.MAX_EPOCHS,
+  'curriculum.draws_per_person': _STEP >> 8,
+  'curriculum.num_sources': 1 << 10,
+  'curriculum.clip_frames': 1 << 10,
+  'curriculum.clip_gap': _STEP >> 8,
+}
 _ABOVE_ZERO = (
   'method.width',
   'method.code_std',
@@ -65,36 +81,63 @@ _ABOVE_ZERO = (
 )
 
 
+def checked(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+  """Returns a copy of a configuration, ids as text, that `check` has passed."""
+  config = config.copy_and_resolve_references()
+  # A shell makes numbers of ids that are digits.
+  config.data.persons = tuple(
+    str(person) if type(person) is int else person
+    for person in config.data.persons
+  )
+  check(config)
+  return config
+
+
 def check(config: ml_collections.ConfigDict):
   """Raises ValueError, naming the field, if a configuration cannot be run."""
+  _check_numbers(config, '')
+  for field, high in _AT_MOST.items():
+    if _get(config, field) > high:
+      interface.refuse(field, _get(config, field), f'at most {high}')
   for field, choices in _CHOICES.items():
     value = _get(config, field)
     if value not in choices:
-      _fail(field, value, f'one of {", ".join(choices)}')
+      interface.refuse(field, value, f'one of {", ".join(choices)}')
   for field, low in _AT_LEAST.items():
     if _get(config, field) < low:
-      _fail(field, _get(config, field), f'at least {low}')
+      interface.refuse(field, _get(config, field), f'at least {low}')
   for field in _ABOVE_ZERO:
     if not _get(config, field) > 0:
-      _fail(field, _get(config, field), 'above 0')
-  _CHECKS[config.method.name](config)
+      interface.refuse(field, _get(config, field), 'above 0')
   if bool(config.train.steps) == bool(config.train.epochs):
     raise ValueError(
       f'train.steps is {config.train.steps} and train.epochs is '
       f'{config.train.epochs}; exactly one of them must be above 0.'
     )
   if config.data.source != 'synthetic_faces' and not config.data.path:
-    _fail('data.path', config.data.path, f'a folder ({config.data.source})')
-  if config.method.vgg == 'file' and not config.method.vgg_path:
-    _fail('method.vgg_path', '', 'the file of the VGG19 weights')
+    interface.refuse(
+      'data.path', config.data.path, f'a folder ({config.data.source})'
+    )
   persons = tuple(config.data.persons)
+  for person in persons:
+    try:
+      paths.check_id(person, what='person_id')
+    except ValueError as error:
+      interface.refuse(
+        'data.persons', persons, f"ids such as ('a', 'b'): {error}"
+      )
   if len(set(persons)) < len(persons):
-    _fail('data.persons', persons, 'each person once')
+    interface.refuse('data.persons', persons, 'each person once')
   seeds = tuple(config.population.seeds)
-  if not seeds or len(set(seeds)) < len(seeds):
-    _fail('population.seeds', seeds, 'at least one seed, each once')
+  are_numbers = all(type(seed) is int and seed >= 0 for seed in seeds)
+  if not seeds or len(set(seeds)) < len(seeds) or not are_numbers:
+    interface.refuse(
+      'population.seeds', seeds, 'whole numbers from 0 on, each once'
+    )
+  if config.seed + max(seeds) > _STEP:
+    interface.refuse('population.seeds', seeds, f'with seed, at most {_STEP}')
   if len(config.curriculum.neutral_weight) > 2:
-    _fail(
+    interface.refuse(
       'curriculum.neutral_weight',
       config.curriculum.neutral_weight,
       'none, one or two numbers',
@@ -102,79 +145,30 @@ def check(config: ml_collections.ConfigDict):
   gap = config.curriculum.gap
   for end in ('start', 'end'):
     if gap.schedule == 'geometric' and gap[end] <= 0:
-      _fail(f'curriculum.gap.{end}', gap[end], 'above 0 for geometric widening')
+      interface.refuse(
+        f'curriculum.gap.{end}', gap[end], 'above 0 for geometric widening'
+      )
   ranges = config.augment.to_dict()
   del ranges['enabled']
   try:
     augment.Augmentation(**ranges)
   except ValueError as error:
     raise ValueError(f'augment.{error}') from None
+  methods.abstract(config).check(config)
 
 
-def _check_facecycle(config):
-  size = config.data.size_px
-  if size < 16 or size % 16:
-    _fail('data.size_px', size, 'a multiple of 16')
-  if config.train.batch_size % config.train.microbatches:
-    _fail(
-      'train.microbatches',
-      config.train.microbatches,
-      f'a divisor of train.batch_size={config.train.batch_size}',
-    )
-  _check_pairing(config, ('fixed', 'repaired', 'gap', 'drawn', 'drawn_gap'))
-
-
-def _check_of_facecycle_alone(config):
-  if config.train.remat:
-    _fail('train.remat', True, f'False with method.name={config.method.name}')
-  if config.train.microbatches > 1:
-    _fail(
-      'train.microbatches',
-      config.train.microbatches,
-      f'1 with method.name={config.method.name}, whose loss couples the '
-      'examples of a batch',
-    )
-
-
-def _check_fabnet(config):
-  _check_of_facecycle_alone(config)
-  _check_pairing(config, ('views',))
-  if not 0 < config.train.validation_share < 1:
-    _fail(
-      'train.validation_share',
-      config.train.validation_share,
-      'above 0 and below 1: the loss window moves by the validation',
-    )
-  fabnet.check(config)
-
-
-def _check_clp(config):
-  _check_of_facecycle_alone(config)
-  clp_config.check(config)
-
-
-def _check_pairing(config, pairings):
-  if config.curriculum.pairing not in pairings:
-    _fail(
-      'curriculum.pairing',
-      config.curriculum.pairing,
-      f'{" or ".join(pairings)} with method.name={config.method.name}',
-    )
-
-
-# What only one method asks for.
-_CHECKS = {
-  'facecycle': _check_facecycle,
-  'fabnet': _check_fabnet,
-  'clp': _check_clp,
-}
+def _check_numbers(value, field):
+  """Refuses numbers that are none, wherever they are."""
+  if isinstance(value, ml_collections.ConfigDict):
+    for name, inner in value.items():
+      _check_numbers(inner, f'{field}.{name}'.lstrip('.'))
+    return
+  numbers = value if isinstance(value, (tuple, list)) else (value,)
+  if any(isinstance(x, float) and not math.isfinite(x) for x in numbers):
+    interface.refuse(field, value, 'finite numbers')
 
 
 def _get(config, field):
   for name in field.split('.'):
     config = config[name]
   return config
-
-
-def _fail(field, value, expected):
-  raise ValueError(f'{field} is {value!r}; expected {expected}.')

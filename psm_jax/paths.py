@@ -13,6 +13,7 @@ import secrets
 from absl import logging
 
 _ID = re.compile(r'[A-Za-z0-9][A-Za-z0-9_-]{0,63}')
+_ADDRESS = re.compile(r'[A-Za-z][A-Za-z0-9+.-]+:/')
 _PART = re.compile(r'[A-Za-z0-9_][A-Za-z0-9._-]{0,199}')
 _WINDOWS_DEVICE = re.compile(r'(con|prn|aux|nul|com[0-9]|lpt[0-9])', re.I)
 
@@ -76,6 +77,27 @@ def child(root: str | os.PathLike, *parts: str) -> pathlib.Path:
       'name the folder it points to instead.'
     )
   return path
+
+
+def check_local(path: str | os.PathLike, *, what: str) -> pathlib.Path:
+  """Returns a path that a user gave, if it is one of this machine.
+
+  Args:
+    path: the path.
+    what: what it is, for the error, e.g. '--workdir'.
+
+  Raises:
+    ValueError: If it is empty or an address such as gs://bucket/folder.
+  """
+  text = os.fspath(path)
+  if not text.strip() or '\0' in text:
+    raise ValueError(f'{what} is {text!r}; name a file or folder.')
+  if _ADDRESS.match(text):
+    raise ValueError(
+      f'{what} is {text!r}, an address; expected a file or folder of this '
+      'machine. Mount the storage, or copy what is there.'
+    )
+  return pathlib.Path(path)
 
 
 def make_private_dir(path: str | os.PathLike) -> pathlib.Path:

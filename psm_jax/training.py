@@ -3,10 +3,7 @@
 import contextlib
 import dataclasses
 import pathlib
-import signal
-import threading
 import time
-from collections.abc import Iterator
 
 import jax
 import ml_collections
@@ -14,8 +11,8 @@ import numpy as np
 import tqdm
 from absl import logging
 
-from psm_jax import config_check, methods, sampling
-from psm_jax.data import prepare
+from psm_jax import config_check, methods, paths, sampling, stopping
+from psm_jax.data import canonical_faces, prepare
 from psm_jax.data import store as store_lib
 from psm_jax.engine import compilation, dispatch, memory
 from psm_jax.engine import feed as feed_lib
@@ -30,8 +27,6 @@ from psm_jax.runs import (
   shards,
   warm_start,
 )
-
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,11 +63,12 @@ def train(
     ValueError: If the configuration, the data or the run directory cannot be
       used; the message names the field or path.
   """
-  config_check.check(config)
+  config = config_check.checked(config)
   if config.train.compilation_cache:
     compilation.enable_cache()
-  workdir = pathlib.Path(workdir).absolute()
-  data_dir = pathlib.Path(data_dir or workdir / 'data').absolute()
+  workdir = paths.check_local(workdir, what='workdir').absolute()
+  data_dir = workdir / 'data' if data_dir is None else data_dir
+  data_dir = paths.check_local(data_dir, what='data_dir').absolute()
   with contextlib.ExitStack() as held:
     with shards.starting(workdir):
       lock = held.enter_context(shards.held(workdir, shard))
@@ -80,12 +76,13 @@ def train(
         prepare.prepare(config.data, directory=data_dir)
       )
       models, plans = planning.plan_models(config, store)
+      planning.check_longer(workdir, config, store, models, plans)
       shards.start(workdir, config, models, data_dir, shard=shard, lock=lock)
-    method = methods.make(config)
-    waves = _waves(method, models, plans, store, config, shard)
+    checkpoint.reopen(workdir, models)
+    waves = _waves(models, plans, store, config, shard)
     if waves:
       _log_start(config, workdir, store, waves, shard)
-    with _stop_signals() as stop:
+    with stopping.polled() as stop:
       for number, wave in enumerate(waves, start=1):
         if len(waves) > 1:
           logging.info('Wave %d of %d.', number, len(waves))
@@ -114,6 +111,7 @@ class _Wave:
     run_models: All models of the run.
     is_shared: Whether other machines train models of the run.
     store: The frames.
+    canonical: Their canonical faces, if the method uses them.
     config: The experiment.
   """
 
@@ -125,10 +123,11 @@ class _Wave:
   run_models: list[run.Model]
   is_shared: bool
   store: store_lib.FrameStore
+  canonical: canonical_faces.CanonicalFaces | None
   config: ml_collections.ConfigDict
 
 
-def _waves(method, models, plans, store, config, shard):
+def _waves(models, plans, store, config, shard):
   """Returns the waves of a shard's models that are still to be trained."""
   waves = {
     number: members
@@ -138,14 +137,20 @@ def _waves(method, models, plans, store, config, shard):
   }
   if not waves:
     return []
+  devices = population_lib.devices_of(config)
+  method = methods.make(config, platform=devices[0].platform)
   plan_of = dict(zip((m.model_id for m in models), plans, strict=True))
   populations = population_lib.build_waves(
     method,
     [plan_of[m.model_id] for members in waves.values() for m in members],
     config,
+    devices=devices,
     sizes=[len(members) for members in waves.values()],
   )
   populations = _fit_memory(method, populations, store, config)
+  canonical = None
+  if method.uses_canonical:
+    canonical = canonical_faces.of_store(store)
   return [
     _Wave(
       number,
@@ -156,6 +161,7 @@ def _waves(method, models, plans, store, config, shard):
       models,
       not shard.is_alone,
       store,
+      canonical,
       config,
     )
     for (number, members), population in zip(
@@ -173,7 +179,9 @@ def _train_wave(wave, workdir, stop):
     workdir, wave=wave.number, keep_steps=config.train.keep_steps
   )
   first_step, states = _restore(wave, workdir)
-  feed = feed_lib.make(population, wave.store.frames, config)
+  feed = feed_lib.make(
+    population, wave.store.frames, config, canonical=wave.canonical
+  )
   validation = _validation(wave)
   log = metrics.MetricsLog(
     workdir,
@@ -218,21 +226,23 @@ def _train_wave(wave, workdir, stop):
             logging.error('Every model has failed; stopping at %d.', step)
             break
 
+        if stop.is_set():
+          break
         minutes = (time.monotonic() - saved_at) / 60
         if step < last_step and (
-          stop.is_set()
-          or minutes >= config.train.save_minutes
+          minutes >= config.train.save_minutes
           or _is_multiple(step, config.train.save_steps)
           or _is_multiple(step, config.train.keep_steps)
         ):
           log.flush()
           checkpoints.save(step, population.to_host(states), ids)
           saved_step, saved_at = step, time.monotonic()
-        if stop.is_set():
-          break
-    host_states = population.to_host(states)
-    if step > saved_step:
-      checkpoints.save(step, host_states, ids)
+    with stopping.finishing():
+      host_states = population.to_host(states)
+      log.flush()
+      if step > saved_step:
+        checkpoints.save(step, host_states, ids)
+      checkpoints.wait()
   finally:
     feed.close()
     log.close()
@@ -270,6 +280,7 @@ def _validation(wave):
     planning.plan_validation(wave.config, wave.store, wave.models),
     wave.store.frames,
     wave.config,
+    canonical=wave.canonical,
   )
 
 
@@ -327,21 +338,6 @@ def _fit_memory(method, waves, store, config):
   logging.info('%s', memory.describe(needed, limit))
   memory.check(needed, limit, num_devices=len(waves[0].devices))
   return waves
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-  """Gives an event that stop signals set meanwhile; the loop polls it."""
-  event = threading.Event()
-  earlier = {}
-  if threading.current_thread() is threading.main_thread():
-    for number in _STOP_SIGNALS:
-      earlier[number] = signal.signal(number, lambda *_: event.set())
-  try:
-    yield event
-  finally:
-    for number, handler in earlier.items():
-      signal.signal(number, handler)
 
 
 def _is_logged(step, config, models):

@@ -153,5 +153,21 @@ class WriteAtomicTest(parameterized.TestCase):
       paths.write_atomic(self.root / 'nowhere' / 'a', 'x')
 
 
+class CheckLocalTest(parameterized.TestCase):
+  @parameterized.parameters('runs/a', '/x', 'C:\\runs', 'a:b', './gs://x')
+  def test_a_place_of_this_machine_is_returned(self, text):
+    self.assertEqual(paths.check_local(text, what='x'), pathlib.Path(text))
+
+  @parameterized.parameters('', '  ', 'a\0b')
+  def test_no_place_is_refused(self, text):
+    with self.assertRaisesRegex(ValueError, '--out is .*name a file or folder'):
+      paths.check_local(text, what='--out')
+
+  @parameterized.parameters('gs://b/x', 'gs:/b', 's3://b', 'file:///x')
+  def test_an_address_is_refused(self, text):
+    with self.assertRaisesRegex(ValueError, '--out is .*, an address'):
+      paths.check_local(text, what='--out')
+
+
 if __name__ == '__main__':
   absltest.main()

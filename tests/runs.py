@@ -31,7 +31,7 @@ def compiled_once(folder):
     yield
 
 
-def write_store(folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX):
+def write_store(folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX, seed=0):
   """Writes a finished frame store of noise, two videos a person."""
   rows, fps = [], {}
   for person, length in enumerate(lengths):
@@ -49,7 +49,7 @@ def write_store(folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX):
       ]
   path = pathlib.Path(folder) / 'store'
   with store.writing(path, num_frames=len(rows), size_px=size_px) as writer:
-    writer.frames[:] = tiny.frames(len(rows))
+    writer.frames[:] = tiny.frames(len(rows), seed=seed)
     writer.finish(pd.DataFrame(rows), fps=fps)
   return path
 

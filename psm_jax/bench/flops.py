@@ -60,12 +60,7 @@ def step_macs(
     config: The experiment; `train.batch_size` is read.
     with_gradient: False for the loss alone.
   """
-  batch_size = config.train.batch_size
-  values = method.size_px**2 * 3
-  batch = interface.Batch(
-    frames=_shape((method.num_members, batch_size, values), jnp.uint8),
-    person=_shape((batch_size,), jnp.int32),
-  )
+  batch = method.batch_shapes(config.train.batch_size)
   schedule = interface.Schedule(
     epoch=_shape((), jnp.int32),
     gap=_shape((), jnp.int32),
@@ -157,6 +152,13 @@ def _count_equation(equation, wanted):
         'A loop of unknown length multiplies matrices: its MACs are unknown.'
       )
     return Macs(), all_inputs
+  if name == 'cond' and params.get('branches_platforms'):
+    # Forms of one result: the leanest is the one that mathematics needs.
+    macs, takes = min(
+      (_count(program, wanted) for program in inner),
+      key=lambda counted: counted[0].total,
+    )
+    return macs, [True, *takes]
   if name == 'cond':
     dearest = max(map(_count_all, inner), key=lambda macs: macs.total)
     return dearest, all_inputs

@@ -9,7 +9,8 @@ Frames are random bytes, or those of a frame store; neither needs TensorFlow.
 Each row is a process of its own, in turn with one model trained alone. Prints a
 table (psm_jax/bench/summary.py explains the columns).
 
-Exit codes: 0 done, 1 failed or nothing could be measured, 2 wrong usage.
+Exit codes: 0 done, 1 failed or nothing could be measured, 2 wrong usage, 75
+stopped by a signal.
 """
 
 from absl import flags, logging
@@ -22,7 +23,10 @@ from psm_jax.ops import conv
 
 _DEFAULT = sweep.Options()
 _CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'The experiment, e.g. configs/psm.py.', lock_config=True
+  'config',
+  None,
+  'The experiment: a file, or the name of a preset, e.g. psm.',
+  lock_config=True,
 )
 _OUT = flags.DEFINE_string('out', None, 'Folder of bench.json and bench.png.')
 _NUM_MODELS = flags.DEFINE_list('num_models', ['1'], 'Sizes of the population.')

@@ -16,7 +16,7 @@ person_id, video_id, frame, time_s, e000, e001, ...:
   python -m launch.compare --run=psm=runs/psm --table=lab=lab.parquet \
       --baseline=lab --out=runs/cmp
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 """
 
 import dataclasses

@@ -21,7 +21,7 @@ CSV files with the columns person_id, video_id, frame, time_s, e000, e001, ...:
   python -m launch.discover --workdir=runs/lab \
       --tables=lab/a.parquet --against=lab/b.csv
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 """
 
 import dataclasses

@@ -9,7 +9,7 @@ the labels of the frames, if any. STORE is a frame store or pack, whose frames
 have the model's size and alignment. Embeddings of two models do not share
 coordinates.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 """
 
 from absl import flags, logging

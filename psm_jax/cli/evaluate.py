@@ -22,7 +22,7 @@ pitch, roll, x0..x67, y0..y67, expression, and optionally held_out and fold):
   python -m launch.evaluate --tables=lab=lab/a.parquet --tables=lab=lab/b.csv \
       --tables=other=other.csv --out=runs/lab/evaluation
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 """
 
 import dataclasses

@@ -10,7 +10,7 @@ Reads .safetensors, or files of torch.save if PyTorch is installed; nothing in
 them is run. The model is then what launch.export writes: launch.train begins
 with it by --config.init.path=ZOO/MODEL_ID, launch.embed takes it by --model.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 """
 
 from absl import flags, logging
@@ -20,7 +20,7 @@ from psm_jax.interop import reference
 from psm_jax.runs import zoo
 
 _CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'The experiment that the checkpoint belongs to.'
+  'config', None, 'The experiment of the checkpoint: a file or a preset.'
 )
 _CHECKPOINT = flags.DEFINE_string('checkpoint', None, 'The file.')
 _MODEL_ID = flags.DEFINE_string('model_id', None, 'What the model is called.')

@@ -13,7 +13,7 @@ people with intervals, by steps, epochs and examples; with several runs also
 their differences to the first) to WORKDIR/evaluation or OUT. launch.report
 draws them.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 """
 
 import dataclasses

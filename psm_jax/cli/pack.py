@@ -9,7 +9,7 @@ Training takes a pack as it is (--config.data.source=store
 a little: how much is printed and kept with the frames; --encoding=png loses
 nothing. A pack holds faces: treat it as you treat the videos.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 """
 
 from absl import flags, logging

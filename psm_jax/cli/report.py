@@ -8,7 +8,7 @@ launch.compare; what is missing is named in the page with the command that makes
 it. Writes report.html to the same folder and the figures, as PNG and SVG files,
 to its folder report.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 """
 
 from absl import flags, logging

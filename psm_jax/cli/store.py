@@ -12,7 +12,7 @@ person's frames from the store, and the records beside it that the store was
 made from; the person's videos, ingested crops, packs, other stores, models and
 embeddings are yours to delete.
 
-Exit codes: 0 done, 1 failed or damaged, 2 wrong usage.
+Exit codes: 0 done, 1 failed or damaged, 2 wrong usage, 75 stopped by a signal.
 """
 
 import pathlib

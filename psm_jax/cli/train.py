@@ -1,7 +1,7 @@
 r"""Trains the models of one configuration together, from frames to checkpoints.
 
-  python -m launch.train --config=configs/quickstart.py --workdir=runs/first
-  python -m launch.train --config=configs/psm.py --workdir=runs/lab \
+  python -m launch.train --config=quickstart --workdir=runs/first
+  python -m launch.train --config=psm --workdir=runs/lab \
       --config.data.path=/data/frames --config.train.epochs=100
 
 The same command goes on where a stopped run was. Any field of the
@@ -14,7 +14,7 @@ import ml_collections
 from absl import flags, logging
 from ml_collections import config_flags
 
-from psm_jax import training
+from psm_jax import stopping, training
 from psm_jax.cli import program
 from psm_jax.runs import shards
 
@@ -28,7 +28,10 @@ _DATA_DIR = flags.DEFINE_string(
   'WORKDIR/data.',
 )
 _CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'The experiment, e.g. configs/psm.py.', lock_config=True
+  'config',
+  None,
+  'The experiment: a file, or the name of a preset, e.g. psm_ctl.',
+  lock_config=True,
 )
 _SHARD = flags.DEFINE_string(
   'shard',
@@ -37,7 +40,6 @@ _SHARD = flags.DEFINE_string(
   'training its part of the models; started n times. auto: as Slurm arrays, '
   'indexed Kubernetes jobs (auto/n) and TPU slices say (docs/cluster.md).',
 )
-_STOPPED = 75
 REQUIRED = ('config', 'workdir')
 
 
@@ -58,6 +60,6 @@ def main() -> int | None:
   )
   if outcome.was_stopped:
     logging.info('Stopped by a signal; the same command goes on from here.')
-    return _STOPPED
+    return stopping.EXIT_CODE
   logging.info('Next: python -m launch.embed --workdir=%s', _WORKDIR.value)
   return program.FAILED if by_status.keys() == {'failed'} else None

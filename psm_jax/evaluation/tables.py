@@ -49,7 +49,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pandas as pd
 import tqdm
 
-from psm_jax import paths
+from psm_jax import paths, stopping
 from psm_jax.evaluation import (
   expressions,
   features,
@@ -246,7 +246,9 @@ def _each(people, config, num_workers) -> Iterator[dict[str, list[dict]]]:
   # Not threads: scikit-learn changes the filters of warnings as it fits, which
   # threads share. Not forks: JAX's threads do not survive them.
   with concurrent.futures.ProcessPoolExecutor(
-    num_workers, mp_context=multiprocessing.get_context('spawn')
+    num_workers,
+    mp_context=multiprocessing.get_context('spawn'),
+    initializer=stopping.begin_worker,
   ) as pool:
     try:
       for tables in people:

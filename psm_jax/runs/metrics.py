@@ -14,10 +14,9 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-import tensorboardX
 
 from psm_jax import paths
-from psm_jax.runs import run
+from psm_jax.runs import events, run
 
 _FIRST = ('step', 'model_id', 'epoch', 'gap', 'learning_rate', 'neutral_weight')
 _LAST = (
@@ -67,8 +66,8 @@ class MetricsLog:
     if self._path.exists():
       self._columns = _drop_rows_after(self._path, step, set(model_ids))
     self._file = open(self._path, 'a', newline='')  # noqa: SIM115
-    self._board = tensorboardX.SummaryWriter(
-      str(workdir / 'tensorboard' / f'wave{wave:03d}'), purge_step=step + 1
+    self._board = events.EventLog(
+      workdir / 'tensorboard' / f'wave{wave:03d}', step=step
     )
 
   def write(
@@ -119,16 +118,15 @@ class MetricsLog:
       if row['gap'] == 0:
         row['gap'] = ''
       writer.writerow({key: _text(value) for key, value in row.items()})
-      self._board.add_scalar(
-        f'loss/{self._model_ids[index]}', metrics['loss'][index], step
-      )
+    scalars = {
+      f'loss/{self._model_ids[index]}': metrics['loss'][index]
+      for index in active
+    }
     if len(active):
       for name in (*_FIRST[2:], *terms):
-        self._board.add_scalar(
-          f'mean/{name}', metrics[name][active].mean(), step
-        )
-      for name, value in speed.items():
-        self._board.add_scalar(f'speed/{name}', value, step)
+        scalars[f'mean/{name}'] = metrics[name][active].mean()
+      scalars |= {f'speed/{name}': value for name, value in speed.items()}
+      self._board.write(step, scalars)
 
   def flush(self):
     """Brings the table to the disk."""
@@ -154,15 +152,23 @@ def _drop_rows_after(path, step, model_ids):
   """Drops some models' rows of later steps.
 
   Returns the columns, None if there is no table.
+
+  Raises:
+    ValueError: If the table is damaged.
   """
 
   def is_kept(line):
     if not line.endswith('\n'):
       return False
-    at, model_id = line.split(',', 2)[:2]
-    return model_id not in model_ids or int(at) <= step
+    at, _, rest = line.partition(',')
+    if not at.isdigit():
+      raise ValueError(
+        f'{path} is damaged: a row begins with {at[:40]!r}, not with a step. '
+        'Mend the row, or move the file away.'
+      )
+    return rest.partition(',')[0] not in model_ids or int(at) <= step
 
-  with open(path, newline='') as file:
+  with open(path, newline='', encoding='utf-8', errors='replace') as file:
     lines = file.readlines()
   kept = list(filter(is_kept, lines[1:]))
   if not lines or not lines[0].endswith('\n'):

@@ -12,12 +12,15 @@ import importlib.metadata
 import json
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 import ml_collections
+from absl import logging
 
-from psm_jax import paths
+from psm_jax import json_files, paths
 from psm_jax.data import store as store_lib
+from psm_jax.ops import precision
+from psm_jax.presets import base
 
 SCHEMA_VERSION = 1
 _PACKAGES = ('psm_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint')
@@ -32,11 +35,14 @@ _FREE_FIELDS = (
   'population.chunk',
   'population.num_devices',
   'population.data_parallel',
+  'population.precision',  # What it comes to is compared instead.
   'train.save_minutes',
   'train.save_steps',
   'train.keep_steps',
 )
-# These may not, and follow from the data.
+# These may rise; `planning.check_longer` looks at the steps done.
+_RISING = ('train.steps', 'train.epochs', 'total_steps', 'num_epochs')
+# These may not differ, and follow from the data.
 _PLANNED = (
   'cohort',
   'seed',
@@ -45,9 +51,15 @@ _PLANNED = (
   'num_epochs',
   'num_frames',
   'num_videos',
+  'frames_digest',
 )
 # What changes as a model trains.
-_STATE = ('status', 'steps_done', 'failed_step')
+_STATE = {
+  'model_id': str,
+  'status': str,
+  'steps_done': int,
+  'failed_step': (int, type(None)),
+}
 
 
 @dataclasses.dataclass
@@ -67,6 +79,7 @@ class Model:
     status: 'running', 'done' or 'failed'.
     steps_done: Updates taken.
     failed_step: Step whose loss or update was not finite, if one was.
+    frames_digest: A text that changes with its cohort's frames.
     shard: Which of the machines that share the run trains it.
     waves: Folders of its checkpoints: the last one is that of the models which
       train together with it now; in those before it began.
@@ -84,8 +97,38 @@ class Model:
   steps_done: int = 0
   failed_step: int | None = None
   init_from: str | None = None
+  frames_digest: str = ''
   shard: int = 0
-  waves: tuple[int, ...] = ()
+  waves: tuple[int, ...] = (0,)
+
+
+_STATUSES = ('running', 'done', 'failed')
+_MODELS_SHAPE = {
+  'schema_version': int,
+  'method': str,
+  'data_dir': str,
+  'num_shards': int,
+  'models': [
+    {
+      'model_id': str,
+      'cohort': [str],
+      'seed': int,
+      'total_steps': int,
+      'num_epochs': int,
+      'num_frames': int,
+      'num_videos': int,
+      'frames_digest': str,
+      'gap_cap': (int, type(None)),
+      'status': str,
+      'steps_done': int,
+      'failed_step': (int, type(None)),
+      'init_from': (str, type(None)),
+      'shard': int,
+      'waves': [int],
+    }
+  ],
+}
+_CONFIG_SHAPE = {'versions': dict, 'computed_in': str}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,23 +158,70 @@ def start(
     ValueError: If the directory holds a run of another configuration or of
       other data.
   """
-  path = workdir / 'config.json'
-  if path.exists():
-    _check_same(_read_config(path), config, workdir)
-    earlier = open_run(workdir).models
-    _check_same_models(earlier, models, workdir)
-    for model, before in zip(models, earlier, strict=True):
-      model.shard, model.waves = before.shard, before.waves
-      if before.status != 'running':
-        model.status = before.status
-        model.steps_done = before.steps_done
-        model.failed_step = before.failed_step
+  if not (workdir / 'config.json').exists():
+    write_models(
+      workdir, config.method.name, models, data_dir, num_shards=num_shards
+    )
+    _write_config(workdir, config)
     return
-  text = json.dumps({**config.to_dict(), 'versions': versions()}, indent=2)
-  write_models(
-    workdir, config.method.name, models, data_dir, num_shards=num_shards
-  )
-  paths.write_atomic(path, text + '\n')
+  content = _read_content(workdir)
+  opened = open_run(workdir)
+  _check_same(opened.config, config, content['computed_in'], workdir)
+  _check_same_models(opened.models, models, workdir)
+  _warn_of_versions(content['versions'], workdir)
+  for model, before in zip(models, opened.models, strict=True):
+    is_longer = model.total_steps > before.total_steps
+    if before.status == 'failed' or not is_longer:
+      model.status = before.status
+    model.steps_done = before.steps_done
+    model.failed_step = before.failed_step
+    model.shard, model.waves = before.shard, before.waves
+  if _steps_of(opened.config) != _steps_of(config):
+    logging.info(
+      'From step %d the run goes on to %d.',
+      max(model.total_steps for model in opened.models),
+      max(model.total_steps for model in models),
+    )
+    write_models(
+      workdir,
+      config.method.name,
+      models,
+      data_dir,
+      num_shards=opened.num_shards,
+    )
+    _write_config(workdir, config, content['versions'])
+
+
+def _steps_of(config):
+  return config.train.steps, config.train.epochs
+
+
+def _write_config(workdir, config, began_with=None):
+  """Writes config.json, with the versions that the run began with."""
+  content = {
+    **config.to_dict(),
+    'computed_in': precision.compute_dtype(config).name,
+    'versions': began_with or versions(),
+  }
+  text = json.dumps(content, indent=2)
+  paths.write_atomic(workdir / 'config.json', text + '\n')
+
+
+def _warn_of_versions(there, workdir):
+  """Says what of the packages has changed since a run began."""
+  here = versions()
+  changed = [
+    f'{package} {there.get(package)} then, {here.get(package)} now'
+    for package in sorted(here.keys() | there.keys())
+    if here.get(package) != there.get(package)
+  ]
+  if changed:
+    logging.warning(
+      '%s began with other packages (%s). It goes on, but not bit for bit as '
+      'an unbroken run would.',
+      workdir,
+      '; '.join(changed),
+    )
 
 
 def versions() -> dict[str, str]:
@@ -156,7 +246,7 @@ def write_models(
   *,
   num_shards: int = 1,
 ):
-  """Writes models.json."""
+  """Writes models.json, and removes what shards wrote beside it: it is in it."""
   content = {
     'schema_version': SCHEMA_VERSION,
     'method': method,
@@ -167,6 +257,8 @@ def write_models(
   paths.write_atomic(
     workdir / 'models.json', json.dumps(content, indent=1) + '\n'
   )
+  for path in workdir.glob('shards/wave*.json'):
+    path.unlink()
 
 
 def shard_file(workdir: pathlib.Path, wave: int, suffix: str) -> pathlib.Path:
@@ -179,20 +271,23 @@ def write_states(workdir: pathlib.Path, wave: int, models: Sequence[Model]):
   path = shard_file(workdir, wave, 'json')
   paths.make_private_dir(path.parent)
   content = {
-    model.model_id: {name: getattr(model, name) for name in _STATE}
-    for model in models
+    'models': [
+      {name: getattr(model, name) for name in _STATE} for model in models
+    ]
   }
   paths.write_atomic(path, json.dumps(content, indent=1) + '\n')
 
 
 def with_states(workdir: pathlib.Path, content: dict) -> dict:
   """Returns the content of models.json with what shards wrote beside it."""
+  states = {}
   for path in sorted(workdir.glob('shards/wave*.json')):
-    states = json.loads(path.read_text('utf-8'))
-    for model in content['models']:
-      # A model that has ended stays as it is.
-      if model['status'] == 'running' and model['model_id'] in states:
-        model |= states[model['model_id']]
+    for state in json_files.read(path, {'models': [_STATE]})['models']:
+      states[state['model_id']] = state
+  for model in content['models']:
+    # A model that has ended stays as it is.
+    if model['status'] == 'running' and model['model_id'] in states:
+      model |= states[model['model_id']]
   return content
 
 
@@ -209,26 +304,47 @@ def open_run(workdir: str | pathlib.Path) -> Run:
         f'{workdir} is no run directory: it has no {name}. Train first: '
         f'python -m launch.train --config=... --workdir={workdir}'
       )
-  content = json.loads((workdir / 'models.json').read_text())
-  if content.get('schema_version') != SCHEMA_VERSION:
+  content = json_files.read(workdir / 'models.json', {'schema_version': int})
+  if content['schema_version'] != SCHEMA_VERSION:
     raise ValueError(
       f'{workdir}/models.json has schema version '
-      f'{content.get("schema_version")!r}; this program reads {SCHEMA_VERSION}.'
+      f'{content["schema_version"]!r}; this program reads {SCHEMA_VERSION}.'
     )
-  config = _read_config(workdir / 'config.json')
-  models = []
-  for index, entry in enumerate(with_states(workdir, content)['models']):
-    model = Model(**{**entry, 'cohort': tuple(entry['cohort'])})
-    # Runs from before they could be shared do not say.
-    size = config.population.wave or len(content['models'])
-    model.waves = tuple(model.waves) or (index // size,)
-    models.append(model)
+  content = json_files.read(workdir / 'models.json', _MODELS_SHAPE)
+  content = with_states(workdir, content)
+  models = tuple(_model(entry, workdir) for entry in content['models'])
+  if not models:
+    raise ValueError(f'{workdir}/models.json names no model.')
   return Run(
     workdir,
-    config,
-    tuple(models),
+    read_config(workdir),
+    models,
     pathlib.Path(content['data_dir']),
-    content.get('num_shards', 1),
+    content['num_shards'],
+  )
+
+
+def _model(entry, workdir):
+  """Returns a model of models.json, its names checked."""
+  where = f'in {workdir}/models.json'
+  paths.check_id(entry['model_id'], what=f'model_id {where}')
+  for person in entry['cohort']:
+    paths.check_id(person, what=f'person_id {where}')
+  if entry['status'] not in _STATUSES:
+    raise ValueError(
+      f'status {entry["status"]!r} of {entry["model_id"]} {where} should be '
+      f'one of {", ".join(_STATUSES)}.'
+    )
+  if not entry['waves']:
+    raise ValueError(f'{entry["model_id"]} {where} is of no wave.')
+  fields = {field.name for field in dataclasses.fields(Model)}
+  known = {name: entry[name] for name in fields}
+  return Model(
+    **{
+      **known,
+      'cohort': tuple(entry['cohort']),
+      'waves': tuple(entry['waves']),
+    }
   )
 
 
@@ -262,10 +378,28 @@ def locked(
     yield lock
 
 
-def _read_config(path):
-  content = json.loads(path.read_text())
-  content.pop('versions', None)
+def config_shape() -> dict:
+  """Returns what a configuration looks like in JSON, for `json_files.read`."""
+  return _shape_of(base.get_config().to_dict())
+
+
+def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
+  """Returns the configuration of a run directory.
+
+  Raises:
+    ValueError: If config.json is none, or lacks a field; names it.
+  """
+  content = _read_content(workdir)
+  for name in _CONFIG_SHAPE:
+    del content[name]
   return config_of(content)
+
+
+def _read_content(workdir):
+  """Returns what config.json holds, of the shape that presets have."""
+  return json_files.read(
+    workdir / 'config.json', config_shape() | _CONFIG_SHAPE
+  )
 
 
 def _with_tuples(value):
@@ -285,18 +419,36 @@ def _flatten(config, prefix=''):
   return flat
 
 
-def _check_same(old, new, workdir):
+def _check_same(old, new, computed_in, workdir):
+  """Refuses another configuration than a run began with."""
+  computes_in = precision.compute_dtype(new).name
   old, new = _flatten(old.to_dict()), _flatten(new.to_dict())
   changed = [
     f'{field}: {old[field]!r} there, {new.get(field)!r} now'
     for field in sorted(old)
-    if old[field] != new.get(field) and field not in _FREE_FIELDS
+    if field not in _FREE_FIELDS and _differs(field, old[field], new.get(field))
   ]
+  if computes_in != computed_in:
+    changed.append(
+      f'population.precision: comes to {computed_in} there, {computes_in} now'
+    )
   if changed:
     raise ValueError(
       f'{workdir} holds a run of another configuration ({"; ".join(changed)}).'
       ' Choose another --workdir, or go on with the same configuration.'
     )
+
+
+def _differs(field, before, after):
+  """Whether a field has another value than it may have after a start."""
+  return after < before if field in _RISING else after != before
+
+
+def _shape_of(value):
+  """Returns what JSON of a configuration's value looks like."""
+  if isinstance(value, dict):
+    return {name: _shape_of(inner) for name, inner in value.items()}
+  return [Any] if isinstance(value, (list, tuple)) else type(value)
 
 
 def _check_same_models(old, new, workdir):
@@ -312,7 +464,7 @@ def _check_same_models(old, new, workdir):
     changed += [
       f'{model_id}: {field} {before!r} there, {after!r} now'
       for field, (before, after) in zip(_PLANNED, values, strict=True)
-      if before != after
+      if _differs(field, before, after)
     ]
   if changed:
     raise ValueError(

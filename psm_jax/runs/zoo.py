@@ -26,10 +26,11 @@ from collections.abc import Sequence
 import jax
 import ml_collections
 import numpy as np
+import safetensors
 import safetensors.numpy
 from absl import logging
 
-from psm_jax import methods, paths
+from psm_jax import json_files, methods, paths
 from psm_jax.engine import inference
 from psm_jax.methods import interface
 from psm_jax.runs import checkpoint, run
@@ -37,6 +38,16 @@ from psm_jax.runs import checkpoint, run
 SCHEMA_VERSION = 1
 _PARTS = ('params', 'method_state')
 _PARTIAL = '.partial'
+_SHAPE = {
+  'schema_version': int,
+  'model_id': str,
+  'cohort': [str],
+  'steps': (int, type(None)),
+  'origin': str,
+  'sha256': str,
+}
+# Names and shapes of the tensors, before the tensors themselves.
+_HEADER_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,6 +195,14 @@ def load(folder: str | os.PathLike) -> Model:
   path = folder / 'model.safetensors'
   if not path.is_file():
     raise ValueError(f'{folder} has no model.safetensors. Export it again.')
+  config = run.config_of(content['config'])
+  method = methods.abstract(config)
+  num_bytes, largest = path.stat().st_size, _num_bytes(method) + _HEADER_BYTES
+  if num_bytes > largest:
+    raise ValueError(
+      f'{path} has {num_bytes} bytes; a model of its configuration has at most '
+      f'{largest}.'
+    )
   data = path.read_bytes()
   digest = hashlib.sha256(data).hexdigest()
   if digest != content['sha256']:
@@ -191,10 +210,13 @@ def load(folder: str | os.PathLike) -> Model:
       f'{path} is damaged: its SHA-256 is {digest}, not {content["sha256"]} '
       'as model.json says. Copy or export it again.'
     )
-  config = run.config_of(content['config'])
-  params, method_state = _tree(
-    safetensors.numpy.load(data), methods.abstract(config), path
-  )
+  try:
+    tensors = safetensors.numpy.load(data)
+  except safetensors.SafetensorError as error:
+    raise ValueError(
+      f'{path} is no whole .safetensors file: {error}.'
+    ) from error
+  params, method_state = _tree(tensors, method, path)
   return Model(
     model_id=content['model_id'],
     cohort=tuple(content['cohort']),
@@ -231,16 +253,16 @@ def describe(folder: str | os.PathLike) -> dict:
       f'{folder} is no exported model: it has no model.json. Export one with '
       'python -m launch.export --workdir=RUN --out=ZOO'
     )
-  try:
-    content = json.loads(path.read_text())
-  except ValueError as error:
-    raise ValueError(f'{path} is no JSON file: {error}.') from error
-  if content.get('schema_version') != SCHEMA_VERSION:
+  version = json_files.read(path, {'schema_version': int})['schema_version']
+  if version != SCHEMA_VERSION:
     raise ValueError(
-      f'{path} has schema version {content.get("schema_version")!r}; this '
-      f'program reads {SCHEMA_VERSION}.'
+      f'{path} has schema version {version!r}; this program reads '
+      f'{SCHEMA_VERSION}.'
     )
+  content = json_files.read(path, {**_SHAPE, 'config': run.config_shape()})
   paths.check_id(content['model_id'], what=f'model_id in {path}')
+  for person in content['cohort']:
+    paths.check_id(person, what=f'person_id in {path}')
   return content
 
 
@@ -277,7 +299,7 @@ def _without_paths(config):
   content['data']['path'] = ''
   content['data']['tree'].update(images='', labels='', folds='')
   content['method']['vgg_path'] = ''
-  content['init']['source'] = ''
+  content['init']['path'] = ''
   return content
 
 
@@ -300,11 +322,10 @@ def _tree(tensors, method, where):
   """Returns (params, method_state) of named tensors, checked for their shapes.
 
   Raises:
-    ValueError: If a tensor is missing, unknown or of another shape.
+    ValueError: If a tensor is missing, unknown, of another shape or type, or
+      not finite.
   """
-  shapes = dict(
-    zip(_PARTS, jax.eval_shape(method.init, jax.random.key(0)), strict=True)
-  )
+  shapes = _shapes(method)
   expected = {
     _name(part, path): leaf
     for part in _PARTS
@@ -320,6 +341,8 @@ def _tree(tensors, method, where):
         f'{where} holds {found} as {name}, but a model of its configuration '
         f'has {wanted} there.'
       )
+    if not np.all(np.isfinite(tensors[name])):
+      raise ValueError(f'{where} holds numbers as {name} that are not finite.')
   return tuple(
     jax.tree.unflatten(
       jax.tree.structure(shapes[part]),
@@ -330,6 +353,18 @@ def _tree(tensors, method, where):
     )
     for part in _PARTS
   )
+
+
+def _shapes(method):
+  """Returns the shapes of a model's parts."""
+  made = jax.eval_shape(method.init, jax.random.key(0))
+  return dict(zip(_PARTS, made, strict=True))
+
+
+def _num_bytes(method):
+  """Returns the bytes of a model's tensors."""
+  leaves = jax.tree.leaves(_shapes(method))
+  return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
 
 
 def _card(model, content):

@@ -4,7 +4,7 @@ import stat
 
 from absl.testing import absltest, parameterized
 
-from psm_jax.runs import planning, run, shards
+from psm_jax.runs import planning, run
 from tests import tiny
 
 
@@ -15,7 +15,6 @@ class RunDirectoryTest(parameterized.TestCase):
     self.config = tiny.run_config(population__seeds=(0, 2))
     self.store = tiny.empty_store(A=(30,), B=(20, 12))
     self.models, _ = planning.plan_models(self.config, self.store)
-    shards.deal(self.models, 1, wave=0)
     self.data_dir = self.workdir / 'data'
 
   def _start(self, config=None, models=None):
