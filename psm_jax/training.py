@@ -8,7 +8,6 @@ import time
 import jax
 import ml_collections
 import numpy as np
-import tqdm
 from absl import logging
 
 from psm_jax import config_check, methods, paths, sampling, stopping
@@ -27,6 +26,7 @@ from psm_jax.runs import (
   shards,
   warm_start,
 )
+from psm_jax.runs import progress as progress_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +78,8 @@ def train(
       models, plans = planning.plan_models(config, store)
       planning.check_longer(workdir, config, store, models, plans)
       shards.start(workdir, config, models, data_dir, shard=shard, lock=lock)
+      if store.source.get('crops'):
+        run.write_crops(workdir, store.source['crops'])
     checkpoint.reopen(workdir, models)
     waves = _waves(models, plans, store, config, shard)
     if waves:
@@ -104,6 +106,7 @@ class _Wave:
 
   Attributes:
     number: Of the folder of their checkpoints.
+    waves_left: Waves that are still to be trained here, this one too.
     method: What they learn.
     population: The models on the devices.
     models: N models of the run.
@@ -116,6 +119,7 @@ class _Wave:
   """
 
   number: int
+  waves_left: int
   method: interface.Method
   population: population_lib.Population
   models: list[run.Model]
@@ -154,6 +158,7 @@ def _waves(models, plans, store, config, shard):
   return [
     _Wave(
       number,
+      len(waves) - place,
       method,
       population,
       members,
@@ -164,8 +169,8 @@ def _waves(models, plans, store, config, shard):
       canonical,
       config,
     )
-    for (number, members), population in zip(
-      waves.items(), populations, strict=True
+    for place, ((number, members), population) in enumerate(
+      zip(waves.items(), populations, strict=True)
     )
   ]
 
@@ -195,8 +200,11 @@ def _train_wave(wave, workdir, stop):
   previous = None
   step = first_step
   try:
-    with tqdm.tqdm(
-      total=last_step, initial=first_step, unit='step', smoothing=0.05
+    with progress_lib.Progress(
+      first_step,
+      last_step,
+      what=_program(wave),
+      waves_left=wave.waves_left,
     ) as progress:
       for step in range(first_step + 1, last_step + 1):
         batches = feed.batches_at(step - 1)
@@ -206,7 +214,7 @@ def _train_wave(wave, workdir, stop):
         # One step ahead at most: the queue stays short, memory bounded.
         jax.block_until_ready(previous)
         previous = step_metrics
-        progress.update()
+        progress.update(step_metrics)
 
         if _is_logged(step, config, models):
           host = population.to_host(step_metrics)
@@ -220,7 +228,7 @@ def _train_wave(wave, workdir, stop):
             input_wait_share=(feed.wait_s - waited) / (now - logged_at),
           )
           logged_step, logged_at, waited = step, now, feed.wait_s
-          progress.set_postfix(loss=f'{_mean_loss(host):.3f}')
+          progress.show(loss=f'{_mean_loss(host):.3f}')
           _report_failures(models, host)
           if all(model.failed_step is not None for model in models):
             logging.error('Every model has failed; stopping at %d.', step)
@@ -248,6 +256,16 @@ def _train_wave(wave, workdir, stop):
     log.close()
     checkpoints.close()
   _settle(models, host_states)
+
+
+def _program(wave):
+  """Returns what names the program of a wave's step, for how long it took."""
+  config, device = wave.config, wave.population.devices[0]
+  return (
+    f'{wave.population.slot_models} models a program, {config.method.name} of '
+    f'width {config.method.width:g}, {config.data.size_px} px, '
+    f'{config.train.batch_size} examples, on {device.device_kind}'
+  )
 
 
 def _restore(wave, workdir):

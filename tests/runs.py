@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from jax.experimental.compilation_cache import compilation_cache
 
-from psm_jax import embedding
 from psm_jax.data import store
+from psm_jax.embedding import trained as trained_lib
 from tests import tiny
 
 STEPS = 12
@@ -68,7 +68,7 @@ def config(store_path, **fields):
 
 def final_states(workdir):
   """Returns the newest states [N, ...] of all models of a run."""
-  trained = embedding.Trained(workdir)
+  trained = trained_lib.Trained(workdir)
   states = [
     trained.model_state(index) for index in range(len(trained.run.models))
   ]

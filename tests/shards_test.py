@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 
-from psm_jax import embedding, methods, training
+from psm_jax import methods, training
+from psm_jax.embedding import tables, trained
 from psm_jax.report import run as report_run
 from psm_jax.runs import checkpoint, run, shards
 from tests import runs, tiny
@@ -70,10 +71,10 @@ class ShardsTest(parameterized.TestCase):
   @parameterized.parameters(2, 4)
   def test_shards_end_bitwise_as_one_process(self, count):
     workdir = self.folder / f'shards{count}'
-    trained = []
+    models = []
     for index in reversed(range(count)):
-      trained += self._train(workdir, index, count).models
-    self.assertLen(trained, 5)
+      models += self._train(workdir, index, count).models
+    self.assertLen(models, 5)
     self._check(workdir)
 
   @parameterized.parameters((1, 2), (3, 2))
@@ -120,7 +121,7 @@ class ShardsTest(parameterized.TestCase):
       self._train(workdir, index, 2)
     opened = run.open_run(workdir)
     self.assertEqual(checkpoint.kept_steps(opened), [3, 6, 9, 12])
-    before = embedding.Trained(workdir).at_step(6)
+    before = trained.Trained(workdir).at_step(6)
     self.assertEqual(before.model_state(4).step, 6)
 
   def test_a_lost_shard_costs_only_its_models(self):
@@ -129,18 +130,21 @@ class ShardsTest(parameterized.TestCase):
     statuses = [model.status for model in run.open_run(workdir).models]
     self.assertEqual(statuses.count('done'), 2)
     with self.assertRaisesRegex(ValueError, 'no checkpoint of facecycle-p2'):
-      embedding.Trained(workdir)
+      trained.Trained(workdir)
 
   def test_embeddings_by_shards_are_those_of_one_process(self):
-    written = [
-      embedding.write_embeddings(self.alone, shard=shards.Shard(index, 2))
+    parts = [
+      tables.write_run(self.alone, shard=shards.Shard(index, 2))
       for index in range(2)
     ]
-    tables = {path: pd.read_parquet(path) for path in sum(written, [])}
-    self.assertLen(tables, 10)
-    self.assertEqual(len(written[0]) + len(written[1]), 10)
-    for path in embedding.write_embeddings(self.alone):
-      pd.testing.assert_frame_equal(tables[path], pd.read_parquet(path))
+    written = {path: pd.read_parquet(path) for path in sum(parts, [])}
+    # Five people's two videos: embeddings, and two controls.
+    self.assertLen(written, 3 * 10)
+    self.assertEqual(len(parts[0]) + len(parts[1]), 3 * 10)
+    whole = tables.write_run(self.alone)
+    self.assertCountEqual(whole, written)
+    for path in whole:
+      pd.testing.assert_frame_equal(written[path], pd.read_parquet(path))
 
 
 if __name__ == '__main__':

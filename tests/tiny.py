@@ -152,6 +152,26 @@ def empty_store(**lengths):
   )
 
 
+def store_of(index):
+  """Returns a store of noise frames that an index describes, in memory."""
+  videos = {}
+  for (person, video), rows in index.groupby(
+    ['person_id', 'video_id']
+  ).groups.items():
+    made = store_lib.Video(video, rows[0], rows[-1] + 1, fps=25.0)
+    videos[person] = (*videos.get(person, ()), made)
+  return store_lib.FrameStore(
+    path=pathlib.Path('some/store'),
+    size_px=SIZE_PX,
+    frames=frames(len(index)),
+    index=index,
+    person_ids=tuple(sorted(videos)),
+    problems=(),
+    source={},
+    videos_by_person=videos,
+  )
+
+
 def run_config(**fields):
   """Returns a config of 5 steps with some fields ('.' as '__') set."""
   config = base.get_config()

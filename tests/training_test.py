@@ -19,7 +19,9 @@ import numpy as np
 import pytest
 from absl.testing import absltest, parameterized
 
-from psm_jax import embedding, methods, training
+from psm_jax import methods, training
+from psm_jax.embedding import tables as embedding_tables
+from psm_jax.embedding import trained as trained_lib
 from psm_jax.runs import run
 from tests import runs, tiny
 
@@ -271,7 +273,7 @@ class RunTest(parameterized.TestCase):
   def test_embeddings_have_a_row_for_every_frame(self):
     import pandas as pd
 
-    written = embedding.write_embeddings(self.unbroken)
+    written = embedding_tables.write_run(self.unbroken, controls=False)
     self.assertLen(written, 4)
     table = pd.read_parquet(written[0])
     self.assertEqual(
@@ -284,7 +286,7 @@ class RunTest(parameterized.TestCase):
       [name for name in table if re.fullmatch(r'e\d+', name)]
     ].to_numpy()
     self.assertEqual(units.dtype, np.float32)
-    trained = embedding.Trained(self.unbroken)
+    trained = trained_lib.Trained(self.unbroken)
     frames = trained.store.frames[:20]
     state = trained.model_state(0)
     expected = trained.method.embed(state.params, state.method_state, frames)

@@ -26,7 +26,7 @@ import pandas as pd
 from absl import flags, logging
 
 from psm_jax.cli import probe_flags, program
-from psm_jax.discovery import named_movements
+from psm_jax.discovery import agreement, named_movements
 from psm_jax.evaluation import (
   approach_table,
   approaches,
@@ -86,13 +86,17 @@ def main() -> int | None:
       'Left out %d frames of person %s of %s: %s',
       *(row.num_frames, row.person_id, row.approach, row.reason),
     )
-  movements = _movements(found)
+  controls = _controls(found, baseline)
+  more = ([], [])
+  if _MOVEMENTS.value is not None:
+    tables = [table for approach in found for table in approach.tables]
+    more = agreement.agreement([*tables, *controls], _movements(found))
   comparison = compare.compare(
     found,
     baseline=baseline,
-    controls=_controls(found, baseline),
+    controls=controls,
     omitted=omitted,
-    movements=movements,
+    more=more,
     config=dataclasses.replace(
       probes.DEFAULT, splits=_splits(), threshold=_THRESHOLD.value
     ),
@@ -144,8 +148,6 @@ def _controls(found, baseline):
 
 def _movements(found):
   """Returns the movements that the flag names."""
-  if _MOVEMENTS.value is None:
-    return None
   path = pathlib.Path(_MOVEMENTS.value)
   if path.suffix != '.json':
     return named_movements.read(path)

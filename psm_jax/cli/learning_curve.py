@@ -2,6 +2,7 @@ r"""Scores a run's action units along training, from checkpoints it kept.
 
   python -m launch.train --config=... --workdir=runs/psm \
       --config.train.keep_steps=500
+  python -m launch.embed --workdir=runs/psm --kept_steps
   python -m launch.learning_curve --workdir=runs/psm
   python -m launch.learning_curve --run=psm=runs/psm --run=ctl=runs/ctl \
       --out=runs/cmp

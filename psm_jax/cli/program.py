@@ -1,7 +1,9 @@
 """What every program does around its own work."""
 
 import importlib
+import logging as py_logging
 import os
+import pathlib
 import sys
 import tempfile
 import traceback
@@ -12,6 +14,7 @@ from absl import app, flags, logging
 from psm_jax import paths, presets, stopping
 
 FAILED = 1
+_PACKAGE = pathlib.Path(__file__).parents[1]
 _WRONG_USAGE = 2
 # Flags, of whichever program, that name a file or folder.
 _PLACES = (
@@ -40,7 +43,8 @@ def run(verb: str, *, as_called: Callable[[str], str] = str):
   Args:
     verb: A module of psm_jax.cli, with flags; its `main` does the work and
       returns an exit code, None for 0; without the flags in its `REQUIRED` the
-      usage is wrong; its docstring is what --help begins with.
+      usage is wrong; what is no flag goes to `main` if its `ARGUMENTS` names
+      it, else the usage is wrong; its docstring is what --help begins with.
     as_called: Text with programs named as launch.VERB -> as the user calls
       them.
   """
@@ -59,11 +63,18 @@ def _run(verb, as_called):
     module = importlib.import_module(f'psm_jax.cli.{verb}')
 
     def main(argv):
-      if len(argv) > 1:
+      takes = vars(module).get('ARGUMENTS')
+      if argv[1:] and not takes:
         _refuse(f'Unknown arguments: {" ".join(argv[1:])}')
+      if takes and not argv[1:]:
+        _refuse(f'Give {takes}.')
       _check_places(module)
-      sys.exit(module.main())
+      sys.exit(module.main(*argv[1:]))
 
+    logging.get_absl_handler().addFilter(_is_ours)
+    # libtpu's own, which go past Python's logging.
+    os.environ.setdefault('TPU_MIN_LOG_LEVEL', '2')
+    os.environ.setdefault('TPU_STDERR_LOG_LEVEL', '2')
     # absl's --help shows the docstring and the flags of the file started.
     module.__doc__ = as_called(module.__doc__)
     sys.modules['__main__'].__doc__ = module.__doc__
@@ -107,21 +118,27 @@ def _keep_traceback(verb):
   return f'traceback in {path}'
 
 
-def named(flag: flags.FlagHolder) -> list[tuple[str, str]]:
+def named(
+  flag: flags.FlagHolder, *, repeats: bool = False
+) -> list[tuple[str, str]]:
   """Returns (name, place) of each NAME=PLACE that a flag was given.
+
+  Args:
+    flag: Holds a list of texts.
+    repeats: A name may come again.
 
   Raises:
     ValueError: If one is not of that form, or a name comes twice.
   """
-  found = {}
+  pairs = []
   for text in flag.value:
     name, equals, place = text.partition('=')
     if not (name and equals and place):
       raise ValueError(f'--{flag.name}={text} should be NAME=PLACE.')
-    if name in found:
+    if not repeats and name in dict(pairs):
       raise ValueError(f'--{flag.name} names {name} more than once.')
-    found[name] = place
-  return list(found.items())
+    pairs.append((name, place))
+  return pairs
 
 
 def _parse(argv):
@@ -132,6 +149,12 @@ def _parse(argv):
   except (AttributeError, KeyError) as error:
     # ml_collections names an unknown field of --config.FIELD=... like this.
     _refuse(f'The configuration has no field {str(error).strip(chr(34))}.')
+
+
+def _is_ours(record):
+  """Whether a log record is worth a reader's time: a warning, or ours."""
+  is_ours = pathlib.Path(record.pathname).is_relative_to(_PACKAGE)
+  return is_ours or record.levelno >= py_logging.WARNING
 
 
 def _with_preset(argument):

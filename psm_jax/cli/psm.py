@@ -15,8 +15,9 @@ import psm_jax
 from psm_jax.cli import program
 
 VERBS = {
-  'From videos to a page': ('ingest', 'train', 'embed', 'evaluate', 'report'),
-  'Look closer': ('discover', 'compare', 'learning_curve'),
+  'All of it': ('run',),
+  'One by one': ('ingest', 'train', 'embed', 'evaluate', 'report'),
+  'Look closer': ('film', 'label', 'discover', 'compare', 'learning_curve'),
   'Models in and out': ('export', 'import_reference'),
   'Frames and labels': ('store', 'pack', 'attach_labels'),
   'Machines': ('bench',),

@@ -14,7 +14,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 from absl import flags, logging
 
 from psm_jax.cli import program
-from psm_jax.report import comparison_page, maps, page, run_pictures
+from psm_jax.report import comparison_page, maps, page, pictures
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.train.')
 _COMPARISON = flags.DEFINE_string(
@@ -23,8 +23,8 @@ _COMPARISON = flags.DEFINE_string(
 _SHOW_FACES = flags.DEFINE_bool(
   'show_faces',
   False,
-  'Show example frames, neutral faces and reconstructions. Without it no face '
-  'is in the page.',
+  'Show example frames, neutral faces and reconstructions, as launch.embed '
+  '--pictures wrote them. Without it no face is in the page.',
 )
 _MAX_PICTURES = flags.DEFINE_integer(
   'max_pictures', 12, 'Models whose pictures are shown, with --show_faces.'
@@ -87,7 +87,7 @@ def _write_run():
   """Writes the report of a run."""
   shown = None
   if _SHOW_FACES.value:
-    shown = run_pictures.of_run(_WORKDIR.value, max_models=_MAX_PICTURES.value)
+    shown = pictures.read(_WORKDIR.value, max_models=_MAX_PICTURES.value)
   return page.write(
     _WORKDIR.value, pictures=shown, max_pictures=_MAX_PICTURES.value
   )

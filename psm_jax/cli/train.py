@@ -46,7 +46,7 @@ REQUIRED = ('config', 'workdir')
 def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
   config = ml_collections.ConfigDict(_CONFIG.value)
-  shard = shards.parse(_SHARD.value) if _SHARD.value else shards.ALONE
+  shard = shards.parse(_SHARD.value)
   outcome = training.train(
     config, _WORKDIR.value, data_dir=_DATA_DIR.value, shard=shard
   )

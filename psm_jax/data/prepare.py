@@ -238,6 +238,8 @@ def _build(config_data, source, directory, path, fingerprint):
     'align': config_data.align,
     'eye_distance': config_data.eye_distance,
   }
+  if config_data.source == 'video_folder':
+    described['crops'] = ingest_folder.options(config_data.path)
   if config_data.source in DATASETS:
     described['folds'] = dict(source.folds)
   decode.fill_store(folder, path, size_px=config_data.size_px, source=described)

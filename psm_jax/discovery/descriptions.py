@@ -34,15 +34,6 @@ class Grouped:
   labels: np.ndarray | None = None
 
 
-def ids(table: features.FeatureTable) -> dict:
-  """Returns what a table is called in the results."""
-  return {
-    'source': table.source,
-    'model_id': table.model_id,
-    'person_id': table.person_id,
-  }
-
-
 def settings(
   own: Grouped,
   grid: Sequence[clusters.Setting],

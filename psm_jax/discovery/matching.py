@@ -92,7 +92,9 @@ def compare_person(
     ValueError: If flows are not one for each frame.
   """
   stride = config.clusters.frame_stride
-  tables = [_take(table, stride) for table in (*firsts, *seconds)]
+  tables = [
+    clusters.select(table, stride=stride) for table in (*firsts, *seconds)
+  ]
   labelled = _labelled(tables, config.novelty.threshold)
   tables = tables[: len(firsts)], tables[len(firsts) :]
   sides = [_measured(own[0], config.clusters) for own in tables]
@@ -128,7 +130,7 @@ def compare_person(
       found['flows'] = _flow_rows(own, flows, found['clusters'])
     except splits.Impossible as reason:
       found['skipped'] = [{'part': 'flows', 'reason': str(reason)}]
-    ids = {**descriptions.ids(own.table), 'against': other.table.model_id}
+    ids = {**own.table.ids, 'against': other.table.model_id}
     for name, own_rows in found.items():
       rows[name] += [{**ids, **row} for row in own_rows]
   return rows
@@ -181,24 +183,6 @@ def _compare(
       own.table.frames, own.labels, bin_s=config.bin_s
     ),
   }
-
-
-def _selected(frames, stride):
-  """Returns the rows of the selected frames by video, time and number."""
-  order = np.lexsort(
-    (frames['frame'], frames['time_s'], frames['video_id'].astype(str))
-  )
-  return order[clusters.select_frames(frames.iloc[order], stride=stride)]
-
-
-def _take(table, stride):
-  """Returns a table of the selected frames."""
-  rows = _selected(table.frames, stride)
-  frames = table.frames.iloc[rows].reset_index(drop=True)
-  frames['video_id'] = frames['video_id'].astype(str)
-  return dataclasses.replace(
-    table, features=table.features[rows], frames=frames
-  )
 
 
 def _labelled(tables, threshold) -> verdicts.Labelled:

@@ -27,9 +27,6 @@ WARNING = (
 OWN_MODELS = 'each person has a model of their own'
 # Features that mean the same for everybody, whatever their model_id.
 SHARED_SOURCES = (features.PIXEL_PCA, features.HEAD_POSE)
-UNCENTRED = 'none'
-CENTRED = 'person'
-CENTRINGS = (UNCENTRED, CENTRED)
 
 _TOLERANCE_S = 1e-6  # 40 / 20 fps counts as 2 s whatever the rounding.
 
@@ -67,29 +64,16 @@ def shared_models(
     source's name. Tables without a feature are left out.
   """
   tables = [table for table in tables if table.features.shape[1]]
-  found = {table.source: collections.defaultdict(list) for table in tables}
+  models = {table.source: collections.defaultdict(list) for table in tables}
   for table in tables:
     is_shared = table.source in SHARED_SOURCES
-    own = found[table.source][table.source if is_shared else table.model_id]
+    own = models[table.source][table.source if is_shared else table.model_id]
     if not any(other.person_id == table.person_id for other in own):
       own.append(table)
   return {
-    source: {model: own for model, own in models.items() if len(own) > 1}
-    for source, models in found.items()
+    source: {model: own for model, own in tables_of.items() if len(own) > 1}
+    for source, tables_of in models.items()
   }
-
-
-def in_order(table: features.FeatureTable) -> features.FeatureTable:
-  """Returns a table with its rows in order of video and time."""
-  frames = table.frames
-  order = np.lexsort(
-    (frames['frame'], frames['time_s'], frames['video_id'].astype(str))
-  )
-  return dataclasses.replace(
-    table,
-    features=table.features[order],
-    frames=frames.iloc[order].reset_index(drop=True),
-  )
 
 
 def two_parts(

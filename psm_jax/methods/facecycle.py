@@ -90,6 +90,11 @@ def make(
     image = frames.reshape((-1, size_px, size_px, 3)).astype(jnp.float32)
     return nets.pictures(key, params, trunk, normalise(image))
 
+  def draw(params, trunk, embedding, face):
+    _, backward = nets.flows(params, embedding)
+    taps = nets.features(params, trunk, normalise(255 * face))
+    return displayable(nets.generate(params, taps, flow=backward))
+
   return interface.Method(
     name='facecycle',
     size_px=size_px,
@@ -100,6 +105,7 @@ def make(
     loss=loss,
     embed=embed,
     pictures=pictures,
+    draw=draw,
     load_shared=lambda: _load_trunk(config.method),
     check=check,
     over=lambda axis: make(config, axis=axis),

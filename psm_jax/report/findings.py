@@ -13,8 +13,6 @@ from psm_jax.evaluation import features
 from psm_jax.report import formats
 from psm_jax.report import run as report_run
 
-# evaluation/bootstrap.py: 95 % intervals cover 91 % at 12 persons, 94 % at 27.
-_FEW_PERSONS = 20
 _FLAT_RANK = 2.0
 
 HIGHER, LOWER, NOT_ESTABLISHED = 'higher', 'lower', 'not established'
@@ -237,11 +235,6 @@ def _score_sentences(run: report_run.Run) -> list[str]:
     sentences.append(
       'No control was scored on the same frames, so what the training itself '
       'adds is unknown.'
-    )
-  if 1 < trained['num_persons'] < _FEW_PERSONS:
-    sentences.append(
-      'Intervals from so few people tend to be too narrow; read them as a '
-      'lower bound of the uncertainty.'
     )
   random_auc = own.loc[own['split'] == 'random', 'mean']
   if split != 'random' and not random_auc.empty:

@@ -91,7 +91,7 @@ def read(
       f'projection is {projection!r}; expected one of {PROJECTIONS}.'
     )
   by_model = collections.defaultdict(list)
-  for table in features.read_embeddings(workdir, source=name):
+  for table in features.read_run(workdir, source=name):
     by_model[table.model_id].append(table)
   shared = [m for m, tables in by_model.items() if len(tables) > 1]
   own = [m for m, tables in by_model.items() if len(tables) == 1]

@@ -25,7 +25,6 @@ FILES = (
   'metrics.csv',
   'evaluation/scores.csv',
   'evaluation/summary.csv',
-  'evaluation/structure.csv',
   'evaluation/skipped.csv',
 )
 # Columns of metrics.csv that are not terms of the loss.
@@ -46,37 +45,7 @@ STEP_COLUMNS = (
 )
 _REQUIRED_COLUMNS = {
   'metrics.csv': ('step', 'model_id', 'gap', 'loss'),
-  'evaluation/scores.csv': (
-    'source',
-    'model_id',
-    'person_id',
-    'split',
-    'au',
-    'base_rate',
-    'f1_bootstrap',
-    'auc',
-  ),
-  'evaluation/summary.csv': (
-    'source',
-    'split',
-    'metric',
-    'mean',
-    'ci_low',
-    'ci_high',
-    'num_persons',
-    'wins',
-    'losses',
-  ),
-  'evaluation/structure.csv': (
-    'source',
-    'model_id',
-    'person_id',
-    'effective_rank',
-    'unit_std',
-    'yaw_correlation',
-    'pitch_correlation',
-    'roll_correlation',
-  ),
+  'evaluation/summary.csv': reading.SUMMARY,
   'evaluation/skipped.csv': ('person_id', 'split', 'reason'),
 }
 _STATUSES = ('running', 'done', 'failed')
@@ -124,8 +93,9 @@ class Run:
     method: The training method's name, '' if unknown.
     models: In the order of models.json.
     metrics: A row per logged step and model, the last one of repeated steps.
-    scores: See evaluation/tables.py, likewise the next three.
-    summary: Means over persons.
+    scores: A row a probe of an action unit, see reading.py, likewise the next
+      two.
+    summary: Means over persons, of action units.
     structure: What the embeddings hold.
     skipped: Persons without scores and why.
     written: When each file that exists was last written, in UTC.
@@ -193,6 +163,11 @@ def read(workdir: str | os.PathLike) -> Run:
   if files:
     names = [str(path.relative_to(workdir)) for path in files]
     written['metrics.csv'] = max(reading.written(workdir, names).values())
+  scores = reading.read_table(
+    workdir / 'evaluation/scores.csv',
+    reading.SCORES[:5],
+    optional=reading.SCORES[5:],
+  )
   config = _read_json(workdir / 'config.json')
   method, models = _read_models(workdir / 'models.json')
   return Run(
@@ -203,9 +178,9 @@ def read(workdir: str | os.PathLike) -> Run:
     metrics=tables['metrics.csv'].drop_duplicates(
       ['step', 'model_id'], keep='last', ignore_index=True
     ),
-    scores=tables['evaluation/scores.csv'],
-    summary=tables['evaluation/summary.csv'],
-    structure=tables['evaluation/structure.csv'],
+    scores=reading.unit_scores(scores),
+    summary=reading.unit_summary(tables['evaluation/summary.csv']),
+    structure=reading.structure(scores),
     skipped=tables['evaluation/skipped.csv'],
     written=written,
   )

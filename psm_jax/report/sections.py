@@ -243,7 +243,7 @@ def _structure(run: report_run.Run, embed: document.Embed) -> markup.Html:
   if run.structure.empty:
     rest = _missing(
       run,
-      'evaluation/structure.csv',
+      'evaluation/scores.csv',
       'no measure of the embeddings',
       _EMBED,
       _EVALUATE,

@@ -223,6 +223,7 @@ class RunStates:
     method: interface.Method,
     *,
     until: int | None = None,
+    indices: Sequence[int] | None = None,
   ):
     """Looks at all waves, so that a missing one is known at once.
 
@@ -231,6 +232,7 @@ class RunStates:
       method: What its models learned.
       until: Step whose checkpoint is meant, or the last before it; None: the
         newest.
+      indices: Models that will be asked for; None: all.
 
     Raises:
       ValueError: If models have no checkpoint.
@@ -238,7 +240,9 @@ class RunStates:
     self._run, self._method, self._until = opened, method, until
     self._waves = shards.waves_of(opened.models)
     self.step = 0
-    for number in self._waves:
+    if indices is None:
+      indices = range(len(opened.models))
+    for number in sorted({opened.models[i].waves[-1] for i in indices}):
       self._open(number)
 
   def _open(self, number):

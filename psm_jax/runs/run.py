@@ -2,6 +2,7 @@
 
 config.json   the experiment and the versions of the packages
 models.json   the models: cohort, seed, steps, status, who trains them
+crops.json    how the frames were cut out of videos, if launch.ingest did it
 checkpoints/  embeddings/  evaluation/  metrics.csv  report.html
 """
 
@@ -23,6 +24,7 @@ from psm_jax.ops import precision
 from psm_jax.presets import base
 
 SCHEMA_VERSION = 1
+_CROPS = 'crops.json'
 _PACKAGES = ('psm_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint')
 # These may differ between the start of a run and its resumption.
 _FREE_FIELDS = (
@@ -224,6 +226,17 @@ def _warn_of_versions(there, workdir):
     )
 
 
+def write_crops(workdir: pathlib.Path, crops: dict):
+  """Writes crops.json: how the run's frames were cut out of videos."""
+  paths.write_atomic(workdir / _CROPS, json.dumps(crops, indent=1) + '\n')
+
+
+def read_crops(workdir: str | pathlib.Path) -> dict:
+  """Returns how a run's frames were cut out of videos, {} if unknown."""
+  path = pathlib.Path(workdir) / _CROPS
+  return json.loads(path.read_text()) if path.is_file() else {}
+
+
 def versions() -> dict[str, str]:
   """Returns the versions of the packages that decide what a model becomes."""
   found = {}
@@ -246,7 +259,7 @@ def write_models(
   *,
   num_shards: int = 1,
 ):
-  """Writes models.json, and removes what shards wrote beside it: it is in it."""
+  """Writes models.json, and removes what shards wrote beside the old one."""
   content = {
     'schema_version': SCHEMA_VERSION,
     'method': method,

@@ -50,8 +50,10 @@ class Shard:
 ALONE = Shard()
 
 
-def parse(text: str, *, environment: Mapping[str, str] = os.environ) -> Shard:
-  """Returns the shard that a flag names: i/n, auto/n or auto.
+def parse(
+  text: str | None, *, environment: Mapping[str, str] = os.environ
+) -> Shard:
+  """Returns the shard that a flag names: i/n, auto/n or auto; None: all.
 
   auto takes the index from `SLURM_ARRAY_TASK_ID`, `JOB_COMPLETION_INDEX` or
   `TPU_WORKER_ID`, and n, if it is not given, from what says how many there are.
@@ -59,6 +61,8 @@ def parse(text: str, *, environment: Mapping[str, str] = os.environ) -> Shard:
   Raises:
     ValueError: If it names none.
   """
+  if text is None:
+    return ALONE
   match = re.fullmatch(r'(\d+|auto)(?:/(\d+))?', text)
   if not match or (match[1] != 'auto' and not match[2]):
     raise ValueError(f'--shard={text} should be like 0/4, auto or auto/4.')

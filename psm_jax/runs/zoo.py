@@ -7,8 +7,10 @@ ZOO/MODEL_ID/
                      versions, SHA-256 of the tensors
   README.md          the same in words
 
-  model = zoo.load('zoo/facecycle-AV001-s0')
-  embeddings = model.embed(frames)
+  exported = zoo.load('zoo/facecycle-AV001-s0')
+  embeddings = exported.embed(frames)
+
+`psm_jax.load` makes of it what a lab works with (model.py).
 
 Reading needs no pickle and runs no code of the folder. A model of a person is
 biometric data like the videos it learned from; the folders are private (0700).
@@ -21,7 +23,7 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import ml_collections
@@ -62,6 +64,8 @@ class Model:
     method_state: The method's state, NumPy.
     steps: Updates taken; None if unknown.
     origin: 'psm_jax', or what a reference checkpoint was read from.
+    crops: How the frames it learned from were cut out of videos, see
+      `processing.Options.of`; {} if unknown.
   """
 
   model_id: str
@@ -71,6 +75,7 @@ class Model:
   method_state: interface.Tree
   steps: int | None
   origin: str = 'psm_jax'
+  crops: dict = dataclasses.field(default_factory=dict)
 
   @functools.cached_property
   def _embed(self):
@@ -117,6 +122,21 @@ def export_run(
   Raises:
     ValueError: If the run has no checkpoint, or no such model.
   """
+  return [save(model, out) for model in of_run(workdir, model_ids=model_ids)]
+
+
+def of_run(
+  workdir: str | os.PathLike, *, model_ids: Sequence[str] = ()
+) -> Iterator[Model]:
+  """Yields trained models of a run; models that failed are left out.
+
+  Args:
+    workdir: A run with a checkpoint. Its frames are not read.
+    model_ids: Which models; all by default.
+
+  Raises:
+    ValueError: If the run has no checkpoint, or no such model.
+  """
   trained = run.open_run(workdir)
   ids = [model.model_id for model in trained.models]
   unknown = sorted(set(model_ids) - set(ids))
@@ -126,7 +146,6 @@ def export_run(
       f'{len(ids)}, such as {ids[0]}.'
     )
   states = checkpoint.RunStates(trained, methods.abstract(trained.config))
-  written = []
   for index, described in enumerate(trained.models):
     if model_ids and described.model_id not in model_ids:
       continue
@@ -138,16 +157,15 @@ def export_run(
         state.failed_step,
       )
       continue
-    model = Model(
+    yield Model(
       model_id=described.model_id,
       cohort=tuple(described.cohort),
       config=trained.config,
       params=state.params,
       method_state=state.method_state,
       steps=int(state.step),
+      crops=run.read_crops(workdir),
     )
-    written.append(save(model, out))
-  return written
 
 
 def save(model: Model, out: str | os.PathLike) -> pathlib.Path:
@@ -170,6 +188,7 @@ def save(model: Model, out: str | os.PathLike) -> pathlib.Path:
     'origin': model.origin,
     'sha256': hashlib.sha256(data).hexdigest(),
     'versions': run.versions(),
+    'crops': model.crops,
     'config': _without_paths(model.config),
   }
   paths.write_atomic(partial / 'model.safetensors', data)
@@ -225,6 +244,7 @@ def load(folder: str | os.PathLike) -> Model:
     method_state=method_state,
     steps=content['steps'],
     origin=content['origin'],
+    crops=content.get('crops', {}),
   )
 
 
@@ -386,10 +406,10 @@ A model of facial movement, learned without labels.
 | versions | {json.dumps(content['versions'])} |
 
 ```python
-from psm_jax import zoo
+import psm_jax
 
-model = zoo.load('{model.model_id}')
-embeddings = model.embed(frames)  # uint8 [n, S, S, 3], aligned as above
+model = psm_jax.load('{model.model_id}')
+table = model.transform('recording.mp4')  # a row for every frame
 ```
 
 A model of a person's face is biometric data, as the videos are that it learned

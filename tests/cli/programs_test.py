@@ -58,9 +58,9 @@ class LaunchTest(parameterized.TestCase):
       '/no',
     ),
     ('embed', (), 'is no run directory'),
-    ('evaluate', (), 'is no run directory'),
-    ('learning_curve', (), 'is no run directory'),
-    ('report', ('--show_faces',), 'is no run directory'),
+    ('evaluate', (), 'launch.embed'),
+    ('learning_curve', (), 'launch.embed'),
+    ('report', ('--show_faces',), 'launch.embed'),
   )
   def test_bad_input_is_named_and_exits_with_1(
     self, program, arguments, message

@@ -132,6 +132,24 @@ def scan(
   )
 
 
+def options(root: str | pathlib.Path) -> dict:
+  """Returns how the videos of an ingest folder were cut, {} if in two ways.
+
+  Args:
+    root: the folder.
+
+  Returns:
+    What `processing.Options.of` takes; `table` names a table of boxes or is
+    None.
+  """
+  contents, _ = layout.list_videos(pathlib.Path(root))
+  ways = [
+    content['options'] | {'table': content['options']['table'] and 'a table'}
+    for content in contents
+  ]
+  return ways[0] if ways and all(way == ways[0] for way in ways) else {}
+
+
 def _left_out(confirmed, contents, table, by_id):
   """Problems: tracks that nobody is named for, rows without a video."""
   named = {(entry.video_id, entry.track) for entry in confirmed}

@@ -219,7 +219,9 @@ def to_embeddings(
         notes += _lag_note(target.name, target.frames, table, values)
       kept = table.drop(columns=[c for c in names if c in table])
       partial = path.with_name(f'.{path.name}.partial')
-      pd.concat([kept, added], axis=1).to_parquet(partial, index=False)
+      labelled = pd.concat([kept, added], axis=1)
+      labelled.attrs = table.attrs  # Of which model and step it is.
+      labelled.to_parquet(partial, index=False)
       partial.replace(path)
       written.append(path)
   return _finish(summary, notes, written)
