@@ -13,7 +13,7 @@ from absl import logging
 from psm_jax import config_check, methods, paths, sampling, stopping
 from psm_jax.data import canonical_faces, prepare
 from psm_jax.data import store as store_lib
-from psm_jax.engine import compilation, dispatch, memory
+from psm_jax.engine import compilation, dispatch, memory, processes
 from psm_jax.engine import feed as feed_lib
 from psm_jax.engine import population as population_lib
 from psm_jax.engine import validation as validation_lib
@@ -70,34 +70,56 @@ def train(
   data_dir = workdir / 'data' if data_dir is None else data_dir
   data_dir = paths.check_local(data_dir, what='data_dir').absolute()
   with contextlib.ExitStack() as held:
+    store, models, plans = _begin(config, workdir, data_dir, shard, held)
+    waves = _waves(models, plans, store, config, shard)
+    if waves:
+      _log_start(config, workdir, store, waves, shard)
+    was_stopped = False
+    with stopping.polled() as asked, processes.losses_awaited():
+      stop = processes.Stop(asked)
+      for number, wave in enumerate(waves, start=1):
+        if len(waves) > 1:
+          logging.info('Wave %d of %d.', number, len(waves))
+        was_stopped = _train_wave(wave, workdir, stop)
+        if not shard.is_alone:
+          run.write_states(workdir, wave.number, wave.models)
+        elif processes.is_first():
+          run.write_models(workdir, config.method.name, models, data_dir)
+        if was_stopped:
+          break
+  ours = tuple(model for model in models if model.shard == shard.index)
+  is_running = any(model.status == 'running' for model in ours)
+  return Outcome(ours, was_stopped=is_running and was_stopped)
+
+
+def _begin(config, workdir, data_dir, shard, held):
+  """Starts a run or joins it, and holds it on a stack of contexts.
+
+  Returns:
+    The frames, the run's models and their plans.
+  """
+
+  def plan():
+    store = store_lib.open_store(
+      prepare.prepare(config.data, directory=data_dir)
+    )
+    return store, *planning.plan_models(config, store)
+
+  if processes.is_first():
     with shards.starting(workdir):
       lock = held.enter_context(shards.held(workdir, shard))
-      store = store_lib.open_store(
-        prepare.prepare(config.data, directory=data_dir)
-      )
-      models, plans = planning.plan_models(config, store)
+      store, models, plans = plan()
       planning.check_longer(workdir, config, store, models, plans)
       shards.start(workdir, config, models, data_dir, shard=shard, lock=lock)
       if store.source.get('crops'):
         run.write_crops(workdir, store.source['crops'])
     checkpoint.reopen(workdir, models)
-    waves = _waves(models, plans, store, config, shard)
-    if waves:
-      _log_start(config, workdir, store, waves, shard)
-    with stopping.polled() as stop:
-      for number, wave in enumerate(waves, start=1):
-        if len(waves) > 1:
-          logging.info('Wave %d of %d.', number, len(waves))
-        _train_wave(wave, workdir, stop)
-        if shard.is_alone:
-          run.write_models(workdir, config.method.name, models, data_dir)
-        else:
-          run.write_states(workdir, wave.number, wave.models)
-        if stop.is_set():
-          break
-  ours = tuple(model for model in models if model.shard == shard.index)
-  is_running = any(model.status == 'running' for model in ours)
-  return Outcome(ours, was_stopped=is_running and stop.is_set())
+  else:
+    store, models, plans = plan()
+  if processes.are_several():
+    entries = processes.text_from_first([vars(model) for model in models])
+    models = [run.model_of(entry) for entry in entries]
+  return store, models, plans
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,29 +198,31 @@ def _waves(models, plans, store, config, shard):
 
 
 def _train_wave(wave, workdir, stop):
-  """Trains the models of a wave to their ends, or until it is stopped."""
+  """Trains the models of a wave to their ends; returns whether it is stopped."""
   config, models, population = wave.config, wave.models, wave.population
   last_step = max(model.total_steps for model in models)
   ids = [model.model_id for model in models]
-  checkpoints = checkpoint.Checkpoints(
-    workdir, wave=wave.number, keep_steps=config.train.keep_steps
-  )
+  is_first = processes.is_first()
   first_step, states = _restore(wave, workdir)
   feed = feed_lib.make(
     population, wave.store.frames, config, canonical=wave.canonical
   )
   validation = _validation(wave)
-  log = metrics.MetricsLog(
-    workdir,
-    ids,
-    step=first_step,
-    wave=wave.number,
-    is_shared=wave.is_shared,
-  )
+  if is_first:
+    checkpoints = checkpoint.Checkpoints(
+      workdir, wave=wave.number, keep_steps=config.train.keep_steps
+    )
+    log = metrics.MetricsLog(
+      workdir,
+      ids,
+      step=first_step,
+      wave=wave.number,
+      is_shared=wave.is_shared,
+    )
   saved_step, saved_at = first_step, time.monotonic()
   logged_step, logged_at, waited = first_step, time.monotonic(), 0.0
   previous = None
-  step = first_step
+  step, is_stopped = first_step, False
   try:
     with progress_lib.Progress(
       first_step,
@@ -219,14 +243,15 @@ def _train_wave(wave, workdir, stop):
         if _is_logged(step, config, models):
           host = population.to_host(step_metrics)
           now = time.monotonic()
-          log.write(
-            step,
-            host,
-            steps_per_s=(step - logged_step) / (now - logged_at),
-            examples_per_step=config.train.batch_size,
-            frames_per_example=wave.method.num_members,
-            input_wait_share=(feed.wait_s - waited) / (now - logged_at),
-          )
+          if is_first:
+            log.write(
+              step,
+              host,
+              steps_per_s=(step - logged_step) / (now - logged_at),
+              examples_per_step=config.train.batch_size,
+              frames_per_example=wave.method.num_members,
+              input_wait_share=(feed.wait_s - waited) / (now - logged_at),
+            )
           logged_step, logged_at, waited = step, now, feed.wait_s
           progress.show(loss=f'{_mean_loss(host):.3f}')
           _report_failures(models, host)
@@ -234,10 +259,12 @@ def _train_wave(wave, workdir, stop):
             logging.error('Every model has failed; stopping at %d.', step)
             break
 
-        if stop.is_set():
+        is_stopped = stop.is_due(step)
+        if is_stopped:
           break
         minutes = (time.monotonic() - saved_at) / 60
-        if step < last_step and (
+        is_due = is_first and step < last_step
+        if is_due and (
           minutes >= config.train.save_minutes
           or _is_multiple(step, config.train.save_steps)
           or _is_multiple(step, config.train.keep_steps)
@@ -247,15 +274,18 @@ def _train_wave(wave, workdir, stop):
           saved_step, saved_at = step, time.monotonic()
     with stopping.finishing():
       host_states = population.to_host(states)
-      log.flush()
-      if step > saved_step:
-        checkpoints.save(step, host_states, ids)
-      checkpoints.wait()
+      if is_first:
+        log.flush()
+        if step > saved_step:
+          checkpoints.save(step, host_states, ids)
+        checkpoints.wait()
   finally:
     feed.close()
-    log.close()
-    checkpoints.close()
+    if is_first:
+      log.close()
+      checkpoints.close()
   _settle(models, host_states)
+  return is_stopped
 
 
 def _program(wave):
@@ -271,21 +301,24 @@ def _program(wave):
 def _restore(wave, workdir):
   """Returns (steps taken, states) of a wave: its checkpoint or its start."""
   population = wave.population
-  restored = checkpoint.read_newest(
-    workdir, wave.models, wave.run_models, wave.method
-  )
-  if restored is not None:
-    logging.info('Going on from step %d.', restored[0])
-    return restored[0], population.from_host(restored[1])
-  states = population.init()
-  if wave.config.init.path:
-    started = warm_start.start(
-      population.to_host(states),
-      [model.init_from for model in wave.models],
-      pool=warm_start.open_pool(wave.config),
+  step, states = 0, checkpoint.template(wave.method, len(wave.models))
+  if processes.is_first():
+    restored = checkpoint.read_newest(
+      workdir, wave.models, wave.run_models, wave.method
     )
-    states = population.from_host(started)
-  return 0, states
+    if restored is None:
+      states = population.to_host(population.init())
+      if wave.config.init.path:
+        states = warm_start.start(
+          states,
+          [model.init_from for model in wave.models],
+          pool=warm_start.open_pool(wave.config),
+        )
+    else:
+      step, states = restored
+      logging.info('Going on from step %d.', step)
+  step, states = processes.from_first((np.int64(step), states))
+  return int(step), population.from_host(states)
 
 
 def _validation(wave):

@@ -28,7 +28,7 @@ import ml_collections
 import numpy as np
 
 from psm_jax import sampling
-from psm_jax.engine import dispatch, update
+from psm_jax.engine import dispatch, processes, update
 from psm_jax.methods import interface
 from psm_jax.ops import data_axis
 
@@ -43,9 +43,10 @@ class Population:
   Attributes:
     num_models: N, without the inert members.
     first_model: Index in the run of the first of them.
-    devices: D devices.
-    axis: The devices that share each batch; one device, where devices hold
-      models of their own.
+    devices: D devices of this process.
+    axis: The devices, of all processes, that share each batch; one device, where
+      devices hold models of their own.
+    first_place: Of the first of D among these.
     num_slots: S.
     slot_models: c, models of a slot on each device.
     models_at_once: Models whose steps a device computes at the same time.
@@ -66,6 +67,7 @@ class Population:
   first_model: int
   devices: tuple[jax.Device, ...]
   axis: data_axis.DataAxis
+  first_place: int
   num_slots: int
   slot_models: int
   models_at_once: int
@@ -89,10 +91,15 @@ class Population:
     return [
       slice(first, first + share)
       for first in (
-        device * share if self.axis.size > 1 else 0
+        (self.first_place + device) * share if self.axis.size > 1 else 0
         for device in range(len(self.devices))
       )
     ]
+
+  @property
+  def num_copies(self) -> int:
+    """On how many of D devices each model lies."""
+    return len(self.devices) if self.axis.size > 1 else 1
 
   def init(self) -> list[update.TrainState]:
     """Returns the states in which the models begin, one tree a slot."""
@@ -146,7 +153,7 @@ class Population:
 
   def to_host(self, slots: Sequence[interface.Tree]) -> interface.Tree:
     """Returns per-slot trees as one tree of NumPy arrays [N, ...]."""
-    num_copies = self.axis.size
+    num_copies = self.num_copies
 
     def stack(*leaves):
       # Of models that lie on all devices, the first device's.
@@ -168,7 +175,7 @@ class Population:
 
     def place(leaf, slot):
       leaf = np.asarray(leaf)
-      num_copies = self.axis.size
+      num_copies = self.num_copies
       shape = (
         len(self.devices) // num_copies,
         self.num_slots,
@@ -244,16 +251,21 @@ def build_waves(
   ]
   wave = max(sizes)
   devices = tuple(devices or devices_of(config))
-  axis = data_axis.ONE_DEVICE
+  axis, num_copies, first_place = data_axis.ONE_DEVICE, 1, 0
+  mapped = devices
   if config.population.data_parallel:
-    axis = _data_axis(method, devices, config)
+    num_copies = len(devices)
+    if processes.are_several():
+      mapped = tuple(jax.devices())
+      first_place = mapped.index(devices[0])
+    axis = _data_axis(method, mapped, config)
   else:
-    devices = devices[:wave]
+    mapped = devices = devices[:wave]
   own = method.over(axis) if axis.size > 1 else method
   strategy = config.population.strategy
   if strategy == 'auto':
     strategy = _fastest_strategy(devices[0].platform, config)
-  per_device = -(-wave * axis.size // len(devices))
+  per_device = -(-wave * num_copies // len(devices))
   at_once = _models_at_once(strategy, per_device, devices, config)
   if strategy == 'map':
     # Whole chunks, or the rest would be a program of its own.
@@ -269,7 +281,7 @@ def build_waves(
 
   def over_devices(function, *, donate=()):
     """Adds the device axis: the one place where it appears."""
-    return jax.pmap(function, axis.name, devices=devices, donate_argnums=donate)
+    return jax.pmap(function, axis.name, devices=mapped, donate_argnums=donate)
 
   # An identity program, so that all inputs are laid out as pmap's results.
   place = over_devices(lambda tree: tree) if is_placed else _shapes
@@ -294,7 +306,7 @@ def build_waves(
     }
   shared = place(shared) if shared else ()
   populations = []
-  placed = place_plans(plans, sizes=sizes, shape=shape, num_copies=axis.size)
+  placed = place_plans(plans, sizes=sizes, shape=shape, num_copies=num_copies)
   for size, slots in zip(sizes, placed, strict=True):
     populations.append(
       Population(
@@ -302,6 +314,7 @@ def build_waves(
         first_model=sum(sizes[: len(populations)]),
         devices=devices,
         axis=axis,
+        first_place=first_place,
         num_slots=shape[1],
         slot_models=slot_models,
         models_at_once=at_once,

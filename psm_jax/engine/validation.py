@@ -57,7 +57,7 @@ class Validation:
       validation_plans,
       sizes=[len(plans)],
       shape=shape,
-      num_copies=population.axis.size,
+      num_copies=population.num_copies,
     )
     self._feed = feed_lib.ResidentFeed(
       dataclasses.replace(population, plans=placed),

@@ -350,6 +350,11 @@ def _model(entry, workdir):
     )
   if not entry['waves']:
     raise ValueError(f'{entry["model_id"]} {where} is of no wave.')
+  return model_of(entry)
+
+
+def model_of(entry: dict) -> Model:
+  """Returns the model that JSON content describes; other fields may be there."""
   fields = {field.name for field in dataclasses.fields(Model)}
   known = {name: entry[name] for name in fields}
   return Model(
