@@ -28,10 +28,9 @@ import pandas as pd
 from absl import app, flags, logging
 
 from benchmarks import science_rows
-from psm_jax import methods
+from psm_jax import embedding, methods
 from psm_jax.data import canonical_faces
 from psm_jax.data import store as store_lib
-from psm_jax.embedding import trained as trained_lib
 from psm_jax.engine import feed, population
 from psm_jax.evaluation import driven, few_labels
 from psm_jax.methods import canonical
@@ -266,8 +265,8 @@ def train_row(name: str, store: store_lib.FrameStore):
 
 def measure_run(workdir: str):
   """Measures the models of a run; writes their figures."""
-  trained = trained_lib.Trained(workdir)
-  begun = trained.at_step(0)
+  trained = embedding.Trained(workdir)
+  start = trained.at_step(0)
   networks = canonical.Networks(trained.run.config)
   for index, model in enumerate(trained.run.models):
     for person_id in model.cohort:
@@ -277,7 +276,7 @@ def measure_run(workdir: str):
       figures = measure(
         person_of(trained.store, trained.canonical, person_id),
         trained.embed(index, rows),
-        begun.embed(index, rows),
+        start.embed(index, rows),
         _drawer(networks, trained.model_state(index).params),
       )
       name = f'{pathlib.Path(workdir).name} {trained.step}'

@@ -18,9 +18,8 @@ import jax
 import ml_collections
 from absl import logging
 
-from psm_jax import paths, presets, training
+from psm_jax import embedding, paths, presets, training
 from psm_jax.data.ingest import batch, folder, layout, tracks
-from psm_jax.embedding import tables, trained
 from psm_jax.evaluation import evaluate
 from psm_jax.report import page, pictures
 
@@ -76,16 +75,18 @@ def run(
   if training.train(config, workdir).was_stopped:
     return Outcome(STOPPED)
   steps = _Steps(root / 'steps.json')
-  models = _digest([workdir / 'models.json'])
-  with_pictures = _MAX_PICTURES if show_faces else 0
-  if steps.is_new('embed', f'{models} {with_pictures}'):
-    tables.write_run(workdir, num_pictures=with_pictures)
-    steps.note('embed', f'{models} {with_pictures}')
-  if _has_labels(workdir) and steps.is_new('evaluate', models):
+  trained = _digest([workdir / 'models.json'])
+  if steps.is_new('embed', trained):
+    embedding.write_embeddings(workdir)
+    steps.note('embed', trained)
+  if _has_labels(workdir) and steps.is_new('evaluate', trained):
     evaluate.score(workdir)
-    steps.note('evaluate', models)
+    steps.note('evaluate', trained)
   shown = None
   if show_faces:
+    if steps.is_new('pictures', trained):
+      embedding.write_pictures(workdir, max_models=_MAX_PICTURES)
+      steps.note('pictures', trained)
     shown = pictures.read(workdir, max_models=_MAX_PICTURES)
   return Outcome(DONE, page.write(workdir, pictures=shown))
 
@@ -148,7 +149,7 @@ def _is_named(root, ingested, outcome):
 
 def _has_labels(workdir):
   """Whether the frames have labels that a probe can be fitted to."""
-  store = trained.Trained(workdir).store
+  store = embedding.Trained(workdir).store
   return bool(set(store.label_columns) - set(folder.QUALITY_COLUMNS))
 
 

@@ -13,7 +13,7 @@ from absl import logging
 from psm_jax import config_check, methods, paths, sampling, stopping
 from psm_jax.data import canonical_faces, prepare
 from psm_jax.data import store as store_lib
-from psm_jax.engine import compilation, dispatch, memory, processes
+from psm_jax.engine import compilation, dispatch, memory, processes, update
 from psm_jax.engine import feed as feed_lib
 from psm_jax.engine import population as population_lib
 from psm_jax.engine import validation as validation_lib
@@ -107,10 +107,10 @@ def _begin(config, workdir, data_dir, shard, held):
 
   if processes.is_first():
     with shards.starting(workdir):
-      lock = held.enter_context(shards.held(workdir, shard))
+      held.enter_context(shards.held(workdir, shard))
       store, models, plans = plan()
       planning.check_longer(workdir, config, store, models, plans)
-      shards.start(workdir, config, models, data_dir, shard=shard, lock=lock)
+      shards.start(workdir, config, models, data_dir, shard=shard)
       if store.source.get('crops'):
         run.write_crops(workdir, store.source['crops'])
     checkpoint.reopen(workdir, models)
@@ -198,7 +198,7 @@ def _waves(models, plans, store, config, shard):
 
 
 def _train_wave(wave, workdir, stop):
-  """Trains the models of a wave to their ends; returns whether it is stopped."""
+  """Trains a wave to its end; returns whether a signal stopped it before."""
   config, models, population = wave.config, wave.models, wave.population
   last_step = max(model.total_steps for model in models)
   ids = [model.model_id for model in models]
@@ -221,7 +221,7 @@ def _train_wave(wave, workdir, stop):
     )
   saved_step, saved_at = first_step, time.monotonic()
   logged_step, logged_at, waited = first_step, time.monotonic(), 0.0
-  previous = None
+  previous, resting = None, {}
   step, is_stopped = first_step, False
   try:
     with progress_lib.Progress(
@@ -232,7 +232,7 @@ def _train_wave(wave, workdir, stop):
     ) as progress:
       for step in range(first_step + 1, last_step + 1):
         batches = feed.batches_at(step - 1)
-        states, step_metrics = population.step(states, batches)
+        states, step_metrics = population.step(states, batches, resting=resting)
         if validation is not None:
           states = validation.after_step(step, states)
         # One step ahead at most: the queue stays short, memory bounded.
@@ -254,9 +254,11 @@ def _train_wave(wave, workdir, stop):
             )
           logged_step, logged_at, waited = step, now, feed.wait_s
           progress.show(loss=f'{_mean_loss(host):.3f}')
-          _report_failures(models, host)
-          if all(model.failed_step is not None for model in models):
-            logging.error('Every model has failed; stopping at %d.', step)
+          _report(models, host)
+          is_idle = _is_idle(models, host, step)
+          resting = population.rests(step_metrics, is_idle)
+          if is_idle.all() and step < last_step:
+            logging.warning('No model learns any more; stopping at %d.', step)
             break
 
         is_stopped = stop.is_due(step)
@@ -284,7 +286,7 @@ def _train_wave(wave, workdir, stop):
     if is_first:
       log.close()
       checkpoints.close()
-  _settle(models, host_states)
+  _settle(models, host_states, config)
   return is_stopped
 
 
@@ -409,9 +411,26 @@ def _mean_loss(host):
   return host['loss'][active].mean() if active.any() else float('nan')
 
 
-def _report_failures(models, host):
-  """Records and logs models that have become failed since the last look."""
-  for model, failed_step in zip(models, host['failed_step'], strict=True):
+def _is_idle(models, host, step):
+  """Returns which models take no step after this one, [N] bool."""
+  is_over = np.array([step >= model.total_steps for model in models])
+  return is_over | ~host['is_active'] | (host['failed_step'] >= 0)
+
+
+def _report(models, host):
+  """Records and logs what went wrong with models since the last look."""
+  for model, failed_step, rollbacks in zip(
+    models, host['failed_step'], host['rollbacks'], strict=True
+  ):
+    if rollbacks > model.rollbacks:
+      model.rollbacks = int(rollbacks)
+      logging.warning(
+        '%s has left out %d steps, whose loss or update was not finite, and '
+        'goes on at 1/%d of its learning rate.',
+        model.model_id,
+        rollbacks,
+        2**rollbacks,
+      )
     if failed_step >= 0 and model.failed_step is None:
       model.failed_step = int(failed_step)
       logging.error(
@@ -422,13 +441,22 @@ def _report_failures(models, host):
       )
 
 
-def _settle(models, states):
+def _settle(models, states, config):
   """Writes the final state of each model into its entry."""
-  for model, steps, failed_step in zip(
-    models, np.asarray(states.step), states.failed_step, strict=True
-  ):
-    model.steps_done = int(steps)
-    if failed_step >= 0:
-      model.failed_step, model.status = int(failed_step), 'failed'
+  have_stopped = update.has_stopped(states.course, config)
+  for index, model in enumerate(models):
+    model.steps_done = int(states.step[index])
+    model.rollbacks = int(states.course.rollbacks[index])
+    if states.failed_step[index] >= 0:
+      model.failed_step = int(states.failed_step[index])
+      model.status = 'failed'
     elif model.steps_done >= model.total_steps:
       model.status = 'done'
+    elif have_stopped[index]:
+      model.status, model.stopped_early = 'done', True
+      logging.info(
+        '%s is done at step %d: no better loss for train.patience=%d epochs.',
+        model.model_id,
+        model.steps_done,
+        config.train.patience,
+      )

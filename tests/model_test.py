@@ -11,9 +11,8 @@ import pandas as pd
 from absl.testing import absltest
 
 import psm_jax
-from psm_jax import methods, training
+from psm_jax import embedding, methods, training
 from psm_jax.data.ingest import batch, processing, workers
-from psm_jax.embedding import tables
 from tests import tiny
 from tests.data.ingest import batch_test, films
 
@@ -92,7 +91,7 @@ class ModelTest(absltest.TestCase):
     )
     cls.workdir = cls.root / 'run'
     training.train(config, cls.workdir)
-    tables.write_run(cls.workdir, controls=False)
+    embedding.write_embeddings(cls.workdir, controls=False)
     cls.model = psm_jax.load(cls.workdir)
 
   def test_a_recording_of_the_training_gives_its_embeddings(self):

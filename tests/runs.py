@@ -1,15 +1,12 @@
 """Runs of toy models on noise, as a whole: from a store to final states."""
 
 import contextlib
-import pathlib
 
 import jax
 import numpy as np
-import pandas as pd
 from jax.experimental.compilation_cache import compilation_cache
 
-from psm_jax.data import store
-from psm_jax.embedding import trained as trained_lib
+from psm_jax import embedding
 from tests import tiny
 
 STEPS = 12
@@ -31,29 +28,6 @@ def compiled_once(folder):
     yield
 
 
-def write_store(folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX, seed=0):
-  """Writes a finished frame store of noise, two videos a person."""
-  rows, fps = [], {}
-  for person, length in enumerate(lengths):
-    for video, share in (('v1', length - length // 3), ('v2', length // 3)):
-      fps[f'p{person}', video] = 20.0
-      rows += [
-        {
-          'person_id': f'p{person}',
-          'video_id': video,
-          'frame': frame,
-          'time_s': frame / 20,
-          'AU12': float(frame % 4),
-        }
-        for frame in range(share)
-      ]
-  path = pathlib.Path(folder) / 'store'
-  with store.writing(path, num_frames=len(rows), size_px=size_px) as writer:
-    writer.frames[:] = tiny.frames(len(rows), seed=seed)
-    writer.finish(pd.DataFrame(rows), fps=fps)
-  return path
-
-
 def config(store_path, **fields):
   """Returns a config of `STEPS` steps on a store, see `tiny.config`."""
   defaults = {
@@ -68,7 +42,7 @@ def config(store_path, **fields):
 
 def final_states(workdir):
   """Returns the newest states [N, ...] of all models of a run."""
-  trained = trained_lib.Trained(workdir)
+  trained = embedding.Trained(workdir)
   states = [
     trained.model_state(index) for index in range(len(trained.run.models))
   ]

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 
-from psm_jax import methods, training
-from psm_jax.embedding import tables, trained
+from psm_jax import embedding, methods, training
 from psm_jax.report import run as report_run
 from psm_jax.runs import checkpoint, run, shards
-from tests import runs, tiny
+from tests import runs, tiny, training_test
 
 
 class ShardsTest(parameterized.TestCase):
@@ -29,7 +28,9 @@ class ShardsTest(parameterized.TestCase):
       cls.enterClassContext(tempfile.TemporaryDirectory())
     )
     cls.enterClassContext(runs.compiled_once(cls.folder / 'compiled'))
-    cls.store = runs.write_store(cls.folder, lengths=(30, 21, 24, 33, 27))
+    cls.store = training_test.write_store(
+      cls.folder, lengths=(30, 21, 24, 33, 27)
+    )
     cls.config = runs.config(cls.store, population__num_devices=1)
     cls.alone = cls.folder / 'alone'
     training.train(cls.config, cls.alone)
@@ -121,7 +122,7 @@ class ShardsTest(parameterized.TestCase):
       self._train(workdir, index, 2)
     opened = run.open_run(workdir)
     self.assertEqual(checkpoint.kept_steps(opened), [3, 6, 9, 12])
-    before = trained.Trained(workdir).at_step(6)
+    before = embedding.Trained(workdir).at_step(6)
     self.assertEqual(before.model_state(4).step, 6)
 
   def test_a_lost_shard_costs_only_its_models(self):
@@ -130,18 +131,18 @@ class ShardsTest(parameterized.TestCase):
     statuses = [model.status for model in run.open_run(workdir).models]
     self.assertEqual(statuses.count('done'), 2)
     with self.assertRaisesRegex(ValueError, 'no checkpoint of facecycle-p2'):
-      trained.Trained(workdir)
+      embedding.Trained(workdir)
 
   def test_embeddings_by_shards_are_those_of_one_process(self):
     parts = [
-      tables.write_run(self.alone, shard=shards.Shard(index, 2))
+      embedding.write_embeddings(self.alone, shard=shards.Shard(index, 2))
       for index in range(2)
     ]
     written = {path: pd.read_parquet(path) for path in sum(parts, [])}
     # Five people's two videos: embeddings, and two controls.
     self.assertLen(written, 3 * 10)
     self.assertEqual(len(parts[0]) + len(parts[1]), 3 * 10)
-    whole = tables.write_run(self.alone)
+    whole = embedding.write_embeddings(self.alone)
     self.assertCountEqual(whole, written)
     for path in whole:
       pd.testing.assert_frame_equal(written[path], pd.read_parquet(path))

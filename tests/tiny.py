@@ -81,7 +81,6 @@ def toy_method(
 
   Its loss may couple the examples of a batch: their mean code is taken out.
   """
-  del platform
   lowering = made_config.population.lowering
 
   def init(key):

@@ -19,13 +19,13 @@ import numpy as np
 import pytest
 from absl.testing import absltest, parameterized
 
-from psm_jax import methods, training
-from psm_jax.embedding import tables as embedding_tables
-from psm_jax.embedding import trained as trained_lib
+from psm_jax import embedding, methods, training
 from psm_jax.runs import run
-from tests import runs, tiny
+from tests import tiny
+from tests.data import stores
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
+_STEPS = 12
 _PROGRAM = """
 import pathlib, sys
 from psm_jax import methods, training
@@ -35,6 +35,53 @@ methods.make = tiny.METHODS[sys.argv[3]]
 config = run.config_of(json.loads(pathlib.Path(sys.argv[1]).read_text()))
 training.train(config, sys.argv[2])
 """
+
+
+def write_store(
+  folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX, seed=0, people=None
+):
+  """Writes a finished frame store of noise, two videos a person."""
+  import pandas as pd
+
+  rows, fps = [], {}
+  people = people or [f'p{person}' for person in range(len(lengths))]
+  for person, length in zip(people, lengths, strict=True):
+    for video, share in (('v1', length - length // 3), ('v2', length // 3)):
+      fps[person, video] = 20.0
+      rows += [
+        {
+          'person_id': person,
+          'video_id': video,
+          'frame': frame,
+          'time_s': frame / 20,
+          'AU12': float(frame % 4),
+        }
+        for frame in range(share)
+      ]
+  path = pathlib.Path(folder) / 'store'
+  frames = tiny.frames(len(rows), seed=seed)
+  return stores.write(
+    path, frames, pd.DataFrame(rows), size_px=size_px, fps=fps
+  )
+
+
+def _config(store_path, **fields):
+  defaults = {
+    'data__source': 'store',
+    'data__path': str(store_path),
+    'train__steps': _STEPS,
+    'train__log_every': 2,
+    'train__save_steps': 3,
+  }
+  return tiny.config(**{**defaults, **fields})
+
+
+def _final_states(workdir):
+  trained = embedding.Trained(workdir)
+  states = [
+    trained.model_state(index) for index in range(len(trained.run.models))
+  ]
+  return jax.tree.map(lambda *leaves: np.stack(leaves), *states)
 
 
 def _metric_rows(workdir):
@@ -97,7 +144,7 @@ class KilledRunTest(parameterized.TestCase):
     self.enterContext(made)
     self.folder = pathlib.Path(self.create_tempdir().full_path)
     # Long enough that the kill comes before the end.
-    self.config = runs.config(runs.write_store(self.folder), train__steps=60)
+    self.config = _config(write_store(self.folder), train__steps=60)
     self.unbroken = self.folder / 'unbroken'
     self._finish(self.unbroken)
     workdir = self.folder / 'killed'
@@ -105,8 +152,8 @@ class KilledRunTest(parameterized.TestCase):
     self._finish(workdir)
     jax.tree.map(
       np.testing.assert_array_equal,
-      runs.final_states(workdir),
-      runs.final_states(self.unbroken),
+      _final_states(workdir),
+      _final_states(self.unbroken),
     )
     ours, theirs = _metric_rows(workdir), _metric_rows(self.unbroken)
     for row in ours + theirs:
@@ -124,11 +171,11 @@ class RunTest(parameterized.TestCase):
     cls.folder = pathlib.Path(
       cls.enterClassContext(tempfile.TemporaryDirectory())
     )
-    cls.store = runs.write_store(cls.folder)
-    cls.config = runs.config(cls.store)
+    cls.store = write_store(cls.folder)
+    cls.config = _config(cls.store)
     cls.unbroken = cls.folder / 'unbroken'
     cls.outcome = training.train(cls.config, cls.unbroken)
-    cls.states = runs.final_states(cls.unbroken)
+    cls.states = _final_states(cls.unbroken)
 
   def _stop_at(self, step):
     """Has the next run stopped by SIGTERM once a step is logged."""
@@ -148,10 +195,10 @@ class RunTest(parameterized.TestCase):
     config = self.config.copy_and_resolve_references()
     self._stop_at(8)
     self.assertTrue(training.train(config, workdir).was_stopped)
-    self.assertEqual(runs.final_states(workdir).step.tolist(), [8, 8])
+    self.assertEqual(_final_states(workdir).step.tolist(), [8, 8])
     config.population.strategy = 'vmap'
     self.assertFalse(training.train(config, workdir).was_stopped)
-    self.assertEqual(runs.final_states(workdir).step.tolist(), [runs.STEPS] * 2)
+    self.assertEqual(_final_states(workdir).step.tolist(), [_STEPS] * 2)
     losses = [
       [float(row['loss']) for row in _metric_rows(folder)]
       for folder in (workdir, self.unbroken)
@@ -161,7 +208,7 @@ class RunTest(parameterized.TestCase):
   def test_metrics_hold_each_logged_step_of_each_model_once(self):
     rows = _metric_rows(self.unbroken)
     keys = [(int(row['step']), row['model_id']) for row in rows]
-    steps = [1, *range(2, runs.STEPS + 1, 2)]
+    steps = [1, *range(2, _STEPS + 1, 2)]
     ids = ['facecycle-p0-s0', 'facecycle-p1-s0']
     self.assertCountEqual(keys, [(s, i) for s in steps for i in ids])
     for row in rows:
@@ -172,7 +219,7 @@ class RunTest(parameterized.TestCase):
     opened = run.open_run(self.unbroken)
     for model in opened.models:
       self.assertEqual(model.status, 'done')
-      self.assertEqual(model.steps_done, runs.STEPS)
+      self.assertEqual(model.steps_done, _STEPS)
     self.assertEqual(opened.models[0].cohort, ('p0',))
     self.assertEqual(opened.models[1].num_frames, 21)
 
@@ -180,13 +227,11 @@ class RunTest(parameterized.TestCase):
     outcome = training.train(self.config, self.unbroken)
     self.assertFalse(outcome.was_stopped)
     jax.tree.map(
-      np.testing.assert_array_equal,
-      runs.final_states(self.unbroken),
-      self.states,
+      np.testing.assert_array_equal, _final_states(self.unbroken), self.states
     )
 
   def test_another_configuration_is_refused_by_field(self):
-    changed = runs.config(self.store, curriculum__gap__end=7.0)
+    changed = _config(self.store, curriculum__gap__end=7.0)
     with self.assertRaisesRegex(ValueError, r'curriculum\.gap\.end: 100'):
       training.train(changed, self.unbroken)
 
@@ -195,8 +240,8 @@ class RunTest(parameterized.TestCase):
     shutil.copytree(self.unbroken, workdir)
     other = self.folder / 'other'
     other.mkdir()
-    path = runs.write_store(other, seed=1)
-    config = runs.config(path)
+    path = write_store(other, seed=1)
+    config = _config(path)
     content = json.loads((workdir / 'config.json').read_text())
     content['data']['path'] = str(path)
     (workdir / 'config.json').write_text(json.dumps(content))
@@ -209,7 +254,7 @@ class RunTest(parameterized.TestCase):
     return workdir
 
   def test_a_run_may_be_made_longer_and_ends_as_one_that_was_planned_so(self):
-    longer = runs.config(self.store, train__steps=runs.STEPS + 6)
+    longer = _config(self.store, train__steps=_STEPS + 6)
     workdir = self._copy('longer')
     with self.assertLogs('absl', 'INFO') as logs:
       outcome = training.train(longer, workdir)
@@ -218,18 +263,18 @@ class RunTest(parameterized.TestCase):
     training.train(longer, self.folder / 'planned')
     jax.tree.map(
       np.testing.assert_array_equal,
-      runs.final_states(workdir),
-      runs.final_states(self.folder / 'planned'),
+      _final_states(workdir),
+      _final_states(self.folder / 'planned'),
     )
     with self.assertRaisesRegex(ValueError, 'train.steps: 18 there, 12 now'):
       training.train(self.config, workdir)
 
   def test_a_schedule_that_depends_on_the_end_cannot_be_made_longer(self):
-    config = runs.config(self.store, optim__schedule='cosine')
+    config = _config(self.store, optim__schedule='cosine')
     workdir = self.folder / 'cosine'
     training.train(config, workdir)
     before = (workdir / 'models.json').read_bytes()
-    config.train.steps = 2 * runs.STEPS
+    config.train.steps = 2 * _STEPS
     with self.assertRaisesRegex(ValueError, 'p0-s0.*another learning_rate'):
       training.train(config, workdir)
     self.assertEqual((workdir / 'models.json').read_bytes(), before)
@@ -242,7 +287,7 @@ class RunTest(parameterized.TestCase):
       training.train(self.config, workdir)
     self.assertIn('checkpoint of step 12', logs.output[0])
     jax.tree.map(
-      np.testing.assert_array_equal, runs.final_states(workdir), self.states
+      np.testing.assert_array_equal, _final_states(workdir), self.states
     )
 
   def test_other_packages_are_said_and_another_precision_is_refused(self):
@@ -273,7 +318,7 @@ class RunTest(parameterized.TestCase):
   def test_embeddings_have_a_row_for_every_frame(self):
     import pandas as pd
 
-    written = embedding_tables.write_run(self.unbroken, controls=False)
+    written = embedding.write_embeddings(self.unbroken, controls=False)
     self.assertLen(written, 4)
     table = pd.read_parquet(written[0])
     self.assertEqual(
@@ -286,14 +331,14 @@ class RunTest(parameterized.TestCase):
       [name for name in table if re.fullmatch(r'e\d+', name)]
     ].to_numpy()
     self.assertEqual(units.dtype, np.float32)
-    trained = trained_lib.Trained(self.unbroken)
+    trained = embedding.Trained(self.unbroken)
     frames = trained.store.frames[:20]
     state = trained.model_state(0)
     expected = trained.method.embed(state.params, state.method_state, frames)
     np.testing.assert_allclose(units, expected, atol=1e-5)
 
   def test_too_few_frames_name_the_person_and_the_field(self):
-    config = runs.config(self.store, train__batch_size=20)
+    config = _config(self.store, train__batch_size=20)
     with self.assertRaisesRegex(ValueError, 'p1 has 21 usable.*batch_size=20'):
       training.train(config, self.folder / 'few')
 
@@ -315,9 +360,8 @@ class WavesTest(absltest.TestCase):
     cls.folder = pathlib.Path(
       cls.enterClassContext(tempfile.TemporaryDirectory())
     )
-    cls.config = runs.config(
-      runs.write_store(cls.folder, lengths=(30, 21, 24, 33, 27)),
-      population__wave=2,
+    cls.config = _config(
+      write_store(cls.folder, lengths=(30, 21, 24, 33, 27)), population__wave=2
     )
     cls.unbroken = cls.folder / 'unbroken'
     cls.outcome = training.train(cls.config, cls.unbroken)
@@ -351,8 +395,8 @@ class WavesTest(absltest.TestCase):
     training.train(self.config, workdir)
     jax.tree.map(
       np.testing.assert_array_equal,
-      runs.final_states(workdir),
-      runs.final_states(self.unbroken),
+      _final_states(workdir),
+      _final_states(self.unbroken),
     )
     ours, theirs = _metric_rows(workdir), _metric_rows(self.unbroken)
     for row in ours + theirs:
@@ -370,7 +414,7 @@ class WavesTest(absltest.TestCase):
     stepped.assert_not_called()
 
   def test_models_of_other_runs_can_begin_with_these(self):
-    config = runs.config(
+    config = _config(
       self.folder / 'store',
       init__path=str(self.unbroken),
       init__match='own',
@@ -383,15 +427,15 @@ class WavesTest(absltest.TestCase):
     training.train(config, workdir)
     jax.tree.map(
       lambda ours, theirs: np.testing.assert_allclose(ours, theirs, atol=1e-9),
-      runs.final_states(workdir).params,
-      runs.final_states(self.unbroken).params,
+      _final_states(workdir).params,
+      _final_states(self.unbroken).params,
     )
 
 
 class FailureTest(absltest.TestCase):
   def test_a_diverging_model_is_recorded_and_the_others_finish(self):
     folder = pathlib.Path(self.create_tempdir().full_path)
-    config = runs.config(runs.write_store(folder))
+    config = _config(write_store(folder))
     self.enterContext(mock.patch.object(methods, 'make', tiny.toy_method))
     original = training.population_lib.Population.init
 
@@ -406,7 +450,7 @@ class FailureTest(absltest.TestCase):
     )
     outcome = training.train(config, folder / 'run')
     good, bad = outcome.models
-    self.assertEqual((good.status, good.steps_done), ('done', runs.STEPS))
+    self.assertEqual((good.status, good.steps_done), ('done', _STEPS))
     self.assertEqual((bad.status, bad.failed_step), ('failed', 0))
     rows = _metric_rows(folder / 'run')
     self.assertEqual(

@@ -19,8 +19,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 
 from absl import flags, logging
 
+from psm_jax import embedding
 from psm_jax.data import store
-from psm_jax.embedding import tables
 from psm_jax.runs import shards, zoo
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.train.')
@@ -74,16 +74,17 @@ REQUIRED = ()
 def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
   if _MODEL.value:
-    tables.write_with(
+    embedding.write_with(
       zoo.load(_MODEL.value), store.open_store(_FRAMES.value), _OUT.value
     )
     return
-  tables.write_run(
+  embedding.write_embeddings(
     _WORKDIR.value,
     controls=_CONTROLS.value,
     flows=_FLOWS.value,
     kept_steps=_KEPT_STEPS.value,
-    num_pictures=_PICTURES.value,
     shard=shards.parse(_SHARD.value),
   )
+  if _PICTURES.value:
+    embedding.write_pictures(_WORKDIR.value, max_models=_PICTURES.value)
   logging.info('Next: python -m launch.evaluate --workdir=%s', _WORKDIR.value)

@@ -20,6 +20,7 @@ VERBS = {
   'Look closer': ('film', 'label', 'discover', 'compare', 'learning_curve'),
   'Models in and out': ('export', 'import_reference'),
   'Frames and labels': ('store', 'pack', 'attach_labels'),
+  'People': ('forget',),
   'Machines': ('bench',),
 }
 _PROGRAM = re.compile(r'(?:python -m )?\blaunch\.(\w+)')

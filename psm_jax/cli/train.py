@@ -49,8 +49,8 @@ _SHARD = flags.DEFINE_string(
 _DISTRIBUTED = flags.DEFINE_bool(
   'distributed',
   False,
-  'This is one of several processes of a run, as Slurm, Open MPI, Kubernetes or '
-  'a TPU slice tells JAX. They share the batches of a general model '
+  'This is one of several processes of a run, as Slurm, Open MPI, Kubernetes '
+  'or a TPU slice tells JAX. They share the batches of a general model '
   '(population.data_parallel), or its models as shards.',
 )
 _COORDINATOR = flags.DEFINE_string(

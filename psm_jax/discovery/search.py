@@ -54,8 +54,8 @@ import pandas as pd
 import threadpoolctl
 import tqdm
 
+from psm_jax.data import embedded
 from psm_jax.discovery import matching
-from psm_jax.embedding import layout
 from psm_jax.evaluation import features, results, splits
 
 _IDS = ('source', 'model_id', 'person_id')
@@ -245,7 +245,7 @@ def flows_of(workdirs: Mapping[str, str | os.PathLike]) -> matching.Flows:
   def read(source):
     return {
       (table.model_id, table.person_id): table
-      for table in features.read_run(workdirs[source], folder=layout.FLOWS)
+      for table in features.read_run(workdirs[source], folder=embedded.FLOWS)
     }
 
   def flow_of(table):
@@ -261,7 +261,9 @@ def flows_of(workdirs: Mapping[str, str | os.PathLike]) -> matching.Flows:
         f'no flows of {table.model_id} ({reason}); write them with '
         'launch.embed --flows'
       ) from reason
-    return flow.features.reshape(-1, layout.FLOW_CELLS, layout.FLOW_CELLS, 2)
+    return flow.features.reshape(
+      -1, embedded.FLOW_CELLS, embedded.FLOW_CELLS, 2
+    )
 
   return flow_of
 

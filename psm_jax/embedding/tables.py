@@ -1,6 +1,6 @@
-"""Writes what needs a model and frames as tables; layout.py names them.
+"""Writes what needs a model and frames as tables; data/embedded.py names them.
 
-  tables.write_run(workdir)
+  embedding.write_embeddings(workdir)
 
 n frames, D features.
 """
@@ -20,21 +20,21 @@ import tqdm
 from absl import logging
 
 from psm_jax import paths, sampling
+from psm_jax.data import embedded
 from psm_jax.data import store as store_lib
-from psm_jax.embedding import grey, layout, pictures
+from psm_jax.embedding import grey
 from psm_jax.embedding import trained as trained_lib
 from psm_jax.runs import checkpoint, shards, zoo
 
 _KEYS = list(store_lib.KEY_COLUMNS)
 
 
-def write_run(
+def write_embeddings(
   workdir: str | pathlib.Path,
   *,
   controls: bool = True,
   flows: bool = False,
   kept_steps: bool = False,
-  num_pictures: int = 0,
   shard: shards.Shard = shards.ALONE,
 ) -> list[pathlib.Path]:
   """Embeds every frame of every model's cohort and writes the tables.
@@ -49,7 +49,6 @@ def write_run(
       seed, grey pixels once for each person.
     flows: Write flows, see `_flow_cells`.
     kept_steps: Embed the labelled frames at every checkpoint that was kept.
-    num_pictures: Models whose pictures are written, the first ones.
     shard: Which of the machines that share the models this one is.
 
   Returns:
@@ -60,21 +59,17 @@ def write_run(
   """
   trained = trained_lib.Trained(workdir, shard=shard)
   root = trained.run.workdir
-  written = _write_models(trained, root / layout.EMBEDDINGS, with_labels=True)
+  written = _write_models(trained, root / embedded.EMBEDDINGS, with_labels=True)
   if controls:
     written += _write_models(
-      trained.at_step(0), root / layout.RANDOM_ENCODER, once=True
+      trained.at_step(0), root / embedded.RANDOM_ENCODER, once=True
     )
-    written += _write_pixels(trained, root / layout.PIXELS)
+    written += _write_pixels(trained, root / embedded.PIXELS)
   if flows:
     cells = _flow_cells(trained)
-    written += _write_models(trained, root / layout.FLOWS, function=cells)
+    written += _write_models(trained, root / embedded.FLOWS, function=cells)
   if kept_steps:
-    written += _write_steps(trained, root / layout.STEPS)
-  for index in trained.indices:
-    if index >= num_pictures:
-      break
-    written += pictures.write(trained, index, root / layout.PICTURES)
+    written += _write_steps(trained, root / embedded.STEPS)
   logging.info(
     'Wrote %d files of %d models at step %d to %s',
     *(len(written), len(trained.indices), trained.step, root),
@@ -90,7 +85,7 @@ def write_with(
   Args:
     model: The model.
     store: Frames of its size, aligned as those it learned from.
-    out: The tables go to `out`/embeddings, as `write_run` writes them.
+    out: The tables go to `out`/embeddings, as `write_embeddings` writes them.
 
   Returns:
     The files written.
@@ -104,7 +99,7 @@ def write_with(
       f'embeds frames of {model.config.data.size_px} px. Prepare them in that '
       'size.'
     )
-  root = pathlib.Path(out) / layout.EMBEDDINGS
+  root = pathlib.Path(out) / embedded.EMBEDDINGS
   origin = _origin(model.model_id, model.steps, model, model.config)
   written = []
   for person in store.person_ids:
@@ -184,7 +179,7 @@ def _write_pixels(
 ) -> list[pathlib.Path]:
   """Writes everybody's frames as grey pixels."""
   store, size, written = trained.store, trained.store.size_px, []
-  origin = _origin(layout.GREY, 0, None, trained.run.config)
+  origin = _origin(embedded.GREY, 0, None, trained.run.config)
   models = [trained.run.models[index] for index in trained.indices]
   for person in sorted({p for model in models for p in model.cohort}):
     for video in store.videos(person):
@@ -274,7 +269,7 @@ def _origin(model_id, step, state, config: ml_collections.ConfigDict) -> dict:
     for leaf in leaves:
       digest.update(np.ascontiguousarray(leaf).tobytes())
   return {
-    'schema_version': layout.SCHEMA_VERSION,
+    'schema_version': embedded.SCHEMA_VERSION,
     'model_id': model_id,
     'step': step,
     'state': digest.hexdigest()[:16],
@@ -301,10 +296,10 @@ def _flow_cells(trained: trained_lib.Trained) -> Callable[..., np.ndarray]:
   if not {'neutral', 'flow'} <= made.keys():
     raise ValueError(f'{method.name} draws no flow from a neutral face.')
   height, width = made['flow'].shape[1:3]
-  if min(height, width) < layout.FLOW_CELLS:
+  if min(height, width) < embedded.FLOW_CELLS:
     raise ValueError(
       f'{method.name} of {method.size_px} px draws flows of {height} x '
-      f'{width}; expected {layout.FLOW_CELLS} x {layout.FLOW_CELLS} or more.'
+      f'{width}; expected {embedded.FLOW_CELLS} or more a side.'
     )
 
   # What else is in the pictures is then not computed.
@@ -318,7 +313,7 @@ def _flow_cells(trained: trained_lib.Trained) -> Callable[..., np.ndarray]:
     # It was (x, y) in halves of the side.
     flow = np.asarray(flow_of(*args))[..., ::-1] / 2
     for axis in (1, 2):
-      parts = np.array_split(flow, layout.FLOW_CELLS, axis=axis)
+      parts = np.array_split(flow, embedded.FLOW_CELLS, axis=axis)
       flow = np.stack([part.mean(axis=axis) for part in parts], axis=axis)
     return flow
 

@@ -111,7 +111,7 @@ class Trained:
       state: Of one model.
       rows: [n] int.
       function: Of (params, method_state, frames) and, if the method uses them,
-        the frames' canonical faces; the encoder by default.
+        canonical faces; the encoder, which sees frames alone, by default.
 
     Returns:
       [n, ...] float32.

@@ -39,7 +39,7 @@ def make(
 
   Args:
     population: Whose plans' `rows` index the frames.
-    frames: [num_frames, S * S * 3] uint8, memory-mapped or not.
+    frames: [num_frames, S * S * 3] uint8, a store's or an array.
     config: The experiment.
     canonical: The faces of the frames' videos, for a method that uses them.
 
@@ -94,7 +94,7 @@ class ResidentFeed:
 
     Args:
       population: Whose plans' `rows` index the frames.
-      frames: [num_frames, S * S * 3] uint8, memory-mapped or not.
+      frames: [num_frames, S * S * 3] uint8, a store's or an array.
       config: The experiment.
       canonical: The faces of the frames' videos, if they are to be fed.
     """

@@ -21,11 +21,14 @@ axis is the same model on device d, for a general model on several devices.
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from jax import lax
 
 from psm_jax import sampling
 from psm_jax.engine import dispatch, processes, update
@@ -44,7 +47,7 @@ class Population:
     num_models: N, without the inert members.
     first_model: Index in the run of the first of them.
     devices: D devices of this process.
-    axis: The devices, of all processes, that share each batch; one device, where
+    axis: The devices of all processes that share each batch; one device where
       devices hold models of their own.
     first_place: Of the first of D among these.
     num_slots: S.
@@ -110,26 +113,51 @@ class Population:
     )
 
   def step(
-    self, states: list[update.TrainState], batches: list[interface.Batch]
+    self,
+    states: list[update.TrainState],
+    batches: list[interface.Batch],
+    *,
+    resting: Mapping[int, dict[str, jax.Array]] = types.MappingProxyType({}),
   ) -> tuple[list[update.TrainState], list[dict[str, jax.Array]]]:
     """Advances every model by one step.
 
     Args:
       states: A tree a slot; given away.
       batches: One a slot, leaves [D, c, ...].
+      resting: Slots that are not advanced, see `rests`, and their metrics.
 
     Returns:
       The new states, and the metrics a slot, leaves [D, c].
     """
+    awake = [slot for slot in range(self.num_slots) if slot not in resting]
 
     def advance(slot):
       return self.step_slot(
         states[slot], self.clocks[slot], self.shared, batches[slot]
       )
 
-    advanced = self.lanes.map(advance, range(self.num_slots))
-    new_states, metrics = zip(*advanced, strict=True)
+    advanced = dict(zip(awake, self.lanes.map(advance, awake), strict=True))
+    given = {slot: (states[slot], resting[slot]) for slot in resting} | advanced
+    new_states, metrics = zip(
+      *(given[slot] for slot in range(self.num_slots)), strict=True
+    )
     return list(new_states), list(metrics)
+
+  def rests(
+    self, metrics: list[dict[str, jax.Array]], is_idle: np.ndarray
+  ) -> dict[int, dict[str, jax.Array]]:
+    """Returns the slots of which no model learns any more, with metrics.
+
+    Args:
+      metrics: The slots' newest.
+      is_idle: [N] bool, which models do not learn.
+    """
+    idle = self.from_host(is_idle, fill=True)
+    return {
+      slot: metrics[slot] | {'is_active': np.zeros_like(idle[slot])}
+      for slot in range(self.num_slots)
+      if np.all(idle[slot])
+    }
 
   def lower(
     self, method: interface.Method, config: ml_collections.ConfigDict
@@ -294,12 +322,20 @@ def build_waves(
     return own.validate(state.params, state.method_state, shared, batch)
 
   step = functools.partial(update.train_step, own, config, axis=axis)
+  over_training = over_models
+  if strategy == 'map':
+    over_training = functools.partial(
+      over_models,
+      is_running=functools.partial(update.is_running, config=config),
+    )
   functions = {
     'init_one': update.initialiser(method, devices[0]),
-    'step_slot': over_devices(over_models(step, (0, 0, None, 0)), donate=(0,)),
+    'step_slot': over_devices(
+      over_training(step, (0, 0, None, 0)), donate=(0,)
+    ),
   }
   if method.validate is not None:
-    told = functools.partial(update.observe, own)
+    told = functools.partial(update.observe, own, config)
     functions |= {
       'validate_slot': over_devices(over_models(validate, (0, None, 0))),
       'observe_slot': over_devices(over_models(told, (0, 0, 0)), donate=(0,)),
@@ -436,8 +472,16 @@ def _vmap(function, in_axes):
   return jax.vmap(function, in_axes=in_axes)
 
 
-def _map(function, in_axes, *, chunk):
-  """Adds the model axis as a compiled loop over chunks of models."""
+def _map(function, in_axes, *, chunk, is_running=None):
+  """Adds the model axis as a compiled loop over chunks of models.
+
+  Args:
+    function: Of one model.
+    in_axes: 0 for arguments of each model, None for those of all.
+    chunk: Models of a chunk.
+    is_running: Of a training step: (state, clock) -> () bool. Chunks without a
+      model that learns are passed over.
+  """
 
   def wrapped(*args):
     mapped = [arg for arg, axis in zip(args, in_axes, strict=True) if axis == 0]
@@ -451,9 +495,27 @@ def _map(function, in_axes, *, chunk):
         )
       )
 
-    return jax.lax.map(
-      of_one_model, tuple(mapped), batch_size=chunk if chunk > 1 else None
+    of_chunk = jax.vmap(of_one_model)
+    if chunk == 1:
+      # No model axis in the networks.
+      def of_chunk(group):
+        alone = of_one_model(jax.tree.map(lambda leaf: leaf[0], group))
+        return jax.tree.map(lambda leaf: leaf[None], alone)
+
+    def of_running(group):
+      _, metrics = jax.eval_shape(of_chunk, group)
+      return lax.cond(
+        jnp.any(jax.vmap(is_running)(*group[:2])),
+        of_chunk,
+        lambda group: update.rest(group[0], metrics),
+        group,
+      )
+
+    groups = jax.tree.map(
+      lambda leaf: leaf.reshape(-1, chunk, *leaf.shape[1:]), tuple(mapped)
     )
+    mapped = lax.map(of_running if is_running else of_chunk, groups)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), mapped)
 
   return wrapped
 

@@ -25,7 +25,7 @@ import pandas as pd
 import tqdm
 
 from psm_jax import paths
-from psm_jax.embedding import layout
+from psm_jax.data import embedded
 from psm_jax.evaluation import evaluate, features, probes, results, splits
 
 DEFAULT = dataclasses.replace(
@@ -62,7 +62,7 @@ def score(
   steps = {}
   for name, workdir in workdirs.items():
     paths.check_id(name, what='name of a run')
-    root = pathlib.Path(workdir) / layout.STEPS
+    root = pathlib.Path(workdir) / embedded.STEPS
     for place in sorted(root.glob('*')):
       steps.setdefault(int(place.name), {})[name] = workdir
     if not any(name in runs for runs in steps.values()):
@@ -76,7 +76,7 @@ def score(
       table
       for name, workdir in steps[step].items()
       for table in features.read_run(
-        workdir, source=name, folder=f'{layout.STEPS}/{step:09d}'
+        workdir, source=name, folder=f'{embedded.STEPS}/{step:09d}'
       )
     ]
     made, _ = evaluate.evaluate(

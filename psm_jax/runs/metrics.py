@@ -11,7 +11,7 @@ import csv
 import math
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -26,7 +26,7 @@ _LAST = (
   'frames_per_s',
   'input_wait_share',
 )
-_NOT_WRITTEN = ('is_active', 'failed_step')
+_NOT_WRITTEN = ('is_active', 'failed_step', 'rollbacks')
 
 
 def tables(workdir: pathlib.Path) -> list[pathlib.Path]:
@@ -139,6 +139,15 @@ class MetricsLog:
     self.flush()
     self._file.close()
     self._board.close()
+
+
+def drop_models(workdir: pathlib.Path, model_ids: Collection[str]):
+  """Removes some models from a run's tables and TensorBoard events."""
+  for path in tables(workdir):
+    _drop_rows_after(path, -1, set(model_ids))
+  tags = {f'loss/{model_id}' for model_id in model_ids}
+  for file in (workdir / 'tensorboard').rglob('*tfevents*'):
+    events.rewrite(file, lambda tag: tag not in tags)
 
 
 def _text(value):

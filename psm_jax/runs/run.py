@@ -8,12 +8,11 @@ checkpoints/  embeddings/  evaluation/  metrics.csv  report.html
 
 import contextlib
 import dataclasses
-import fcntl
 import importlib.metadata
 import json
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any, TextIO
+from typing import Any
 
 import ml_collections
 from absl import logging
@@ -61,6 +60,8 @@ _STATE = {
   'status': str,
   'steps_done': int,
   'failed_step': (int, type(None)),
+  'rollbacks': int,
+  'stopped_early': bool,
 }
 
 
@@ -85,6 +86,9 @@ class Model:
     shard: Which of the machines that share the run trains it.
     waves: Folders of its checkpoints: the last one is that of the models which
       train together with it now; in those before it began.
+    rollbacks: Steps that were not finite, after which it went on at half its
+      rate.
+    stopped_early: Whether it was done for want of progress, by train.patience.
   """
 
   model_id: str
@@ -102,6 +106,8 @@ class Model:
   frames_digest: str = ''
   shard: int = 0
   waves: tuple[int, ...] = (0,)
+  rollbacks: int = 0
+  stopped_early: bool = False
 
 
 _STATUSES = ('running', 'done', 'failed')
@@ -127,6 +133,8 @@ _MODELS_SHAPE = {
       'init_from': (str, type(None)),
       'shard': int,
       'waves': [int],
+      'rollbacks': int,
+      'stopped_early': bool,
     }
   ],
 }
@@ -161,10 +169,16 @@ def start(
       other data.
   """
   if not (workdir / 'config.json').exists():
+    content = {
+      **config.to_dict(),
+      'computed_in': precision.compute_dtype(config).name,
+      'versions': versions(),
+    }
     write_models(
       workdir, config.method.name, models, data_dir, num_shards=num_shards
     )
-    _write_config(workdir, config)
+    text = json.dumps(content, indent=2)
+    paths.write_atomic(workdir / 'config.json', text + '\n')
     return
   content = _read_content(workdir)
   opened = open_run(workdir)
@@ -178,35 +192,38 @@ def start(
     model.steps_done = before.steps_done
     model.failed_step = before.failed_step
     model.shard, model.waves = before.shard, before.waves
+    model.rollbacks = before.rollbacks
+    model.stopped_early = before.stopped_early and model.status == 'done'
   if _steps_of(opened.config) != _steps_of(config):
     logging.info(
       'From step %d the run goes on to %d.',
       max(model.total_steps for model in opened.models),
       max(model.total_steps for model in models),
     )
-    write_models(
-      workdir,
-      config.method.name,
-      models,
-      data_dir,
-      num_shards=opened.num_shards,
-    )
-    _write_config(workdir, config, content['versions'])
+    rewrite(workdir, config, models, data_dir)
+
+
+def rewrite(
+  workdir: pathlib.Path,
+  config: ml_collections.ConfigDict,
+  models: Sequence[Model],
+  data_dir: pathlib.Path,
+):
+  """Writes another configuration and other models into a run directory."""
+  content = _read_content(workdir)
+  kept = {name: content[name] for name in _CONFIG_SHAPE}
+  # Models that begin anew are dealt anew.
+  is_shared = any(model.shard for model in models)
+  num_shards = open_run(workdir).num_shards if is_shared else 1
+  write_models(
+    workdir, config.method.name, models, data_dir, num_shards=num_shards
+  )
+  text = json.dumps({**config.to_dict(), **kept}, indent=2)
+  paths.write_atomic(workdir / 'config.json', text + '\n')
 
 
 def _steps_of(config):
   return config.train.steps, config.train.epochs
-
-
-def _write_config(workdir, config, began_with=None):
-  """Writes config.json, with the versions that the run began with."""
-  content = {
-    **config.to_dict(),
-    'computed_in': precision.compute_dtype(config).name,
-    'versions': began_with or versions(),
-  }
-  text = json.dumps(content, indent=2)
-  paths.write_atomic(workdir / 'config.json', text + '\n')
 
 
 def _warn_of_versions(there, workdir):
@@ -354,7 +371,7 @@ def _model(entry, workdir):
 
 
 def model_of(entry: dict) -> Model:
-  """Returns the model that JSON content describes; other fields may be there."""
+  """Returns the model that JSON content describes, further fields aside."""
   fields = {field.name for field in dataclasses.fields(Model)}
   known = {name: entry[name] for name in fields}
   return Model(
@@ -367,33 +384,59 @@ def model_of(entry: dict) -> Model:
 
 
 @contextlib.contextmanager
-def locked(
-  workdir: pathlib.Path, *, name: str = '.lock', is_shared: bool = False
-) -> Iterator[TextIO]:
-  """Holds a run directory for one writer, or for several that share it.
+def locked(workdir: pathlib.Path) -> Iterator[None]:
+  """Holds a run directory for one writer.
+
+  Raises:
+    ValueError: If another process holds it, or a part of it.
+  """
+  paths.make_private_dir(workdir)
+  with paths.locked(workdir / '.lock', busy=_busy(workdir)):
+    check_unshared(workdir)
+    yield
+
+
+def check_unshared(workdir: pathlib.Path, *, but: str = ''):
+  """Raises an error if processes that share a run are at it.
 
   Args:
     workdir: The run directory.
-    name: The file that is locked.
-    is_shared: Whether others may hold it as well, shared too.
-
-  Yields:
-    The locked file.
+    but: Name of a lock that does not count: the asker's own.
 
   Raises:
-    ValueError: If another process holds it.
+    ValueError: If there are.
+  """
+  for path in workdir.glob('.lock-*'):
+    if path.name != but:
+      with paths.locked(path, busy=_busy(workdir)):
+        pass
+
+
+@contextlib.contextmanager
+def locked_part(workdir: pathlib.Path, name: str) -> Iterator[None]:
+  """Holds one part of a run directory for one writer.
+
+  Args:
+    workdir: The run directory.
+    name: Of the part's lock, '.lock-' and more.
+
+  Raises:
+    ValueError: If another process holds it, or the whole run.
   """
   paths.make_private_dir(workdir)
-  kind = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
-  with open(workdir / name, 'w') as lock:
-    try:
-      fcntl.flock(lock, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-      raise ValueError(
-        f'Another process is writing to {workdir}. Wait for it, or choose '
-        'another --workdir.'
-      ) from None
-    yield lock
+  with paths.locked(workdir / name, busy=_busy(workdir)):
+    # Who takes the run whole looks for parts when it has it: one of both sees
+    # the other.
+    with paths.locked(workdir / '.lock', busy=_busy(workdir)):
+      pass
+    yield
+
+
+def _busy(workdir):
+  return (
+    f'Another process is writing to {workdir}. Wait for it, or choose another '
+    '--workdir.'
+  )
 
 
 def config_shape() -> dict:

@@ -15,12 +15,10 @@ shards/wave003.csv    their metrics
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TextIO
 
 import ml_collections
 import numpy as np
@@ -198,27 +196,26 @@ def waves_of(models: Sequence[run.Model]) -> dict[int, list[run.Model]]:
 def starting(workdir: pathlib.Path) -> Iterator[None]:
   """Lets one process at a time start or join a run; the others wait."""
   paths.make_private_dir(workdir)
-  with open(workdir / '.starting', 'w') as lock:
-    fcntl.flock(lock, fcntl.LOCK_EX)
+  busy = f'Another process is starting in {workdir}.'
+  with paths.locked(workdir / '.starting', busy=busy, wait=True):
     yield
 
 
-@contextlib.contextmanager
-def held(workdir: pathlib.Path, shard: Shard) -> Iterator[TextIO]:
+def held(
+  workdir: pathlib.Path, shard: Shard
+) -> contextlib.AbstractContextManager:
   """Holds a shard for one writer, and keeps the run from being held whole.
-
-  Yields:
-    The run's lock, for `start`.
 
   Raises:
     ValueError: If another process holds the run or this shard of it.
   """
-  with run.locked(workdir, is_shared=not shard.is_alone) as lock:
-    if shard.is_alone:
-      yield lock
-      return
-    with run.locked(workdir, name=f'.lock-{shard.index}-of-{shard.count}'):
-      yield lock
+  if shard.is_alone:
+    return run.locked(workdir)
+  return run.locked_part(workdir, _lock_of(shard))
+
+
+def _lock_of(shard):
+  return f'.lock-{shard.index}-of-{shard.count}'
 
 
 def start(
@@ -228,7 +225,6 @@ def start(
   data_dir: pathlib.Path,
   *,
   shard: Shard,
-  lock: TextIO,
 ):
   """Starts a run or joins it; the models are given their shards and waves.
 
@@ -240,7 +236,6 @@ def start(
     models: The run's; changed.
     data_dir: Where prepared data lie.
     shard: Who is starting.
-    lock: As from `held`.
 
   Raises:
     ValueError: If it cannot be started, or is shared otherwise by machines
@@ -250,13 +245,13 @@ def start(
     deal(models, shard.count, wave=config.population.wave)
     run.start(workdir, config, models, data_dir, num_shards=shard.count)
     return
-  run.start(workdir, config, models, data_dir, num_shards=shard.count)
+  run.start(workdir, config, models, data_dir)
   before = run.open_run(workdir).num_shards
   if before == shard.count:
     return
   try:
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except BlockingIOError:
+    run.check_unshared(workdir, but=_lock_of(shard))
+  except ValueError:
     raise ValueError(
       f'{workdir} is shared by {before} processes, and some are at it: it '
       f'cannot be shared by {shard.count} now. Stop them first, or start one '
@@ -266,5 +261,3 @@ def start(
   run.write_models(
     workdir, config.method.name, models, data_dir, num_shards=shard.count
   )
-  if not shard.is_alone:
-    fcntl.flock(lock, fcntl.LOCK_SH)

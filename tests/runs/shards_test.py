@@ -122,14 +122,13 @@ class StartTest(absltest.TestCase):
   def _start(self, index, count):
     """Returns the models as a shard sees them; it is over then."""
     shard, models = shards.Shard(index, count), _models(5, 5, 5)
-    with shards.held(self.workdir, shard) as lock:
+    with shards.held(self.workdir, shard):
       shards.start(
         self.workdir,
         self.config,
         models,
         self.workdir / 'data',
         shard=shard,
-        lock=lock,
       )
     return models
 
