@@ -29,6 +29,7 @@ from psm_jax.runs import (
   metrics,
   planning,
   run,
+  shards,
   warm_start,
   zoo,
 )
@@ -38,6 +39,7 @@ _OF_RUN = (
   'checkpoints',
   'tensorboard',
   'metrics.csv',
+  'shards',
   'config.json',
   'models.json',
 )
@@ -51,6 +53,8 @@ _PROGRESS = (
   'failed_step',
   'rollbacks',
   'stopped_early',
+  'shard',
+  'waves',
 )
 # Shorter ids occur by chance in numbers.
 _LONG_ID = 8
@@ -231,12 +235,12 @@ def _check_general(runs, exports, person_id, general):
     )
   for planned in runs:
     opened = planned.opened
-    is_split = checkpoint.wave_size(opened) < len(opened.models)
+    is_split = len(shards.waves_of(opened.models)) > 1
     if planned.own and is_split:
       running = [m for m in opened.models if m.status == 'running']
       if running:
         raise ValueError(
-          f'{opened.workdir} trains in waves (population.wave), and '
+          f'{opened.workdir} trains in several waves, and '
           f'{running[0].model_id} is not done. Train it to its end first.'
         )
 
@@ -289,7 +293,7 @@ def _forget_in_run(planned, person_id, general):
   )
   stay = [m for m in opened.models if m.model_id not in planned.own]
   if begins_anew:
-    _delete_all(workdir, 'checkpoints', 'tensorboard', 'metrics.csv')
+    _delete_all(workdir, 'checkpoints', 'tensorboard', 'metrics.csv', 'shards')
     lines.append(f'{workdir} begins anew: its models learned from {person_id}.')
   elif planned.own:
     _rewrite_checkpoints(opened, planned.own)
@@ -339,7 +343,6 @@ def _rewrite_checkpoints(opened, gone):
   stay = [index for index, name in enumerate(ids) if name not in gone]
   if not stay:
     return
-  size = checkpoint.wave_size(opened)
   partial = workdir / 'checkpoints.partial'
   shutil.rmtree(partial, ignore_errors=True)
   for step in checkpoint.kept_steps(opened):
@@ -348,8 +351,10 @@ def _rewrite_checkpoints(opened, gone):
     except ValueError as error:
       logging.warning('Step %d goes: %s', step, error)
       continue
-    for number, first in enumerate(range(0, len(stay), size)):
-      members = stay[first : first + size]
+    waves = {}
+    for index in stay:
+      waves.setdefault(opened.models[index].waves[-1], []).append(index)
+    for number, members in waves.items():
       stacked = jax.tree.map(
         lambda *leaves: np.stack(leaves),
         *(states.model(index) for index in members),
@@ -357,6 +362,8 @@ def _rewrite_checkpoints(opened, gone):
       written = checkpoint.Checkpoints(partial, wave=number, keep_steps=1)
       written.save(step, stacked, [ids[index] for index in members])
       written.close()
+  for index in stay:  # What a wave was before it was divided is not written.
+    opened.models[index].waves = opened.models[index].waves[-1:]
   if not (partial / 'checkpoints').is_dir():  # There was none that can be read.
     (partial / 'checkpoints').mkdir(parents=True)
   (partial / 'checkpoints').rename(workdir / 'checkpoints.without')
