@@ -17,6 +17,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal: resume.
 
 import pathlib
 import shlex
+import sys
 
 import ml_collections
 from absl import flags, logging
@@ -152,6 +153,9 @@ def _people():
   return people[: _NUM_PEOPLE.value]
 
 
+REQUIRED = ('data', 'out')
+
+
 def main():
   """Trains and embeds the approaches in turn."""
   out = pathlib.Path(_OUT.value).absolute()
@@ -176,4 +180,4 @@ def main():
 
 
 if __name__ == '__main__':
-  program.run(main, required=['data', 'out'])
+  program.run(sys.modules[__name__])

@@ -159,6 +159,9 @@ def _worker_arguments(work):
   return [f'--{name}={value}' for name, value in values.items()]
 
 
+REQUIRED = ()
+
+
 def main():
   """Compares, prints a table and the ratios, and writes JSON if asked to."""
   work = workload.from_flags()
@@ -173,4 +176,4 @@ def main():
 
 if __name__ == '__main__':
   _define_flags()
-  program.run(main, required=[])
+  program.run(sys.modules[__name__])

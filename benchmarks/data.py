@@ -14,6 +14,7 @@ import json
 import pathlib
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 
@@ -160,6 +161,9 @@ def _define_flags():
   flags.DEFINE_string('out', None, 'A JSON file for the results.')
 
 
+REQUIRED = ()
+
+
 def main():
   """Measures, prints a table and writes JSON if asked to."""
   values = flags.FLAGS
@@ -194,4 +198,4 @@ def main():
 
 if __name__ == '__main__':
   _define_flags()
-  program.run(main, required=[])
+  program.run(sys.modules[__name__])

@@ -12,6 +12,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.
 """
 
 import pathlib
+import sys
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -44,6 +45,9 @@ def _config(precision):
   return config
 
 
+REQUIRED = ('out',)
+
+
 def main():
   """Trains both models and sets their losses side by side."""
   if _DATA.value and not _PERSON.value:
@@ -66,4 +70,4 @@ def main():
 
 
 if __name__ == '__main__':
-  program.run(main, required=['out'])
+  program.run(sys.modules[__name__])

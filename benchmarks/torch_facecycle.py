@@ -25,6 +25,7 @@ requirements; see BUILD.md.
 
 import dataclasses
 import functools
+import sys
 from collections.abc import Callable, Iterable
 
 import torch
@@ -376,6 +377,9 @@ def _rungs():
   return rungs
 
 
+REQUIRED = ()
+
+
 def main():
   """Measures one variant, or a ladder of switches, and prints a table."""
   work = workload.from_flags()
@@ -397,4 +401,4 @@ def main():
 
 if __name__ == '__main__':
   _define_flags()
-  program.run(main, required=[])
+  program.run(sys.modules[__name__])

@@ -46,6 +46,9 @@ def _prepare(contestant, work):
   return *prepared, library.peak_bytes
 
 
+REQUIRED = ('contestant',)
+
+
 def main():
   """Warms up, then runs once for each line of the standard input."""
   # Whatever a library prints must not come between the lines of JSON.
@@ -66,4 +69,4 @@ def main():
 if __name__ == '__main__':
   define_flags()
   flags.DEFINE_enum('contestant', None, CONTESTANTS, 'Who runs.')
-  program.run(main, required=['contestant'])
+  program.run(sys.modules[__name__])

@@ -22,6 +22,7 @@ from psm_jax.engine import feed as feed_lib
 from psm_jax.engine import population as population_lib
 from psm_jax.engine import validation as validation_lib
 from psm_jax.methods import interface
+from psm_jax.ops import precision
 from psm_jax.runs import checkpoint, metrics, planning, run, warm_start
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
@@ -70,7 +71,7 @@ def train(
     models, plans = planning.plan_models(config, store)
     run.start(workdir, config, models, data_dir)
     devices = population_lib.devices_of(config)
-    method = methods.make(config, platform=devices[0].platform)
+    method = methods.make(precision.settled(config, devices[0].platform))
     waves = population_lib.build_waves(method, plans, config, devices=devices)
     _log_start(config, workdir, store, models, waves)
     waves = _fit_memory(method, waves, store, config)

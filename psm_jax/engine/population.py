@@ -46,6 +46,7 @@ class Population:
     devices: D devices.
     axis: The devices that share each batch; one device, where devices hold
       models of their own.
+    strategy: 'vmap', 'map' or 'loop'.
     num_slots: S.
     slot_models: c, models of a slot on each device.
     models_at_once: Models whose steps a device computes at the same time.
@@ -66,6 +67,7 @@ class Population:
   first_model: int
   devices: tuple[jax.Device, ...]
   axis: data_axis.DataAxis
+  strategy: str
   num_slots: int
   slot_models: int
   models_at_once: int
@@ -297,6 +299,7 @@ def build_waves(
         first_model=first,
         devices=devices,
         axis=axis,
+        strategy=strategy,
         num_slots=shape[1],
         slot_models=slot_models,
         models_at_once=at_once,

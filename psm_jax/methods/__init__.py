@@ -10,7 +10,6 @@ from absl import logging
 from psm_jax.interop import vgg as vgg_files
 from psm_jax.methods import clp, fabnet, facecycle, interface
 from psm_jax.models import vgg
-from psm_jax.ops import precision
 
 METHODS = {
   'facecycle': facecycle.make,
@@ -21,33 +20,20 @@ METHODS = {
 _RANDOM_TRUNK_SEED = 0
 
 
-def make(
-  config: ml_collections.ConfigDict, *, platform: str | None = None
-) -> interface.Method:
+def make(config: ml_collections.ConfigDict) -> interface.Method:
   """Returns the method that a configuration names, frozen weights loaded.
-
-  Args:
-    config: The experiment.
-    platform: Of the devices to compute on, such as 'tpu'; by default that of
-      the first of this machine.
 
   Raises:
     ValueError: If `method.vgg_path` is no file of VGG19 weights.
   """
-  return _method(config, _trunk(config.method), platform)
+  return METHODS[config.method.name](config, _trunk(config.method))
 
 
-def abstract(
-  config: ml_collections.ConfigDict, *, platform: str | None = None
-) -> interface.Method:
+def abstract(config: ml_collections.ConfigDict) -> interface.Method:
   """Returns a method whose frozen weights are stand-ins, never loaded.
 
   It gives the shapes of parameters and it embeds; its losses and pictures mean
   nothing.
-
-  Args:
-    config: The experiment.
-    platform: As for `make`.
   """
   shared = ()
   if config.method.name == 'facecycle' and config.method.vgg != 'none':
@@ -56,14 +42,6 @@ def abstract(
       lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape),
       jax.eval_shape(draw, jax.random.key(0)),
     )
-  return _method(config, shared, platform)
-
-
-def _method(config, shared, platform):
-  """Returns the method, its precision settled."""
-  config = config.copy_and_resolve_references()
-  dtype = precision.compute_dtype(config, platform)
-  config.population.precision = dtype.name
   return METHODS[config.method.name](config, shared)
 
 
