@@ -11,7 +11,7 @@ import tqdm
 from absl import logging
 
 from psm_jax import methods, paths
-from psm_jax.data import prepare
+from psm_jax.data import canonical_faces, prepare
 from psm_jax.data import store as store_lib
 from psm_jax.engine import inference, update
 from psm_jax.runs import checkpoint, planning, run, zoo
@@ -25,6 +25,7 @@ class Trained:
     store: The frames it was trained on.
     method: The method.
     plans: The models' plans.
+    canonical: The canonical faces of the store, if the method uses them.
     step: The latest step of a checkpoint.
   """
 
@@ -45,6 +46,9 @@ class Trained:
     self.step = self._states.step
     self._embed = inference.embedder(self.method)
     self._init = update.initialiser(self.method, jax.local_devices()[0])
+    self.canonical = None
+    if self.method.uses_canonical:
+      self.canonical = canonical_faces.of_store(self.store)
 
   def at_step(self, step: int) -> 'Trained':
     """Returns the same run with its models as they were at a step.
@@ -90,6 +94,7 @@ class Trained:
         state.method_state,
         self.method.shared,
         np.asarray(self.store.frames[rows]),
+        () if self.canonical is None else self.canonical.of_rows(rows),
       )
     )
 

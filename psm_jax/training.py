@@ -15,7 +15,7 @@ import tqdm
 from absl import logging
 
 from psm_jax import config_check, methods, sampling
-from psm_jax.data import prepare
+from psm_jax.data import canonical_faces, prepare
 from psm_jax.data import store as store_lib
 from psm_jax.engine import compilation, dispatch, memory
 from psm_jax.engine import feed as feed_lib
@@ -75,6 +75,9 @@ def train(
     waves = population_lib.build_waves(method, plans, config, devices=devices)
     _log_start(config, workdir, store, models, waves)
     waves = _fit_memory(method, waves, store, config)
+    canonical = None
+    if method.uses_canonical:
+      canonical = canonical_faces.of_store(store)
     with _stop_signals() as stop:
       for number, population in enumerate(waves):
         first = population.first_model
@@ -84,7 +87,14 @@ def train(
         if len(waves) > 1:
           logging.info('Wave %d of %d.', number + 1, len(waves))
         wave = _Wave(
-          number, method, population, members, plans[first:], store, config
+          number,
+          method,
+          population,
+          members,
+          plans[first:],
+          store,
+          canonical,
+          config,
         )
         _train_wave(wave, workdir, stop)
         run.write_models(workdir, config.method.name, models, data_dir)
@@ -104,6 +114,7 @@ class _Wave:
   models: list[run.Model]
   plans: list[sampling.Plan]
   store: store_lib.FrameStore
+  canonical: canonical_faces.CanonicalFaces | None
   config: ml_collections.ConfigDict
 
 
@@ -116,7 +127,9 @@ def _train_wave(wave, workdir, stop):
     workdir, wave=wave.number, keep_steps=config.train.keep_steps
   )
   first_step, states = _restore(wave, checkpoints)
-  feed = feed_lib.make(population, wave.store.frames, config)
+  feed = feed_lib.make(
+    population, wave.store.frames, config, canonical=wave.canonical
+  )
   validation = _validation(wave)
   log = metrics.MetricsLog(workdir, ids, step=first_step, wave=wave.number)
   saved_step, saved_at = first_step, time.monotonic()
@@ -208,6 +221,7 @@ def _validation(wave):
     planning.plan_validation(wave.config, wave.store, wave.models),
     wave.store.frames,
     wave.config,
+    canonical=wave.canonical,
   )
 
 

@@ -60,9 +60,7 @@ def step_macs(
     config: The experiment; `train.batch_size` is read.
     with_gradient: False for the loss alone.
   """
-  batch = interface.abstract_batch(
-    method.num_members, config.train.batch_size, method.size_px
-  )
+  batch = method.batch_shapes(config.train.batch_size)
   schedule = interface.Schedule(
     epoch=_shape((), jnp.int32),
     gap=_shape((), jnp.int32),

@@ -46,9 +46,9 @@ def of_run(
 
   # What else is in the pictures is then not computed.
   @jax.jit
-  def flow_of_frames(params, method_state, frames):
+  def flow_of_frames(params, method_state, frames, faces=()):
     return method.pictures(
-      jax.random.key(0), params, method_state, method.shared, frames
+      jax.random.key(0), params, method_state, method.shared, frames, faces
     )['flow']
 
   index_of = {m.model_id: i for i, m in enumerate(trained.run.models)}
@@ -64,6 +64,7 @@ def of_run(
       state.method_state,
       trained.store.frames,
       rows,
+      canonical=trained.canonical,
     )
     return flow[..., ::-1] / 2  # It was (x, y) in halves of the side.
 
@@ -97,13 +98,15 @@ def of_runs(
 def _check(trained: embedding.Trained) -> None:
   """Raises an error if a run's method has no flow from a neutral face."""
   state = trained.model_state(0)
+  frames = trained.store.frames[:2]
   made = jax.eval_shape(
     trained.method.pictures,
     jax.random.key(0),
     state.params,
     state.method_state,
     trained.method.shared,
-    trained.store.frames[:2],
+    frames,
+    frames if trained.method.uses_canonical else (),
   )
   name = trained.method.name
   # Without a neutral face a flow leads from one frame to any other.

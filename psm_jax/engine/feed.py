@@ -17,6 +17,7 @@ import numpy as np
 from jax import lax
 
 from psm_jax import sampling
+from psm_jax.data import canonical_faces
 from psm_jax.engine import memory
 from psm_jax.engine import population as population_lib
 from psm_jax.methods import interface
@@ -31,6 +32,8 @@ def make(
   population: population_lib.Population,
   frames: np.ndarray,
   config: ml_collections.ConfigDict,
+  *,
+  canonical: canonical_faces.CanonicalFaces | None = None,
 ):
   """Returns the feed that `data.feed` names: batches_at, wait_s, close.
 
@@ -38,13 +41,14 @@ def make(
     population: Whose plans' `rows` index the frames.
     frames: [num_frames, S * S * 3] uint8, memory-mapped or not.
     config: The experiment.
+    canonical: The faces of the frames' videos, for a method that uses them.
 
   Raises:
     ValueError: If frames are to be streamed and TensorFlow is missing.
   """
   bytes_per_frame = frames.shape[1]
   if choose(population, config, bytes_per_frame=bytes_per_frame) == 'resident':
-    return ResidentFeed(population, frames, config)
+    return ResidentFeed(population, frames, config, canonical=canonical)
   try:
     # TensorFlow takes seconds to load, and many machines do without it.
     from psm_jax.engine import stream
@@ -53,7 +57,7 @@ def make(
       f'Frames can only be streamed with TensorFlow, but there is no module '
       f'{error.name!r}. Install it, or set data.feed=resident.'
     ) from error
-  return stream.StreamFeed(population, frames, config)
+  return stream.StreamFeed(population, frames, config, canonical=canonical)
 
 
 def choose(
@@ -83,6 +87,8 @@ class ResidentFeed:
     population: population_lib.Population,
     frames: np.ndarray,
     config: ml_collections.ConfigDict,
+    *,
+    canonical: canonical_faces.CanonicalFaces | None = None,
   ):
     """Copies the needed frames to the devices.
 
@@ -90,6 +96,7 @@ class ResidentFeed:
       population: Whose plans' `rows` index the frames.
       frames: [num_frames, S * S * 3] uint8, memory-mapped or not.
       config: The experiment.
+      canonical: The faces of the frames' videos, if they are to be fed.
     """
     self._sharding = population.sharding
     self._buffers, self._plans = [], []
@@ -99,7 +106,10 @@ class ResidentFeed:
         for slot in population.plans
       ]
       needed = np.unique(np.concatenate([plan.rows.ravel() for plan in plans]))
-      self._buffers.append(jax.device_put(frames[needed], device))
+      held = {'frames': frames[needed]}
+      if canonical is not None:
+        held |= {'faces': canonical.faces, 'video': canonical.video[needed]}
+      self._buffers.append(jax.device_put(held, device))
       self._plans.append(
         [
           jax.device_put(
@@ -122,7 +132,11 @@ class ResidentFeed:
           lax.dynamic_slice_in_dim(whole, first, share, axis=-1)
           for whole in (positions, person)
         )
-      return interface.Batch(buffer[plan.rows[positions]], person)
+      rows = plan.rows[positions]
+      faces = ()
+      if canonical is not None:
+        faces = buffer['faces'][buffer['video'][rows]]
+      return interface.Batch(buffer['frames'][rows], person, faces)
 
     def gather(buffer, plan, step, first):
       batch = jax.vmap(gather_one, in_axes=(None, 0, None, None))(
@@ -136,7 +150,7 @@ class ResidentFeed:
   @property
   def num_bytes(self) -> int:
     """Bytes of frames on all devices together."""
-    return sum(buffer.nbytes for buffer in self._buffers)
+    return sum(buffer['frames'].nbytes for buffer in self._buffers)
 
   @property
   def wait_s(self) -> float:

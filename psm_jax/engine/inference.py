@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from psm_jax.data import canonical_faces
 from psm_jax.engine import dispatch
 from psm_jax.methods import interface
 
@@ -42,23 +43,29 @@ def in_batches(
   method_state: interface.Tree,
   frames: np.ndarray,
   rows: np.ndarray,
+  *,
+  canonical: canonical_faces.CanonicalFaces | None = None,
 ) -> np.ndarray:
   """Returns [n, D] float32 embeddings of n frames, a batch at a time.
 
   Args:
-    embed: As from `embedder`.
+    embed: As from `embedder`, or another function of frames.
     params: Of one model.
     method_state: Of one model.
     frames: [num_frames, S * S * 3] uint8, memory-mapped or not.
     rows: [n] int, which frames.
+    canonical: The faces of their videos, given to the function after the
+      frames, if it takes them.
   """
   params, method_state = jax.device_put((params, method_state))
   parts = []
   for start in range(0, len(rows), _BATCH_FRAMES):
-    batch = frames[rows[start : start + _BATCH_FRAMES]]
+    batch = rows[start : start + _BATCH_FRAMES]
     # The last batch is filled up, so that one program serves all.
-    missing = _BATCH_FRAMES - len(batch)
-    full = np.concatenate([batch, np.repeat(batch[:1], missing, axis=0)])
-    embedded = np.asarray(embed(params, method_state, full))
+    full = np.pad(batch, (0, _BATCH_FRAMES - len(batch)), mode='edge')
+    taken = [frames[full]]
+    if canonical is not None:
+      taken.append(canonical.of_rows(full))
+    embedded = np.asarray(embed(params, method_state, *taken))
     parts.append(embedded[: len(batch)])
   return np.concatenate(parts).astype(np.float32)

@@ -80,9 +80,7 @@ def estimate(
   state = jax.eval_shape(lambda one: update.init_model(one.key, method), clock)
   num_parts = config.train.microbatches
   batch_size = config.train.batch_size // (population.axis.size * num_parts)
-  batch = interface.abstract_batch(
-    method.num_members, batch_size, method.size_px
-  )
+  batch = method.batch_shapes(batch_size)
   return Estimate(
     state=_num_bytes(state),
     step=_num_bytes(_kept(method, config, state, clock, batch))

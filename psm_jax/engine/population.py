@@ -138,7 +138,7 @@ class Population:
     lead = (len(self.devices), self.slot_models)
     state = jax.eval_shape(self.init_one, self.plans[0].clock.key[0, 0])
     share = config.train.batch_size // self.axis.size
-    batch = interface.abstract_batch(method.num_members, share, method.size_px)
+    batch = method.batch_shapes(share)
     return self.step_slot.lower(
       _shapes(state, *lead),
       _shapes(self.clocks[0]),

@@ -17,6 +17,7 @@ import ml_collections
 import numpy as np
 
 from psm_jax import sampling
+from psm_jax.data import canonical_faces
 from psm_jax.data.tf import tf
 from psm_jax.engine import population as population_lib
 from psm_jax.methods import interface
@@ -38,6 +39,8 @@ class StreamFeed:
     population: population_lib.Population,
     frames: np.ndarray,
     config: ml_collections.ConfigDict,
+    *,
+    canonical: canonical_faces.CanonicalFaces | None = None,
   ):
     """Prepares the tables; reading begins with the first `batches_at`.
 
@@ -45,11 +48,12 @@ class StreamFeed:
       population: Whose plans' `rows` index the frames.
       frames: [num_frames, S * S * 3] uint8, memory-mapped or not.
       config: The experiment.
+      canonical: The faces of the frames' videos, if they are to be fed.
     """
     self._sharding = population.sharding
     # A plain view: a memmap's own `take` makes a memmap of every result.
     self._frames = np.asarray(frames)
-    self._config = config
+    self._canonical, self._config = canonical, config
     # [S][D][c] plans of single models.
     shape = (len(population.devices), population.slot_models)
     self._plans = [
@@ -131,11 +135,13 @@ class StreamFeed:
     return gathered.prefetch(_STEPS_ON_HOST * num_slots).with_options(options)
 
   def _gather(self, number):
-    """Returns the frames and people of one slot of one step, as tensors."""
-    frames, person = tf.numpy_function(
-      self._gather_numpy, [number], (tf.uint8, tf.int32), stateful=False
+    """Returns the leaves of one slot's batch of one step, as tensors."""
+    types = (tf.uint8, tf.int32, tf.uint8)
+    if self._canonical is None:
+      types = types[:2]
+    return tuple(
+      tf.numpy_function(self._gather_numpy, [number], types, stateful=False)
     )
-    return frames, person
 
   def _gather_numpy(self, number):
     step, slot = divmod(int(number), len(self._plans))
@@ -150,11 +156,13 @@ class StreamFeed:
     shape = (len(self._plans[slot]), len(self._plans[slot][0]))
     rows, person = np.stack(rows), np.stack(person)
     # `take`, as it lets the other threads run meanwhile.
-    frames = self._frames.take(rows.ravel(), axis=0)
-    return (
-      frames.reshape((*shape, *rows.shape[1:], -1)),
-      person.reshape((*shape, -1)).astype(np.int32),
+    gathered = [self._frames.take(rows.ravel(), axis=0)]
+    if self._canonical is not None:
+      gathered.append(self._canonical.of_rows(rows.ravel()))
+    frames, *canonical = (
+      pixels.reshape((*shape, *rows.shape[1:], -1)) for pixels in gathered
     )
+    return frames, person.reshape((*shape, -1)).astype(np.int32), *canonical
 
   def _copy(self):
     """Copies the next step to the devices."""

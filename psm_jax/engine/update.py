@@ -195,10 +195,13 @@ def _accumulate(gradient, method, batch, count, axis):
   One part after another, so that the activations of one are kept at a time. A
   loss that is a mean over examples has the same gradient either way.
   """
-  parts = interface.Batch(
-    frames=jnp.stack(jnp.split(batch.frames, count, axis=1)),
-    person=jnp.stack(jnp.split(batch.person, count)),
-  )
+
+  def cut(leaf):
+    # Examples are the last axis of `person`, the second of images.
+    axis = leaf.ndim // 2
+    return jnp.stack(jnp.split(leaf, count, axis=axis))
+
+  parts = jax.tree.map(cut, batch)
 
   def of_part(index, part):
     own = method.over(data_axis.Microbatch(axis, index, count))

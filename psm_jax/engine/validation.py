@@ -11,6 +11,7 @@ import ml_collections
 import numpy as np
 
 from psm_jax import sampling
+from psm_jax.data import canonical_faces
 from psm_jax.engine import feed as feed_lib
 from psm_jax.engine import population as population_lib
 from psm_jax.engine import update
@@ -26,6 +27,8 @@ class Validation:
     validation_plans: Sequence[sampling.Plan],
     frames: np.ndarray,
     config: ml_collections.ConfigDict,
+    *,
+    canonical: canonical_faces.CanonicalFaces | None = None,
   ):
     """Copies the held-out frames to the devices.
 
@@ -36,6 +39,7 @@ class Validation:
         are the batches to look at.
       frames: [num_frames, S * S * 3] uint8.
       config: The experiment.
+      canonical: See `feed.make`.
     """
     self._population = population
     self._num_batches = config.train.validation_batches
@@ -56,7 +60,10 @@ class Validation:
       num_copies=population.axis.size,
     )
     self._feed = feed_lib.ResidentFeed(
-      dataclasses.replace(population, plans=placed), frames, config
+      dataclasses.replace(population, plans=placed),
+      frames,
+      config,
+      canonical=canonical,
     )
 
   def after_step(

@@ -10,6 +10,7 @@ from typing import Any
 import flax
 import jax
 import jax.numpy as jnp
+import ml_collections
 import optax
 
 from psm_jax.ops import data_axis
@@ -25,18 +26,13 @@ class Batch:
     frames: [M, B, S * S * 3] uint8: the two members of a pair, a target and
       its sources, or the frames of a clip in temporal order.
     person: [B] int32, which person of the cohort an example shows.
+    canonical: [M, B, S * S * 3] uint8, the canonical face of the video of each
+      frame; () for a method that does not use it.
   """
 
   frames: jax.Array
   person: jax.Array
-
-
-def abstract_batch(num_members: int, batch_size: int, size_px: int) -> Batch:
-  """Returns the shapes and types of a batch of B examples of M frames."""
-  return Batch(
-    jax.ShapeDtypeStruct((num_members, batch_size, size_px**2 * 3), jnp.uint8),
-    jax.ShapeDtypeStruct((batch_size,), jnp.int32),
-  )
+  canonical: jax.Array | tuple = ()
 
 
 @flax.struct.dataclass
@@ -68,6 +64,10 @@ def _keep_state(params, method_state):
   return method_state
 
 
+def _accept(*_):
+  """Checks nothing."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
   """A self-supervised method as functions of one model.
@@ -76,7 +76,8 @@ class Method:
     name: Key of `methods.METHODS`.
     size_px: Side of the images in pixels.
     num_members: M, frames of one example.
-    shared: Frozen weights that all models use; no model axis, () if none.
+    shared: Frozen weights that all models use; no model axis, () if none. As
+      `make` of a method's file returns them, stand-ins of the same shapes.
     optimizer: Maps gradients to the direction that is multiplied by minus the
       learning rate.
     init: key -> (params, method_state). method_state holds what changes while
@@ -86,15 +87,21 @@ class Method:
       (method_state, terms)); terms maps names to scalars.
     embed: (params, method_state, frames) -> [B, D] float32; frames is
       [B, S * S * 3] uint8.
-    pictures: (key, params, method_state, shared, frames) -> {name: [B, h, w, 3]
-      float32 in [0, 1], or [B, h, w, 2] float32 for flows, (x, y), units of
-      half a side}.
+    pictures: (key, params, method_state, shared, frames, canonical) -> {name:
+      [B, h, w, 3] float32 in [0, 1], or [B, h, w, 2] float32 for flows, (x, y),
+      units of half a side}; canonical as a batch has it, without its M.
+    uses_canonical: Whether batches and pictures hold canonical faces.
     after_update: (params, method_state) -> method_state, after each update.
     rate_scale: method_state -> () float32, multiplies the learning rate.
     validate: (params, method_state, shared, batch) -> () float32, the loss of
       held-out frames; None if the method does not look at them.
     on_validation: (method_state, loss, epoch) -> method_state, at the end of
       each epoch (from 0), given the mean of `validate`.
+    load_shared: () -> shared, read from a file or drawn.
+    check: config -> None; raises ValueError, naming the field, if the method
+      cannot run a configuration.
+    check_cohort: (config, num_people) -> None; raises ValueError if a cohort
+      of so many people is not enough.
     over: data_axis.DataAxis -> the same method for examples that several
       devices share: its `loss` and `validate` are given a device's part, and
       what couples examples is joined. None if it cannot be shared.
@@ -109,8 +116,61 @@ class Method:
   loss: Callable[..., tuple[jax.Array, tuple[Tree, dict[str, jax.Array]]]]
   embed: Callable[..., jax.Array]
   pictures: Callable[..., dict[str, jax.Array]]
+  uses_canonical: bool = False
   after_update: Callable[[Tree, Tree], Tree] = _keep_state
   rate_scale: Callable[[Tree], jax.Array | float] = _keep_rate
   validate: Callable[..., jax.Array] | None = None
   on_validation: Callable[[Tree, jax.Array, jax.Array], Tree] | None = None
+  load_shared: Callable[[], Tree] = tuple
+  check: Callable[[ml_collections.ConfigDict], None] = _accept
+  check_cohort: Callable[[ml_collections.ConfigDict, int], None] = _accept
   over: Callable[[data_axis.DataAxis], 'Method'] | None = None
+
+  def batch_shapes(self, batch_size: int) -> Batch:
+    """Returns the shapes and dtypes of a batch of some examples."""
+    frames = jax.ShapeDtypeStruct(
+      (self.num_members, batch_size, self.size_px**2 * 3), jnp.uint8
+    )
+    return Batch(
+      frames=frames,
+      person=jax.ShapeDtypeStruct((batch_size,), jnp.int32),
+      canonical=frames if self.uses_canonical else (),
+    )
+
+
+def refuse(field: str, value: object, expected: str):
+  """Raises the ValueError of a configuration's field that cannot be."""
+  raise ValueError(f'{field} is {value!r}; expected {expected}.')
+
+
+def check_pairing(config: ml_collections.ConfigDict, *pairings: str):
+  """Raises ValueError unless a method can use the configuration's pairing."""
+  if config.curriculum.pairing not in pairings:
+    refuse(
+      'curriculum.pairing',
+      config.curriculum.pairing,
+      f'{" or ".join(pairings)} with method.name={config.method.name}',
+    )
+
+
+def check_microbatches(config: ml_collections.ConfigDict):
+  """Raises ValueError unless a batch can be cut into its parts."""
+  if config.train.batch_size % config.train.microbatches:
+    refuse(
+      'train.microbatches',
+      config.train.microbatches,
+      f'a divisor of train.batch_size={config.train.batch_size}',
+    )
+
+
+def check_whole_batch(config: ml_collections.ConfigDict):
+  """Raises ValueError for options of methods whose examples are apart."""
+  name = config.method.name
+  if config.train.remat:
+    refuse('train.remat', True, f'False with method.name={name}')
+  if config.train.microbatches > 1:
+    refuse(
+      'train.microbatches',
+      config.train.microbatches,
+      f'1 with method.name={name}, whose loss couples the examples of a batch',
+    )

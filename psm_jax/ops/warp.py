@@ -52,7 +52,9 @@ def resize(image: jax.Array, size: int) -> jax.Array:
   return jnp.einsum('ih,bhwc,jw->bijc', rows, image, columns)
 
 
-def warp(image: jax.Array, flow: jax.Array) -> jax.Array:
+def warp(
+  image: jax.Array, flow: jax.Array, *, clamp: bool = False
+) -> jax.Array:
   """Samples images at the positions that a displacement field points to.
 
   The field is resized to the image's size first; its values are not rescaled.
@@ -62,6 +64,8 @@ def warp(image: jax.Array, flow: jax.Array) -> jax.Array:
     image: [B, H, H, C] float; square, as the field's units assume.
     flow: [B, h, h, 2] float, (x, y) in units of half the image's side; zero
       everywhere is the identity.
+    clamp: Positions outside the image are moved to its border, rather than
+      counting zero.
 
   Returns:
     [B, H, H, C] float.
@@ -81,6 +85,8 @@ def warp(image: jax.Array, flow: jax.Array) -> jax.Array:
   half = (width - 1) / 2
   x = (flow[..., 0] + grid[None, None, :] + 1) * half
   y = (flow[..., 1] + grid[None, :, None] + 1) * half
+  if clamp:
+    x, y = (jnp.clip(position, 0, width - 1) for position in (x, y))
   return _sample(image, x.reshape(batch, -1), y.reshape(batch, -1))
 
 

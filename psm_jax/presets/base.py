@@ -40,7 +40,7 @@ def get_config():
   data.synthetic.fps = 20.0
 
   method = config.method = ml_collections.ConfigDict()
-  method.name = 'facecycle'  # facecycle | fabnet | clp
+  method.name = 'facecycle'  # facecycle | fabnet | clp | canonical
   method.width = 1.0  # Multiplies hidden channels; the embedding stays 256.
   method.vgg = 'random'  # random | none | file
   method.vgg_path = ''  # torchvision's vgg19 weights, with vgg = 'file'.
@@ -79,6 +79,22 @@ def get_config():
   clp.weight_decay = 1e-4
   clp.grey_probability = 0.2
   clp.blur_probability = 0.5
+
+  # docs/science.md measures what these are worth.
+  canonical = method.canonical = ml_collections.ConfigDict()
+  canonical.code_size = 256  # Units of the embedding.
+  # Farthest a pixel of the canonical face moves, in halves of the side; 0: the
+  # face is repainted only.
+  canonical.reach = 0.25
+  # Eyes, mouth and brows of eye-aligned frames count more in the loss.
+  canonical.weigh_regions = True
+  # Standard deviations of what is done to the encoder's input, see
+  # psm_jax/methods/canonical.py.
+  canonical.log_gain = 0.1
+  canonical.bias = 0.05
+  canonical.shift = 0.0
+  canonical.turn_deg = 0.0
+  canonical.log_scale = 0.0
 
   init = config.init = ml_collections.ConfigDict()
   # Run, or exported models, that these start from; '': random weights.

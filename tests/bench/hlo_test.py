@@ -13,6 +13,7 @@ def _cost(cycles):
   return f'backend_config={{"window_config":{{"estimated_cycles":"{cycles}"}}}}'
 
 
+_TRIPS = 'backend_config={"known_trip_count":{"n":"3"}}'
 # Frames are counted from 1, their parents from 2: frame 2 is called by 1.
 _TEXT = f"""HloModule jit_step, is_scheduled=true
 
@@ -35,7 +36,7 @@ StackFrames
 
 %fused (p: f32[8,4]) -> f32[4] {{
   %p = f32[8,4]{{1,0}} parameter(0)
-  ROOT %g = f32[4]{{0}} gather(%p, %p), metadata={{op_name="g" stack_frame_id=1}}
+  ROOT %g = f32[4]{{0}} gather(%p, %p), metadata={{stack_frame_id=1}}
 }}
 
 %body (t: (s32[], f32[8])) -> (s32[], f32[8]) {{
@@ -48,10 +49,10 @@ ENTRY %main (a: f32[8,4]) -> f32[4] {{
   %a = f32[8,4]{{1,0}} parameter(0)
   %copy-start = (bf16[8,4]{{1,0}}, f32[8,4]{{1,0}}, u32[]) copy-start(%a)
   %copy-done = bf16[8,4]{{1,0}} copy-done(%copy-start)
-  %w = (s32[], f32[8]) while(%a), condition=%c, body=%body, backend_config={{"known_trip_count":{{"n":"3"}}}}
+  %w = (s32[], f32[8]) while(%a), condition=%c, body=%body, {_TRIPS}
   %ag = f32[16,4]{{1,0}} all-gather-start(%a), dimensions={{0}}
   %agd = f32[16,4]{{1,0}} all-gather-done(%ag)
-  %dot = bf16[8,4]{{1,0}} dot(%a, %a), metadata={{stack_frame_id=3}}, {_cost(500)}
+  %dot = bf16[8,4]{{1,0}} dot(%a), metadata={{stack_frame_id=3}}, {_cost(500)}
   %sort.1 = s32[4]{{0}} sort(%a), to_apply=%compare
   ROOT %f = f32[4]{{0}} fusion(%a), kind=kCustom, calls=%fused
 }}

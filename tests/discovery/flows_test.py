@@ -14,9 +14,9 @@ from psm_jax.evaluation import features, splits
 from tests import tiny
 
 
-def _pictures(key, params, method_state, shared, frames):
+def _pictures(key, params, method_state, shared, frames, canonical):
   """Returns flows that repeat a frame's first two bytes, scaled."""
-  del key, method_state, shared
+  del key, method_state, shared, canonical
   flow = params * frames[:, None, None, :2] * np.ones((1, 9, 10, 1))
   return {'neutral': flow, 'flow': flow}
 
@@ -32,8 +32,13 @@ def _trained(pictures=_pictures):
   starts = {'A': 0, 'B': 7}
   return types.SimpleNamespace(
     method=types.SimpleNamespace(
-      name='toy', size_px=36, shared=(), pictures=pictures
+      name='toy',
+      size_px=36,
+      shared=(),
+      pictures=pictures,
+      uses_canonical=False,
     ),
+    canonical=None,
     store=dataclasses.replace(store, frames=frames),
     run=types.SimpleNamespace(
       models=[types.SimpleNamespace(model_id=f'm{i}') for i in range(2)]
@@ -108,7 +113,9 @@ class FlowsTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, 'toy of 36 px .* 4 x 10'):
       flows.of_run('run')
 
-  @parameterized.parameters(('facecycle', 'gap'), ('fabnet', 'views'))
+  @parameterized.parameters(
+    ('facecycle', 'gap'), ('canonical', 'repaired'), ('fabnet', 'views')
+  )
   def test_only_a_flow_from_a_neutral_face_counts(self, name, pairing):
     method = methods.make(
       tiny.config(method__name=name, curriculum__pairing=pairing)
@@ -116,13 +123,14 @@ class FlowsTest(parameterized.TestCase):
     params, method_state = jax.eval_shape(method.init, jax.random.key(0))
     self.trained = types.SimpleNamespace(
       method=method,
+      canonical=None,
       store=types.SimpleNamespace(frames=tiny.frames(3)),
       run=types.SimpleNamespace(models=[]),
       model_state=lambda index: types.SimpleNamespace(
         params=params, method_state=method_state
       ),
     )
-    if name == 'facecycle':
+    if name != 'fabnet':
       flows.of_run('run')
     else:
       with self.assertRaisesRegex(ValueError, f'{name} draws no flow'):

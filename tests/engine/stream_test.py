@@ -12,6 +12,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from psm_jax import sampling
+from psm_jax.data import canonical_faces
 from psm_jax.data.tf import tf
 from psm_jax.engine import feed
 from tests import tiny
@@ -32,12 +33,12 @@ def _built(config, *, num_devices=1, people=None):
   )
 
 
-def _feeds(built, config):
+def _feeds(built, config, **canonical):
   """Returns the resident and the stream feed, closed together."""
   frames, made = tiny.frames(_ROWS), []
   for name in ('resident', 'stream'):
     config.data.feed = name
-    made.append(feed.make(built, frames, config))
+    made.append(feed.make(built, frames, config, **canonical))
   return made
 
 
@@ -83,6 +84,25 @@ class StreamTest(parameterized.TestCase):
     )
     built = _built(config, people=[everybody])
     self._assert_equal(built, config, [0, 1])
+
+  @parameterized.parameters('loop', 'vmap')
+  def test_every_frame_comes_with_the_face_of_its_video(self, strategy):
+    config = _config(
+      population__strategy=strategy, curriculum__pairing='repaired'
+    )
+    built = _built(config, num_devices=2)
+    frames = tiny.frames(_ROWS)
+    # A face tells its video by its bytes; each person has two.
+    lengths = [part for n in _LENGTHS for part in (n - n // 3, n // 3)]
+    video = np.repeat(np.arange(6, dtype=np.int32), lengths)
+    faces = np.repeat(np.arange(6, dtype=np.uint8)[:, None], 3072, axis=1)
+    canonical = canonical_faces.CanonicalFaces(faces, video)
+    for source in _feeds(built, config, canonical=canonical):
+      with contextlib.closing(source):
+        given = built.to_host(source.batches_at(2))
+      self.assertEqual(given.canonical.shape, given.frames.shape)
+      shown = (given.frames[..., None, :] == frames).all(-1).argmax(-1)
+      np.testing.assert_array_equal(given.canonical, faces[video[shown]])
 
   def test_the_stream_begins_and_goes_back_anywhere(self):
     config = _config()
@@ -167,7 +187,7 @@ class MakeTest(parameterized.TestCase):
   def test_a_machine_without_tensorflow_is_told_what_to_do(self):
     code = (
       "import sys; sys.modules['tensorflow'] = None\n"
-      'from psm_jax.data import feed\n'
+      'from psm_jax.engine import feed\n'
       'from tests import tiny\n'
       "config = tiny.config(data__feed='stream')\n"
       'built = tiny.build(config, tiny.cohorts(30))\n'

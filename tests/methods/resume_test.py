@@ -10,7 +10,6 @@ from absl.testing import absltest, parameterized
 
 from psm_jax import methods, sampling
 from psm_jax.engine import update
-from psm_jax.methods import interface
 from psm_jax.runs import checkpoint
 from tests import tiny
 
@@ -30,6 +29,11 @@ _CLP = {
   'method__clp__dictionary_size': 8,
   'method__clp__num_nearest': 4,
 }
+_CANONICAL = {
+  'method__name': 'canonical',
+  'data__size_px': 16,
+  'curriculum__pairing': 'drawn',
+}
 
 
 def _jit(function):
@@ -45,6 +49,8 @@ class ResumeTest(parameterized.TestCase):
     (_FABNET,),
     # A momentum encoder, a dictionary, BatchNorms.
     (_CLP,),
+    # Canonical faces beside the frames, weight decay.
+    (_CANONICAL,),
   )
   def test_a_model_goes_on_from_its_checkpoint(self, fields):
     self._check(fields)
@@ -78,12 +84,11 @@ class ResumeTest(parameterized.TestCase):
       lambda state, loss, epoch: update.observe(method, state, loss, epoch)
     )
     generator = np.random.default_rng(0)
-    shape = (method.num_members, _BATCH, method.size_px**2 * 3)
+    shapes = method.batch_shapes(_BATCH)
     batches = [
-      interface.Batch(
-        generator.integers(0, 256, shape, dtype=np.uint8),
-        np.array([0, 1, 0, 1], np.int32),
-      )
+      jax.tree.map(
+        lambda leaf: generator.integers(0, 256, leaf.shape, leaf.dtype), shapes
+      ).replace(person=np.array([0, 1, 0, 1], np.int32))
       for _ in range(4)
     ]
 

@@ -1,0 +1,58 @@
+"""Canonical faces: what each video of a store shows but for its movements.
+
+  canonical = canonical_faces.of_store(store)
+  faces = canonical.of_rows(rows)
+
+V videos, S pixels a side.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from psm_jax.data import store as store_lib
+
+# Of a video, at equal distances. An odd number has a median among its values.
+_MOST_FRAMES = 101
+
+
+@dataclasses.dataclass(frozen=True)
+class CanonicalFaces:
+  """The canonical faces of a store's videos.
+
+  Attributes:
+    faces: [V, S * S * 3] uint8.
+    video: [num_frames] int32, which video each row of the store is of.
+  """
+
+  faces: np.ndarray
+  video: np.ndarray
+
+  def of_rows(self, rows: np.ndarray) -> np.ndarray:
+    """Returns [..., S * S * 3] uint8, the faces of the videos of rows."""
+    return self.faces.take(self.video[rows], axis=0)
+
+
+def of_store(store: store_lib.FrameStore) -> CanonicalFaces:
+  """Returns the canonical faces of all videos, in the order of the store."""
+  videos = [v for person in store.person_ids for v in store.videos(person)]
+  videos.sort(key=lambda video: video.start)
+  lengths = [video.stop - video.start for video in videos]
+  return CanonicalFaces(
+    faces=np.stack([median(store.frames[v.start : v.stop]) for v in videos]),
+    video=np.repeat(np.arange(len(videos), dtype=np.int32), lengths),
+  )
+
+
+def median(frames: np.ndarray) -> np.ndarray:
+  """Returns the median over time of a video's aligned frames.
+
+  Args:
+    frames: [n, ...] uint8, n at least 1.
+
+  Returns:
+    [...] uint8.
+  """
+  num = min(len(frames), _MOST_FRAMES)
+  rows = np.linspace(0, len(frames) - 1, num).round().astype(int)
+  return np.median(frames[rows], axis=0).round().astype(np.uint8)

@@ -1,0 +1,18 @@
+"""One general model that moves everybody's canonical faces, 64 px.
+
+  python -m launch.train --config=configs/canonical_gm.py --workdir=runs/gm \
+      --config.data.path=/data/frames
+
+The canonical face is the video's, so that the code need not say who it is. With
+--config.population.cohorts=others it trains a model for each person of
+everybody else, all at once.
+"""
+
+from psm_jax.presets import canonical
+
+
+def get_config():
+  config = canonical.get_config()
+  config.population.cohorts = 'all'
+  config.curriculum.pairing = 'drawn'
+  return config
