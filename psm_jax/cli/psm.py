@@ -20,7 +20,7 @@ VERBS = {
   'Look closer': ('discover', 'compare', 'learning_curve'),
   'Models in and out': ('export', 'import_reference'),
   'Frames and labels': ('store', 'pack', 'attach_labels'),
-  'Machines': ('bench',),
+  'Machines': ('bench', 'compile'),
 }
 _PROGRAM = re.compile(r'(?:python -m )?\blaunch\.(\w+)')
 _WRONG_USAGE = 2

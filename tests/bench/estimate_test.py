@@ -121,7 +121,7 @@ class CompileTest(absltest.TestCase):
     self.assertContainsSubset(listed, allowed)
 
 
-_NARROW_CYCLES = 5.0e6
+_NARROW_CYCLES = 5.91e6
 
 if __name__ == '__main__':
   absltest.main()
