@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by launchers that bring a virtual environment of their own.
 
 # absolute FOLDER PATH: prints PATH, taken from FOLDER if it is relative.

@@ -45,7 +45,7 @@ class Trained:
     self._states = checkpoint.RunStates(self.run, self.method)
     self.step = self._states.step
     self._embed = inference.embedder(self.method)
-    self._init = update.initialiser(self.method)
+    self._init = update.initialiser(self.method, jax.local_devices()[0])
     self.canonical = None
     if self.method.uses_canonical:
       self.canonical = canonical_faces.of_store(self.store)

@@ -69,8 +69,9 @@ def train(
     )
     models, plans = planning.plan_models(config, store)
     run.start(workdir, config, models, data_dir)
-    method = methods.make(config)
-    waves = population_lib.build_waves(method, plans, config)
+    devices = population_lib.devices_of(config)
+    method = methods.make(config, platform=devices[0].platform)
+    waves = population_lib.build_waves(method, plans, config, devices=devices)
     _log_start(config, workdir, store, models, waves)
     waves = _fit_memory(method, waves, store, config)
     canonical = None

@@ -152,6 +152,13 @@ def _count_equation(equation, wanted):
         'A loop of unknown length multiplies matrices: its MACs are unknown.'
       )
     return Macs(), all_inputs
+  if name == 'cond' and params.get('branches_platforms'):
+    # Forms of one result: the leanest is the one that mathematics needs.
+    macs, takes = min(
+      (_count(program, wanted) for program in inner),
+      key=lambda counted: counted[0].total,
+    )
+    return macs, [True, *takes]
   if name == 'cond':
     dearest = max(map(_count_all, inner), key=lambda macs: macs.total)
     return dearest, all_inputs

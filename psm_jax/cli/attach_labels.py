@@ -5,24 +5,36 @@ r"""Joins action units that another tool found with frames or embeddings.
   python -m launch.attach_labels --labels=/data/pyfeat --tool=pyfeat \
       --workdir=runs/first --score=probability
 
---labels holds a table a video: PERSON/VIDEO.csv, PERSON_VIDEO.csv or, where no
-other person has a video of that name, VIDEO.csv. With --frames they are added
-to labels.csv beside the pictures or ingested videos, before training; with
---workdir to the tables of launch.embed, after it. Rows belong to the frame of
-their number, or, in tables without numbers or of another rate, to the nearest
-in time, within half a frame. What does not fit is listed and counted.
+--labels holds a table a video, which lies and is called as the video is:
+PERSON/VIDEO.csv, PERSON_VIDEO.csv, or, where no other video has that name,
+VIDEO.csv. With --frames they are added to labels.csv beside the pictures or
+ingested videos, before training; with --workdir to the tables of launch.embed,
+after it. Rows belong to the frame of their number where the numbers fit the
+video, and else to the frame whose own time is nearest, within half a frame.
+Where two readings are possible, nothing is written: both are shown, and the
+flag that settles it. What does not fit is listed and counted.
 
 Columns are AU06_r (intensity, 0 to 5), AU06_c (presence), AU06_p (probability)
 and AU06_raw (unknown scale); launch.evaluate scores AU06 alone, so --score says
-which of them to write as that too. Frames in which several faces were found
-stay without labels until --faces says which is the person.
+which of them to write as that too. Of several faces in a frame the person's is
+the one where the person was found; without boxes in the table, --faces must say
+which it is.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.
 """
 
+import pathlib
+
 from absl import flags, logging
 
-from psm_jax.data.labels import attach, collection, joining, readers
+from psm_jax.data.ingest import layout
+from psm_jax.data.labels import (
+  attach,
+  collection,
+  joining,
+  numbering,
+  readers,
+)
 
 _LABELS = flags.DEFINE_string('labels', None, "Folder of the tool's tables.")
 _TOOL = flags.DEFINE_enum(
@@ -30,8 +42,9 @@ _TOOL = flags.DEFINE_enum(
   None,
   list(readers.TOOLS),
   'Who wrote them. openface: OpenFace 1 and 2, frames from 1; openface3: a '
-  'column action_units; pyfeat, libreface: frames from 0; generic: columns '
-  'AU<k>, AU<k>_r, AU<k>_c, frames from 0.',
+  'column action_units; pyfeat, libreface: frames from 0; mediapipe: a column '
+  'a blendshape, frames from 0; generic: columns AU<k>, AU<k>_r, AU<k>_c, '
+  'frames from 0.',
 )
 _FRAMES = flags.DEFINE_string(
   'frames',
@@ -49,18 +62,33 @@ _SCORE = flags.DEFINE_enum(
 _FIRST_FRAME = flags.DEFINE_enum(
   'first_frame',
   'check',
-  list(joining.FIRST_FRAMES),
+  list(numbering.FIRST_FRAMES),
   "Number of a video's first picture; check: as the numbers of all videos and "
   'tables say, or an error if they do not.',
 )
 _FIRST_ROW = flags.DEFINE_integer(
   'first_row',
   None,
-  "Number of a video's first frame in the tables, if not 1 "
-  'for openface and 0 for the others.',
+  "Number of a video's first frame in the tables, also in names of pictures "
+  'cut from it, if not 1 for openface and 0 for the others.',
+)
+_JOIN = flags.DEFINE_enum(
+  'join',
+  'check',
+  list(joining.JOINS),
+  'Which rows belong to which frames, where numbers and times could both serve '
+  'and differ.',
+)
+_TIMES = flags.DEFINE_enum(
+  'times',
+  'check',
+  list(joining.TIMES),
+  'What time stamps of tables without frame numbers are: seconds from the '
+  "video's first frame to the start or the end of each, or the start by the "
+  "file's own clock.",
 )
 _FPS = flags.DEFINE_float(
-  'fps', 0.0, "Frames a second of --frames; 0: dataset.json's, or 25."
+  'fps', 0.0, "Frames a second of --frames; 0: dataset.json's."
 )
 _FACES = flags.DEFINE_string(
   'faces', None, "CSV of person_id,video_id,face: the tool's face_id of whom."
@@ -92,6 +120,18 @@ def _units():
   return tuple(map(int, _UNITS.value))
 
 
+def _next():
+  """The command that uses the labels."""
+  if _WORKDIR.value:
+    return f'python -m launch.evaluate --workdir={_WORKDIR.value}'
+  path = pathlib.Path(_FRAMES.value)
+  source = 'video' if (path / layout.TRACKS).is_file() else 'frame'
+  return (
+    'python -m launch.train --config=configs/psm_ctl.py --workdir=runs/first '
+    f'--config.data.source={source}_folder --config.data.path={path}'
+  )
+
+
 REQUIRED = ('labels', 'tool')
 
 
@@ -103,6 +143,7 @@ def main() -> int | None:
     tool=_TOOL.value,
     first_row=_FIRST_ROW.value,
     first_frame=_FIRST_FRAME.value,
+    settings=joining.Settings(join=_JOIN.value, times=_TIMES.value),
     units=_units(),
     score=_SCORE.value,
     prefix=_PREFIX.value,
@@ -116,5 +157,5 @@ def main() -> int | None:
     )
   else:
     summary = attach.to_embeddings(_LABELS.value, _WORKDIR.value, options)
-    logging.info('Next: python -m launch.evaluate --workdir=%s', _WORKDIR.value)
   logging.info('Wrote %d files.', len(summary.written))
+  logging.info('Next: %s', _next())

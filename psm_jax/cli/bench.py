@@ -22,7 +22,10 @@ from psm_jax.ops import conv
 
 _DEFAULT = sweep.Options()
 _CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'The experiment, e.g. configs/psm.py.', lock_config=True
+  'config',
+  None,
+  'The experiment: a file, or the name of a preset, e.g. psm.',
+  lock_config=True,
 )
 _OUT = flags.DEFINE_string('out', None, 'Folder of bench.json and bench.png.')
 _NUM_MODELS = flags.DEFINE_list('num_models', ['1'], 'Sizes of the population.')

@@ -20,7 +20,7 @@ from psm_jax.interop import reference
 from psm_jax.runs import zoo
 
 _CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'The experiment that the checkpoint belongs to.'
+  'config', None, 'The experiment of the checkpoint: a file or a preset.'
 )
 _CHECKPOINT = flags.DEFINE_string('checkpoint', None, 'The file.')
 _MODEL_ID = flags.DEFINE_string('model_id', None, 'What the model is called.')

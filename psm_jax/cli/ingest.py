@@ -5,7 +5,8 @@ r"""Finds, follows, aligns and cuts out the faces of videos, ready for training.
 The input is a video, a folder of videos with its subfolders, or a CSV table
 with the columns path and, if known, person_id. What is done already is not done
 again. Look at OUTPUT/contact_sheets and fill in person_id in OUTPUT/tracks.csv;
-videos that show one person are filled in already. docs/ingest.md describes the
+videos that show one face are filled in already where --person_from or the table
+says who it is. docs/ingest.md describes the
 output.
 
 Exit codes: 0 done (summary.csv says what became of each video), 1 no video
@@ -17,7 +18,14 @@ import signal
 from absl import flags, logging
 
 from psm_jax.cli import program
-from psm_jax.data.ingest import batch, detection, layout, processing
+from psm_jax.data.ingest import (
+  batch,
+  detection,
+  layout,
+  listing,
+  processing,
+)
+from psm_jax.data.labels import joining
 
 _INPUT = flags.DEFINE_string(
   'input', None, 'A video, a folder of videos, or a manifest (.csv).'
@@ -27,16 +35,38 @@ _OUTPUT = flags.DEFINE_string(
 )
 _PERSON_FROM = flags.DEFINE_enum(
   'person_from',
-  'file',
-  ['file', 'folder'],
+  'ask',
+  listing.PERSON_FROM,
   'Who is seen where no manifest says so: somebody else in each file, or one '
-  'person in all files of a folder (PERSON/video.mp4).',
+  'person in all files of a folder (PERSON/video.mp4); ask: nobody is '
+  'confirmed where there are several videos.',
 )
 _BOXES = flags.DEFINE_string(
   'boxes',
   None,
   'Boxes found by OpenFace, py-feat or another program, instead of a detector: '
-  'a CSV table, or a folder with STEM.csv for each video.',
+  'a table, or a folder of tables that are called as the videos are.',
+)
+_FIRST_ROW = flags.DEFINE_integer(
+  'first_row',
+  None,
+  "Number of a video's first frame in --boxes, if not 1 for OpenFace and 0 for "
+  'others.',
+)
+_JOIN = flags.DEFINE_enum(
+  'join',
+  'check',
+  joining.JOINS,
+  'Which rows of --boxes belong to which frames, where numbers and times could '
+  'both serve and differ.',
+)
+_TIMES = flags.DEFINE_enum(
+  'times',
+  'check',
+  joining.TIMES,
+  'What time stamps of --boxes without frame numbers are: seconds from the '
+  "first frame to the start or the end of each, or the start by the file's "
+  'clock.',
 )
 _DETECTOR = flags.DEFINE_enum(
   'detector', 'mtcnn', detection.DETECTORS, 'Which detector finds faces.'
@@ -102,6 +132,8 @@ def _options():
     format=_FORMAT.value,
     quality=_QUALITY.value,
     eye_distance=_EYE_DISTANCE.value,
+    first_row=_FIRST_ROW.value,
+    boxes=joining.Settings(join=_JOIN.value, times=_TIMES.value),
   )
 
 
@@ -111,6 +143,29 @@ def _stop(signal_number, frame):
 
 
 REQUIRED = ('input', 'output')
+
+
+def _next(outcome):
+  """What there is to do now."""
+  train = (
+    'python -m launch.train --config=configs/psm_ctl.py --workdir=runs/first '
+    '--config.data.source=video_folder --config.data.path=' + _OUTPUT.value
+  )
+  if outcome.num_waiting:
+    return (
+      f'{outcome.num_waiting} videos show one face each, and nothing says '
+      'whether they are one person or several. Give this command again with '
+      '--person_from=file if each shows somebody else, or with '
+      '--person_from=folder if the videos of a folder show one person; or fill '
+      f'in person_id in {_OUTPUT.value}/{layout.TRACKS}'
+    )
+  if outcome.num_open_tracks:
+    return (
+      f'{outcome.num_open_tracks} tracks wait to be confirmed: look at '
+      f'{_OUTPUT.value}/{layout.SHEETS} and fill in person_id in '
+      f'{_OUTPUT.value}/{layout.TRACKS}, then {train}'
+    )
+  return train
 
 
 def main() -> int | None:
@@ -131,23 +186,16 @@ def main() -> int | None:
     return _STOPPED
   used = outcome.count('ok') + outcome.count('no_face')
   logging.info(
-    '%d videos with faces, %d without, %d failed; %d people confirmed. See '
-    '%s/%s.',
+    '%d videos with faces, %d without, %d failed, %d other files left out; %d '
+    'people confirmed. See %s/%s.',
     outcome.count('ok'),
     outcome.count('no_face'),
     outcome.count('failed'),
+    outcome.count('left_out'),
     len(outcome.people),
     _OUTPUT.value,
     layout.SUMMARY,
   )
-  if outcome.num_open_tracks:
-    logging.info(
-      '%d tracks wait to be confirmed: look at %s/%s and fill in person_id in '
-      '%s/%s.',
-      outcome.num_open_tracks,
-      _OUTPUT.value,
-      layout.SHEETS,
-      _OUTPUT.value,
-      layout.TRACKS,
-    )
+  if used:
+    logging.info('Next: %s', _next(outcome))
   return None if used else program.FAILED

@@ -5,6 +5,8 @@ import types
 
 from absl import app, flags, logging
 
+from psm_jax import presets
+
 FAILED = 1
 _WRONG_USAGE = 2
 
@@ -58,12 +60,20 @@ def named(flag: flags.FlagHolder) -> list[tuple[str, str]]:
 
 def _parse(argv):
   try:
-    return flags.FLAGS(argv)
-  except flags.Error as error:
+    return flags.FLAGS([_with_preset(argument) for argument in argv])
+  except (flags.Error, ValueError) as error:
     _refuse(str(error))
   except (AttributeError, KeyError) as error:
     # ml_collections names an unknown field of --config.FIELD=... like this.
     _refuse(f'The configuration has no field {str(error).strip(chr(34))}.')
+
+
+def _with_preset(argument):
+  """Returns an argument, --config=PRESET as --config=FILE."""
+  name, equals, value = argument.partition('=')
+  if equals and name in ('--config', '-config'):
+    return f'{name}={presets.path_of(value)}'
+  return argument
 
 
 def _refuse(reason):

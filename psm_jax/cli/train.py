@@ -1,7 +1,7 @@
 r"""Trains the models of one configuration together, from frames to checkpoints.
 
-  python -m launch.train --config=configs/quickstart.py --workdir=runs/first
-  python -m launch.train --config=configs/psm.py --workdir=runs/lab \
+  python -m launch.train --config=quickstart --workdir=runs/first
+  python -m launch.train --config=psm --workdir=runs/lab \
       --config.data.path=/data/frames --config.train.epochs=100
 
 The same command goes on where a stopped run was. Any field of the
@@ -27,7 +27,10 @@ _DATA_DIR = flags.DEFINE_string(
   'WORKDIR/data.',
 )
 _CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'The experiment, e.g. configs/psm.py.', lock_config=True
+  'config',
+  None,
+  'The experiment: a file, or the name of a preset, e.g. psm_ctl.',
+  lock_config=True,
 )
 _STOPPED = 75
 REQUIRED = ('config', 'workdir')

@@ -33,7 +33,7 @@ def enable_cache() -> pathlib.Path | None:
   given = jax.config.jax_compilation_cache_dir
   if given:
     return pathlib.Path(given)
-  if jax.default_backend() == 'cpu':
+  if jax.local_devices()[0].platform == 'cpu':
     return None
   folder = _user_cache() / 'psm_jax' / 'compiled'
   try:

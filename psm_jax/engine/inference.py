@@ -20,7 +20,7 @@ def embedder(method: interface.Method) -> Callable[..., jax.Array]:
   On a CPU parts of the batch are computed side by side (BENCHMARKS.md).
   """
   compiled = jax.jit(method.embed)
-  if jax.default_backend() != 'cpu':
+  if jax.local_devices()[0].platform != 'cpu':
     return compiled
   lanes = dispatch.Lanes(dispatch.num_cores())
 

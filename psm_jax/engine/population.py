@@ -33,6 +33,7 @@ from psm_jax.methods import interface
 from psm_jax.ops import data_axis
 
 STRATEGIES = ('auto', 'vmap', 'map', 'loop')
+_FILLS_A_DEVICE_FROM_WIDTH = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +124,26 @@ class Population:
     new_states, metrics = zip(*advanced, strict=True)
     return list(new_states), list(metrics)
 
+  def lower(
+    self, method: interface.Method, config: ml_collections.ConfigDict
+  ) -> jax.stages.Lowered:
+    """Returns the step of a slot, lowered for the devices: its program.
+
+    Args:
+      method: What is learned.
+      config: The experiment.
+    """
+    lead = (len(self.devices), self.slot_models)
+    state = jax.eval_shape(self.init_one, self.plans[0].clock.key[0, 0])
+    share = config.train.batch_size // self.axis.size
+    batch = method.batch_shapes(share)
+    return self.step_slot.lower(
+      _shapes(state, *lead),
+      _shapes(self.clocks[0]),
+      _shapes(self.shared),
+      _shapes(batch, *lead),
+    )
+
   def to_host(self, slots: Sequence[interface.Tree]) -> interface.Tree:
     """Returns per-slot trees as one tree of NumPy arrays [N, ...]."""
     num_copies = self.axis.size
@@ -197,6 +218,7 @@ def build_waves(
   *,
   devices: Sequence[jax.Device] | None = None,
   wave: int | None = None,
+  is_placed: bool = True,
 ) -> list[Population]:
   """Returns the populations that train one after another, in one program.
 
@@ -207,13 +229,16 @@ def build_waves(
     devices: Where to train; the first `population.num_devices` by default.
     wave: Models resident at once; `population.wave` by default, of which 0 is
       all. The last population is filled up with inert members.
+    is_placed: Whether clocks and frozen weights are put on the devices. If not,
+      their shapes take their places: enough for `lower` and for estimates of
+      memory, and the devices need not be there.
 
   Raises:
     ValueError: If there are fewer devices than asked for, or the method or the
       batch cannot be shared by them.
   """
   wave = min(wave or config.population.wave or len(plans), len(plans))
-  devices = tuple(devices or _devices(config))
+  devices = tuple(devices or devices_of(config))
   axis = data_axis.ONE_DEVICE
   if config.population.data_parallel:
     axis = _data_axis(method, devices, config)
@@ -222,7 +247,7 @@ def build_waves(
   own = method.over(axis) if axis.size > 1 else method
   strategy = config.population.strategy
   if strategy == 'auto':
-    strategy = 'loop' if devices[0].platform == 'cpu' else 'vmap'
+    strategy = _fastest_strategy(devices[0].platform, config)
   per_device = -(-wave * axis.size // len(devices))
   at_once = _models_at_once(strategy, per_device, devices, config)
   if strategy == 'map':
@@ -242,7 +267,7 @@ def build_waves(
     return jax.pmap(function, axis.name, devices=devices, donate_argnums=donate)
 
   # An identity program, so that all inputs are laid out as pmap's results.
-  place = over_devices(lambda tree: tree)
+  place = over_devices(lambda tree: tree) if is_placed else _shapes
   shared = jax.tree.map(
     lambda leaf: np.broadcast_to(leaf, (len(devices), *leaf.shape)),
     method.shared,
@@ -253,7 +278,7 @@ def build_waves(
 
   step = functools.partial(update.train_step, own, config, axis=axis)
   functions = {
-    'init_one': update.initialiser(method),
+    'init_one': update.initialiser(method, devices[0]),
     'step_slot': over_devices(over_models(step, (0, 0, None, 0)), donate=(0,)),
   }
   if method.validate is not None:
@@ -285,8 +310,12 @@ def build_waves(
   return populations
 
 
-def _devices(config):
-  """Returns the devices that a configuration asks for."""
+def devices_of(config: ml_collections.ConfigDict) -> list[jax.Device]:
+  """Returns the devices of this machine that a configuration asks for.
+
+  Raises:
+    ValueError: If there are fewer.
+  """
   devices = jax.local_devices()
   wanted = config.population.num_devices or len(devices)
   if wanted > len(devices):
@@ -295,6 +324,23 @@ def _devices(config):
       f'({devices[0].device_kind}). Lower it; 0 takes all.'
     )
   return devices[:wanted]
+
+
+def _fastest_strategy(platform, config):
+  """Returns what strategy 'auto' is.
+
+  A CPU's is measured. A full-size model fills a TPU by itself, narrow ones have
+  to share it (estimates in BENCHMARKS.md); of GPUs the same is assumed.
+  """
+  is_wide = config.method.width >= _FILLS_A_DEVICE_FROM_WIDTH
+  return 'loop' if platform == 'cpu' or is_wide else 'vmap'
+
+
+def _shapes(tree, *lead):
+  """Returns the shapes and types of a tree, behind further axes."""
+  return jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct((*lead, *leaf.shape), leaf.dtype), tree
+  )
 
 
 def _models_at_once(strategy, per_device, devices, config):

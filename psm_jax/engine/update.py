@@ -89,14 +89,15 @@ def init_model(key: jax.Array, method: interface.Method) -> TrainState:
 
 
 def initialiser(
-  method: interface.Method,
+  method: interface.Method, device: jax.Device
 ) -> Callable[[jax.Array], TrainState]:
-  """Returns `init_model` of a method, compiled for one model."""
+  """Returns `init_model` of a method, compiled for one model on a device."""
   # It runs once a model and draws a hundred small arrays: on a CPU, optimising
   # the program takes many times as long as running it.
-  is_cpu = jax.default_backend() == 'cpu'
+  is_cpu = device.platform == 'cpu'
   return jax.jit(
     functools.partial(init_model, method=method),
+    out_shardings=jax.sharding.SingleDeviceSharding(device),
     compiler_options={'xla_backend_optimization_level': 0} if is_cpu else None,
   )
 
@@ -212,9 +213,17 @@ def _accumulate(gradient, method, batch, count, axis):
   numbered = (jnp.arange(count), parts)
   shapes = jax.eval_shape(of_part, *jax.tree.map(lambda x: x[0], numbered))
   zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-  # XLA's CPU backend computes convolutions within a loop many times slower.
-  unroll = count if jax.default_backend() == 'cpu' else 1
-  sums, _ = jax.lax.scan(add, zeros, numbered, unroll=unroll)
+
+  def add_all(zeros, numbered, *, unroll):
+    return jax.lax.scan(add, zeros, numbered, unroll=unroll)[0]
+
+  sums = jax.lax.platform_dependent(
+    zeros,
+    numbered,
+    # XLA computes convolutions within a loop many times slower on CPUs.
+    cpu=functools.partial(add_all, unroll=count),
+    default=functools.partial(add_all, unroll=1),
+  )
   return jax.tree.map(lambda leaf: leaf / count, sums)
 
 

@@ -7,7 +7,8 @@ import jax
 import ml_collections
 
 from psm_jax import methods
-from psm_jax.interop import fabnet, facecycle, tensor_files
+from psm_jax.interop import fabnet, facecycle
+from psm_jax.models import tensor_files
 from psm_jax.runs import zoo
 
 METHODS = ('facecycle', 'fabnet')

@@ -24,12 +24,12 @@ from psm_jax.ops import warp as warp_ops
 
 _SQUARE_WEIGHT = 0.1
 _WEIGHT_DECAY = 1e-3
+_DISTURBANCES = ('log_gain', 'bias', 'shift', 'turn_deg', 'log_scale')
 _NUM_DRAWS = 10  # An image's gains, biases, shift, turn and scale.
 
 
 def make(
   config: ml_collections.ConfigDict,
-  shared: interface.Tree,
   *,
   axis: data_axis.DataAxis = data_axis.ONE_DEVICE,
 ) -> interface.Method:
@@ -37,7 +37,6 @@ def make(
 
   Args:
     config: The whole experiment; `method.canonical` is read.
-    shared: Nothing is shared; ().
     axis: The devices that share a batch.
   """
   options, size_px = config.method.canonical, config.data.size_px
@@ -89,7 +88,7 @@ def make(
     name='canonical',
     size_px=size_px,
     num_members=2,
-    shared=shared,
+    shared=(),
     optimizer=optax.chain(
       optax.scale_by_adam(), optax.add_decayed_weights(_WEIGHT_DECAY)
     ),
@@ -98,28 +97,32 @@ def make(
     embed=embed,
     pictures=pictures,
     uses_canonical=True,
-    over=lambda axis: make(config, shared, axis=axis),
+    check=check,
+    over=lambda axis: make(config, axis=axis),
   )
 
 
 def check(config: ml_collections.ConfigDict):
   """Raises ValueError, naming the field, if the method cannot run it."""
+  if config.train.remat:
+    interface.refuse('train.remat', True, 'False with method.name=canonical')
+  interface.check_microbatches(config)
+  interface.check_pairing(
+    config, 'fixed', 'repaired', 'gap', 'drawn', 'drawn_gap'
+  )
   size_px, options = config.data.size_px, config.method.canonical
   factor = 2 ** networks.num_stages(max(16, size_px))
   if size_px < 16 or size_px % factor:
-    raise ValueError(
-      f'data.size_px is {size_px}; method.name=canonical halves frames down to '
-      f'4 to 7 pixels: expected 16 or more, here a multiple of {factor}.'
+    interface.refuse(
+      'data.size_px', size_px, f'16 or more, here a multiple of {factor}'
     )
-  if options.code_size < 1:
-    raise ValueError(
-      f'method.canonical.code_size is {options.code_size}; expected 1 or more '
-      'units.'
-    )
-  for name in ('reach', 'log_gain', 'bias', 'shift', 'turn_deg', 'log_scale'):
-    if options[name] < 0:
-      raise ValueError(
-        f'method.canonical.{name} is {options[name]}; expected 0 or more.'
+  for name, low in (
+    ('code_size', 1),
+    *((name, 0) for name in ('reach', *_DISTURBANCES)),
+  ):
+    if options[name] < low:
+      interface.refuse(
+        f'method.canonical.{name}', options[name], f'at least {low}'
       )
 
 

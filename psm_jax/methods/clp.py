@@ -51,7 +51,6 @@ class State:
 
 def make(
   config: ml_collections.ConfigDict,
-  shared: interface.Tree,
   *,
   axis: data_axis.DataAxis = data_axis.ONE_DEVICE,
 ) -> interface.Method:
@@ -60,7 +59,6 @@ def make(
   Args:
     config: The whole experiment; `method.clp`, `augment` and
       `curriculum.clip_frames` are read, beside width, size and lowering.
-    shared: Nothing is shared; ().
     axis: The devices that share a batch.
   """
   options = config.method.clp
@@ -136,14 +134,16 @@ def make(
     name='clp',
     size_px=size_px,
     num_members=num_frames,
-    shared=shared,
+    shared=(),
     optimizer=make_optimizer(options),
     init=init,
     loss=loss,
     embed=embed,
     pictures=lambda *_: {},
     after_update=after_update,
-    over=lambda axis: make(config, shared, axis=axis),
+    check=clp_config.check,
+    check_cohort=clp_config.check_cohort,
+    over=lambda axis: make(config, axis=axis),
   )
 
 

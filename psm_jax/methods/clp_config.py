@@ -2,7 +2,7 @@
 
 import ml_collections
 
-from psm_jax.methods import contrast
+from psm_jax.methods import contrast, interface
 from psm_jax.models import resnet
 
 OPTIMIZERS = ('sgd', 'adamw')
@@ -40,25 +40,25 @@ def check(config: ml_collections.ConfigDict):
   """Raises ValueError, naming the field, if CLP cannot run a configuration."""
   options = config.method.clp
   _check_values(options)
-  pairing, num_frames = config.curriculum.pairing, config.curriculum.clip_frames
-  if pairing != 'clips':
-    _fail('curriculum.pairing', pairing, "'clips'")
+  num_frames = config.curriculum.clip_frames
+  interface.check_whole_batch(config)
+  interface.check_pairing(config, 'clips')
   low, high = SIZES_PX
   if not low <= config.data.size_px <= high:
-    _fail('data.size_px', config.data.size_px, f'{low} to {high}')
+    interface.refuse('data.size_px', config.data.size_px, f'{low} to {high}')
   if options.key_momentum_schedule == 'cosine' and not config.train.steps:
-    _fail(
+    interface.refuse(
       'train.steps', 0, "above 0 for method.clp.key_momentum_schedule='cosine'"
     )
   has_cross = bool(options.cross_identity_weight)
   if not (options.temporal_weight or has_cross):
-    _fail(
+    interface.refuse(
       'method.clp.temporal_weight',
       options.temporal_weight,
       'above 0, as method.clp.cross_identity_weight is 0',
     )
   if num_frames == 1 and not has_cross:
-    _fail(
+    interface.refuse(
       'curriculum.clip_frames',
       num_frames,
       'at least 2, as method.clp.cross_identity_weight is 0',
@@ -99,20 +99,20 @@ def _check_values(options):
   """Checks each option of `config.method.clp` by itself."""
   for name, choices in _CHOICES.items():
     if options[name] not in choices:
-      _fail(
+      interface.refuse(
         f'method.clp.{name}',
         options[name],
         f'one of {", ".join(map(str, choices))}',
       )
   for name in _NOT_NEGATIVE:
     if not options[name] >= 0:
-      _fail(f'method.clp.{name}', options[name], 'at least 0')
+      interface.refuse(f'method.clp.{name}', options[name], 'at least 0')
   for name in _ABOVE_ZERO:
     if not options[name] > 0:
-      _fail(f'method.clp.{name}', options[name], 'above 0')
+      interface.refuse(f'method.clp.{name}', options[name], 'above 0')
   for name in _SHARES:
     if not 0 <= options[name] <= 1:
-      _fail(f'method.clp.{name}', options[name], 'in [0, 1]')
+      interface.refuse(f'method.clp.{name}', options[name], 'in [0, 1]')
 
 
 def _check_dictionary(config):
@@ -120,7 +120,7 @@ def _check_dictionary(config):
   options, batch_size = config.method.clp, config.train.batch_size
   needed = max(batch_size, FILL * options.num_nearest)
   if options.dictionary_size < needed:
-    _fail(
+    interface.refuse(
       'method.clp.dictionary_size',
       options.dictionary_size,
       f'at least {needed}, for train.batch_size={batch_size} keys a step and '
@@ -134,13 +134,9 @@ def _check_dictionary(config):
   if options.cross_identity == 'contrast' and not any(
     exists[source] for source in options.negatives.split('+')
   ):
-    _fail(
+    interface.refuse(
       'method.clp.negatives',
       options.negatives,
       'negatives that exist: clip needs curriculum.clip_frames of 2, batch '
       'needs a train.batch_size of 2',
     )
-
-
-def _fail(field, value, expected):
-  raise ValueError(f'{field} is {value!r}; expected {expected}.')

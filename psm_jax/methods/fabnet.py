@@ -48,7 +48,6 @@ class State:
 
 def make(
   config: ml_collections.ConfigDict,
-  shared: interface.Tree,
   *,
   axis: data_axis.DataAxis = data_axis.ONE_DEVICE,
 ) -> interface.Method:
@@ -67,15 +66,10 @@ def make(
 
   Args:
     config: The whole experiment.
-    shared: Unused; nothing is frozen and shared.
     axis: The devices that share one model's batch.
-
-  Raises:
-    ValueError: If the images have a size or a field a value that cannot be.
   """
   size_px, fields = config.data.size_px, config.method.fabnet
   num_members = 1 + config.curriculum.num_sources
-  check(config)
   nets = networks.Networks(
     size_px=size_px,
     width=config.method.width,
@@ -164,18 +158,24 @@ def make(
     rate_scale=lambda method_state: method_state.curriculum.rate_scale,
     validate=validate,
     on_validation=on_validation,
-    over=lambda axis: make(config, shared, axis=axis),
+    check=check,
+    over=lambda axis: make(config, axis=axis),
   )
 
 
 def check(config: ml_collections.ConfigDict):
   """Raises ValueError, naming the field, if FAb-Net cannot run it."""
-  networks.num_stages_of(config.data.size_px)
-  pairing, fields = config.curriculum.pairing, config.method.fabnet
-  if pairing != 'views':
-    raise ValueError(
-      f'curriculum.pairing is {pairing!r}; method.name=fabnet needs views.'
+  interface.check_whole_batch(config)
+  interface.check_pairing(config, 'views')
+  share = config.train.validation_share
+  if not 0 < share < 1:
+    interface.refuse(
+      'train.validation_share',
+      share,
+      'above 0 and below 1: the loss window moves by the validation',
     )
+  networks.num_stages_of(config.data.size_px)
+  fields = config.method.fabnet
   if fields.crop not in CROPS:
     raise ValueError(
       f'method.fabnet.crop is {fields.crop!r}; expected one of '

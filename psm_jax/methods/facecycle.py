@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import optax
+from absl import logging
 
 from psm_jax.methods import interface
-from psm_jax.models import canonical, vgg
+from psm_jax.models import canonical, vgg, vgg_files
 from psm_jax.models import facecycle as networks
 from psm_jax.ops import augment, data_axis, image_losses, precision, regions
 from psm_jax.ops import warp as warp_ops
@@ -27,12 +28,14 @@ _STD = np.array((0.229, 0.224, 0.225))
 OPTIMIZER = optax.scale_by_adam(b1=0.5, b2=0.999, eps=1e-8)
 ENCODERS = ('published', 'plain')
 SSIM_IMAGES = ('normalised', 'positive')
+VGG = ('random', 'none', 'file')
+# The random trunk is the same for every run: it stands in for a file.
+_RANDOM_TRUNK_SEED = 0
 _PERCEPTUAL_TAPS = ('relu2_1', 'relu3_1', 'relu4_1')
 
 
 def make(
   config: ml_collections.ConfigDict,
-  shared: interface.Tree,
   *,
   axis: data_axis.DataAxis = data_axis.ONE_DEVICE,
 ) -> interface.Method:
@@ -40,8 +43,6 @@ def make(
 
   Args:
     config: The whole experiment; `config.method` and `config.augment` are read.
-    shared: Frozen VGG19 trunk as from `vgg.init`, or () for no perceptual term
-      and a trained stem.
     axis: The devices that share a batch.
   """
   size_px = config.data.size_px
@@ -63,6 +64,7 @@ def make(
     ),
   )
   augmentation = _augmentation(config.augment)
+  trunk_shape = _abstract_trunk(config.method)
 
   def loss(key, params, method_state, trunk, batch, schedule):
     augment_key, noise_key = jax.random.split(key)
@@ -100,14 +102,68 @@ def make(
     name='facecycle',
     size_px=size_px,
     num_members=2,
-    shared=shared,
+    shared=trunk_shape,
     optimizer=OPTIMIZER,
-    init=lambda key: (nets.init(key, trunk=shared), ()),
+    init=lambda key: (nets.init(key, trunk=trunk_shape), ()),
     loss=loss,
     embed=embed,
     pictures=pictures,
-    over=lambda axis: make(config, shared, axis=axis),
+    load_shared=lambda: _load_trunk(config.method),
+    check=check,
+    over=lambda axis: make(config, axis=axis),
   )
+
+
+def check(config: ml_collections.ConfigDict):
+  """Raises ValueError, naming the field, if FaceCycle cannot run it."""
+  size, method = config.data.size_px, config.method
+  if size < 16 or size % 16:
+    interface.refuse('data.size_px', size, 'a multiple of 16')
+  interface.check_microbatches(config)
+  for field, choices in (
+    ('vgg', VGG),
+    ('ssim_images', SSIM_IMAGES),
+    ('encoder', ENCODERS),
+  ):
+    if method[field] not in choices:
+      interface.refuse(
+        f'method.{field}', method[field], f'one of {", ".join(choices)}'
+      )
+  if method.neutral_consistency < 0:
+    interface.refuse(
+      'method.neutral_consistency', method.neutral_consistency, '0 or more'
+    )
+  if method.vgg == 'file' and not method.vgg_path:
+    interface.refuse('method.vgg_path', '', 'the file of the VGG19 weights')
+  interface.check_pairing(
+    config, 'fixed', 'repaired', 'gap', 'drawn', 'drawn_gap'
+  )
+
+
+def _abstract_trunk(config):
+  """Returns zeros of the trunk's shapes, without memory; () for none."""
+  if config.vgg == 'none':
+    return ()
+  draw = functools.partial(vgg.init, width=config.width)
+  return jax.tree.map(
+    lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape),
+    jax.eval_shape(draw, jax.random.key(0)),
+  )
+
+
+def _load_trunk(config):
+  """Returns the frozen VGG19 trunk of a configuration, () for none."""
+  if config.vgg == 'none':
+    return ()
+  if config.vgg == 'file':
+    return vgg_files.load_vgg19(config.vgg_path)
+  logging.warning(
+    'The perceptual term uses a frozen random VGG19. With pretrained weights '
+    '(method.vgg=file, method.vgg_path=...) it compares what an ImageNet '
+    'network sees, as the published models do; results then differ.'
+  )
+  draw = functools.partial(vgg.init, width=config.width)
+  return jax.jit(draw)(jax.random.key(_RANDOM_TRUNK_SEED))
 
 
 def _augmentation(config):

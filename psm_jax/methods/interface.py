@@ -10,6 +10,7 @@ from typing import Any
 import flax
 import jax
 import jax.numpy as jnp
+import ml_collections
 import optax
 
 from psm_jax.ops import data_axis
@@ -63,6 +64,10 @@ def _keep_state(params, method_state):
   return method_state
 
 
+def _accept(*_):
+  """Checks nothing."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
   """A self-supervised method as functions of one model.
@@ -71,7 +76,8 @@ class Method:
     name: Key of `methods.METHODS`.
     size_px: Side of the images in pixels.
     num_members: M, frames of one example.
-    shared: Frozen weights that all models use; no model axis, () if none.
+    shared: Frozen weights that all models use; no model axis, () if none. As
+      `make` of a method's file returns them, stand-ins of the same shapes.
     optimizer: Maps gradients to the direction that is multiplied by minus the
       learning rate.
     init: key -> (params, method_state). method_state holds what changes while
@@ -91,6 +97,11 @@ class Method:
       held-out frames; None if the method does not look at them.
     on_validation: (method_state, loss, epoch) -> method_state, at the end of
       each epoch (from 0), given the mean of `validate`.
+    load_shared: () -> shared, read from a file or drawn.
+    check: config -> None; raises ValueError, naming the field, if the method
+      cannot run a configuration.
+    check_cohort: (config, num_people) -> None; raises ValueError if a cohort
+      of so many people is not enough.
     over: data_axis.DataAxis -> the same method for examples that several
       devices share: its `loss` and `validate` are given a device's part, and
       what couples examples is joined. None if it cannot be shared.
@@ -110,6 +121,9 @@ class Method:
   rate_scale: Callable[[Tree], jax.Array | float] = _keep_rate
   validate: Callable[..., jax.Array] | None = None
   on_validation: Callable[[Tree, jax.Array, jax.Array], Tree] | None = None
+  load_shared: Callable[[], Tree] = tuple
+  check: Callable[[ml_collections.ConfigDict], None] = _accept
+  check_cohort: Callable[[ml_collections.ConfigDict, int], None] = _accept
   over: Callable[[data_axis.DataAxis], 'Method'] | None = None
 
   def batch_shapes(self, batch_size: int) -> Batch:
@@ -121,4 +135,42 @@ class Method:
       frames=frames,
       person=jax.ShapeDtypeStruct((batch_size,), jnp.int32),
       canonical=frames if self.uses_canonical else (),
+    )
+
+
+def refuse(field: str, value: object, expected: str):
+  """Raises the ValueError of a configuration's field that cannot be."""
+  raise ValueError(f'{field} is {value!r}; expected {expected}.')
+
+
+def check_pairing(config: ml_collections.ConfigDict, *pairings: str):
+  """Raises ValueError unless a method can use the configuration's pairing."""
+  if config.curriculum.pairing not in pairings:
+    refuse(
+      'curriculum.pairing',
+      config.curriculum.pairing,
+      f'{" or ".join(pairings)} with method.name={config.method.name}',
+    )
+
+
+def check_microbatches(config: ml_collections.ConfigDict):
+  """Raises ValueError unless a batch can be cut into its parts."""
+  if config.train.batch_size % config.train.microbatches:
+    refuse(
+      'train.microbatches',
+      config.train.microbatches,
+      f'a divisor of train.batch_size={config.train.batch_size}',
+    )
+
+
+def check_whole_batch(config: ml_collections.ConfigDict):
+  """Raises ValueError for options of methods whose examples are apart."""
+  name = config.method.name
+  if config.train.remat:
+    refuse('train.remat', True, f'False with method.name={name}')
+  if config.train.microbatches > 1:
+    refuse(
+      'train.microbatches',
+      config.train.microbatches,
+      f'1 with method.name={name}, whose loss couples the examples of a batch',
     )

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from psm_jax.models import layers
 from psm_jax.ops import conv as conv_ops
+from psm_jax.ops import pool
 
 CHANNELS = (64, 64, 128, 128, 256, 256, 256, 256, 512)
 STEM_CONVS = 5
@@ -79,7 +80,7 @@ def features(
   x = image
   for index in range(len(weights)):
     if index in _POOL_BEFORE:
-      x = _max_pool(x)
+      x = pool.max_pool(x)
     layer = weights[f'conv{index}']
     x = conv_ops.conv(
       x, layer['kernel'].astype(x.dtype), padding=1, lowering=lowering
@@ -88,9 +89,3 @@ def features(
     if index in _TAPS:
       taps[_TAPS[index]] = x
   return taps
-
-
-def _max_pool(x):
-  """Returns the maximum of each 2x2 window."""
-  rows = jnp.maximum(x[:, 0::2], x[:, 1::2])
-  return jnp.maximum(rows[:, :, 0::2], rows[:, :, 1::2])

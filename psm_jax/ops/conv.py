@@ -7,23 +7,25 @@ for one model, and under `vmap` they follow the chosen `lowering`:
   grouped   XLA's own batching rule: one convolution with a group a model.
   matmul    im2col, then one matrix product batched over models.
   unrolled  one native convolution a model, in one program.
-  auto      the fastest measured on the backend.
+  auto      for each layer the one that `lowerings` names for the platform that
+            the program is compiled for.
 
 Kernels that are not batched (weights shared by all models) fold the models
 into the batch whatever the lowering. Capitals: B images, H W pixels, C input
 channels, O output channels. All arrays are NHWC, kernels HWIO.
 """
 
+import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-LOWERINGS = ('auto', 'grouped', 'matmul', 'unrolled')
-# By backend, from the populations in BENCHMARKS.md; where nothing has been
-# measured yet, 'matmul'.
-_MEASURED = {'cpu': 'unrolled'}
+from psm_jax.ops import lowerings
+
+LOWERINGS = ('auto', *lowerings.LOWERINGS)
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 _IM2COL_BELOW_CHANNELS = 32
 # Pixels times input and output channels of one image.
@@ -53,12 +55,7 @@ def conv(
   Raises:
     ValueError: If the lowering is unknown.
   """
-  if lowering not in LOWERINGS:
-    raise ValueError(
-      f'Unknown convolution lowering {lowering!r}; expected one of {LOWERINGS}.'
-    )
-  if lowering == 'auto':
-    lowering = _MEASURED.get(jax.default_backend(), 'matmul')
+  _check(lowering)
   if isinstance(padding, int):
     padding = ((padding, padding), (padding, padding))
   if lowering == 'grouped':
@@ -66,15 +63,23 @@ def conv(
   return _batched_conv(stride, padding, lowering)(image, kernel)
 
 
+def _check(lowering):
+  if lowering not in LOWERINGS:
+    raise ValueError(
+      f'Unknown convolution lowering {lowering!r}; expected one of {LOWERINGS}.'
+    )
+
+
 def conv_transpose(
   image: jax.Array, kernel: jax.Array, *, lowering: str = 'matmul'
 ) -> jax.Array:
   """Returns the 4x4, stride 2, padding 1 transposed convolution of images.
 
-  Sub-pixel form: each of the four output parities is a 2x2 convolution, so no
-  dilated convolution appears in the forward pass or in the gradient. Equal to
-  PyTorch's ConvTranspose2d(4, stride=2, padding=1) with its weight transposed
-  to [kh, kw, in, out].
+  Equal to PyTorch's ConvTranspose2d(4, stride=2, padding=1) with its weight
+  transposed to [kh, kw, in, out]. A TPU dilates the image, as the convolution
+  that this is the gradient of does. Elsewhere, and as products, each of the
+  four output parities is a 2x2 convolution, so no dilated convolution appears
+  in the forward pass or in the gradient.
 
   Args:
     image: [B, H, W, C] float.
@@ -83,7 +88,55 @@ def conv_transpose(
 
   Returns:
     [B, 2 H, 2 W, O] float.
+
+  Raises:
+    ValueError: If the lowering is unknown.
   """
+  _check(lowering)
+  return _transposed_conv(lowering)(image, kernel)
+
+
+@functools.cache
+def _transposed_conv(lowering):
+  """Builds the transposed convolution, with the gradients of both its forms."""
+  parities = functools.partial(_parities, lowering=lowering)
+
+  def parities_grads(image, kernel, grad):
+    # Linear in both operands: what is not needed of the result is left out.
+    return jax.vjp(parities, image, kernel)[1](grad)
+
+  if lowering == 'matmul':
+    return parities
+  whole = _batched(2, ((1, 1), (1, 1)), lowering)
+
+  def dilated(image, kernel):
+    batch, height, width, _ = image.shape
+    shape = (batch, 2 * height, 2 * width, kernel.shape[3])
+    return whole.image_grad(shape)(image, kernel.swapaxes(2, 3))
+
+  def dilated_grads(image, kernel, grad):
+    swapped = kernel.swapaxes(2, 3)
+    to_kernel = whole.kernel_grad(swapped.shape)(image, grad)
+    return whole.forward(grad, swapped), to_kernel.swapaxes(2, 3)
+
+  @jax.custom_vjp
+  def apply(image, kernel):
+    return lax.platform_dependent(image, kernel, tpu=dilated, default=parities)
+
+  def apply_forward(image, kernel):
+    return apply(image, kernel), (image, kernel)
+
+  def apply_backward(residuals, grad):
+    return lax.platform_dependent(
+      *residuals, grad, tpu=dilated_grads, default=parities_grads
+    )
+
+  apply.defvjp(apply_forward, apply_backward)
+  return apply
+
+
+def _parities(image, kernel, *, lowering):
+  """Returns the transposed convolution as one convolution a parity."""
   batch, height, width, _ = image.shape
   features = kernel.shape[-1]
   # Output row 2i + r takes input rows i + r - 1 and i + r with kernel rows
@@ -116,8 +169,46 @@ def _native(image, kernel, stride, padding):
   )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Batched:
+  """A convolution and its gradients, each with our rule for many models.
+
+  Attributes:
+    forward: (image, kernel) -> result.
+    image_grad: shape of the image -> function of (grad, kernel).
+    kernel_grad: shape of the kernel -> function of (grad, image).
+  """
+
+  forward: Callable[[jax.Array, jax.Array], jax.Array]
+  image_grad: Callable[[tuple[int, ...]], Callable]
+  kernel_grad: Callable[[tuple[int, ...]], Callable]
+
+
 @functools.cache
 def _batched_conv(stride, padding, lowering):
+  """Builds the differentiable convolution of one geometry."""
+  batched = _batched(stride, padding, lowering)
+
+  @jax.custom_vjp
+  def apply(image, kernel):
+    return batched.forward(image, kernel)
+
+  def apply_forward(image, kernel):
+    return batched.forward(image, kernel), (image, kernel)
+
+  def apply_backward(residuals, grad):
+    image, kernel = residuals
+    return (
+      batched.image_grad(image.shape)(grad, kernel),
+      batched.kernel_grad(kernel.shape)(grad, image),
+    )
+
+  apply.defvjp(apply_forward, apply_backward)
+  return apply
+
+
+@functools.cache
+def _batched(stride, padding, lowering):
   """Builds the convolution of one geometry with its three batching rules."""
 
   def forward(image, kernel):
@@ -135,11 +226,14 @@ def _batched_conv(stride, padding, lowering):
       transpose = jax.linear_transpose(lambda w: forward(image, w), shape)
       return transpose(grad)[0]
 
+    def of_parts(grad, image):
+      pairs = zip(jnp.split(grad, parts), jnp.split(image, parts), strict=True)
+      return sum(of_part(*pair) for pair in pairs)
+
     parts = _num_parts(grad, kernel_shape)
     if parts == 1:
       return of_part(grad, image)
-    pairs = zip(jnp.split(grad, parts), jnp.split(image, parts), strict=True)
-    return sum(of_part(*pair) for pair in pairs)
+    return lax.platform_dependent(grad, image, cpu=of_parts, default=of_part)
 
   batched_forward = _with_batching(
     forward,
@@ -177,35 +271,20 @@ def _batched_conv(stride, padding, lowering):
       lowering,
     )
 
-  @jax.custom_vjp
-  def apply(image, kernel):
-    return batched_forward(image, kernel)
-
-  def apply_forward(image, kernel):
-    return batched_forward(image, kernel), (image, kernel)
-
-  def apply_backward(residuals, grad):
-    image, kernel = residuals
-    return (
-      batched_image_grad(image.shape)(grad, kernel),
-      batched_kernel_grad(kernel.shape)(grad, image),
-    )
-
-  apply.defvjp(apply_forward, apply_backward)
-  return apply
+  return _Batched(batched_forward, batched_image_grad, batched_kernel_grad)
 
 
 def _num_parts(grad, kernel_shape):
-  """Returns into how many parts of the batch a kernel gradient is summed.
+  """Returns into how many parts of the batch a CPU sums a kernel gradient.
 
   XLA's CPU convolution falls from 100 to 13 GFLOP/s for the kernel gradient of
   a large batch of large images (BENCHMARKS.md); that of two images it does
-  well. Elsewhere, and for small work, the sum would only cost compile time.
+  well. For small work the sum would only cost compile time.
   """
   batch, height, width, _ = grad.shape
   work = height * width * kernel_shape[2] * kernel_shape[3]
   is_large = work >= _SPLIT_FROM and batch > 2 and batch % 2 == 0
-  return batch // 2 if is_large and jax.default_backend() == 'cpu' else 1
+  return batch // 2 if is_large else 1
 
 
 def _with_batching(one_model, matmul, lowering, *, folded=None):
@@ -228,11 +307,28 @@ def _with_batching(one_model, matmul, lowering, *, folded=None):
       first = jnp.broadcast_to(first, (axis_size,) + first.shape)
     if not second_batched:
       second = jnp.broadcast_to(second, (axis_size,) + second.shape)
-    if lowering == 'matmul':
-      return jax.vmap(matmul)(first, second), True
-    outs = [function(first[i], second[i]) for i in range(axis_size)]
-    return jnp.stack(outs), True
+    if lowering != 'auto':
+      return forms[lowering](first, second), True
+    chosen = lowerings.fastest(first.shape[-1], first.shape[2], axis_size)
+    default = chosen.pop('default')
+    others = {
+      platform: forms[name]
+      for platform, name in chosen.items()
+      if name != default
+    }
+    return lax.platform_dependent(
+      first, second, default=forms[default], **others
+    ), True
 
+  def unrolled(first, second):
+    pairs = zip(first, second, strict=True)
+    return jnp.stack([function(*pair) for pair in pairs])
+
+  forms = {
+    'grouped': jax.vmap(one_model),
+    'matmul': jax.vmap(matmul),
+    'unrolled': unrolled,
+  }
   return function
 
 

@@ -1,1 +1,26 @@
-"""Configurations: one file an experiment; `base` has every field."""
+"""Configurations: one file an experiment; `base` has every field.
+
+psm train --config=psm_ctl ...            the file that comes with psm_jax
+psm train --config=experiments/mine.py    a file of one's own
+"""
+
+import pathlib
+
+_FOLDER = pathlib.Path(__file__).parent
+NAMES = tuple(sorted(p.stem for p in _FOLDER.glob('*.py') if p.stem[0] != '_'))
+
+
+def path_of(config: str) -> str:
+  """Returns the file of a preset's name; what is no name is a file already.
+
+  Raises:
+    ValueError: If a text looks like a name and is none.
+  """
+  if config in NAMES:
+    return str(_FOLDER / f'{config}.py')
+  if not config.endswith('.py'):
+    raise ValueError(
+      f'--config={config} is neither a file (.py) nor a preset: '
+      f'{", ".join(NAMES)}.'
+    )
+  return config

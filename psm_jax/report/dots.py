@@ -112,8 +112,9 @@ def structure(run: report_run.Run) -> figures.Drawn | None:
   if not shown:
     return None
   sources = findings.sources(table)
-  correlations = table[[c for c, _ in shown if c.endswith('correlation')]]
-  lowest = np.nanmin([-0.05, correlations.min(axis=None) - 0.05])
+  lowest = min(
+    [-0.05, *(table[c].min() - 0.05 for c, _ in shown if _is_correlation(c))]
+  )
   figure, panels = figures.new(figures.FULL_IN, 2.9, columns=len(shown))
   generator = np.random.default_rng(0)
   texts = []
@@ -164,6 +165,11 @@ def structure(run: report_run.Run) -> figures.Drawn | None:
     'Correlations: how well head pose is told in a video the regression has '
     'not seen.',
   )
+
+
+def _is_correlation(column) -> bool:
+  """Whether a measure of structure is one."""
+  return column.endswith('correlation')
 
 
 def _intervals(axes, means, ends, rows, source, *, is_hollow=False) -> None:

@@ -2,14 +2,19 @@
 
 Whatever the strategy, leaves are [N, ...] with the models in the order of
 models.json, so a resumption may change strategy or devices.
+
+A checkpoint is sealed (`seal`) before it gets its name, and holds the checksum
+of each array as it lay in memory: what comes back is what was saved.
 """
 
 import functools
+import hashlib
 import json
 import logging as python_logging
 import math
 import pathlib
 import textwrap
+import zlib
 
 import jax
 import numpy as np
@@ -18,7 +23,10 @@ from absl import logging
 
 from psm_jax.engine import update
 from psm_jax.methods import interface
-from psm_jax.runs import run
+from psm_jax.runs import run, seal
+
+# Orbax changes this file after all others are written, and does without it.
+_UNSEALED = ('_CHECKPOINT_METADATA',)
 
 
 def _is_no_orbax_chatter(record: python_logging.LogRecord) -> bool:
@@ -49,15 +57,28 @@ class Checkpoints:
       keep_steps: Checkpoints of multiples of this step stay; 0: none does.
     """
     logging.get_absl_logger().addFilter(_is_no_orbax_chatter)
+    self._folder = (workdir / 'checkpoints' / f'wave{wave:03d}').absolute()
     self._manager = ocp.CheckpointManager(
-      (workdir / 'checkpoints' / f'wave{wave:03d}').absolute(),
+      self._folder,
+      item_handlers={
+        # Compressing numbers like these takes most of a save for a tenth of
+        # its size.
+        'state': ocp.PyTreeCheckpointHandler(use_compression=False),
+        'models': ocp.JsonCheckpointHandler(),
+      },
       options=ocp.CheckpointManagerOptions(
         max_to_keep=2,
         keep_period=keep_steps or None,
         create=not read_only,
         cleanup_tmp_directories=not read_only,
+        async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
       ),
     )
+
+  def _seal(self):
+    """Seals the save that all of is on the disk but for its name."""
+    (written,) = self._folder.glob('*.orbax-checkpoint-tmp')
+    seal.write(written, leave_out=_UNSEALED)
 
   def save(self, step: int, states: update.TrainState, ids: list[str]):
     """Saves states [N, ...] in the background; raises an earlier failure.
@@ -72,8 +93,8 @@ class Checkpoints:
     self._manager.save(
       step,
       args=ocp.args.Composite(
-        state=ocp.args.StandardSave(states),
-        models=ocp.args.JsonSave({'model_ids': ids}),
+        state=ocp.args.PyTreeSave(states),
+        models=ocp.args.JsonSave(_describe(step, states, ids)),
       ),
     )
 
@@ -106,25 +127,19 @@ class Checkpoints:
     problems = []
     for step in reversed(steps):
       try:
-        restored = self._manager.restore(
-          step,
-          args=ocp.args.Composite(
-            state=ocp.args.StandardRestore(template),
-            models=ocp.args.JsonRestore(),
-          ),
-        )
-      except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        described, states = self._read(step, template)
+      except (OSError, ValueError, KeyError, TypeError) as error:
         # Some of these messages are pages long, some are empty.
         reason = textwrap.shorten(str(error), 200) or type(error).__name__
         logging.warning('Checkpoint %d is unreadable: %s', step, reason)
         problems.append(f'{step}: {reason}')
         continue
-      if restored['models']['model_ids'] != ids:
+      if described['model_ids'] != ids:
         raise ValueError(
           f'Checkpoint {step} in {self._manager.directory} is of other models '
           'than models.json names.'
         )
-      return step, restored['state']
+      return step, states
     if steps:
       raise ValueError(
         f'No checkpoint in {self._manager.directory} can be read '
@@ -132,11 +147,51 @@ class Checkpoints:
       )
     return None
 
+  def _read(self, step, template):
+    """Returns what a checkpoint says of itself, and its states.
+
+    Raises:
+      ValueError: If it is not what was written.
+    """
+    seal.check(self._folder / str(step))
+    restored = self._manager.restore(
+      step,
+      args=ocp.args.Composite(
+        state=ocp.args.PyTreeRestore(
+          template,
+          restore_args=ocp.checkpoint_utils.construct_restore_args(template),
+        ),
+        models=ocp.args.JsonRestore(),
+      ),
+    )
+    described, states = restored['models'], restored['state']
+    if described != _describe(step, states, described['model_ids']):
+      raise ValueError('its arrays are not those that were saved.')
+    return described, states
+
   def close(self):
     """Waits for the background to finish; raises if a save failed."""
     self._manager.wait_until_finished()
     self._manager.check_for_errors()
     self._manager.close()
+
+
+def _describe(step, states, ids):
+  """Returns what a checkpoint says of itself: models, arrays, their hash."""
+  described = {
+    'step': step,
+    'model_ids': list(ids),
+    'arrays': {
+      jax.tree_util.keystr(path, simple=True, separator='/'): [
+        str(leaf.dtype),
+        list(leaf.shape),
+        zlib.crc32(np.ascontiguousarray(leaf)),
+      ]
+      for path, leaf in jax.tree.leaves_with_path(states)
+    },
+  }
+  text = json.dumps(described, sort_keys=True)
+  return {**described, 'sha256': hashlib.sha256(text.encode()).hexdigest()}
 
 
 class RunStates:

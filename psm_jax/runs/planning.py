@@ -7,9 +7,8 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from psm_jax import paths, sampling
+from psm_jax import methods, paths, sampling
 from psm_jax.data import store as store_lib
-from psm_jax.methods import clp_config
 from psm_jax.runs import run, warm_start
 
 COHORTS = ('each', 'all', 'others')
@@ -28,10 +27,10 @@ def plan_models(
       start from, or a person_id is too long to name a model.
   """
   models, plans = [], []
+  method = methods.abstract(config)
   pool = warm_start.open_pool(config)
   for label, cohort in _cohorts(config, _usable_people(config, store)):
-    if config.method.name == 'clp':
-      clp_config.check_cohort(config, len(cohort))
+    method.check_cohort(config, len(cohort))
     frames = _frames(config, store, cohort)
     starts = warm_start.choose(pool, cohort, match=config.init.match)
     for seed in config.population.seeds:

@@ -88,7 +88,7 @@ class FaceCycleTest(absltest.TestCase):
     cls.config = base.get_config()
     weights = jax.eval_shape(vgg.init, jax.random.key(0))
     cls.trunk = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), weights)
-    cls.method = facecycle.make(cls.config, cls.trunk)
+    cls.method = facecycle.make(cls.config)
     cls.image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
 
   def _features(self, num_convs):

@@ -47,6 +47,7 @@ class AttachLabelsTest(parameterized.TestCase):
     self.assertIn('A/v1: 1 of 4 frames have no row', ended.stderr)
     self.assertIn('A/v1: 1 rows belong to no frame', ended.stderr)
     self.assertIn('numbered from 1', ended.stderr)
+    self.assertRegex(ended.stderr, 'Next: python -m launch.train .*/frames\n')
 
 
 if __name__ == '__main__':

@@ -27,7 +27,8 @@ class CacheTest(parameterized.TestCase):
     jax.config.update('jax_compilation_cache_dir', None)
 
   def _enable(self, backend='gpu'):
-    with mock.patch.object(jax, 'default_backend', return_value=backend):
+    devices = [mock.Mock(platform=backend)]
+    with mock.patch.object(jax, 'local_devices', return_value=devices):
       return compilation.enable_cache()
 
   def test_an_accelerator_has_a_private_folder_of_the_user(self):

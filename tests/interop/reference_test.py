@@ -11,7 +11,8 @@ from absl.testing import absltest, parameterized
 from psm_jax import methods
 from psm_jax.interop import fabnet as fabnet_tensors
 from psm_jax.interop import facecycle as facecycle_tensors
-from psm_jax.interop import reference, tensor_files
+from psm_jax.interop import reference
+from psm_jax.models import tensor_files
 from psm_jax.runs import zoo
 from tests import tiny
 

@@ -138,7 +138,7 @@ class MethodTest(absltest.TestCase):
     stages = mock.patch.object(resnet, '_STAGES', ((64, 0), (128, 1)))
     stages.start()
     cls.addClassCleanup(stages.stop)
-    cls.method = clp.make(_config(), ())
+    cls.method = clp.make(_config())
     cls.shapes = jax.eval_shape(cls.method.init, jax.random.key(0))
     cls.models = [_state(cls.shapes, seed=seed) for seed in range(3)]
     cls.batches = [_batch(seed=seed) for seed in range(3)]
@@ -187,7 +187,7 @@ class MethodTest(absltest.TestCase):
 
   def test_two_devices_have_the_loss_and_gradients_of_one(self):
     axis = data_axis.DataAxis('data', 2)
-    method = clp.make(_config(), (), axis=axis)
+    method = clp.make(_config(), axis=axis)
 
     def step(frames, person):
       batch = interface.Batch(frames, person)
@@ -258,7 +258,7 @@ class MethodTest(absltest.TestCase):
       0.9: jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, slow, params),
     }
     for momentum, wanted in expected.items():
-      method = clp.make(_config(method__clp__key_momentum=momentum), ())
+      method = clp.make(_config(method__clp__key_momentum=momentum))
       moved = method.after_update(params, state)
       compare = functools.partial(np.testing.assert_allclose, rtol=1e-6)
       if momentum in (0, 1):
@@ -325,7 +325,7 @@ class SignalsTest(parameterized.TestCase):
     self.assertEqual(dictionary == (), 'cross_identity' not in names)
 
   def test_without_the_cross_identity_signal_there_is_no_dictionary(self):
-    method = clp.make(_config(method__clp__cross_identity_weight=0.0), ())
+    method = clp.make(_config(method__clp__cross_identity_weight=0.0))
     _, state = jax.eval_shape(method.init, jax.random.key(0))
     self.assertEqual(state.dictionary, ())
 
@@ -369,7 +369,7 @@ class EngineTest(absltest.TestCase):
   def test_a_training_step_keeps_the_shapes_and_types_of_the_state(self):
     self.enter_context(mock.patch.object(resnet, '_STAGES', ((64, 1),)))
     config = _config()
-    method = clp.make(config, ())
+    method = clp.make(config)
     cohort = sampling.Cohort(
       name='a+b+c',
       rows=np.arange(60),
@@ -495,7 +495,7 @@ class ConfigTest(absltest.TestCase):
     clp_config.check(config)
     clp_config.check_cohort(config, 2)
     self.assertEqual(set(config.method.clp), set(_OPTIONS))
-    method = clp.make(config, ())
+    method = clp.make(config)
     self.assertIsInstance(method.optimizer, optax.GradientTransformation)
     params, state = jax.eval_shape(method.init, jax.random.key(0))
     sizes = [leaf.size for leaf in jax.tree.leaves(params)]

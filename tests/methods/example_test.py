@@ -20,7 +20,7 @@ class ExampleTest(absltest.TestCase):
     names = {}
     exec(compile(code, str(_PAGE), 'exec'), names)  # noqa: S102
     config = tiny.config(population__strategy='vmap')
-    method = names['make'](config, ())
+    method = names['make'](config)
     people = tiny.cohorts(30, 21)
     plans = [sampling.make_plan(p, config, seed=0)[0] for p in people]
     built = population.build(method, plans, config, devices=jax.devices()[:1])

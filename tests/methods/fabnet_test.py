@@ -29,6 +29,7 @@ def _config(*, num_sources=_SOURCES, **fields):
     train__batch_size=_NUM,
     curriculum__pairing='views',
     curriculum__num_sources=num_sources,
+    train__validation_share=0.2,
   )
   defaults = {
     'crop': 'jittered',
@@ -100,7 +101,7 @@ def _gradient(method):
 @functools.cache
 def _alone():
   """Returns a method, three models, and the compiled gradient of one."""
-  method = fabnet.make(_config(), ())
+  method = fabnet.make(_config())
   keys = jax.random.split(jax.random.key(0, impl='threefry2x32'), 3)
   params, state = jax.eval_shape(jax.vmap(method.init), keys)
   # In place of initial weights: drawing those compiles for long.
@@ -126,14 +127,14 @@ def _model(tree, index):
 
 class CurriculumTest(absltest.TestCase):
   def test_a_model_starts_with_the_easier_half(self):
-    method = fabnet.make(_config(), ())
+    method = fabnet.make(_config())
     _, state = jax.eval_shape(method.init, jax.random.key(0))
     self.assertEqual(state.curriculum.high.dtype, jnp.int32)
     start = loss_window.start((0, 5))
     self.assertEqual((start.low, start.high, start.rate_scale), (0, 5, 1))
 
   def test_validation_moves_the_curriculum_of_a_state_only(self):
-    method = fabnet.make(_config(patience=0), ())
+    method = fabnet.make(_config(patience=0))
     state = fabnet.State('statistics', loss_window.start((0, 5)))
     for epoch in range(2):
       state = method.on_validation(state, jnp.float32(0.5), jnp.int32(epoch))
@@ -212,7 +213,7 @@ class CropTest(parameterized.TestCase):
     )
 
   def test_whole_frames_are_used_as_they_are(self):
-    method = fabnet.make(_config(crop='whole', num_sources=1), ())
+    method = fabnet.make(_config(crop='whole', num_sources=1))
     frames = _frames(3)
     _, _, (params, state), _ = _alone()
     made = _jit(method.pictures)(
@@ -245,7 +246,7 @@ class LossTest(absltest.TestCase):
     batch = _batch(1 + _SOURCES, _NUM)
     (loss, (moved, terms)), grads = alone(keys[0], params, state, batch)
     axis = data_axis.DataAxis('data', 2)
-    shared = _gradient(fabnet.make(_config(), (), axis=axis))
+    shared = _gradient(fabnet.make(_config(), axis=axis))
 
     def step(half):
       result, grads = shared(keys[0], params, state, half)
@@ -304,7 +305,7 @@ class TrainingTest(absltest.TestCase):
   def test_a_frozen_decoder_keeps_its_weights_and_gathers_the_rest(self):
     config = _config(num_sources=1, freeze_decoder=True)
     config.optim.schedule = 'constant'
-    method = fabnet.make(config, ())
+    method = fabnet.make(config)
     plan, _ = sampling.make_plan(tiny.cohorts(30)[0], config, seed=0)
     clock = jax.tree.map(jnp.asarray, plan.clock)
     start = _jit(functools.partial(update.init_model, method=method))(clock.key)
@@ -390,7 +391,7 @@ class UseTest(absltest.TestCase):
       (1, {'source', 'warped'}),
       (2, {f'{n} {i}' for n in ('source', 'warped', 'mask') for i in (1, 2)}),
     ):
-      method = fabnet.make(_config(num_sources=num_sources), ())
+      method = fabnet.make(_config(num_sources=num_sources))
       params, state = jax.eval_shape(method.init, jax.random.key(0))
       shapes = jax.eval_shape(
         method.pictures, jax.random.key(0), params, state, (), _frames(3), ()
@@ -413,22 +414,24 @@ class MakeTest(parameterized.TestCase):
     with self.assertRaisesRegex(
       ValueError, f'method.fabnet.{message}|{message}'
     ):
-      fabnet.make(_config(**fields), ())
+      fabnet.check(_config(**fields))
 
   def test_a_size_that_is_no_power_of_two_is_named(self):
     config = _config()
     config.data.size_px = 48
     with self.assertRaisesRegex(ValueError, 'data.size_px is 48'):
-      fabnet.make(config, ())
+      fabnet.check(config)
 
   def test_other_pairings_are_refused(self):
     config = _config()
     config.curriculum.pairing = 'gap'
-    with self.assertRaisesRegex(ValueError, "pairing is 'gap'.* needs views"):
+    with self.assertRaisesRegex(
+      ValueError, "pairing is 'gap'.* expected views"
+    ):
       fabnet.check(config)
 
   def test_an_example_is_a_target_and_its_sources(self):
-    method = fabnet.make(_config(num_sources=3), ())
+    method = fabnet.make(_config(num_sources=3))
     self.assertEqual((method.num_members, method.shared), (4, ()))
     self.assertEqual(sampling.num_members(_config(num_sources=3).curriculum), 4)
 

@@ -250,7 +250,7 @@ class MethodTest(absltest.TestCase):
     super().setUp()
     self.trunk = _trunk()
     self.params = _params(self.trunk)
-    self.method = facecycle.make(_config(), self.trunk)
+    self.method = facecycle.make(_config())
     generator = np.random.default_rng(4)
     self.frames = generator.integers(
       0, 256, (2, _PAIRS, _SIZE * _SIZE * 3), dtype=np.uint8
@@ -288,7 +288,7 @@ class MethodTest(absltest.TestCase):
     for enabled in (False, True):
       config = _config()
       config.augment.enabled = enabled
-      loss = facecycle.make(config, self.trunk).loss
+      loss = facecycle.make(config).loss
       _, (_, shapes) = jax.eval_shape(
         lambda *args, loss=loss: loss(*args, schedule),
         jax.random.key(0),
@@ -305,7 +305,7 @@ class MethodTest(absltest.TestCase):
   def test_bfloat16_is_for_the_networks_and_float32_for_what_they_give(self):
     config = _config()
     config.population.precision = 'bfloat16'
-    method = facecycle.make(config, self.trunk)
+    method = facecycle.make(config)
     schedule = interface.Schedule(*(jnp.float32(1) for _ in range(4)))
     program, (total, (_, terms)) = jax.make_jaxpr(
       lambda *args: method.loss(*args, schedule), return_shape=True

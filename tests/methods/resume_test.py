@@ -99,7 +99,9 @@ class ResumeTest(parameterized.TestCase):
           state = observe(state, jnp.float32(1), jnp.int32(0))
       return jax.device_get(state)
 
-    begun = advance(update.initialiser(method)(clock.key), batches[:2])
+    begun = advance(
+      update.initialiser(method, jax.devices()[0])(clock.key), batches[:2]
+    )
     unbroken = advance(begun, batches[2:])
     moved = jax.tree.map(np.array_equal, begun.params, unbroken.params)
     self.assertFalse(all(jax.tree.leaves(moved)))

@@ -27,11 +27,7 @@ class StartTest(absltest.TestCase):
     super().setUp()
     self.config = tiny.config(method__name='toy')
     self.method = tiny.toy_method(self.config)
-    self.enterContext(
-      mock.patch.dict(
-        methods.METHODS, toy=lambda config, shared: tiny.toy_method(config)
-      )
-    )
+    self.enterContext(mock.patch.dict(methods.METHODS, toy=tiny.toy_method))
     self.source = pathlib.Path(self.create_tempdir().full_path)
     self.zoo = self.source / 'zoo'
     donors = _states(self.method, self.config, 3, seed=10)

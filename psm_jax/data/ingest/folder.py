@@ -32,7 +32,7 @@ class IngestedVideo:
     extension: of the crops' files.
     fps: frames a second, from the middle step of the video's times.
     size_px: side of the crops' files.
-    has_labels: whether labels.csv beside the tracks is about this person.
+    labels_name: of the file of labels about this person, '' if there is none.
     has_landmarks: whether its head names 68 landmarks.
   """
 
@@ -42,7 +42,7 @@ class IngestedVideo:
   extension: str
   fps: float
   size_px: int
-  has_labels: bool
+  labels_name: str
   has_landmarks: bool
 
   @property
@@ -104,15 +104,16 @@ def scan(
       f'has {store.list_some(people)}.'
     )
   problems += _left_out(confirmed, contents, table, by_id)
+  parts = _parts(confirmed)
   videos, digest = [], hashlib.sha256(f'{SCHEMA_VERSION}'.encode())
   for person_id in people:
-    if not persons or person_id in persons:
-      own = [entry for entry in confirmed if entry.person_id == person_id]
-      for video_id in sorted({entry.video_id for entry in own}):
-        alone = {e.person_id for e in confirmed if e.video_id == video_id}
-        parts = [e for e in own if e.video_id == video_id]
-        entry, found = _video(root, by_id[video_id], parts, len(alone) == 1)
-        problems += found
+    for video_id in sorted(parts):
+      if person_id in parts[video_id] and (not persons or person_id in persons):
+        entry = _video(root, by_id[video_id], person_id, parts[video_id])
+        if not entry.labels_name and len(parts[video_id]) > 1:
+          if labels_path(root, video_id, '', is_alone=True).is_file():
+            reason = 'labels.csv not used: more than one person is confirmed'
+            problems.append({'path': video_id, 'reason': reason})
         videos.append(entry)
         _digest_video(root, by_id[video_id], entry, digest)
   if not videos:
@@ -148,62 +149,121 @@ def _left_out(confirmed, contents, table, by_id):
   return problems
 
 
-def _video(root, content, parts, is_alone):
-  """One person's part of a video, and problems."""
-  video_id, person_id = content['video_id'], parts[0].person_id
-  labels_path = layout.video_folder(root, video_id) / 'labels.csv'
-  problems = []
-  if labels_path.is_file() and not is_alone:
-    reason = 'labels.csv not used: more than one person is confirmed'
-    problems.append({'path': video_id, 'reason': reason})
-  has_labels = labels_path.is_file() and is_alone
-  entry = IngestedVideo(
+def _parts(confirmed):
+  """From video_id and person_id to (track, first, last), in order."""
+  parts = {}
+  for entry in confirmed:
+    part = (entry.track, entry.first_frame, entry.last_frame)
+    of_video = parts.setdefault(entry.video_id, {})
+    of_video[entry.person_id] = (*of_video.get(entry.person_id, ()), part)
+  return parts
+
+
+def confirmed_parts(
+  root: pathlib.Path, contents: Sequence[Mapping]
+) -> dict[str, dict[str, tuple[tuple[int, int, int], ...]]]:
+  """Returns who is seen where by tracks.csv.
+
+  Args:
+    root: the ingest folder.
+    contents: video.json of its videos.
+
+  Returns:
+    From video_id and person_id to (track, first frame, last frame) in order;
+    videos in which nobody is confirmed are empty.
+
+  Raises:
+    ValueError: If tracks.csv is wrong.
+  """
+  by_id = {content['video_id']: content for content in contents}
+  confirmed = tracks.assignments(root, tracks.read(root), by_id)
+  return {video_id: {} for video_id in by_id} | _parts(confirmed)
+
+
+def labels_path(
+  root: pathlib.Path, video_id: str, person_id: str, *, is_alone: bool
+) -> pathlib.Path:
+  """Returns where the labels of a person in a video lie, there or not.
+
+  Args:
+    root: the ingest folder.
+    video_id: the video.
+    person_id: who.
+    is_alone: whether nobody else is confirmed in the video.
+  """
+  name = 'labels.csv' if is_alone else f'labels.{person_id}.csv'
+  return layout.video_folder(root, video_id) / name
+
+
+def _video(root, content, person_id, parts):
+  """One person's part of a video."""
+  video_id = content['video_id']
+  path = labels_path(root, video_id, person_id, is_alone=len(parts) == 1)
+  has_labels = path.is_file()
+  return IngestedVideo(
     person_id=person_id,
     video_id=video_id,
-    parts=tuple((p.track, p.first_frame, p.last_frame) for p in parts),
+    parts=parts[person_id],
     extension=content['options']['format'],
     fps=float(content['fps']),
     size_px=int(content['options']['size_px']),
-    has_labels=has_labels,
-    has_landmarks=has_labels
-    and labels.names_landmarks(labels_path.read_bytes()),
+    labels_name=path.name if has_labels else '',
+    has_landmarks=has_labels and labels.names_landmarks(path.read_bytes()),
   )
-  return entry, problems
 
 
 def _digest_video(root, video, entry, digest):
   values = [entry.name, video['made'], entry.parts, entry.fps]
-  if entry.has_labels:
+  if entry.labels_name:
     folder = layout.video_folder(root, entry.video_id)
-    content = (folder / 'labels.csv').read_bytes()
+    content = (folder / entry.labels_name).read_bytes()
     values.append(hashlib.sha256(content).hexdigest())
     # Stores of earlier versions, which kept none, are another store.
     values += ['landmarks'] if entry.has_landmarks else []
   digest.update(json.dumps(values).encode())
 
 
-def read_frames(root: pathlib.Path, entry: IngestedVideo) -> pd.DataFrame:
-  """Returns the rows of frames.parquet that show one person in one video.
-
-  Returns:
-    A row a frame of the person's parts, sorted by frame, each frame once; the
-    columns of frames.parquet.
+def read_table(root: pathlib.Path, video_id: str) -> pd.DataFrame:
+  """Returns frames.parquet of a video.
 
   Raises:
     ValueError: If the file is damaged.
   """
-  path = layout.video_folder(root, entry.video_id) / 'frames.parquet'
+  path = layout.video_folder(root, video_id) / 'frames.parquet'
   try:
     table = pd.read_parquet(path)
-    parts = [
-      table[(table['track'] == track) & table['frame'].between(first, last)]
-      for track, first, last in entry.parts
-    ]
+    table[['person_id', 'track', 'frame', 'time_s', 'success']]
   except (OSError, ValueError, KeyError) as error:
     raise ValueError(
       f'{path} is damaged: {error}. Delete its folder and ingest it again.'
     ) from error
-  return pd.concat(parts).sort_values('frame').reset_index(drop=True)
+  return table
+
+
+def rows_of(table: pd.DataFrame, parts: Sequence[tuple]) -> pd.DataFrame:
+  """Returns the rows of frames.parquet that show one person.
+
+  Args:
+    table: from `read_table`.
+    parts: (track, first frame, last frame) each.
+
+  Returns:
+    A row a frame of the parts, sorted by frame, each frame once.
+  """
+  rows = [
+    table[(table['track'] == track) & table['frame'].between(first, last)]
+    for track, first, last in parts
+  ]
+  return pd.concat(rows).sort_values('frame').reset_index(drop=True)
+
+
+def read_frames(root: pathlib.Path, entry: IngestedVideo) -> pd.DataFrame:
+  """Returns the rows of frames.parquet that show one person in one video.
+
+  Raises:
+    ValueError: If the file is damaged.
+  """
+  return rows_of(read_table(root, entry.video_id), entry.parts)
 
 
 def read_crops(frames: pd.DataFrame) -> np.ndarray:
@@ -256,21 +316,15 @@ def write_persons(
     ValueError: If the file is damaged.
   """
   path = layout.video_folder(root, content['video_id']) / 'frames.parquet'
-  try:
-    table = pd.read_parquet(path)
-    person_id = pd.Series('', index=table.index, dtype=object)
-    for entry in confirmed:
-      if entry.video_id == content['video_id']:
-        shown = (table['track'] == entry.track) & table['frame'].between(
-          entry.first_frame, entry.last_frame
-        )
-        person_id[shown] = entry.person_id
-    same = table['person_id'].astype(object).eq(person_id).all()
-  except (OSError, ValueError, KeyError) as error:
-    raise ValueError(
-      f'{path} is damaged: {error}. Delete its folder and ingest it again.'
-    ) from error
-  if not same:
+  table = read_table(root, content['video_id'])
+  person_id = pd.Series('', index=table.index, dtype=object)
+  for entry in confirmed:
+    if entry.video_id == content['video_id']:
+      shown = (table['track'] == entry.track) & table['frame'].between(
+        entry.first_frame, entry.last_frame
+      )
+      person_id[shown] = entry.person_id
+  if not table['person_id'].astype(object).eq(person_id).all():
     encoded = io.BytesIO()
     table.assign(person_id=person_id.astype(str)).to_parquet(
       encoded, index=False

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from psm_jax import paths
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TRACKS, SUMMARY, PEOPLE = 'tracks.csv', 'summary.csv', 'people.csv'
 SHEETS, VIDEOS = 'contact_sheets', 'videos'
 

@@ -4,11 +4,9 @@ Names come from outside and may be anything; ids are made of them that are safe
 as file names, and stay the same when more videos come.
 """
 
-import csv
 import dataclasses
 import errno
 import hashlib
-import io
 import os
 import pathlib
 import re
@@ -16,13 +14,18 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 from psm_jax import paths
+from psm_jax.data.labels import tables
 
 EXTENSIONS = tuple(
-  '.3gp .avi .dv .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts '
-  '.vob .webm .wmv'.split()
+  '.264 .265 .3g2 .3gp .asf .avi .divx .dv .f4v .flv .gif .h264 .h265 .hevc '
+  '.ivf .m1v .m2p .m2t .m2ts .m2v .m4v .mjpeg .mjpg .mkv .mod .mov .mp4 .mpe '
+  '.mpeg .mpg .mts .mxf .nut .ogm .ogv .qt .rm .rmvb .tod .trp .ts .vob .vro '
+  '.webm .wmv .wtv .y4m'.split()
 )
 
-PERSON_FROM = ('file', 'folder')
+PERSON_FROM = ('ask', 'file', 'folder')
+LEFT_OUT = 'not taken for a video by its name'
+_MOST_NAMED = 20  # Files of one kind in one folder; more are counted.
 _PIECE = 1 << 20
 
 
@@ -35,12 +38,14 @@ class Input:
     name: how messages call it: relative to the folder or manifest.
     person_id: who is seen if it is one person; '' for the video's own id.
     problem: why it cannot be used, '' if nothing is known.
+    is_left_out: whether it was only met on the way, and is no video.
   """
 
   path: pathlib.Path
   name: str
   person_id: str = ''
   problem: str = ''
+  is_left_out: bool = False
 
   @property
   def key(self) -> str:
@@ -52,7 +57,7 @@ class Input:
 def list_inputs(
   path: str | os.PathLike,
   *,
-  person_from: str = 'file',
+  person_from: str = 'ask',
   leave_out: pathlib.Path | None = None,
 ) -> list[Input]:
   """Returns the videos of a file, a folder with its subfolders, or a manifest.
@@ -60,9 +65,13 @@ def list_inputs(
   Args:
     path: a video, a folder, or a CSV table with a column `path` (relative to
       the table) and, if known, `person_id`.
-    person_from: 'file' if each video shows somebody else unless the manifest
-      says otherwise, 'folder' if the videos of a folder show the same person.
+    person_from: 'folder' if the videos of a folder show the same person; with
+      'file' and 'ask' only a manifest names people here.
     leave_out: a folder that is not searched, the output's.
+
+  Returns:
+    The videos, and all else that lies in the folder, with the reason why it is
+    left out.
 
   Raises:
     ValueError: If there is no video, or the manifest is no such table.
@@ -72,14 +81,14 @@ def list_inputs(
     raise ValueError(f'--person_from {person_from!r} is none of {PERSON_FROM}.')
   path = pathlib.Path(path)
   if path.is_dir():
-    found = _search(path, person_from, leave_out)
-    if not found:
+    inputs = _search(path, person_from, leave_out)
+    if all(entry.is_left_out for entry in inputs):
       raise ValueError(
-        f'No video in {path} or below. Files ending in '
-        f'{", ".join(EXTENSIONS)} are taken; others can be named in a '
+        f'No video in {path} or below, among {len(inputs)} files. Files ending '
+        f'in {", ".join(EXTENSIONS)} are taken; others can be named in a '
         'manifest.'
       )
-    return _without_case_twins(found)
+    return _without_case_twins(inputs)
   if not path.exists():
     raise ValueError(f'--input {str(path)!r} does not exist.')
   if path.suffix.lower() == '.csv':
@@ -100,47 +109,57 @@ def _without_case_twins(inputs):
 
 
 def _search(root, person_from, leave_out):
-  found, problems = [], []
-  skipped = leave_out.resolve() if leave_out else None
-  for folder, names, files in os.walk(root, onerror=problems.append):
-    here = pathlib.Path(folder)
-    names[:] = sorted(
-      n
-      for n in names
-      if not n.startswith('.') and (here / n).resolve() != skipped
-    )
+  """All files in a folder and below, also below folders that are linked."""
+  inputs, skipped = [], leave_out.resolve() if leave_out else None
+
+  def add(path, **options):
+    inputs.append(Input(path, str(path.relative_to(root)), **options))
+
+  def failed(error):
+    add(pathlib.Path(error.filename), problem=error.strerror)
+
+  walk = os.walk(root, onerror=failed, followlinks=True)
+  for folder, names, files in walk:
+    here, entered = pathlib.Path(folder), []
+    for name in sorted(names):
+      real = (here / name).resolve()
+      if name.startswith('.'):
+        add(here / name, problem='a hidden folder', is_left_out=True)
+      elif here.resolve().is_relative_to(real):
+        add(here / name, problem='a link to where it lies', is_left_out=True)
+      elif real != skipped:
+        entered.append(name)
+    names[:] = entered
+    others = {}
     for name in sorted(files):
       path = here / name
-      if name.startswith('.') or path.suffix.lower() not in EXTENSIONS:
+      kind = path.suffix.lower()
+      if name.startswith('.') or kind not in EXTENSIONS:
+        others.setdefault(kind, []).append(path)
         continue
-      relative = path.relative_to(root)
-      person_id = ''
-      if person_from == 'folder' and len(relative.parts) > 1:
-        person_id = safe_id('-'.join(relative.parts[:-1]))
-      found.append(Input(path, str(relative), person_id))
-  for error in problems:
-    place = pathlib.Path(error.filename)
-    found.append(
-      Input(place, str(place.relative_to(root)), problem=error.strerror)
-    )
-  return found
+      parts = path.relative_to(root).parts[:-1]
+      named = person_from == 'folder' and parts
+      add(path, person_id=safe_id('-'.join(parts)) if named else '')
+    for kind, paths_of in others.items():
+      for path in paths_of[:_MOST_NAMED]:
+        add(path, problem=LEFT_OUT, is_left_out=True)
+      more = len(paths_of) - _MOST_NAMED
+      if more > 0:
+        reason = f'and {more} more like it: {LEFT_OUT}'
+        add(here / f'*{kind}', problem=reason, is_left_out=True)
+  return inputs
 
 
 def _read_manifest(path):
-  try:
-    text = path.read_text(encoding='utf-8-sig')
-    rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter(text)))
-  except (csv.Error, UnicodeDecodeError) as error:
-    raise ValueError(f'{path} is no CSV table in UTF-8: {error}') from error
-  if not rows or 'path' not in rows[0]:
+  table = tables.read(path)
+  if not len(table) or 'path' not in table:
     raise ValueError(
       f'{path} has no rows, or no column `path`; a manifest has the columns '
       'path and, if known, person_id.'
     )
   found, persons = [], {}
-  for line, row in enumerate(rows, start=2):
-    name = (row['path'] or '').strip()
-    person_id = (row.get('person_id') or '').strip()
+  for line, row in enumerate(table.to_dict('records'), start=2):
+    name, person_id = row['path'].strip(), row.get('person_id', '').strip()
     if not name:
       continue
     problem = ''
@@ -156,12 +175,6 @@ def _read_manifest(path):
       problem = f'line {line} of the manifest names it again'
     found.append(Input(path.parent / name, name, person_id, problem))
   return found
-
-
-def delimiter(text: str) -> str:
-  """Returns what separates a table's columns; spreadsheets differ in it."""
-  header = text.split('\n', 1)[0]
-  return max(',;\t', key=header.count)
 
 
 def fingerprint(path: pathlib.Path) -> str:

@@ -1,9 +1,10 @@
 """One video: reads it twice, first to find and follow faces, then to cut them.
 
-Nothing but the tracks is kept in between, so memory does not grow with the
+Nothing but the faces is kept in between, so memory does not grow with the
 pictures: 130 bytes a face found and some 300 a row of the table.
 """
 
+import array
 import dataclasses
 import json
 import math
@@ -19,7 +20,10 @@ import numpy as np
 from psm_jax import paths
 from psm_jax.data import sources
 from psm_jax.data.ingest import (
+  appearance,
+  box_tables,
   crops,
+  cuts,
   detection,
   layout,
   sheets,
@@ -27,6 +31,8 @@ from psm_jax.data.ingest import (
   video,
   video_tables,
 )
+from psm_jax.data.ingest import faces as faces_lib
+from psm_jax.data.labels import joining
 
 FORMATS = ('jpg', 'png')
 _REPORT_EVERY = 20
@@ -46,6 +52,9 @@ class Options:
     format: 'jpg' or 'png'.
     quality: of JPEG files.
     eye_distance: share of a crop's side between the eyes.
+    first_row: number of a video's first frame in tables of boxes; None for the
+      tool's habit.
+    boxes: how tables of boxes are read that could be read in two ways.
   """
 
   detector: detection.DetectorOptions = detection.DetectorOptions()
@@ -56,6 +65,8 @@ class Options:
   format: str = 'jpg'
   quality: int = 95
   eye_distance: float = 0.40
+  first_row: int | None = None
+  boxes: joining.Settings = joining.Settings()
 
   def check(self) -> None:
     """Raises ValueError if an option is out of range."""
@@ -110,6 +121,8 @@ def digest(options: Options, table: pathlib.Path | None) -> str:
   values = dataclasses.asdict(options)
   if table is not None:
     values['detector'] = table.read_bytes().hex()
+  else:
+    del values['first_row'], values['boxes']
   return sources.digest([layout.SCHEMA_VERSION, values])
 
 
@@ -118,7 +131,7 @@ def ingest_video(
   options: Options,
   root: pathlib.Path,
   *,
-  report: Callable[[int], None] = lambda num_frames: None,
+  report: Callable[[int, float], None] = lambda num_frames, seconds: None,
   num_threads: int = 1,
 ) -> dict:
   """Makes the folder of one video and returns what its video.json says.
@@ -129,7 +142,8 @@ def ingest_video(
     job: which video.
     options: how.
     root: the ingest folder, with its subfolders.
-    report: is called now and then with the number of frames searched since.
+    report: is called now and then with the number of frames searched since, and
+      the seconds of video that they are.
     num_threads: of the decoder.
 
   Raises:
@@ -137,10 +151,9 @@ def ingest_video(
     OSError: If it cannot be read or the folder not be written.
   """
   started = time.monotonic()
-  detector = detection.make(options.detector, table=job.table)
   counts = video.Counts()
-  search = _search(job, options, detector, counts, report, num_threads)
-  warnings = [*getattr(detector, 'problems', ()), *counts.warnings()]
+  search, warnings = _search(job, options, counts, report, num_threads)
+  warnings += counts.warnings(search.time_s)
   temporary = root / layout.VIDEOS / f'.new-{secrets.token_hex(6)}'
   paths.make_private_dir(temporary)
   try:
@@ -165,45 +178,73 @@ def ingest_video(
   return content
 
 
-def _search(job, options, detector, counts, report, num_threads):
-  """Finds and follows the faces of all frames."""
-  tracker = tracking.Tracker(gap_s=options.gap_s)
-  cuts = video.CutFinder()
-  times = []
-  num_faces = num_with_face = num_cuts = unreported = 0
-  since_search = 0
+def _search(job, options, counts, report, num_threads):
+  """Finds and follows the faces of all frames; (search, warnings)."""
+  table, warnings = None, []
+  if job.table is not None:
+    table = box_tables.read(job.table, first_row=options.first_row)
+  else:
+    detector = detection.make(options.detector)
+  finder, seen = cuts.CutFinder(), array.array('d')
+  sound = []
   for frame in video.read(job.path, counts, num_threads=num_threads):
-    times.append(frame.time_s)
     if not frame.is_damaged:
-      if cuts.is_cut(frame):
-        tracker.cut()
-        num_cuts += 1
-        since_search = 0
-      if since_search % options.detect_every == 0:
-        found = _detect(detector, frame)
-        num_faces += len(found)
-        num_with_face += bool(len(found))
-        tracker.add(frame.index, frame.time_s, found)
-    since_search += 1
-    unreported += 1
-    if unreported == _REPORT_EVERY:
-      report(unreported)
-      unreported = 0
-  report(unreported)
-  if not times:
+      finder.add(frame)
+      sound.append(frame.index)
+      if table is None and frame.index % options.detect_every == 0:
+        _append(seen, frame.index, _detect(detector, frame))
+    if counts.decoded % _REPORT_EVERY == 0:
+      report(_REPORT_EVERY, _REPORT_EVERY / counts.rate)
+  rest = counts.decoded % _REPORT_EVERY
+  report(rest, rest / counts.rate)
+  if not counts.decoded:
     raise ValueError('no frame in it can be decoded')
-  found, dropped = tracker.finish(
-    min_frames=math.ceil(options.min_track_frames / options.detect_every)
+  time_s = video.presentation_times(counts)
+  begins = np.array(sound, int)[finder.cuts()]
+  if table is None:
+    frames, faces = _unpack(seen)
+  else:
+    frames, faces, warnings = box_tables.place(
+      table, time_s, counts, options.boxes
+    )
+  every = 1 if table is not None else options.detect_every
+  tracks = tracking.follow(
+    frames,
+    faces.boxes,
+    time_s,
+    begins,
+    gap_s=options.gap_s,
+    step_s=every * joining.usual_step(time_s),
   )
-  times_s = np.array(times, np.float64)
+  least = math.ceil(options.min_track_frames / every)
+  kept = [rows for rows in tracks if len(rows) >= least]
   return video_tables.Search(
-    times_s=times_s,
-    tracks=[_track_rows(track, times_s, options) for track in found],
-    num_faces=num_faces,
-    num_dropped=dropped,
-    num_with_face=num_with_face,
-    num_cuts=num_cuts,
-  )
+    time_s=time_s,
+    tracks=[
+      _track_rows(frames[rows], faces.chosen(rows), time_s, options, every)
+      for rows in kept
+    ],
+    num_faces=len(frames),
+    num_dropped=len(frames) - sum(map(len, kept)),
+    num_with_face=len(np.unique(frames)),
+    num_cuts=len(begins),
+  ), warnings
+
+
+def _append(seen, index, faces):
+  """Keeps the faces of a frame: frame, box, points, score of each."""
+  for box, points, score in zip(
+    faces.boxes, faces.points, faces.scores, strict=True
+  ):
+    seen.extend([index, *box, *points.ravel(), score])
+
+
+def _unpack(seen):
+  """([F] int64 frames, F faces) of what was kept."""
+  rows = np.array(seen).reshape(-1, 6 + 2 * len(faces_lib.POINTS))
+  points = rows[:, 5:-1].reshape(-1, len(faces_lib.POINTS), 2)
+  faces = faces_lib.Faces(rows[:, 1:5], points, rows[:, -1])
+  return rows[:, 0].astype(np.int64), faces
 
 
 def _detect(detector, frame):
@@ -211,22 +252,20 @@ def _detect(detector, frame):
     return detector.detect(frame)
   except cv2.error as error:
     raise ValueError(
-      f'the detector failed at frame {frame.index} ({frame.time_s:.2f} s, '
-      f'{frame.size[0]}x{frame.size[1]}): {error.err or error}'
+      f'the detector failed at frame {frame.index}, '
+      f'{frame.size[0]}x{frame.size[1]}: {error.err or error}'
     ) from error
 
 
-def _track_rows(track, times_s, options):
-  frames, found, is_made_up = tracking.fill(
-    track.frames, track.found, every=options.detect_every
-  )
+def _track_rows(frames, faces, time_s, options, every):
+  frames, faces, is_made_up = tracking.fill(frames, faces, every=every)
   count = len(frames)
   return video_tables.TrackRows(
     frames=frames,
-    faces=found,
+    faces=faces,
     is_made_up=is_made_up,
     alignment=crops.align(
-      times_s[frames], found, eye_distance=options.eye_distance
+      time_s[frames], faces, eye_distance=options.eye_distance
     ),
     inside=np.zeros(count, bool),
     blur=np.full(count, np.nan, np.float32),
@@ -241,6 +280,7 @@ def _write_tracks(job, options, search, folder, num_threads):
     return pages
   due = _due(search.tracks)
   shown = [set(sheets.chosen_frames(t.frames).tolist()) for t in search.tracks]
+  watches = [appearance.Watch(len(t.frames)) for t in search.tracks]
   for track in range(len(search.tracks)):
     (folder / layout.track_name(track)).mkdir(mode=0o700)
   counts = video.Counts()
@@ -253,15 +293,19 @@ def _write_tracks(job, options, search, folder, num_threads):
       if picture is None:
         picture = frame.picture()
       crop = _cut(search.tracks[track], row, picture, options)
+      watches[track].add(crop)
       path = folder / layout.track_name(track)
       _write_crop(path, frame.index, crop, options)
       if frame.index in shown[track]:
         pages[track][frame.index] = crop
-  if counts.decoded != len(search.times_s):
+  if counts.decoded != len(search.time_s):
     raise ValueError(
-      f'the first reading gave {len(search.times_s)} frames, the second '
+      f'the first reading gave {len(search.time_s)} frames, the second '
       f'{counts.decoded}; was the file changed meanwhile?'
     )
+  for track, watch in zip(search.tracks, watches, strict=True):
+    if watch.changed_at is not None:
+      track.changes_at = int(track.frames[watch.changed_at])
   return pages
 
 
@@ -329,6 +373,12 @@ def _describe(job, options, search, counts, warnings, frames):
       f'{search.num_dropped} faces found for fewer than '
       f'{options.min_track_frames} frames; not used'
     )
+  for number, track in enumerate(search.tracks):
+    if track.changes_at is not None:
+      warnings.append(
+        f'the face of track {number} seems to be another from frame '
+        f'{track.changes_at} ({search.time_s[track.changes_at]:.2f} s) on'
+      )
   return {
     'schema_version': layout.SCHEMA_VERSION,
     'video_id': job.video_id,
@@ -337,8 +387,7 @@ def _describe(job, options, search, counts, warnings, frames):
     'content': job.content,
     'digest': job.digest,
     'suggestion': job.suggestion,
-    # More than one track must be looked at by somebody.
-    'person_id': job.person_id if len(search.tracks) == 1 else '',
+    'person_id': job.person_id,
     'made': secrets.token_hex(8),
     'options': dataclasses.asdict(options)
     | {'table': job.table.name if job.table else None},

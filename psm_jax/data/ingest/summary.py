@@ -64,7 +64,7 @@ def _why_no_track(counts):
     return f'no face in {counts["decoded"]} frames'
   return (
     f'a face in {counts["with_face"]} of {counts["decoded"]} frames, never '
-    'long enough for a track'
+    'long enough for a track (--min_track_frames, --gap_s)'
   )
 
 

@@ -3,10 +3,10 @@
 A track is one face in one scene. Faces and tracks are matched so that the sum
 of overlaps is largest (Hungarian method). A track ends at a cut and when its
 face has not been found for some time; whoever comes later begins a new one.
-"""
 
-import array
-import dataclasses
+Ours rather than a library's: these know neither cuts nor times in seconds, and
+carry tracks on through a motion model where we want an end.
+"""
 
 import numpy as np
 from scipy import optimize
@@ -14,108 +14,63 @@ from scipy import optimize
 from psm_jax.data.ingest import faces as faces_lib
 
 _MIN_OVERLAP = 0.2  # Of intersection over union.
-_WIDTH = 16  # Numbers kept of a face found.
 
 
-@dataclasses.dataclass
-class Track:
-  """One face through one scene; filled frame by frame.
+def follow(
+  frames: np.ndarray,
+  boxes: np.ndarray,
+  time_s: np.ndarray,
+  cuts: np.ndarray,
+  *,
+  gap_s: float,
+  step_s: float,
+) -> list[np.ndarray]:
+  """Returns the tracks, each the rows of its faces, increasing.
 
-  Attributes:
-    rows: 16 float64 a face found: frame, box, points, score.
-    last_frame: where it was last found.
-    last_s: when that was.
-    last_box: [4] where it was.
+  In order of their first frame, then from left to right.
+
+  Args:
+    frames: [F] int64, the frame of each face found, in order.
+    boxes: [F, 4] float64, where it is.
+    time_s: [T] float64, when each frame is shown.
+    cuts: int64, the frames that begin another scene.
+    gap_s: for how long a face may be lost and still be the same track.
+    step_s: seconds from one frame that is searched to the next; where that is
+      more than gap_s, no frame may lack the face.
   """
-
-  rows: array.array
-  last_frame: int
-  last_s: float
-  last_box: np.ndarray
-
-  def __len__(self) -> int:
-    """In how many frames the face was found."""
-    return len(self.rows) // _WIDTH
-
-  @property
-  def _table(self):
-    return np.frombuffer(self.rows, np.float64).reshape(-1, _WIDTH)
-
-  @property
-  def frames(self) -> np.ndarray:
-    """[n] int64, increasing: where the face was found."""
-    return self._table[:, 0].astype(np.int64)
-
-  @property
-  def found(self) -> faces_lib.Faces:
-    """The n faces found."""
-    table = self._table
-    return faces_lib.Faces(
-      table[:, 1:5].copy(),
-      table[:, 5:15].reshape(-1, 5, 2).copy(),
-      table[:, 15].copy(),
-    )
-
-
-class Tracker:
-  """Sorts faces into tracks; call `add` frame by frame, then `finish`."""
-
-  def __init__(self, *, gap_s: float):
-    self._gap_s = gap_s
-    self._open, self._closed = [], []
-
-  def cut(self) -> None:
-    """Ends all tracks: what follows is another scene."""
-    self._closed += self._open
-    self._open = []
-
-  def add(self, frame: int, time_s: float, found: faces_lib.Faces) -> None:
-    """Adds the faces of the next frame that was searched."""
-    lost = [t for t in self._open if time_s - t.last_s > self._gap_s]
-    if lost:
-      self._closed += lost
-      self._open = [t for t in self._open if time_s - t.last_s <= self._gap_s]
-    taken = set()
-    if self._open and len(found):
-      boxes = np.stack([track.last_box for track in self._open])
-      overlap = faces_lib.intersection_over_union(boxes, found.boxes)
-      pairs = optimize.linear_sum_assignment(
-        np.where(overlap >= _MIN_OVERLAP, overlap, 0.0), maximize=True
-      )
-      for track, face in zip(*pairs, strict=True):
-        if overlap[track, face] >= _MIN_OVERLAP:
-          taken.add(face)
-          _append(self._open[track], frame, time_s, found, face)
-    for face in range(len(found)):
-      if face not in taken:
-        track = Track(array.array('d'), 0, 0.0, np.zeros(4))
-        _append(track, frame, time_s, found, face)
-        self._open.append(track)
-
-  def finish(self, *, min_frames: int) -> tuple[list[Track], int]:
-    """Returns the tracks, and how many faces were in shorter ones.
-
-    Args:
-      min_frames: in how many frames a track's face must have been found.
-
-    Returns:
-      Tracks in order of their first frame, then from left to right; and the
-      number of faces that belong to none of them.
-    """
-    self.cut()
-    long = [t for t in self._closed if len(t) >= min_frames]
-    dropped = sum(len(t) for t in self._closed if len(t) < min_frames)
-    long.sort(key=lambda track: (track.rows[0], track.rows[1]))
-    return long, dropped
-
-
-def _append(track, frame, time_s, found, face):
-  track.rows.append(frame)
-  track.rows.extend(found.boxes[face])
-  track.rows.extend(found.points[face].ravel())
-  track.rows.append(found.scores[face])
-  track.last_frame, track.last_s = frame, time_s
-  track.last_box = found.boxes[face]
+  limit_s = max(gap_s, 1.5 * step_s)
+  scene = np.searchsorted(cuts, frames, side='right')
+  tracks, open_tracks = [], []
+  starts = np.flatnonzero(np.diff(frames, prepend=-1))
+  ends = np.append(starts, len(frames))[1:]
+  for start, end in zip(starts, ends, strict=True):
+    now_s = time_s[frames[start]]
+    open_tracks = [
+      track
+      for track in open_tracks
+      if scene[track[-1]] == scene[start]
+      and now_s - time_s[frames[track[-1]]] <= limit_s
+    ]
+    rows = np.arange(start, end)
+    overlap = np.zeros((0, len(rows)))
+    if open_tracks:
+      last = boxes[[track[-1] for track in open_tracks]]
+      overlap = faces_lib.intersection_over_union(last[:, None], boxes[rows])
+    overlap = np.where(overlap >= _MIN_OVERLAP, overlap, 0.0)
+    pairs = optimize.linear_sum_assignment(overlap, maximize=True)
+    matched = {
+      face: track
+      for track, face in zip(*pairs, strict=True)
+      if overlap[track, face]
+    }
+    for face, row in enumerate(rows.tolist()):
+      if face in matched:
+        open_tracks[matched[face]].append(row)
+      else:
+        tracks.append([row])
+        open_tracks.append(tracks[-1])
+  tracks.sort(key=lambda rows: (frames[rows[0]], boxes[rows[0], 0]))
+  return [np.array(rows) for rows in tracks]
 
 
 def fill(

@@ -3,7 +3,7 @@
 A row says that `person_id` is seen in frames first_frame to last_frame of a
 track. A row without person_id is not used. A track that goes over from one
 person to another is cut by writing its row twice, with other frames. A video
-with a single track is filled in already (`confirmed` says auto).
+with one face in it is filled in already (`confirmed` says auto).
 """
 
 import csv
@@ -13,7 +13,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from psm_jax import paths
-from psm_jax.data.ingest import layout, listing
+from psm_jax.data.ingest import layout
 
 KEYS = ('video_id', 'track', 'first_frame', 'last_frame', 'person_id')
 COLUMNS = (
@@ -84,7 +84,7 @@ def read(root: pathlib.Path) -> TrackTable:
     return TrackTable(list(COLUMNS), [])
   try:
     text = path.read_text(encoding='utf-8-sig')
-    separator = listing.delimiter(text)
+    separator = max(',;\t', key=text.partition('\n')[0].count)
     reader = csv.DictReader(io.StringIO(text), delimiter=separator)
     rows = [dict(row) | {'line': reader.line_num} for row in reader]
   except (UnicodeDecodeError, csv.Error) as error:
@@ -196,10 +196,18 @@ def _check_overlaps(found: Sequence[Assignment], path):
 def is_edited(table: TrackTable, content: Mapping) -> bool:
   """Tells whether somebody filled in or changed a video's rows."""
   rows = table.of_video(content['video_id'])
-  ours = _rows(content)
-  return bool(rows) and [[r[k] for k in KEYS] for r in rows] != [
-    [layout.cell(r[k]) for k in KEYS] for r in ours
-  ]
+  versions = [_keys(_rows(content, is_known)) for is_known in (True, False)]
+  return bool(rows) and _keys(rows) not in versions
+
+
+def shows_one_face(content: Mapping) -> bool:
+  """Tells whether a video shows one face, and the same from start to end."""
+  tracks = content['tracks']
+  return (
+    len(tracks) == 1
+    and not content['counts']['faces_dropped']
+    and tracks[0]['changes_at'] is None
+  )
 
 
 def merge(
@@ -207,48 +215,76 @@ def merge(
   videos: Sequence[Mapping],
   *,
   remade: Mapping[str, Mapping],
-) -> TrackTable:
-  """Returns the table with rows for the videos that it lacks.
+  asks: bool,
+) -> tuple[TrackTable, int]:
+  """Brings the table up to the videos.
 
-  All other rows stay as they are, but for those of a video that was made anew
-  and whose rows nobody had touched.
+  Rows that somebody filled in or changed stay as they are, and so do people who
+  were confirmed.
 
   Args:
     table: tracks.csv as it stands.
     videos: video.json of all videos.
     remade: what video.json said before, of videos made anew; by video_id.
+    asks: whether several videos without a given person_id wait for somebody who
+      knows whether they show one person or several.
+
+  Returns:
+    The table, and how many videos wait.
   """
   columns = [*table.columns]
   columns += [name for name in COLUMNS if name not in columns]
-  stale = {
-    video_id
-    for video_id, content in remade.items()
-    if not is_edited(table, content)
-  }
-  rows = [row for row in table.rows if row['video_id'] not in stale]
-  present = {row['video_id'] for row in rows}
+  shown = [content for content in videos if content['tracks']]
+  num_waiting, written = 0, {}
   for content in videos:
-    if content['video_id'] not in present:
-      rows += _rows(content)
-  return TrackTable(columns, rows, table.separator)
+    video_id = content['video_id']
+    there = table.of_video(video_id)
+    before = remade.get(video_id, content)
+    is_confirmed = any(row['person_id'] for row in there)
+    if is_edited(table, before) or (before is content and is_confirmed):
+      continue
+    waits = asks and not content['suggestion'] and len(shown) > 1
+    num_waiting += waits and shows_one_face(content)
+    rows = _rows(content, not waits)
+    if _keys(rows) != _keys(there):
+      written[video_id] = rows
+  kept = [row for row in table.rows if row['video_id'] not in written]
+  kept += sum(written.values(), [])
+  return TrackTable(columns, kept, table.separator), num_waiting
 
 
-def _rows(content):
-  """The rows of one video as they are first written."""
+def _keys(rows):
+  """What tells whether somebody changed rows."""
   return [
-    {
+    [layout.cell(row.get(name, '')) for name in (*KEYS, 'confirmed')]
+    for row in rows
+  ]
+
+
+def _rows(content, is_known):
+  """The rows of one video as they are first written."""
+  person_id = ''
+  if is_known and shows_one_face(content):
+    person_id = content['person_id']
+  rows = []
+  for track in content['tracks']:
+    row = {
       'video_id': content['video_id'],
       'track': track['track'],
       'first_frame': track['first_frame'],
       'last_frame': track['last_frame'],
-      'person_id': content.get('person_id', ''),
-      'confirmed': AUTO if content.get('person_id') else '',
-      'suggestion': content.get('suggestion', ''),
+      'person_id': person_id,
+      'confirmed': AUTO if person_id else '',
+      'suggestion': content['suggestion'],
       'first_s': track['first_s'],
       'last_s': track['last_s'],
       'crops': track['crops'],
       'face_px': track['face_px'],
       'sheet': content['sheets'][0] if content['sheets'] else '',
     }
-    for track in content['tracks']
-  ]
+    change = track['changes_at']
+    if change is None:
+      rows.append(row)
+    else:
+      rows += [row | {'last_frame': change - 1}, row | {'first_frame': change}]
+  return rows

@@ -1,11 +1,12 @@
 """Reads a video's frames in the order they are shown, with their own times.
 
-Times are the container's, so variable frame rates stay what they are. Frames
-that an edit list hides are not shown; pictures are turned as the file says and
-have square pixels.
+Times are the container's, so variable frame rates stay what they are; they are
+put in order once all frames are read, as some containers store those of other
+frames. Frames that an edit list hides are not shown; pictures are turned and
+mirrored as the file says and have square pixels.
 """
 
-import collections
+import array
 import dataclasses
 import math
 import os
@@ -18,6 +19,7 @@ import numpy as np
 # A playlist inside a video file must not open anything on the network.
 _OPTIONS = {'protocol_whitelist': 'file'}
 _DEFAULT_FPS = 25.0
+_MOST_REORDERED = 16  # Frames, of all codecs in use.
 
 
 @dataclasses.dataclass
@@ -29,38 +31,49 @@ class Counts:
     damaged: of these, frames that the decoder says are damaged.
     hidden: packets that an edit list hides.
     broken_packets: packets that could not be decoded.
-    estimated_times: frames without a time of their own.
-    repeated_times: frames whose time is not later than the one before.
+    times: the file's times of the frames shown, in seconds; NaN if it has none.
+    rate: frames a second by the header, 25 if it does not say.
+    start_s: when the pictures begin by the header; NaN if it does not say.
+    num_streams: moving pictures in the file, of which one is read.
     interlaced: interlaced frames.
     promised: frames that the file's header counts, 0 if it does not.
     packets: packets read.
     promised_s: end of the video by its header, in seconds; NaN if unknown.
-    last_s: time of the last frame in seconds; NaN before the first.
     stopped: why reading ended early, '' if it did not.
     codec: the codec's name.
     width: of the picture as shown, in pixels.
     height: of the picture as shown, in pixels.
+    stored: (width, height) of the picture as stored, turned as shown.
   """
 
   decoded: int = 0
   damaged: int = 0
   hidden: int = 0
   broken_packets: int = 0
-  estimated_times: int = 0
-  repeated_times: int = 0
+  times: array.array = dataclasses.field(
+    default_factory=lambda: array.array('d')
+  )
+  rate: float = _DEFAULT_FPS
+  start_s: float = math.nan
+  num_streams: int = 1
   interlaced: int = 0
   promised: int = 0
   packets: int = 0
   promised_s: float = math.nan
-  last_s: float = math.nan
   stopped: str = ''
   codec: str = ''
   width: int = 0
   height: int = 0
+  stored: tuple[int, int] = (0, 0)
 
-  def warnings(self) -> list[str]:
-    """Returns what a user should know about the file, a sentence each."""
+  def warnings(self, time_s: np.ndarray) -> list[str]:
+    """Returns what a user should know about the file, a sentence each.
+
+    Args:
+      time_s: [T] float64, when frames are shown, see `presentation_times`.
+    """
     found = []
+    last_s = time_s[-1] if len(time_s) else math.nan
     if self.stopped:
       found.append(
         f'reading stopped after {self.decoded} frames ({self.stopped}); the '
@@ -71,9 +84,9 @@ class Counts:
         f'the header counts {self.promised} frames, the file holds '
         f'{self.packets}; it seems cut short, or the recorder dropped some'
       )
-    elif self.promised_s - self.last_s > 1.0:
+    elif self.promised_s - last_s > max(1.0, 2.5 / frame_rate(time_s)):
       found.append(
-        f'the last of {self.decoded} frames is at {self.last_s:.2f} s, the '
+        f'the last of {self.decoded} frames is at {last_s:.2f} s, the '
         f'header says {self.promised_s:.2f} s; the file seems cut short'
       )
     if self.damaged:
@@ -83,12 +96,22 @@ class Counts:
       )
     if self.broken_packets:
       found.append(f'{self.broken_packets} packets cannot be decoded')
-    if self.estimated_times:
+    given = np.array(self.times)
+    if np.isnan(given).any():
       found.append(
-        f'{self.estimated_times} frames have no time; estimated from the rate'
+        f'{np.isnan(given).sum()} of {self.decoded} frames have no time; taken '
+        f'from {self.rate:.4g} frames a second'
       )
-    if self.repeated_times:
-      found.append(f'{self.repeated_times} frame times do not increase')
+    if (np.diff(given) <= 0).any():
+      found.append(
+        f'{(np.diff(given) <= 0).sum()} frame times do not increase; put in '
+        'order'
+      )
+    if self.num_streams > 1:
+      found.append(
+        f'{self.num_streams} moving pictures in the file; read was the one '
+        'that players show'
+      )
     if self.interlaced:
       found.append(
         f'{self.interlaced} frames are interlaced; moving edges show combs'
@@ -102,20 +125,18 @@ class Frame:
 
   Attributes:
     index: counted from 0 in the order shown.
-    time_s: float64 seconds by the container's clock.
     is_damaged: whether the decoder says so.
     size: (width, height) in pixels of the picture as shown.
     image: PyAV's frame, not turned.
   """
 
   index: int
-  time_s: float
   is_damaged: bool
   size: tuple[int, int]
   image: av.VideoFrame
 
   def picture(self, *, longest_px: int | None = None) -> np.ndarray:
-    """Returns the picture as shown: turned, with square pixels.
+    """Returns the picture as shown: turned, mirrored, with square pixels.
 
     Args:
       longest_px: longer side that the picture is shrunk to; None for its own
@@ -129,19 +150,26 @@ class Frame:
       share = longest_px / max(width, height)
       width = max(1, round(width * share))
       height = max(1, round(height * share))
-    turns = _quarter_turns(self.image)
+    turns, is_mirrored = _orientation(self.image)
     if turns % 2:
       width, height = height, width
     pixels = self.image.reformat(
       width=width, height=height, format='rgb24', interpolation='AREA'
     ).to_ndarray()
-    return np.ascontiguousarray(np.rot90(pixels, turns))
+    pixels = np.rot90(pixels, turns)
+    return np.ascontiguousarray(pixels[:, ::-1] if is_mirrored else pixels)
+
+  def outline(self) -> np.ndarray:
+    """Returns [48, 64] uint8, the grey levels in small, not turned."""
+    return self.image.reformat(
+      width=64, height=48, format='gray', interpolation='AREA'
+    ).to_ndarray()
 
 
 def read(
   path: str | os.PathLike, counts: Counts, *, num_threads: int = 1
 ) -> Iterator[Frame]:
-  """Yields the frames of a video's first picture stream.
+  """Yields the frames of a video's moving picture, of several the default one.
 
   Args:
     path: the file.
@@ -168,7 +196,7 @@ def read(
         'short or of another kind'
       ) from error
     with container:
-      stream = _picture_stream(container)
+      stream = _picture_stream(container, counts)
       _describe(container, stream, counts)
       stream.thread_type = 'AUTO'
       stream.codec_context.thread_count = num_threads
@@ -189,26 +217,87 @@ def frame_rate(times_s: np.ndarray) -> float:
   steps = steps[steps > 0]
   if not len(steps):
     return _DEFAULT_FPS
-  usual = np.abs(steps / np.median(steps) - 1) < 0.5
+  middle = np.percentile(steps, 50, method='lower')
+  usual = np.abs(steps / middle - 1) < 0.5
   return float(1 / steps[usual].mean())
 
 
-def _picture_stream(container):
-  """The first stream of moving pictures; covers of music are none."""
-  for stream in container.streams.video:
-    if not stream.disposition & av.stream.Disposition.attached_pic:
-      if stream.codec_context is None:
-        raise ValueError('the video is in a codec that is not known')
-      return stream
-  has_sound = bool(container.streams.audio)
-  raise ValueError(
-    'no video in it, ' + ('only sound' if has_sound else 'it may be cut short')
-  )
+def presentation_times(counts: Counts) -> np.ndarray:
+  """Returns when each frame is shown, by the file's clock.
+
+  A few times that lie out of line are put between their neighbours. Times that
+  are those of other frames near by, as AVI files with B-frames have them, are
+  sorted. After a jump back, as where recordings were put one behind the other,
+  time goes on with the usual step.
+
+  Args:
+    counts: of a video read to its end.
+
+  Returns:
+    [T] float64 seconds, increasing.
+  """
+  times = np.array(counts.times, np.float64)
+  count = len(times)
+  step = 1 / counts.rate
+  known = np.flatnonzero(np.isfinite(times))
+  if not len(known):
+    return np.arange(count) * step
+  for index in np.flatnonzero(np.isnan(times)):
+    before = times[index - 1] if index else times[known[0]] - known[0] * step
+    times[index] = before + step if index else before
+  if (np.diff(times) > 0).all():
+    return times
+  order = np.argsort(times, kind='stable')
+  is_near = np.abs(order - np.arange(count)).max() <= _MOST_REORDERED
+  if is_near and (np.diff(times[order]) > 0).all():
+    times = times[order]
+    # Those of packets as stored may begin late by as many frames.
+    start = counts.start_s if math.isfinite(counts.start_s) else times[0]
+    return times - times[0] + start
+  steps = np.diff(times)
+  usual = float(np.median(steps[steps > 0])) if (steps > 0).any() else step
+  inner = np.arange(1, count - 1)
+  is_alone = times[:-2] < times[2:]
+  is_alone &= (times[1:-1] <= times[:-2]) | (times[1:-1] >= times[2:])
+  inner = inner[is_alone]
+  times[inner] = (times[inner - 1] + times[inner + 1]) / 2
+  steps = np.diff(times)
+  return times[0] + np.append(0, np.cumsum(np.where(steps > 0, steps, usual)))
+
+
+def length_s(path: str | os.PathLike) -> float:
+  """Returns a video's length by its header, 0 if that cannot be told."""
+  try:
+    with open(path, 'rb') as file, av.open(file, options=_OPTIONS) as container:
+      return max(0.0, (container.duration or 0) / av.time_base)
+  except (OSError, ValueError):
+    return 0.0
+
+
+def _picture_stream(container, counts):
+  """The moving picture that players show; covers of music are none."""
+  still = av.stream.Disposition.attached_pic
+  streams = [s for s in container.streams.video if not s.disposition & still]
+  if not streams:
+    has_sound = bool(container.streams.audio)
+    raise ValueError(
+      'no video in it, '
+      + ('only sound' if has_sound else 'it may be cut short')
+    )
+  counts.num_streams = len(streams)
+  default = av.stream.Disposition.default
+  stream = next((s for s in streams if s.disposition & default), streams[0])
+  if stream.codec_context is None:
+    raise ValueError('the video is in a codec that is not known')
+  return stream
 
 
 def _describe(container, stream, counts):
   counts.codec = stream.codec_context.name
   counts.promised = stream.frames or 0
+  counts.rate = float(stream.average_rate or 0) or _DEFAULT_FPS
+  if stream.start_time is not None and stream.time_base:
+    counts.start_s = float(stream.start_time * stream.time_base)
   if stream.duration and stream.time_base:
     start = stream.start_time or 0
     counts.promised_s = float((start + stream.duration) * stream.time_base)
@@ -220,7 +309,6 @@ def _describe(container, stream, counts):
 def _frames(container, stream, counts):
   """Decodes packet by packet, going on after what cannot be decoded."""
   aspect = float(stream.sample_aspect_ratio or 1) or 1.0
-  rate = float(stream.average_rate or 0) or _DEFAULT_FPS
   for packet in _packets(container, stream, counts):
     try:
       images = packet.decode()
@@ -230,7 +318,7 @@ def _frames(container, stream, counts):
       counts.broken_packets += 1
       continue
     for image in images:
-      yield _frame(image, counts, aspect, rate)
+      yield _frame(image, counts, aspect)
 
 
 def _packets(container, stream, counts):
@@ -249,87 +337,37 @@ def _packets(container, stream, counts):
     yield packet
 
 
-def _frame(image, counts, aspect, rate):
-  """One frame with its time and shown size; counts it."""
-  if image.time is None:
-    counts.estimated_times += 1
-    first = math.isnan(counts.last_s)
-    time_s = 0.0 if first else counts.last_s + 1 / rate
-  else:
-    # From the fraction: PyAV's own division is the same, but this is exact.
+def _frame(image, counts, aspect):
+  """One frame with its shown size; counts it."""
+  time_s = math.nan
+  if image.pts is not None and image.time_base:
+    # From the fraction: exact, unlike PyAV's own division.
     time_s = float(image.pts * image.time_base)
-  if time_s <= counts.last_s:
-    counts.repeated_times += 1
-  width, height = image.width, image.height
+  counts.times.append(time_s)
+  stored = image.width, image.height
+  width, height = stored
   if abs(aspect - 1) > 0.01:
     width = max(1, round(width * aspect))
-  if _quarter_turns(image) % 2:
-    width, height = height, width
+  if _orientation(image)[0] % 2:
+    width, height, stored = height, width, stored[::-1]
   index = counts.decoded
   counts.decoded += 1
   counts.damaged += bool(image.is_corrupt)
   counts.interlaced += bool(image.interlaced_frame)
-  counts.last_s = time_s
-  counts.width, counts.height = width, height
-  return Frame(index, time_s, bool(image.is_corrupt), (width, height), image)
+  counts.width, counts.height, counts.stored = width, height, stored
+  return Frame(index, bool(image.is_corrupt), (width, height), image)
 
 
-def _quarter_turns(image):
-  """Counterclockwise quarter turns from the decoded picture to the shown."""
-  return round(image.rotation / 90) % 4
+def _orientation(image):
+  """(counterclockwise quarter turns, whether mirrored left to right then).
 
-
-@dataclasses.dataclass
-class CutFinder:
-  """Tells where a film goes over to another scene.
-
-  The mean difference of a small picture from the one before must be large, at
-  least twice as large as any of the last frames', and the colours must change:
-  movement before a still camera leaves the colours as they are. Fades and
-  dissolves are not found.
+  From the decoded picture to the one shown, by the frame's display matrix.
   """
-
-  recent: collections.deque = dataclasses.field(
-    default_factory=lambda: collections.deque(maxlen=8)
-  )
-  last: np.ndarray | None = None
-  size: tuple[int, int] | None = None
-
-  def is_cut(self, frame: Frame) -> bool:
-    """Tells whether a frame begins another scene; call it frame by frame."""
-    small = frame.image.reformat(
-      width=64, height=48, format='rgb24', interpolation='AREA'
-    ).to_ndarray()
-    last, self.last = self.last, small
-    same_size = self.size in (None, frame.size)
-    self.size = frame.size
-    if last is None:
-      return False
-    change = float(np.abs(small.astype(np.int16) - last).mean())
-    found = not same_size or (
-      change >= _CUT_CHANGE
-      and change >= 2 * max(self.recent, default=0.0)
-      and _colour_distance(small, last) >= _CUT_COLOURS
-    )
-    if found:
-      self.recent.clear()
-    else:
-      self.recent.append(change)
-    return found
-
-
-# Between frames of 15 films of talking and signing people the change stayed
-# below 7.7 grey levels and the colour distance below 0.016; from one of these
-# films to another they are above 10.5 and 0.016. Two tracks of one person cost
-# a look at the sheet, one of two people spoils a model: when in doubt, cut.
-_CUT_CHANGE = 9.0
-_CUT_COLOURS = 0.01
-
-
-def _colour_distance(one, other):
-  """1 - Bhattacharyya coefficient of two pictures' colours, 512 bins."""
-  histograms = []
-  for picture in (one, other):
-    bins = (picture >> 5).astype(np.int64) @ np.array([64, 8, 1])
-    histograms.append(np.bincount(bins.ravel(), minlength=512) / bins.size)
-  return float(1 - np.sqrt(histograms[0] * histograms[1]).sum())
+  data = image.side_data.get('DISPLAYMATRIX')
+  if data is None:
+    return 0, False
+  a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].astype(np.float64)
+  is_mirrored = a * d - b * c < 0
+  if is_mirrored:
+    a, c = -a, -c  # What is left once the mirror is taken off.
+  return round(math.degrees(math.atan2(-b, a)) / 90) % 4, is_mirrored

@@ -55,6 +55,8 @@ class TrackRows:
     inside: [n] bool, whether the crop lies within the picture.
     blur: [n] float32, see `crops.blur`.
     brightness: [n] float32, see `crops.brightness`.
+    changes_at: frame from which the face seems to be another, None if it stays
+      the same; see `appearance`.
   """
 
   frames: np.ndarray
@@ -64,6 +66,7 @@ class TrackRows:
   inside: np.ndarray
   blur: np.ndarray
   brightness: np.ndarray
+  changes_at: int | None = None
 
 
 @dataclasses.dataclass
@@ -71,7 +74,7 @@ class Search:
   """What the first reading of a video found.
 
   Attributes:
-    times_s: [T] float64, of all frames.
+    time_s: [T] float64, of all frames.
     tracks: in order of their first frames.
     num_faces: faces found in all frames.
     num_dropped: of these, faces in no track.
@@ -79,7 +82,7 @@ class Search:
     num_cuts: cuts to another scene.
   """
 
-  times_s: np.ndarray
+  time_s: np.ndarray
   tracks: list[TrackRows]
   num_faces: int
   num_dropped: int
@@ -94,7 +97,7 @@ def frames_table(video_id: str, search: Search) -> pd.DataFrame:
     video_id: the video's.
     search: what was found; its crops measured.
   """
-  parts, covered = [], np.zeros(len(search.times_s), bool)
+  parts, covered = [], np.zeros(len(search.time_s), bool)
   for number, track in enumerate(search.tracks):
     span = np.arange(track.frames[0], track.frames[-1] + 1)
     covered[span] = True
@@ -106,7 +109,7 @@ def frames_table(video_id: str, search: Search) -> pd.DataFrame:
   table = pd.concat(parts)
   table.index.name = 'frame'
   table = table.reset_index().sort_values(['frame', 'track'])
-  table['time_s'] = search.times_s[table['frame']]
+  table['time_s'] = search.time_s[table['frame']]
   table['person_id'], table['video_id'] = '', video_id
   for name in ('success', 'interpolated', 'inside'):
     table[name] = table[name].eq(True) if name in table else False
@@ -150,9 +153,13 @@ def describe(
     'codec': counts.codec,
     'width': counts.width,
     'height': counts.height,
-    'fps': round(video.frame_rate(search.times_s), 4),
-    'first_s': float(search.times_s[0]),
-    'last_s': float(search.times_s[-1]),
+    'pixel_scale': [
+      counts.width / counts.stored[0],
+      counts.height / counts.stored[1],
+    ],
+    'fps': round(video.frame_rate(search.time_s), 4),
+    'first_s': float(search.time_s[0]),
+    'last_s': float(search.time_s[-1]),
     'counts': {
       'decoded': counts.decoded,
       'damaged': counts.damaged,
@@ -166,23 +173,24 @@ def describe(
     },
     'units': UNITS,
     'tracks': [
-      _describe_track(number, track, search.times_s, frames)
+      _describe_track(number, track, search.time_s, frames)
       for number, track in enumerate(search.tracks)
     ],
   }
 
 
-def _describe_track(number, track, times_s, frames):
+def _describe_track(number, track, time_s, frames):
   own = frames[(frames['track'] == number) & frames['success']]
   first, last = int(track.frames[0]), int(track.frames[-1])
   return {
     'track': number,
     'first_frame': first,
     'last_frame': last,
-    'first_s': float(times_s[first]),
-    'last_s': float(times_s[last]),
+    'first_s': float(time_s[first]),
+    'last_s': float(time_s[last]),
     'crops': len(own),
     'missing': last - first + 1 - len(own),
+    'changes_at': track.changes_at,
     'inside': int(own['inside'].sum()),
     'face_px': round(float(own['face_px'].median()), 1),
     'blur': round(float(own['blur'].median()), 1),

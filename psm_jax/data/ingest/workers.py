@@ -21,7 +21,7 @@ def run(
   *,
   num_workers: int,
   num_threads: int,
-  report: Callable[[int], None],
+  report: Callable[[int, float], None],
 ) -> Iterator[tuple[processing.Job, dict | None, str]]:
   """Ingests videos and yields each as soon as it is done.
 
@@ -31,8 +31,8 @@ def run(
     root: the ingest folder.
     num_workers: how many at a time.
     num_threads: of each.
-    report: is called with the number of frames searched since its last call,
-      from several threads.
+    report: is called with the number of frames searched since its last call and
+      the seconds of video that they are, from several threads.
 
   Yields:
     The job, what its video.json says or None, and why it failed or ''.
@@ -106,7 +106,7 @@ class _Worker:
             return None, 'stopped'
         kind, value = self._pipe.recv()
         if kind == 'frames':
-          report(value)
+          report(*value)
         else:
           return (value, '') if kind == 'done' else (None, value)
     except (EOFError, OSError):
@@ -129,8 +129,8 @@ def _serve(pipe, options, root, num_threads):
   """Ingests what comes through the pipe until it is closed."""
   cv2.setNumThreads(num_threads)
 
-  def report(num_frames):
-    pipe.send(('frames', num_frames))
+  def report(num_frames, seconds):
+    pipe.send(('frames', (num_frames, seconds)))
 
   while True:
     try:

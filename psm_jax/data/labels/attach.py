@@ -1,6 +1,5 @@
 """Joins a folder of tool tables to a folder of frames or a run's embeddings."""
 
-import collections
 import dataclasses
 import pathlib
 import re
@@ -10,27 +9,16 @@ import pandas as pd
 from absl import logging
 
 from psm_jax import paths
-from psm_jax.data import folders, labels
+from psm_jax.data import folders
 from psm_jax.data.ingest import folder as ingest_folder
 from psm_jax.data.ingest import layout
-from psm_jax.data.labels import collection, joining
-
-
-@dataclasses.dataclass(frozen=True)
-class _Frames:
-  """Videos whose frames may get labels.
-
-  Attributes:
-    targets: the videos.
-    paths: of the table of each, by PERSON/VIDEO; there or not.
-    reserved: columns that frames have already; the tool's name goes before.
-    problems: (path or video, reason) of what was left out.
-  """
-
-  targets: tuple[joining.Target, ...]
-  paths: dict[str, pathlib.Path]
-  reserved: tuple[str, ...] = ()
-  problems: tuple[tuple[str, str], ...] = ()
+from psm_jax.data.labels import (
+  collection,
+  columns,
+  joining,
+  lags,
+  table_files,
+)
 
 
 def to_frames(
@@ -42,100 +30,137 @@ def to_frames(
 ) -> collection.Summary:
   """Adds labels to labels.csv beside the frames of people's videos.
 
-  Rows and cells that are there stay as they are.
+  Rows and cells that are there stay as they are. Where a video shows several
+  people, each gets a file of labels.
 
   Args:
-    tables: folder of the tables, see `collection.find_table`.
+    tables: folder of the tables, see `table_files.assign`.
     root: folder of frames, see `folders.scan`, or an ingest folder.
     options: how tables are read and what is written.
-    fps: frames a second; 0 for dataset.json's, or else 25. Ingested videos have
+    fps: frames a second; 0 for dataset.json's. Ingested videos have times of
       their own.
 
   Raises:
     ValueError: If nothing can be joined, or a column is there already.
   """
   root = pathlib.Path(root)
-  if (root / layout.TRACKS).is_file():
-    frames = _ingested(root, options, fps)
-    options = dataclasses.replace(options, first_frame='0')
-  else:
-    frames = _pictures(root, fps)
-  targets, paths_of = frames.targets, frames.paths
-  there = {
-    name: _read_text(path) for name, path in paths_of.items() if path.is_file()
-  }
-  summary, joined = collection.join_all(tables, targets, options)
-  made = {
-    name: _named(table, options, with_landmarks=options.landmarks).rename(
-      columns={own: f'{options.tool}_{own}' for own in frames.reserved}
+  is_ingested = (root / layout.TRACKS).is_file()
+  if is_ingested and (fps or options.first_frame == '1'):
+    raise ValueError(
+      f'{root} was made by launch.ingest, which counts frames from 0 and knows '
+      'the times of videos. Leave out --fps and --first_frame.'
     )
-    for name, table in joined.items()
+  videos, paths_of, problems = (
+    _ingested(root) if is_ingested else _pictures(root, fps)
+  )
+  reserved = ingest_folder.QUALITY_COLUMNS if is_ingested else ()
+  summary, joined = collection.join_all(tables, videos, options)
+  frames = {
+    name: video.target.frames for video in videos for name in video.people
   }
-  for name, table in there.items():
-    if name in made:
-      _refuse_present(
-        table.columns, made[name].columns, options, paths_of[name]
-      )
-  notes = list(frames.problems)
-  for target in targets:
-    if target.name in there and target.name in joined:
-      own = _numeric(there[target.name]).reindex(target.frames)
-      notes += _lag_note(target, own, joined[target.name].values)
+  there, made, notes = {}, {}, list(problems)
+  for name, labels in joined.items():
+    made[name] = _named(labels, options).rename(
+      columns={column: f'{options.tool}_{column}' for column in reserved}
+    )
+    if paths_of[name].is_file():
+      there[name] = _read_text(paths_of[name])
+      _refuse_present(there[name], made[name], options, paths_of[name])
+      known = _numeric(there[name]).reindex(frames[name])
+      notes += _lag_note(name, frames[name], known, labels.values)
   written = [
     paths.write_atomic(
-      paths_of[target.name],
-      _merge(there.get(target.name), target.frames, made[target.name]),
+      paths_of[name], _merge(there.get(name), frames[name], table)
     )
-    for target in targets
-    if target.name in made
+    for name, table in made.items()
   ]
   return _finish(summary, notes, written)
 
 
 def _pictures(root, fps):
-  """The videos of a folder of PERSON/VIDEO/*.jpg."""
+  """(videos of a folder of PERSON/VIDEO/*.jpg, tables' paths, problems)."""
   source = folders.scan(root, fps=fps)
-  return _Frames(
-    targets=tuple(
-      joining.Target(video.name, np.array(video.frames), source.fps)
-      for video in source.videos
-    ),
-    paths={
-      video.name: root / video.name / 'labels.csv' for video in source.videos
-    },
-  )
-
-
-def _ingested(root, options, fps):
-  """The videos of an ingest folder that show one confirmed person."""
-  if fps or options.first_frame == '1':
-    raise ValueError(
-      f'{root} was made by launch.ingest, which counts frames from 0 and knows '
-      'the times of videos. Leave out --fps and --first_frame.'
-    )
-  videos = ingest_folder.scan(root).videos
-  count = collections.Counter(video.video_id for video in videos)
-  alone = [video for video in videos if count[video.video_id] == 1]
-  return _Frames(
-    targets=tuple(
-      joining.Target(
+  # A rate that nobody stated must not move rows.
+  is_stated = bool(fps) or (root / 'dataset.json').is_file()
+  videos = [
+    collection.Video(
+      target=joining.Target(
         video.name,
-        ingest_folder.read_frames(root, video)['frame'].to_numpy(np.int64),
-        video.fps,
-      )
-      for video in alone
-    ),
-    paths={
-      video.name: layout.video_folder(root, video.video_id) / 'labels.csv'
-      for video in alone
-    },
-    reserved=ingest_folder.QUALITY_COLUMNS,
-    problems=tuple(
-      (video_id, 'more than one person is confirmed; labels not written')
-      for video_id in sorted(count)
-      if count[video_id] > 1
-    ),
+        np.array(video.frames),
+        np.array(video.frames) / source.fps if is_stated else None,
+      ),
+      table_names=_table_names(video.person_id, video.video_id),
+      people={video.name: None},
+    )
+    for video in source.videos
+  ]
+  paths_of = {
+    video.name: root / video.name / 'labels.csv' for video in source.videos
+  }
+  return videos, paths_of, ()
+
+
+def _table_names(person_id, video_id):
+  return (
+    f'{person_id}/{video_id}',
+    f'{person_id}_{video_id}',
+    f'{person_id}-{video_id}',
+    video_id,
   )
+
+
+def _ingested(root):
+  """(videos of an ingest folder that have tracks, paths, problems)."""
+  contents, damaged = layout.list_videos(root)
+  who = ingest_folder.confirmed_parts(root, contents)
+  videos, paths_of = [], {}
+  problems = [(layout.VIDEOS, reason) for reason in damaged]
+  for content in contents:
+    video_id, people = content['video_id'], who[content['video_id']]
+    names = table_files.names_of(content['name'])
+    if len(people) == 1:
+      names += _table_names(next(iter(people)), video_id)
+    if not people and len(content['tracks']) == 1:
+      # Whoever it is: the only face there is.
+      people = {'': ((0, 0, content['counts']['decoded']),)}
+    if not people:
+      problems.append((video_id, 'nobody is confirmed in it; no labels'))
+      continue
+    table = ingest_folder.read_table(root, video_id)
+    moments = table.drop_duplicates('frame')
+    names_of_people = {p: f'{p}/{video_id}' if p else video_id for p in people}
+    videos.append(
+      collection.Video(
+        target=joining.Target(
+          next(iter(names_of_people.values()))
+          if len(people) == 1
+          else video_id,
+          moments['frame'].to_numpy(np.int64),
+          moments['time_s'].to_numpy(np.float64),
+          is_whole=True,
+        ),
+        table_names=tuple(dict.fromkeys([*names, video_id])),
+        people={
+          names_of_people[person]: _boxes(table, parts, len(moments))
+          for person, parts in people.items()
+        },
+        scale=tuple(content.get('pixel_scale', (1.0, 1.0))),
+      )
+    )
+    for person in people:
+      paths_of[names_of_people[person]] = ingest_folder.labels_path(
+        root, video_id, person, is_alone=len(people) == 1
+      )
+  return videos, paths_of, problems
+
+
+def _boxes(table, parts, num_frames):
+  """[T, 4] float64 boxes of a person's face, NaN where it was not found."""
+  rows = ingest_folder.rows_of(table, parts)
+  rows = rows[rows['success']]
+  boxes = np.full((num_frames, 4), np.nan)
+  boxes[rows['frame']] = rows[['x', 'y', 'width', 'height']]
+  return boxes
 
 
 def to_embeddings(
@@ -146,7 +171,7 @@ def to_embeddings(
   """Adds labels to the tables of launch.embed, for all models.
 
   Args:
-    tables: folder of the tables, see `collection.find_table`.
+    tables: folder of the tables, see `table_files.assign`.
     workdir: a run that launch.embed has embedded.
     options: how tables are read and what is written.
 
@@ -159,30 +184,28 @@ def to_embeddings(
     files.setdefault(f'{path.parent.name}/{path.stem}', []).append(path)
   if not files:
     raise ValueError(f'{root} holds no embeddings. Run launch.embed first.')
-  keyed = {
-    name: pd.read_parquet(own[0], columns=['frame', 'time_s'])
-    for name, own in files.items()
-  }
-  targets = [
-    joining.Target(name, table['frame'].to_numpy(np.int64), _rate(table))
-    for name, table in keyed.items()
-  ]
   if options.landmarks:
     raise ValueError('Landmarks are written beside frames only, not to a run.')
-  summary, joined = collection.join_all(tables, targets, options)
-  made = {
-    name: _named(table, options, with_landmarks=False)
-    for name, table in joined.items()
-  }
-  columns = list(dict.fromkeys(c for table in made.values() for c in table))
+  videos = []
+  for name, of_models in files.items():
+    keys = pd.read_parquet(of_models[0], columns=['frame', 'time_s'])
+    target = joining.Target(
+      name, keys['frame'].to_numpy(np.int64), keys['time_s'].to_numpy()
+    )
+    videos.append(
+      collection.Video(target, _table_names(*name.split('/')), {name: None})
+    )
+  summary, joined = collection.join_all(tables, videos, options)
+  made = {name: _named(labels, options) for name, labels in joined.items()}
+  names = list(dict.fromkeys(c for table in made.values() for c in table))
+  for path in [path for of_models in files.values() for path in of_models]:
+    _refuse_present(_parquet_columns(path), names, options, path)
   notes, written = [], []
-  for own in files.values():
-    for path in own:
-      _refuse_present(_parquet_columns(path), columns, options, path)
-  for target in targets:
+  for video in videos:
+    target = video.target
     # Every table of a run has the same columns.
-    empty = pd.DataFrame(np.nan, range(len(target.frames)), columns)
-    added = made.get(target.name, empty).reindex(columns=columns)
+    empty = pd.DataFrame(np.nan, range(len(target.frames)), names)
+    added = made.get(target.name, empty).reindex(columns=names)
     added = added.astype(np.float32)
     for path in files[target.name]:
       table = pd.read_parquet(path)
@@ -192,8 +215,9 @@ def to_embeddings(
           'again: python -m launch.embed'
         )
       if path == files[target.name][0] and target.name in joined:
-        notes += _lag_note(target, table, joined[target.name].values)
-      kept = table.drop(columns=[c for c in columns if c in table])
+        values = joined[target.name].values
+        notes += _lag_note(target.name, target.frames, table, values)
+      kept = table.drop(columns=[c for c in names if c in table])
       partial = path.with_name(f'.{path.name}.partial')
       pd.concat([kept, added], axis=1).to_parquet(partial, index=False)
       partial.replace(path)
@@ -201,33 +225,33 @@ def to_embeddings(
   return _finish(summary, notes, written)
 
 
-def _named(joined, options, *, with_landmarks):
+def _named(joined, options):
   """The columns to write, under their names."""
   kind = collection.SCORES[options.score]
-  columns = {}
+  made = {}
   for name in joined.values:
     unit, _, suffix = str(name).partition('_')
     if kind and re.fullmatch(r'AU\d{2,}', unit) and suffix == kind:
-      columns[unit] = joined.values[name]
-    columns[options.prefix + name] = joined.values[name]
-  if kind and not any(re.fullmatch(r'AU\d{2,}', name) for name in columns):
+      made[unit] = joined.values[name]
+    made[options.prefix + name] = joined.values[name]
+  if kind and not any(re.fullmatch(r'AU\d{2,}', name) for name in made):
     raise ValueError(
       f'score is {options.score!r}, but the tables have no such columns; they '
       f'have {", ".join(map(str, joined.values.columns[:8]))}.'
     )
-  table = pd.DataFrame(columns)
-  if with_landmarks:
+  table = pd.DataFrame(made)
+  if options.landmarks:
     if joined.landmarks is None:
       raise ValueError('The tables hold no landmarks x_0..x_67, y_0..y_67.')
     flat = joined.landmarks.reshape(len(table), -1)
-    points = pd.DataFrame(flat, columns=list(labels.LANDMARK_COLUMNS))
+    points = pd.DataFrame(flat, columns=list(columns.LANDMARK_COLUMNS))
     table = pd.concat([table, points], axis=1)
   return table
 
 
 def _refuse_present(there, made, options, path):
-  there = {labels.column_name(str(name)) for name in there}
-  twice = sorted(there & {labels.column_name(str(name)) for name in made})
+  there = {columns.column_name(str(name)) for name in there}
+  twice = sorted(there & {columns.column_name(str(name)) for name in made})
   if twice and not options.overwrite:
     raise ValueError(
       f'{path} has {", ".join(twice[:8])} already. Keep the tools apart with a '
@@ -243,29 +267,36 @@ def _finish(summary, notes, written):
   )
   for where, why in summary.problems:
     logging.warning('%s: %s', where, why)
+  difference = ''
+  if np.isfinite(summary.difference_s):
+    difference = (
+      f' Time stamps and frames differ by {summary.difference_s:.3f} s at most.'
+    )
   logging.info(
-    '%d of %d frames in %d videos have labels now; %d rows belong to no frame.',
+    '%d of %d frames in %d videos have labels now, from %d rows; %d rows are '
+    'not used.%s',
     summary.num_labelled,
     summary.num_frames,
     len(summary.videos),
+    summary.num_used,
     summary.num_unused,
+    difference,
   )
   return summary
 
 
-def _lag_note(target, own, joined):
+def _lag_note(name, frames, known, joined):
   """A remark if both sources agree better one or more frames apart."""
-  whole = np.arange(target.frames[0], target.frames[-1] + 1)
-  columns = [c for c in own if re.fullmatch(r'AU\d{2,}', str(c))]
-  ours = own[columns].set_axis(target.frames).reindex(whole)
-  theirs = joined.set_axis(target.frames).reindex(whole)
-  found = joining.lag(ours, theirs)
-  if found is None:
+  whole = np.arange(frames[0], frames[-1] + 1)
+  units = [c for c in known if re.fullmatch(r'AU\d{2,}', str(c))]
+  ours = known[units].set_axis(frames).reindex(whole)
+  shift = lags.lag(ours, joined.set_axis(frames).reindex(whole))
+  if shift is None:
     return []
-  unit, late, best, as_joined = found
+  unit, late, best, as_joined = shift
   return [
     (
-      target.name,
+      name,
       f"{unit} of both sources agrees best if the tool's are taken {late:+d} "
       f'frames later (correlation {best:.3f}, as joined {as_joined:.3f}): are '
       'the frame numbers of one of them shifted?',
@@ -273,17 +304,16 @@ def _lag_note(target, own, joined):
   ]
 
 
-def _rate(table):
-  """Frames a second of a table with frame and time_s."""
-  if len(table) < 2:
-    return 25.0
-  spans = table.iloc[-1] - table.iloc[0]
-  return float(spans['frame'] / spans['time_s'])
+def _parquet_columns(path):
+  """Names of a table's columns, without reading its rows."""
+  from pyarrow import parquet  # Slow to import, and pandas needs it anyway.
+
+  return tuple(parquet.read_schema(path).names)
 
 
 def _read_text(path):
   """A label table as text, checked to be one."""
-  labels.read_columns(path)
+  columns.read_columns(path)
   return pd.read_csv(
     path,
     dtype=str,
@@ -295,7 +325,8 @@ def _read_text(path):
 
 def _numeric(table):
   """A label table by frame, under the store's names."""
-  table = table.set_axis([labels.column_name(n) for n in table.columns], axis=1)
+  names = [columns.column_name(name) for name in table.columns]
+  table = table.set_axis(names, axis=1)
   numbers = table.apply(pd.to_numeric, errors='coerce')
   numbers = numbers[numbers['frame'].notna() & ~numbers['frame'].duplicated()]
   return numbers.set_index('frame')
@@ -307,8 +338,8 @@ def _merge(there, frames, made):
   texts.insert(0, 'frame', [str(frame) for frame in frames])
   if there is not None:
     frame_column = next(c for c in there.columns if c.strip() == 'frame')
-    replaced = {labels.column_name(str(name)) for name in made}
-    kept = [c for c in there if labels.column_name(c) not in replaced]
+    replaced = {columns.column_name(str(name)) for name in made}
+    kept = [c for c in there if columns.column_name(c) not in replaced]
     there = there[kept].rename(columns={frame_column: 'frame'})
     there['frame'] = there['frame'].str.strip()
     texts = there.merge(texts, on='frame', how='outer', sort=False)
@@ -316,10 +347,3 @@ def _merge(there, frames, made):
     order = pd.to_numeric(texts['frame'], errors='coerce').to_numpy()
     texts = texts.iloc[np.argsort(order, kind='stable')]
   return texts.to_csv(index=False, lineterminator='\n')
-
-
-def _parquet_columns(path):
-  """Names of a table's columns, without reading its rows."""
-  from pyarrow import parquet  # Slow to import, and pandas needs it anyway.
-
-  return parquet.read_schema(path).names

@@ -1,14 +1,21 @@
-"""A folder of tool tables: which is of which video, and all of them joined."""
+"""A folder of tool tables: all of them joined with the videos' frames."""
 
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from absl import logging
 
-from psm_jax import paths
-from psm_jax.data.labels import joining, readers
+from psm_jax.data.ingest import faces as faces_lib
+from psm_jax.data.labels import (
+  joining,
+  numbering,
+  readers,
+  table_files,
+  tables,
+)
 
 SCORES = {
   'none': None,
@@ -17,7 +24,8 @@ SCORES = {
   'probability': readers.PROBABILITY,
   'raw': readers.RAW,
 }
-_EXTENSIONS = ('.csv', '.tsv', '.txt')
+_MIN_OVERLAP = 0.2  # Of intersection over union: the same face.
+_DEFAULTS = joining.Settings()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +37,7 @@ class Options:
     first_row: number of a video's first frame in the tables; None for the
       tool's habit.
     first_frame: number of a video's first frame among ours: 'check', '0', '1'.
+    settings: how tables are read that could be read in two ways.
     units: action units of OpenFace 3's list, in order.
     score: which of the tool's units become AU01, AU02, ..., which
       launch.evaluate scores: a key of SCORES.
@@ -41,12 +50,46 @@ class Options:
   tool: str
   first_row: int | None = None
   first_frame: str = 'check'
+  settings: joining.Settings = _DEFAULTS
   units: tuple[int, ...] = readers.OPENFACE3_UNITS
   score: str = 'none'
   prefix: str = ''
   overwrite: bool = False
   faces: Mapping[str, str] = dataclasses.field(default_factory=dict)
   landmarks: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Video:
+  """One video whose frames may get labels.
+
+  Attributes:
+    target: its frames.
+    table_names: what its table may be called, see `table_files.assign`.
+    people: by PERSON/VIDEO, [T, 4] float64 boxes of the person's face in pixels
+      of the picture as shown, NaN where it is not seen; None if not known.
+    scale: (x, y) size of the picture as shown, in that of the stored one.
+  """
+
+  target: joining.Target
+  table_names: tuple[str, ...]
+  people: Mapping[str, np.ndarray | None]
+  scale: tuple[float, float] = (1.0, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Joined:
+  """A tool's labels of one person on a video's T frames.
+
+  Attributes:
+    values: T rows, float32, NaN where no row belongs to the frame.
+    landmarks: [T, 68, 2] float64, NaN where missing; None if there are none.
+    has_row: [T] bool.
+  """
+
+  values: pd.DataFrame
+  landmarks: np.ndarray | None
+  has_row: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +100,10 @@ class Summary:
     videos: PERSON/VIDEO of those that got labels.
     num_frames: frames of all videos.
     num_labelled: frames that got a row.
+    num_used: rows that belong to a frame.
     num_unused: rows that belong to no frame.
+    difference_s: largest difference between the time stamp of a row and the
+      time of its frame; NaN if none is known.
     problems: (path or video, reason) each.
     written: the files.
   """
@@ -65,7 +111,9 @@ class Summary:
   videos: tuple[str, ...]
   num_frames: int
   num_labelled: int
+  num_used: int
   num_unused: int
+  difference_s: float
   problems: tuple[tuple[str, str], ...]
   written: tuple[pathlib.Path, ...]
 
@@ -76,134 +124,256 @@ def read_faces(path: str | pathlib.Path) -> dict[str, str]:
   Raises:
     ValueError: If it is no such table.
   """
-  try:
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    names = table['person_id'].str.strip() + '/' + table['video_id'].str.strip()
-    return dict(zip(names, table['face'].str.strip(), strict=True))
-  except (OSError, ValueError, KeyError) as error:
+  table = tables.read(path)
+  missing = {'person_id', 'video_id', 'face'} - set(table)
+  if missing:
     raise ValueError(
-      f'{path}: expected a CSV table with person_id, video_id and face; {error}'
-    ) from error
-
-
-def find_table(
-  folder: pathlib.Path, name: str, *, is_unique: bool
-) -> pathlib.Path | None:
-  """Returns the table of a video, None if there is none.
-
-  Looked for as PERSON/VIDEO, PERSON_VIDEO and PERSON-VIDEO with .csv, .tsv or
-  .txt; then, if no other person has a video of that name, as VIDEO.
-
-  Args:
-    folder: where the tables lie.
-    name: PERSON/VIDEO.
-    is_unique: whether no other person has a video of that name.
-  """
-  person, video = name.split('/')
-  stems = [(person, video), (f'{person}_{video}',), (f'{person}-{video}',)]
-  if is_unique:
-    stems.append((video,))
-  for *above, stem in stems:
-    for extension in _EXTENSIONS:
-      path = paths.child(folder, *above, stem + extension)
-      if path.is_file():
-        return path
-  return None
+      f'{path}: expected a table with person_id, video_id and face; it lacks '
+      f'{", ".join(sorted(missing))}.'
+    )
+  names = table['person_id'].str.strip() + '/' + table['video_id'].str.strip()
+  return dict(zip(names, table['face'].str.strip(), strict=True))
 
 
 def join_all(
-  tables: str | pathlib.Path,
-  targets: Sequence[joining.Target],
-  options: Options,
-) -> tuple[Summary, dict[str, joining.Joined]]:
+  folder: str | pathlib.Path, videos: Sequence[Video], options: Options
+) -> tuple[Summary, dict[str, Joined]]:
   """Joins every video with its table.
 
   Args:
-    tables: folder of the tables, see `find_table`.
-    targets: the videos.
+    folder: of the tables, see `table_files.assign`.
+    videos: the videos.
     options: how tables are read.
 
   Returns:
     What was joined, nothing written yet, and the labels by PERSON/VIDEO.
 
   Raises:
-    ValueError: If no row belongs to any frame.
+    ValueError: If no row belongs to any frame, or a table can be read in two
+      ways and the options do not say which is right.
   """
-  folder = pathlib.Path(tables)
-  if not folder.is_dir():
-    raise ValueError(f'The folder of tables {folder} is not there.')
+  folder = pathlib.Path(folder)
   if options.score not in SCORES:
     raise ValueError(f'score {options.score!r} is none of {list(SCORES)}.')
-  problems, pairs = [], []
-  video_ids = [target.name.split('/')[1] for target in targets]
-  used = set()
-  for target, video_id in zip(targets, video_ids, strict=True):
-    path = find_table(
-      folder, target.name, is_unique=video_ids.count(video_id) == 1
-    )
-    if path is None:
-      problems.append((target.name, f'no table of it in {folder}'))
-      continue
-    used.add(path)
-    try:
-      table = readers.read(
-        path,
-        tool=options.tool,
-        first=options.first_row,
-        units=options.units,
-      )
-    except ValueError as error:
-      problems.append((target.name, f'table not used: {error}'))
-      continue
-    problems += [(str(path), sentence) for sentence in table.problems]
-    table, doubt = joining.choose_face(table, options.faces.get(target.name))
-    if doubt:
-      problems.append((str(path), doubt))
-    if len(table.values):
-      pairs.append((target, table))
-  for path in sorted(folder.rglob('*')):
-    if path.suffix.lower() in _EXTENSIONS and path not in used:
-      problems.append((str(path), 'belongs to no video; not used'))
+  paths, problems = table_files.assign(
+    folder, {video.target.name: video.table_names for video in videos}
+  )
+  pairs = _read_all(videos, paths, options, problems)
   if not pairs:
-    raise ValueError(_explain_nothing(folder, targets, problems))
-  first, how = joining.first_frame(pairs, choice=options.first_frame)
-  logging.info('%s', how)
-  joined = {}
-  for target, table in pairs:
-    joined[target.name], doubt = joining.join(target, table, first=first)
-    _report_join(target, table, joined[target.name], doubt, problems)
+    raise ValueError(_explain_nothing(folder, videos, problems))
+  read = numbering.first_rows([(v.target, table) for v, table in pairs])
+  pairs = [(v, table) for (v, _), table in zip(pairs, read, strict=True)]
+  first = 0
+  if not all(video.target.is_whole for video, _ in pairs):
+    first, how = numbering.first_frame(
+      [(v.target, table) for v, table in pairs], choice=options.first_frame
+    )
+    logging.info('%s', how)
+  joined, counts = {}, []
+  for video, table in pairs:
+    reading = joining.read(
+      video.target, table, first=first, settings=options.settings
+    )
+    rows = _rows_of_people(video, table, reading, options.faces, problems)
+    joined |= {name: _take(table, places) for name, places in rows.items()}
+    counts.append(_count(video, table, reading, rows, problems))
   if not any(table.has_row.any() for table in joined.values()):
-    raise ValueError(_explain_nothing(folder, targets, problems))
+    raise ValueError(_explain_nothing(folder, videos, problems))
+  differences = [count['difference_s'] for count in counts]
+  known = [value for value in differences if np.isfinite(value)]
   summary = Summary(
     videos=tuple(joined),
-    num_frames=sum(len(target.frames) for target in targets),
-    num_labelled=sum(int(table.has_row.sum()) for table in joined.values()),
-    num_unused=sum(table.num_unused for table in joined.values()),
+    num_frames=sum(len(video.target.frames) for video in videos),
+    num_labelled=sum(count['labelled'] for count in counts),
+    num_used=sum(count['used'] for count in counts),
+    num_unused=sum(count['unused'] for count in counts),
+    difference_s=max(known, default=np.nan),
     problems=tuple(problems),
     written=(),
   )
   return summary, joined
 
 
-def _report_join(target, table, joined, doubt, problems):
-  """Adds what did not fit between one video and its table."""
-  if doubt:
-    problems.append((target.name, doubt))
-  missing = int((~joined.has_row).sum())
-  if missing:
+def _read_all(videos, paths, options, problems):
+  """[(video, its table)] of those that can be read; the rest is named."""
+  pairs, left_out = [], {}
+  for video in videos:
+    path = paths.get(video.target.name)
+    if path is None:
+      continue
+    try:
+      table = readers.read(
+        path, tool=options.tool, first=options.first_row, units=options.units
+      )
+      labels = set(table.values) - {'confidence', 'success'}
+      if not labels:
+        raise ValueError(
+          f'{path} has no action units or other labels of {options.tool}; its '
+          f'columns are {list(table.left_out)[:8]}.'
+        )
+    except ValueError as error:
+      problems.append((video.target.name, f'table not used: {error}'))
+      continue
+    problems += [(str(path), sentence) for sentence in table.problems]
+    left_out.setdefault(table.left_out, path)
+    if readers.TOOLS[options.tool].sees_stored:
+      table = table.scaled(np.array(video.scale))
+    pairs.append((video, table))
+  for names, path in left_out.items():
+    if names:
+      problems.append((str(path), f'columns not kept: {_abridged(names)}'))
+  return pairs
+
+
+def _abridged(names):
+  """Names in a row, those that only differ in a number once."""
+  kinds = {}
+  for name in names:
+    kinds.setdefault(''.join('#' if c.isdigit() else c for c in name), name)
+  shown = [
+    name if '#' not in kind else f'{name}...' for kind, name in kinds.items()
+  ]
+  return ', '.join(shown[:30]) + (', ...' if len(shown) > 30 else '')
+
+
+def _rows_of_people(video, table, reading, faces, problems):
+  """From PERSON/VIDEO to [T] int64, the row of each frame or -1.
+
+  Which face is the person is the user's to say, or the place in the picture:
+  another tool's face 0 may be anybody.
+  """
+  rows, open_people = {}, []
+  for name in video.people:
+    if name in faces:
+      is_face = table.faces == faces[name]
+      rows[name] = _row_of_frame(video, reading, is_face)
+      if not is_face.any():
+        there = ', '.join(sorted(set(table.faces.tolist()))[:8])
+        problems.append(
+          (
+            str(table.path),
+            f'no row of face {faces[name]!r}; there are {there}',
+          )
+        )
+    else:
+      open_people.append(name)
+  every = reading.place >= 0
+  place = pd.Series(reading.place[every])
+  names = sorted(set(table.faces.tolist()))
+  boxes = [video.people[name] for name in open_people]
+  if len(names) < 2 and not place.duplicated().any() and len(video.people) == 1:
+    if open_people:
+      rows[open_people[0]] = _row_of_frame(video, reading, every)
+  elif table.seen is not None and all(box is not None for box in boxes):
+    rows |= _by_overlap(video, table, reading, open_people)
+  elif open_people and len(video.people) > 1:
+    problems.append(
+      (
+        video.target.name,
+        f'{len(video.people)} people, and the table has no boxes that tell '
+        'whose its rows are; not used. Name the faces by --faces',
+      )
+    )
+  elif open_people and len(names) > 1:
+    problems.append(
+      (
+        str(table.path),
+        f'{len(names)} faces ({", ".join(names[:8])}), and nobody says which '
+        'of them is the person; not used. Name it by --faces',
+      )
+    )
+  elif open_people:
+    several = place[place.duplicated(keep=False)].nunique()
+    problems.append(
+      (
+        str(table.path),
+        f'{several} frames have several faces without a name; not used',
+      )
+    )
+    alone = every.copy()
+    alone[every] = ~place.duplicated(keep=False)
+    rows[open_people[0]] = _row_of_frame(video, reading, alone)
+  return rows
+
+
+def _row_of_frame(video, reading, chosen):
+  """[T] int64, the first chosen row of each frame, -1 for none."""
+  rows = np.full(len(video.target.frames), -1)
+  chosen = np.flatnonzero(chosen & (reading.place >= 0))[::-1]
+  rows[reading.place[chosen]] = chosen
+  return rows
+
+
+def _by_overlap(video, table, reading, people):
+  """Rows of people whose box in the frame is nearest to the row's own."""
+  overlap = np.zeros((len(reading.place), len(people)))
+  has_frame = np.flatnonzero(reading.place >= 0)
+  for column, name in enumerate(people):
+    boxes = video.people[name][reading.place[has_frame]]
+    overlap[has_frame, column] = np.nan_to_num(
+      faces_lib.intersection_over_union(boxes, table.seen.boxes[has_frame])
+    )
+  best = overlap.argmax(axis=1)
+  rows = {}
+  for column, name in enumerate(people):
+    share = np.where(best == column, overlap[:, column], 0.0)
+    # The best of a frame comes last, and stays.
+    order = np.argsort(share, kind='stable')
+    order = order[share[order] >= _MIN_OVERLAP]
+    rows[name] = np.full(len(video.target.frames), -1)
+    rows[name][reading.place[order]] = order
+  return rows
+
+
+def _take(table, rows):
+  """The labels of rows by position, NaN for -1."""
+  has_row = rows >= 0
+  values = table.values.iloc[rows].reset_index(drop=True)
+  values.loc[~has_row] = np.nan
+  landmarks = None
+  if table.landmarks is not None:
+    landmarks = np.where(has_row[:, None, None], table.landmarks[rows], np.nan)
+  return Joined(values, landmarks, has_row)
+
+
+def _count(video, table, reading, rows, problems):
+  """Counts one video's rows and frames, and names what did not fit."""
+  target = video.target
+  taken = [places[places >= 0] for places in rows.values()]
+  used = len(np.unique(np.concatenate([*taken, []])))
+  has_row = np.zeros(len(target.frames), bool)
+  for places in rows.values():
+    has_row |= places >= 0
+  labelled, num_rows = int(has_row.sum()), len(table.values)
+  logging.info(
+    '%s: joined by %s; %d rows used, %d unused; %d of %d frames have none%s',
+    target.name,
+    reading.by,
+    used,
+    num_rows - used,
+    len(has_row) - labelled,
+    len(has_row),
+    f'; time stamps and frames differ by {reading.difference_s:.3f} s at most'
+    if np.isfinite(reading.difference_s)
+    else '',
+  )
+  if reading.remark:
+    problems.append((target.name, reading.remark))
+  if labelled < len(has_row):
     problems.append(
       (
         target.name,
-        f'{missing} of {len(joined.has_row)} frames have no row; labels '
-        'missing',
+        f'{len(has_row) - labelled} of {len(has_row)} frames have no row; '
+        'labels missing',
       )
     )
-  if joined.num_unused:
+  no_frame = int((reading.place < 0).sum())
+  if no_frame:
     problems.append(
-      (target.name, f'{joined.num_unused} rows belong to no frame; not used')
+      (target.name, f'{no_frame} rows belong to no frame; not used')
     )
   gaps = target.frames[-1] > len(target.frames)
-  if missing and gaps and len(table.values) == len(target.frames):
+  if labelled < len(has_row) == num_rows and gaps:
     problems.append(
       (
         target.name,
@@ -212,11 +382,17 @@ def _report_join(target, table, joined, doubt, problems):
         "video's frames. Run it on the video, or so that it names the pictures",
       )
     )
+  return {
+    'labelled': labelled,
+    'used': used,
+    'unused': num_rows - used,
+    'difference_s': reading.difference_s,
+  }
 
 
-def _explain_nothing(folder, targets, problems):
-  shown = '; '.join(f'{where}: {why}' for where, why in problems[:4])
+def _explain_nothing(folder, videos, problems):
+  shown = '; '.join(f'{where}: {why}' for where, why in problems[:6])
   return (
-    f'No row of {folder} belongs to a frame of the {len(targets)} videos. '
+    f'No row of {folder} belongs to a frame of the {len(videos)} videos. '
     f'{shown}'
   )

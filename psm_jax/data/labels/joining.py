@@ -1,4 +1,11 @@
-"""Brings a tool's table to a video's frames: by number, or else by time."""
+"""Which frame each row of a tool's table is of: one rule for all tables.
+
+Frame numbers are used where they fit the video: the first and the last are
+those of its first and last frame. Where they do not, rows go to the frame whose
+own time, as stored by the file, is nearest, within half a frame. Rates that
+either side declares are not used. Where two readings are possible and nothing
+tells which is right, both are shown and the user is asked.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,246 +13,312 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from psm_jax.data import shifts
 from psm_jax.data.labels import readers
 
-FIRST_FRAMES = ('check', '0', '1')
-_RATES_AGREE = 0.01
-_LAGS = range(-3, 4)
-_FEWEST_FOR_LAG = 100
-_CLEARLY = 0.01
+JOINS = ('check', 'number', 'time')
+TIMES = ('check', 'start', 'end', 'file')
+# A table this much longer or shorter than the video is no slip of a few frames.
+_FEW_FRAMES, _FEW_SHARE = 5, 0.02
 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-  """One video's frames, to which labels are brought.
+  """One video's frames, to which rows are brought.
 
   Attributes:
-    name: PERSON/VIDEO.
+    name: how messages call it.
     frames: [T] int64, their own numbers, increasing.
-    fps: frames a second.
+    time_s: [T] float64, when they are shown; None if only a guessed rate could
+      tell.
+    is_whole: whether these are all frames of the video, counted from 0.
   """
 
   name: str
   frames: np.ndarray
-  fps: float
+  time_s: np.ndarray | None
+  is_whole: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
-class Joined:
-  """A tool's labels on a video's frames.
+class Settings:
+  """What a user says about tables that could be read in two ways.
 
   Attributes:
-    values: T rows, float32, NaN where no row belongs to the frame.
-    landmarks: [T, 68, 2] float64, NaN where missing; None if there are none.
-    has_row: [T] bool.
-    num_unused: rows that belong to no frame.
-    by: 'frame' or 'time'.
+    join: 'number' or 'time' where both could serve, 'check' to be asked.
+    times: what time stamps mean: 'start' or 'end' of a frame, in seconds from
+      the video's first frame, 'file' its start by the file's clock, 'check' to
+      be asked.
   """
 
-  values: pd.DataFrame
-  landmarks: np.ndarray | None
-  has_row: np.ndarray
-  num_unused: int
+  join: str = 'check'
+  times: str = 'check'
+
+  def __post_init__(self):
+    """Raises ValueError if a setting is unknown."""
+    for name, value, known in (
+      ('join', self.join, JOINS),
+      ('times', self.times, TIMES),
+    ):
+      if value not in known:
+        raise ValueError(f'--{name}={value} is none of {list(known)}.')
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+  """Which frame each of R rows is of, by one way to read the table.
+
+  Attributes:
+    by: 'number' or 'time'.
+    place: [R] int64, positions in the target's frames; -1 for none.
+    remark: what is doubtful, '' if nothing.
+    difference_s: largest difference between a row's time stamp and its frame's
+      time, both from the first frame; NaN if unknown.
+  """
+
   by: str
+  place: np.ndarray
+  remark: str = ''
+  difference_s: float = np.nan
+
+  @property
+  def num_frames(self) -> int:
+    """How many frames get a row."""
+    return len(np.unique(self.place[self.place >= 0]))
 
 
-def choose_face(
-  table: readers.ToolTable, face: str | None
-) -> tuple[readers.ToolTable, str]:
-  """Returns the rows of one face, and what is doubtful about it.
-
-  Which face is the person is the user's to say: another tool's face 0 may be
-  anybody. Without a name, a table of several faces gives no rows; where the
-  tool names none, frames of several rows give none.
-
-  Args:
-    table: the table.
-    face: the tool's name of the person's face, None if not said.
-  """
-  if face is not None:
-    chosen = table.faces == face
-    if not chosen.any():
-      there = ', '.join(sorted(set(table.faces.tolist()))[:8])
-      return table.take(chosen), f'no row of face {face!r}; there are {there}'
-    return table.take(chosen), ''
-  names = sorted(set(table.faces.tolist()))
-  if len(names) > 1:
-    return table.take(np.zeros(len(table.faces), bool)), (
-      f'{len(names)} faces ({", ".join(names[:8])}), and nobody says which of '
-      'them is the person; not used'
-    )
-  # Positions alone tell rows of one frame apart; times may differ by rounding.
-  several = pd.Series(table.numbers).duplicated(keep=False).to_numpy()
-  several = several & np.isfinite(table.numbers)
-  if several.any():
-    count = len(np.unique(table.numbers[several]))
-    return table.take(~several), (
-      f'{count} frames have several faces without a name; not used'
-    )
-  return table, ''
+_DEFAULTS = Settings()
 
 
-def first_frame(
-  pairs: Sequence[tuple[Target, readers.ToolTable]], *, choice: str
-) -> tuple[int, str]:
-  """Returns the number of the first frame of a video, and how that is known.
-
-  Args:
-    pairs: every video with its table.
-    choice: '0', '1' or 'check': from the numbers of all videos together.
-
-  Raises:
-    ValueError: If the choice is unknown, or 'check' cannot tell.
-  """
-  if choice not in FIRST_FRAMES:
-    raise ValueError(f'first_frame {choice!r} is none of {list(FIRST_FRAMES)}.')
-  numbers = [
-    (target.frames, table.numbers[np.isfinite(table.numbers)])
-    for target, table in pairs
-    if not table.are_pictures
-  ]
-  matches = shifts.count_matches(numbers)
-  facts = (
-    f'{matches[0]} frames find a row if frames are numbered from 0, '
-    f'{matches[1]} if from 1'
-  )
-  if choice != 'check':
-    first = int(choice)
-    doubt = '; the other would fit better' * (
-      matches[1 - first] > matches[first]
-    )
-    return first, f'first_frame is {first}: {facts}{doubt}'
-  if any((frames == 0).any() for frames, _ in numbers):
-    return 0, f'there is a frame 0, so frames are numbered from 0: {facts}'
-  if not numbers:
-    return 0, 'rows name their pictures'
-  if matches[0] == matches[1]:
-    raise ValueError(
-      'The numbers do not tell whether frames are numbered from 0 or 1: '
-      f'{facts}. Say which by --first_frame.'
-    )
-  first = int(matches[1] > matches[0])
-  return first, f'frames are taken to be numbered from {first}: {facts}'
-
-
-def join(
-  target: Target, table: readers.ToolTable, *, first: int
-) -> tuple[Joined, str]:
-  """Brings rows to frames by number; by time where numbers cannot serve.
-
-  Times serve if the table has no numbers, or comes at another rate than the
-  frames: each frame then takes the row nearest in time, within half a frame.
+def read(
+  target: Target,
+  table: readers.ToolTable,
+  *,
+  first: int = 0,
+  settings: Settings = _DEFAULTS,
+) -> Reading:
+  """Returns which frame each row of a table is of.
 
   Args:
     target: the video's frames.
-    table: one row a frame, see `choose_face`.
-    first: number of the video's first frame, see `first_frame`.
-
-  Returns:
-    The labels, and what is doubtful about them, '' if nothing.
+    table: the rows; those of several faces may be of one frame.
+    first: number of the video's first frame, see `numbering.first_frame`.
+    settings: what the user said.
 
   Raises:
-    ValueError: If neither numbers nor times can serve.
+    ValueError: If neither numbers nor times can serve, or both can, they
+      differ, and the settings do not say which.
   """
-  rate = readers.rate(table)
-  numbered = np.isfinite(table.numbers)
-  differ = (
-    not table.are_pictures
-    and np.isfinite(rate)
-    and abs(rate / target.fps - 1) > _RATES_AGREE
-  )
-  if numbered.any() and not differ:
-    own = target.frames if table.are_pictures else target.frames - first
-    rows = pd.Series(np.flatnonzero(numbered), table.numbers[numbered])
-    position = rows.reindex(own.astype(np.float64)).to_numpy()
-    return _take(table, position, 'frame'), ''
-  if not np.isfinite(table.time_s).any():
-    raise ValueError(f'{target.name}: the table has no usable frame or time.')
-  position = _nearest(
-    (target.frames - first) / target.fps, table.time_s, 0.5 / target.fps
-  )
-  remark = 'rows have no frame numbers; joined by time'
-  if differ:
-    remark = (
-      f'{rate:.4g} rows a second for {target.fps:.4g} frames a second; joined '
-      'by time'
+  number = by_number(target, table, first)
+  time = _by_time(target, table, first, settings)
+  if number is None and time is None:
+    raise ValueError(
+      f'{target.name}: the rows have no usable frame numbers or times'
+      + ', or nothing tells the rate of the frames (--fps)'
+      * bool(np.isfinite(table.time_s).any())
+      + '.'
     )
-  return _take(table, position, 'time'), remark
+  if time is None:
+    chosen = number
+  elif number is None:
+    chosen = dataclasses.replace(
+      time, remark='rows have no frame numbers; joined by time'
+    )
+  else:
+    chosen = _choose(target, table, number, time, first, settings)
+  return dataclasses.replace(
+    chosen, difference_s=_difference(target, table, first, chosen.place)
+  )
 
 
-def lag(
-  own: pd.DataFrame, joined: pd.DataFrame
-) -> tuple[str, int, float, float] | None:
-  """Returns the shift at which two sources of one action unit agree better.
+def _choose(target, table, number, time, first, settings):
+  """One of two readings that are both possible."""
+  is_numbered = bool(np.isfinite(table.numbers).any())
+  if is_numbered and _fits(target, table, first):
+    return number
+  if np.array_equal(number.place, time.place):
+    return number
+  if settings.join != 'check':
+    return {'number': number, 'time': time}[settings.join]
+  if is_numbered:
+    rows = np.nanmax(table.numbers) - table.base + 1
+    frames = target.frames[-1] - first + 1
+    few = max(_FEW_FRAMES, _FEW_SHARE * frames)
+    end = target.time_s[-1] - _origin(target, first)
+    covers = abs(np.nanmax(table.time_s) - end) <= 2 * max(
+      usual_step(target.time_s), usual_step(np.unique(table.time_s))
+    )
+    if covers and abs(rows - frames) > few:
+      remark = (
+        f'the frame numbers, to {np.nanmax(table.numbers):.0f}, do not fit '
+        f'{len(target.frames)} frames; joined by time'
+      )
+      return dataclasses.replace(time, remark=remark)
+    if not covers and 2 * time.num_frames < number.num_frames:
+      remark = 'the time stamps do not fit the video; joined by number'
+      return dataclasses.replace(number, remark=remark)
+  apart = number.place != time.place
+  places = np.unique(np.append(number.place[apart], time.place[apart]))
+  places = places[places >= 0]
+  raise ValueError(
+    f'{target.name}: the rows of {table.path} can be read in two ways. '
+    f'{shown(target, table, number, "--join=number", places=places)} '
+    f'{shown(target, table, time, "--join=time", places=places)} Say which is '
+    'right.'
+  )
 
-  A sign that rows were joined to the wrong frames, and no proof: a tool may
-  smooth over time, and people code late.
+
+def by_number(
+  target: Target, table: readers.ToolTable, first: int
+) -> Reading | None:
+  """Returns the reading by frame numbers, None if there are none.
+
+  Where rows have no numbers, but there are as many moments as frames, these are
+  taken in order.
 
   Args:
-    own: T rows of consecutive frames, columns AU12, ...
-    joined: T rows, columns AU12_r, ...
-
-  Returns:
-    (unit, frames by which the tool is late, correlation there, correlation as
-    joined) of the unit that agrees best; None if it agrees best as joined, or
-    there is too little to tell.
+    target: the video's frames.
+    table: the rows.
+    first: number of the video's first frame among the target's.
   """
-  best = None
-  for column in joined:
-    unit, _, kind = str(column).partition('_')
-    if kind not in (readers.INTENSITY, readers.PRESENCE, readers.PROBABILITY):
-      continue
-    if unit not in own:
-      continue
-    correlations = {
-      shift: _correlation(own[unit], joined[column].shift(-shift))
-      for shift in _LAGS
-    }
-    peak = max(correlations, key=lambda s: (correlations[s], -abs(s)))
-    if best is None or correlations[peak] > best[2]:
-      best = (unit, peak, correlations[peak], correlations[0])
-  if best is None or best[1] == 0 or best[2] - best[3] < _CLEARLY:
-    return None
-  return best
+  numbers = table.numbers
+  if not np.isfinite(numbers).any():
+    moments, order = np.unique(table.time_s, return_inverse=True)
+    is_timed = np.isfinite(table.time_s).all() and target.is_whole
+    if not is_timed or len(moments) != len(target.frames):
+      return None
+    return Reading('number', order.astype(np.int64))
+  if table.base is not None:
+    numbers = numbers - table.base + first
+  places = pd.Series(np.arange(len(target.frames)), target.frames)
+  place = places.reindex(np.where(np.isfinite(numbers), numbers, -1)).fillna(-1)
+  return Reading('number', place.to_numpy(np.int64))
 
 
-def _correlation(one, other):
-  known = one.notna().to_numpy() & other.notna().to_numpy()
-  one, other = (
-    one.to_numpy(np.float64)[known],
-    other.to_numpy(np.float64)[known],
+def _fits(target, table, first):
+  """Whether the first and last number are those of the frames."""
+  if table.base is None:
+    return True
+  numbers = table.numbers[np.isfinite(table.numbers)] - table.base + first
+  return (
+    numbers.min() == target.frames[0] and numbers.max() == target.frames[-1]
   )
-  if len(one) < _FEWEST_FOR_LAG or not one.std() or not other.std():
-    return -1.0
-  return float(np.corrcoef(one, other)[0, 1])
 
 
-def _nearest(wanted, given, tolerance):
-  """[T] float64, the row nearest in time or NaN."""
+def _by_time(target, table, first, settings):
+  """The reading by times, None if either side has none."""
+  if target.time_s is None or not np.isfinite(table.time_s).any():
+    return None
+  places = {
+    name: _nearest(moments, table.time_s, usual_step(target.time_s))
+    for name, moments in _moments(target, first).items()
+  }
+  name = settings.times if settings.times in places else 'start'
+  if settings.times == 'check':
+    name = _meaning(target, table, places)
+  return Reading('time', places[name])
+
+
+def _origin(target, first):
+  """When the video's first frame is shown, also if it is not among ours."""
+  step = np.diff(target.time_s) / np.diff(target.frames)
+  before = target.frames[0] - first
+  return target.time_s[0] - before * (np.median(step) if len(step) else 0.0)
+
+
+def _moments(target, first):
+  """[T] seconds of each frame, for each meaning that a time stamp may have."""
+  origin = _origin(target, first)
+  start, step = target.time_s - origin, usual_step(target.time_s)
+  moments = {'start': start, 'end': np.append(start[1:], start[-1] + step)}
+  if abs(origin) > 0.25 * step:
+    moments['file'] = target.time_s
+  return moments
+
+
+def _meaning(target, table, places):
+  """What the time stamps mean: what alone reaches both ends, or fits most."""
+  last = len(target.frames) - 1
+  whole = [n for n, p in places.items() if {0, last} <= set(p.tolist())]
+  if len(whole) == 1:
+    return whole[0]
+  used = {name: int((place >= 0).sum()) for name, place in places.items()}
+  best = [n for n in used if used[n] == max(used.values())]
+  if len(best) == 1 or table.tells_starts and 'start' in best:
+    return 'start' if 'start' in best else best[0]
+  both = ' '.join(
+    shown(target, table, Reading('time', places[name]), f'--times={name}')
+    for name in best
+  )
+  raise ValueError(
+    f'{target.name}: the time stamps of {table.path} may be those of the start '
+    f'or the end of each frame, or of another clock. {both} Say which is '
+    'right.'
+  )
+
+
+def _nearest(moments, given, step):
+  """[R] int64, the frame nearest in time within half a step, or -1.
+
+  Of rows of several times, those nearest to their frame have it.
+  """
+  place = np.full(len(given), -1)
   rows = np.flatnonzero(np.isfinite(given))
-  rows = rows[np.argsort(given[rows], kind='stable')]
-  times = given[rows]
-  after = np.searchsorted(times, wanted).clip(1, max(len(times) - 1, 1))
-  if len(times) == 1:
-    nearest = np.zeros(len(wanted), int)
-  else:
-    nearest = after - (wanted - times[after - 1] <= times[after] - wanted)
-  close = np.abs(times[nearest] - wanted) <= tolerance + 1e-9
-  return np.where(close, rows[nearest], np.nan)
+  middles = (moments[1:] + moments[:-1]) / 2
+  near = np.searchsorted(middles, given[rows])
+  off = np.abs(moments[near] - given[rows])
+  close = off <= 0.5 * step + 1e-9
+  rows, near, off = rows[close], near[close], off[close]
+  least = pd.Series(off).groupby(near).transform('min').to_numpy()
+  kept = off <= least + 1e-9
+  place[rows[kept]] = near[kept]
+  return place
 
 
-def _take(table, position, by):
-  """The labels of rows by position, NaN for none."""
-  has_row = np.isfinite(position)
-  rows = np.where(has_row, position, 0).astype(np.int64)
-  if len(table.values):
-    values = table.values.iloc[rows].reset_index(drop=True)
-    values.loc[~has_row] = np.nan
-  else:
-    values = table.values.reindex(range(len(rows)))
-  landmarks = None
-  if table.landmarks is not None and len(table.values):
-    landmarks = np.where(has_row[:, None, None], table.landmarks[rows], np.nan)
-  used = len(np.unique(rows[has_row]))
-  return Joined(values, landmarks, has_row, len(table.values) - used, by)
+def usual_step(time_s: np.ndarray) -> float:
+  """Returns the seconds from one moment to the next, in the middle of all.
+
+  Args:
+    time_s: [T] float64, increasing; NaN are left out.
+  """
+  steps = np.diff(time_s[np.isfinite(time_s)])
+  return float(np.median(steps)) if len(steps) else 0.04
+
+
+def _difference(target, table, first, place):
+  has_frame = (place >= 0) & np.isfinite(table.time_s)
+  if target.time_s is None or not has_frame.any():
+    return np.nan
+  shown_s = target.time_s[place[has_frame]] - _origin(target, first)
+  return float(np.abs(shown_s - table.time_s[has_frame]).max())
+
+
+def shown(
+  target: Target,
+  table: readers.ToolTable,
+  reading: Reading,
+  flag: str,
+  *,
+  places: Sequence[int] = (),
+) -> str:
+  """Returns a sentence on which rows some frames would get.
+
+  Args:
+    target: the video's frames.
+    table: the rows.
+    reading: which frame each is of.
+    flag: what asks for this reading.
+    places: positions of the frames of which some are shown; () for all.
+  """
+  places = places if len(places) else np.arange(len(target.frames))
+  parts = []
+  for place in dict.fromkeys(places[[0, len(places) // 2, -1]].tolist()):
+    rows = np.flatnonzero(reading.place == place)
+    row = f'row {rows[0] + 1}' if len(rows) else 'no row'
+    at = ''
+    if target.time_s is not None:
+      at = f' ({target.time_s[place]:.3f} s)'
+    parts.append(f'frame {target.frames[place]}{at} gets {row}')
+  return (
+    f'{flag}: {", ".join(parts)}; {reading.num_frames} of '
+    f'{len(target.frames)} frames get a row.'
+  )

@@ -1,8 +1,7 @@
 """Tables as other tools write them: one file a video, rows a frame and face.
 
 What the tools count differs: OpenFace 2 counts frames from 1, py-feat from 0.
-Here a row has either its position in the video, from 0, or, where the tool was
-run on single pictures, the picture's own number.
+Rows have the table's own numbers, and `base`, that of the video's first frame.
 """
 
 import dataclasses
@@ -13,26 +12,95 @@ import re
 import numpy as np
 import pandas as pd
 
-from psm_jax.data import labels
+from psm_jax.data import alignment
+from psm_jax.data.ingest import faces as faces_lib
+from psm_jax.data.labels import columns as label_columns
+from psm_jax.data.labels import tables
 
 INTENSITY, PRESENCE, PROBABILITY, RAW = 'r', 'c', 'p', 'raw'
 _UNIT = re.compile(r'au_?0*(\d+)(_r|_c|_intensity)?', re.IGNORECASE)
 _INTEGER = re.compile(r'[0-9]+')
-_PICTURE = re.compile(r'\.(?:jpe?g|png|bmp)$', re.IGNORECASE)
+_PICTURE = re.compile(r'\.(?:jpe?g|png|bmp|tiff?|webp)$', re.IGNORECASE)
 _FRAMES = ('frame', 'frame_idx', 'frame_index', 'frame_number')
-_TIMES = {'timestamp': 1.0, 'time_s': 1.0, 'frame_time_in_ms': 1e-3}
-_FACES = ('face_id', 'identity', 'face')
+_TIMES = {
+  'timestamp': 1.0,
+  'time_s': 1.0,
+  'timestamp_ms': 1e-3,
+  'time_ms': 1e-3,
+  'frame_time_in_ms': 1e-3,
+}
+_FACES = ('face_id', 'identity', 'face', 'track')
 _FILES = ('input', 'image', 'image_path', 'file', 'filename', 'path')
-_EMOTIONS = (
-  'anger',
-  'disgust',
-  'fear',
-  'happiness',
-  'sadness',
-  'surprise',
-  'neutral',
+_SCORES = ('confidence', 'facescore', 'face_detection_score')
+# The names of both versions of py-feat, and of LibreFace.
+_LABELS = {
+  name: meaning
+  for meaning, names in {
+    'confidence': _SCORES,
+    'success': ('success',),
+    'anger': ('anger', 'angry'),
+    'contempt': ('contempt',),
+    'disgust': ('disgust',),
+    'fear': ('fear',),
+    'happiness': ('happiness', 'happy'),
+    'sadness': ('sadness', 'sad'),
+    'surprise': ('surprise',),
+    'neutral': ('neutral',),
+    'valence': ('valence',),
+    'arousal': ('arousal',),
+    'gaze_pitch': ('gaze_pitch',),
+    'gaze_yaw': ('gaze_yaw',),
+    'gaze_angle': ('gaze_angle',),
+    'gaze_angle_x': ('gaze_angle_x',),
+    'gaze_angle_y': ('gaze_angle_y',),
+    'pose_pitch': ('pose_rx',),
+    'pose_yaw': ('pose_ry',),
+    'pose_roll': ('pose_rz',),
+    # Degrees or radians, by the version of the tool.
+    'pitch_raw': ('pitch',),
+    'yaw_raw': ('yaw',),
+    'roll_raw': ('roll',),
+  }.items()
+  for name in names
+}
+_IN_RADIANS = ('pose_rx', 'pose_ry', 'pose_rz')
+_SIDES = ('Left', 'Right')
+# As MediaPipe's model names them.
+BLENDSHAPES = (
+  '_neutral',
+  *(f'browDown{s}' for s in _SIDES),
+  'browInnerUp',
+  *(f'browOuterUp{s}' for s in _SIDES),
+  'cheekPuff',
+  *(f'cheekSquint{s}' for s in _SIDES),
+  *(
+    f'eye{what}{s}'
+    for what in 'Blink LookDown LookIn LookOut LookUp Squint Wide'.split()
+    for s in _SIDES
+  ),
+  *'jawForward jawLeft jawOpen jawRight mouthClose'.split(),
+  *(f'mouthDimple{s}' for s in _SIDES),
+  *(f'mouthFrown{s}' for s in _SIDES),
+  'mouthFunnel',
+  'mouthLeft',
+  *(f'mouthLowerDown{s}' for s in _SIDES),
+  *(f'mouthPress{s}' for s in _SIDES),
+  *'mouthPucker mouthRight mouthRollLower mouthRollUpper'.split(),
+  *'mouthShrugLower mouthShrugUpper'.split(),
+  *(f'mouthSmile{s}' for s in _SIDES),
+  *(f'mouthStretch{s}' for s in _SIDES),
+  *(f'mouthUpperUp{s}' for s in _SIDES),
+  *(f'noseSneer{s}' for s in _SIDES),
+  'tongueOut',
 )
-_POSE = {'pose_rx': 'pose_pitch', 'pose_ry': 'pose_yaw', 'pose_rz': 'pose_roll'}
+_LABELS |= {name.lower(): name for name in BLENDSHAPES}
+_BOXES = (
+  ('facerectx', 'facerecty', 'facerectwidth', 'facerectheight'),
+  ('x', 'y', 'width', 'height'),
+)
+_NOSE_TIP, _MOUTH_CORNERS = 30, (48, 54)
+# From OpenFace's landmarks, brows to chin, up to the forehead.
+_FOREHEAD_SHARE = 0.2
 _NAMED = 5
 
 
@@ -45,20 +113,27 @@ class Tool:
     kinds: from a unit column's suffix in the tool's table to its kind: 'r'
       intensity 0 to 5, 'c' presence 0 or 1, 'p' probability, 'raw' unknown.
     list_column: a column that holds all units as a list, if there is one.
+    tells_starts: whether time stamps are known to be those of frames' starts.
+    sees_stored: whether it takes pictures as they are stored, whatever shape
+      the file says that their pixels have.
   """
 
   first: int
   kinds: dict[str, str]
   list_column: str = ''
+  tells_starts: bool = True
+  sees_stored: bool = True
 
 
 _OPENFACE = {'_r': INTENSITY, '_c': PRESENCE, '': RAW}
+_GENERIC = {'': INTENSITY, '_r': INTENSITY, '_c': PRESENCE}
 TOOLS = {
   'openface': Tool(1, _OPENFACE),
-  'openface3': Tool(0, _OPENFACE, 'action_units'),
+  'openface3': Tool(0, _OPENFACE, list_column='action_units'),
   'pyfeat': Tool(0, {'': PROBABILITY}),
   'libreface': Tool(0, {'_intensity': INTENSITY, '': PRESENCE}),
-  'generic': Tool(0, {'': INTENSITY, '_r': INTENSITY, '_c': PRESENCE}),
+  'mediapipe': Tool(0, {}),
+  'generic': Tool(0, _GENERIC, tells_starts=False, sees_stored=False),
 }
 # By the order of the eight units of DISFA that OpenFace 3 was trained on; the
 # table itself does not name them.
@@ -70,25 +145,42 @@ class ToolTable:
   """One video's table, R rows sorted by number.
 
   Attributes:
-    numbers: [R] float64, positions in the video from 0, or pictures' own
-      numbers; NaN where the table gives none.
-    are_pictures: whether numbers are the pictures' own.
-    time_s: [R] float64 seconds from the video's start, NaN if not given.
+    path: the file.
+    tool: one of TOOLS.
+    numbers: [R] float64 as the table counts; NaN where it gives none.
+    are_pictures: whether numbers are those in the names of pictures.
+    base: number of the video's first frame; None for pictures' own numbers.
+    is_base_said: whether the user said so.
+    time_s: [R] float64 seconds as the table gives them, NaN if it does not.
     faces: [R] str, the tool's name of the face, '' if it has none.
     values: R rows, float32: AU06_r (intensity), AU06_c (presence), AU06_p
-      (probability), AU06_raw, confidence, success, ...; NaN where missing.
+      (probability), AU06_raw, jawOpen, confidence, success, ...; NaN where
+      missing.
     landmarks: [R, 68, 2] float64 pixels of the picture that the tool saw, or
       None.
+    seen: R faces in such pixels, NaN where unknown; None if there are none.
+    left_out: names of the columns that are not kept.
     problems: a sentence each.
   """
 
+  path: pathlib.Path
+  tool: str
   numbers: np.ndarray
   are_pictures: bool
+  base: int | None
+  is_base_said: bool
   time_s: np.ndarray
   faces: np.ndarray
   values: pd.DataFrame
   landmarks: np.ndarray | None
+  seen: faces_lib.Faces | None
+  left_out: tuple[str, ...]
   problems: tuple[str, ...]
+
+  @property
+  def tells_starts(self) -> bool:
+    """Whether time stamps are known to be those of frames' starts."""
+    return TOOLS[self.tool].tells_starts
 
   def take(self, rows: np.ndarray) -> 'ToolTable':
     """Returns the table of some rows, [n] int or [R] bool."""
@@ -97,10 +189,17 @@ class ToolTable:
       numbers=self.numbers[rows],
       time_s=self.time_s[rows],
       faces=self.faces[rows],
-      values=self.values.iloc[
-        np.flatnonzero(rows) if rows.dtype == bool else rows
-      ],
+      values=self.values.loc[rows].reset_index(drop=True),
       landmarks=None if self.landmarks is None else self.landmarks[rows],
+      seen=None if self.seen is None else self.seen.chosen(rows),
+    )
+
+  def scaled(self, factor: np.ndarray) -> 'ToolTable':
+    """Returns the table with positions in a picture (x, y) times as large."""
+    return dataclasses.replace(
+      self,
+      landmarks=None if self.landmarks is None else self.landmarks * factor,
+      seen=None if self.seen is None else self.seen.scaled(factor),
     )
 
 
@@ -114,7 +213,7 @@ def read(
   """Reads one tool's table of one video.
 
   Args:
-    path: the file, comma or tab separated.
+    path: the file, see `tables.read`.
     tool: one of TOOLS.
     first: the number of a video's first frame in this table; None for the
       tool's habit, of which the table's own time stamps must not speak against.
@@ -125,167 +224,147 @@ def read(
   """
   if tool not in TOOLS:
     raise ValueError(f'Tool {tool!r} is none of {list(TOOLS)}.')
-  habits = TOOLS[tool]
-  table = _read_text(path)
-  problems = []
-  numbers, are_pictures = _numbers(table, path)
-  time_s = _times(table)
-  if not are_pictures:
-    base = habits.first if first is None else first
-    if first is None:
-      _check_base(numbers, time_s, base, tool, path)
-    if (numbers < base).any():
-      raise ValueError(
-        f'{path} has a frame {int(np.nanmin(numbers))}, though {tool} counts '
-        f'from {base}. Name the first number by --first_row.'
-      )
-    numbers = numbers - base
-  values = _values(table, habits, units, path, problems)
-  read_table = ToolTable(
+  text = tables.read(path)
+  if not len(text):
+    raise ValueError(
+      f'{path} has a head but no rows: the tool found no face, or was stopped. '
+      'Run it again, or take the table away.'
+    )
+  names = _by_small_letters(text.columns)
+  numbers, are_pictures = _numbers(text, names, path)
+  time_s = _times(text, names)
+  base = first
+  if first is None and not are_pictures:
+    base = TOOLS[tool].first
+    _check_base(numbers, time_s, base, tool, path)
+  values, used, problems = _values(text, names, TOOLS[tool], units, path)
+  failed = _failed(values)
+  landmarks, seen = _positions(text, names, failed)
+  table = ToolTable(
+    path=path,
+    tool=tool,
     numbers=numbers,
     are_pictures=are_pictures,
+    base=base,
+    is_base_said=first is not None,
     time_s=time_s,
-    faces=_faces(table),
+    faces=_faces(text, names),
     values=values,
-    landmarks=_landmarks(table, _failed(values)),
+    landmarks=landmarks,
+    seen=seen,
+    left_out=_left_out(text.columns, used),
     problems=(),
   )
-  return _tidy(read_table, problems, 0 if are_pictures else base)
+  return _tidy(table, problems)
 
 
-def rate(table: ToolTable) -> float:
-  """Returns rows a second by number and time stamp, NaN if they do not agree.
+def _by_small_letters(columns):
+  """From a name in small letters to the column, where there is only one."""
+  small = [name.lower() for name in columns]
+  return {
+    low: name
+    for low, name in zip(small, columns, strict=True)
+    if name == low or small.count(low) == 1
+  }
+
+
+def _numbers(text, names, path):
+  """Frame numbers, and whether they are of pictures read one by one."""
+  for name in _FILES:
+    if name in names:
+      files = text[names[name]].str.strip().str.replace('\\', '/')
+      if files.nunique() > 1 and files.str.contains(_PICTURE).all():
+        return _picture_numbers(files), True
+  for name in _FRAMES:
+    if name in names:
+      numbers = tables.numbers(text[names[name]])
+      return np.where(numbers == np.floor(numbers), numbers, np.nan), False
+  if not any(name in names for name in _TIMES):
+    raise ValueError(
+      f'{path} has neither frame numbers ({", ".join(_FRAMES)}), nor times '
+      f'({", ".join(_TIMES)}), nor names of pictures; its columns are '
+      f'{list(text.columns)[:8]}.'
+    )
+  return np.full(len(text), np.nan), False
+
+
+def _picture_numbers(files):
+  """[R] float64, the last integer of the names that is not always the same."""
+  parts = pd.DataFrame(
+    [_INTEGER.findall(pathlib.PurePosixPath(file).stem)[::-1] for file in files]
+  )
+  varying = [column for column in parts if parts[column].nunique() > 1]
+  if not varying:
+    return np.full(len(files), np.nan)
+  return tables.numbers(parts[varying[0]])
+
+
+def _times(text, names):
+  for name, scale in _TIMES.items():
+    if name in names:
+      return tables.numbers(text[names[name]]) * scale
+  return np.full(len(text), np.nan)
+
+
+def _check_base(numbers, time_s, base, tool, path):
+  """Raises an error if the numbers, or time stamps, start elsewhere.
 
   Time stamps of old files can be nonsense: they must lie within a quarter of a
   frame of a straight line.
   """
-  line = _line(table.numbers, table.time_s)
-  return np.nan if line is None else line[0]
-
-
-def _read_text(path):
-  """The table as text, its column names in lower case without spaces."""
-  try:
-    with open(path, encoding='utf-8-sig') as file:
-      separator = '\t' if '\t' in file.readline() else ','
-    table = pd.read_csv(
-      path,
-      sep=separator,
-      dtype=str,
-      keep_default_na=False,
-      index_col=False,
-      encoding='utf-8-sig',
-      skipinitialspace=True,
-    )
-  except (OSError, ValueError) as error:
-    raise ValueError(f'{path} cannot be read as a table: {error}') from error
-  table.columns = [str(name).strip().lower() for name in table.columns]
-  twice = sorted(set(table.columns[table.columns.duplicated()]))
-  # pandas itself renames exact repetitions to name.1, name.2.
-  twice += [name[:-2] for name in table.columns if name.endswith('.1')]
-  if twice:
-    raise ValueError(f'{path} has more than one column {twice}.')
-  return table
-
-
-def _column(table, names):
-  """The first of these columns as numbers, or None."""
-  for name in names:
-    if name in table:
-      return pd.to_numeric(table[name], errors='coerce').to_numpy(np.float64)
-  return None
-
-
-def _numbers(table, path):
-  """Frame numbers, and whether they are of pictures read one by one."""
-  for name in _FILES:
-    if name in table and table[name].nunique() > 1:
-      files = table[name].str.strip()
-      if files.str.contains(_PICTURE).all():
-        stems = [
-          pathlib.PurePosixPath(f.replace('\\', '/')).stem for f in files
-        ]
-        found = [_INTEGER.findall(stem) for stem in stems]
-        return np.array([float(f[-1]) if f else np.nan for f in found]), True
-  numbers = _column(table, _FRAMES)
-  if numbers is None and not any(name in table for name in _TIMES):
-    raise ValueError(
-      f'{path} has neither frame numbers ({", ".join(_FRAMES)}), nor times '
-      f'({", ".join(_TIMES)}), nor names of pictures; its columns are '
-      f'{list(table.columns)[:8]}.'
-    )
-  if numbers is None:
-    return np.full(len(table), np.nan), False
-  whole = np.isfinite(numbers) & (numbers == np.floor(numbers))
-  return np.where(whole, numbers, np.nan), False
-
-
-def _times(table):
-  for name, scale in _TIMES.items():
-    if name in table:
-      return _column(table, [name]) * scale
-  return np.full(len(table), np.nan)
-
-
-def _line(numbers, time_s):
-  """(rate, number at time 0) of a straight line, None if there is none."""
   known = np.isfinite(numbers) & np.isfinite(time_s)
-  if known.sum() < 3 or np.ptp(time_s[known]) <= 0:
-    return None
-  rate, start = np.polyfit(time_s[known], numbers[known], 1)
-  off = np.abs(start + rate * time_s[known] - numbers[known]).max()
-  return (rate, start) if rate > 0 and off <= 0.25 else None
-
-
-def _check_base(numbers, time_s, base, tool, path):
-  """Raises an error if the time stamps start at another number."""
-  line = _line(numbers, time_s)
-  if line is not None and round(line[1]) != base:
+  if known.sum() > 2 and np.ptp(time_s[known]) > 0:
+    rate, start = np.polyfit(time_s[known], numbers[known], 1)
+    off = np.abs(start + rate * time_s[known] - numbers[known]).max()
+    if rate > 0 and off <= 0.25 and round(start) != base:
+      raise ValueError(
+        f'{path}: its time stamps are 0 at frame {abs(start):.2f}, but {tool} '
+        f'counts frames from {base}. Name the first number by --first_row.'
+      )
+  if (numbers < base).any():
     raise ValueError(
-      f'{path}: its time stamps are 0 at frame {abs(line[1]):.2f}, but {tool} '
-      f'counts frames from {base}. Name the first number by --first_row.'
+      f'{path} has a frame {int(np.nanmin(numbers))}, though {tool} counts '
+      f'from {base}. Name the first number by --first_row.'
     )
 
 
-def _faces(table):
+def _faces(text, names):
   for name in _FACES:
-    if name in table:
-      return table[name].str.strip().to_numpy(str)
-  return np.full(len(table), '', dtype=str)
+    if name in names:
+      return text[names[name]].str.strip().to_numpy(str)
+  return np.full(len(text), '', dtype=str)
 
 
-def _values(table, habits, units, path, problems):
-  """Label columns, float32."""
-  columns = {}
-  for name in table.columns:
+def _values(text, names, habits, units, path):
+  """(label columns as float32, names of the columns used, problems)."""
+  values, used = {}, set()
+  for name in text.columns:
     match = _UNIT.fullmatch(name)
     suffix = (match[2] or '').lower() if match else ''
+    low = name.lower()
     if match and suffix in habits.kinds:
-      column = f'AU{int(match[1]):02d}_{habits.kinds[suffix]}'
-    elif name in _EMOTIONS or name in ('confidence', 'success', 'facescore'):
-      column = 'confidence' if name == 'facescore' else name
-    elif name in _POSE:
-      column = _POSE[name]
+      meaning = f'AU{int(match[1]):02d}_{habits.kinds[suffix]}'
+    elif low in _LABELS and names.get(low) == name:
+      meaning = _LABELS[low]
     else:
       continue
-    columns[column] = _column(table, [name])
-    if name in _POSE:
-      columns[column] = np.degrees(columns[column])
-  if habits.list_column in table.columns:
-    columns |= _from_list(table[habits.list_column], units, path)
-  own = [name for name in columns if name.startswith('AU')]
-  if not own:
-    raise ValueError(
-      f'{path} has no action units; its columns are {list(table.columns)[:8]}.'
-    )
-  values = pd.DataFrame(columns).astype(np.float32)
-  values = values.where(np.isfinite(values))
+    if meaning in values:
+      raise ValueError(f'{path} has more than one column for {meaning}.')
+    used.add(name)
+    values[meaning] = tables.numbers(text[name])
+    if low in _IN_RADIANS:
+      values[meaning] = np.degrees(values[meaning])
+  if habits.list_column in names:
+    used.add(names[habits.list_column])
+    values |= _from_list(text[names[habits.list_column]], units, path)
+  values = pd.DataFrame(values, index=range(len(text))).astype(np.float32)
   failed = _failed(values)
+  problems = []
   if failed.any():
     kept = ('success', 'confidence')
-    values.loc[failed, [n for n in columns if n not in kept]] = np.nan
+    values.loc[failed, [n for n in values if n not in kept]] = np.nan
     problems.append(f'{failed.sum()} rows say success 0; their values missing')
-  return values
+  return values, used, problems
 
 
 def _failed(values):
@@ -314,17 +393,67 @@ def _from_list(cells, units, path):
   return {f'AU{u:02d}_{RAW}': array[:, i] for i, u in enumerate(units)}
 
 
-def _landmarks(table, failed):
-  """[R, 68, 2] float64, None if they are not all there."""
-  names = [f'{axis}_{i}' for i in range(labels.NUM_LANDMARKS) for axis in 'xy']
-  if not set(names) <= set(table.columns):
-    return None
-  points = table[names].apply(pd.to_numeric, errors='coerce')
-  points = points.to_numpy(np.float64).reshape(-1, labels.NUM_LANDMARKS, 2)
-  return np.where(failed[:, None, None], np.nan, points)
+def _positions(text, names, failed):
+  """(landmarks or None, faces or None); NaN where the tool found no face."""
+  landmarks, boxes = None, None
+  wanted = [
+    f'{axis}_{i}' for i in range(label_columns.NUM_LANDMARKS) for axis in 'xy'
+  ]
+  # Exactly these: X_0 of OpenFace is another point, in millimetres.
+  if set(wanted) <= set(text.columns):
+    landmarks = _array(text, wanted).reshape(len(text), -1, 2)
+    landmarks[failed] = np.nan
+  for box in _BOXES:
+    if set(box) <= set(names):
+      boxes = _array(text, [names[name] for name in box])
+      break
+  if boxes is None and landmarks is not None:
+    boxes = _around(landmarks)
+  if boxes is None:
+    return landmarks, None
+  boxes[failed] = np.nan
+  points = np.full((len(text), len(faces_lib.POINTS), 2), np.nan)
+  if landmarks is not None:
+    points[:, :2] = alignment.eye_centres(landmarks)
+    points[:, 2] = landmarks[:, _NOSE_TIP]
+    points[:, 3:] = landmarks[:, _MOUTH_CORNERS]
+  for index, point in enumerate(faces_lib.POINTS):
+    pair = [f'{point}_x', f'{point}_y']
+    if set(pair) <= set(names):
+      points[:, index] = _array(text, [names[name] for name in pair])
+  scores = next((names[name] for name in _SCORES if name in names), None)
+  return landmarks, faces_lib.Faces(
+    boxes,
+    points,
+    tables.numbers(text[scores]) if scores else np.full(len(text), np.nan),
+  )
 
 
-def _tidy(table, problems, base):
+def _array(text, names):
+  return np.stack([tables.numbers(text[name]) for name in names], axis=1)
+
+
+def _around(landmarks):
+  low, high = landmarks.min(axis=1), landmarks.max(axis=1)
+  low[:, 1] -= _FOREHEAD_SHARE * (high - low)[:, 1]
+  return np.concatenate([low, high - low], axis=1)
+
+
+def _left_out(columns, used):
+  """Names of columns that hold neither keys, nor labels, nor positions."""
+  keys = {*_FRAMES, *_TIMES, *_FACES, *_FILES, *sum(_BOXES, ())}
+  keys |= {f'{point}_{axis}' for point in faces_lib.POINTS for axis in 'xy'}
+  points = re.compile(r'[xy]_\d+')
+  return tuple(
+    name
+    for name in columns
+    if name not in used
+    and name.lower() not in keys
+    and not points.fullmatch(name)
+  )
+
+
+def _tidy(table, problems):
   """The table sorted by number or time, without repetitions of a face."""
   numberless = ~np.isfinite(table.numbers) & ~np.isfinite(table.time_s)
   if numberless.any():
@@ -333,26 +462,25 @@ def _tidy(table, problems, base):
   order = np.lexsort((table.time_s, table.numbers))
   if (order != np.arange(len(order))).any():
     place = int(np.flatnonzero(order != np.arange(len(order)))[0])
-    number = table.numbers[place] + base
     problems.append(
       f'rows are not in order of frames, first at row {place + 1} (frame '
-      f'{number:.0f}); they were sorted'
+      f'{table.numbers[place]:.0f}); they were sorted'
     )
     table = table.take(order)
-  keys = pd.DataFrame(
-    {'number': table.numbers, 'time': table.time_s, 'face': table.faces}
-  )
-  # Where the tool names no faces, several rows of a frame may be several faces.
-  named = (table.faces != '').any()
-  repeated = keys.duplicated(['number', 'face']).to_numpy()
-  repeated = repeated & np.isfinite(table.numbers)
-  if named and repeated.any():
+  keys = pd.DataFrame({'number': table.numbers, 'face': table.faces})
+  if not (table.faces != '').any() and table.seen is not None:
+    # Where the tool names no faces, rows of a frame may be several faces.
+    keys = keys.join(pd.DataFrame(np.round(table.seen.boxes)))
+  elif not (table.faces != '').any():
+    keys = keys[:0].reindex(keys.index)
+  repeated = keys.duplicated().to_numpy() & np.isfinite(keys['number'])
+  if repeated.any():
     some = ', '.join(
-      f'{n + base:.0f}' for n in np.unique(table.numbers[repeated])[:_NAMED]
+      f'{n:.0f}' for n in np.unique(table.numbers[repeated])[:_NAMED]
     )
     problems.append(
       f'{repeated.sum()} rows repeat a frame and face (frames {some}); the '
       'first of each was used'
     )
-    table = table.take(~repeated)
+    table = table.take(~repeated.to_numpy())
   return dataclasses.replace(table, problems=tuple(problems))

@@ -1,6 +1,8 @@
 """Whole folders of videos; most runs take boxes from tables, for speed."""
 
+import dataclasses
 import errno
+import fractions
 import json
 import os
 import pathlib
@@ -49,6 +51,7 @@ def run_here(jobs, options, root, *, num_workers, num_threads, report):
 
 
 def _ingest(path, output, **options):
+  options = {'person_from': 'file'} | options
   with unittest.mock.patch.object(workers, 'run', run_here):
     return batch.ingest(path, output, options=_OPTIONS, **options)
 
@@ -71,7 +74,11 @@ class ProcessesTest(absltest.TestCase):
     (videos / 'empty.mp4').touch()
     (videos / 'text.mp4').write_text('text')
     cls.outcome = batch.ingest(
-      videos, cls.root / 'out', options=_OPTIONS, num_workers=1
+      videos,
+      cls.root / 'out',
+      options=_OPTIONS,
+      person_from='file',
+      num_workers=1,
     )
     cls.out = cls.root / 'out'
 
@@ -131,7 +138,7 @@ class ProcessesTest(absltest.TestCase):
         root,
         num_workers=1,
         num_threads=1,
-        report=lambda num_frames: None,
+        report=lambda num_frames, seconds: None,
       )
     )
     self.assertEqual([job for job, _, _ in done], jobs)
@@ -207,6 +214,118 @@ class BatchTest(_FolderTest):
       {(0, ''), (1, 'right')},
     )
 
+  def test_several_videos_are_nobodys_until_somebody_says_whose(self):
+    for name in ('a.mp4', 'P1/b.mp4', 'P1/c.mp4'):
+      (self.root / 'videos' / 'P1').mkdir(exist_ok=True)
+      self._add(name, [(range(24), 2, 10)])
+    outcome = self._run(person_from='ask')
+    self.assertEqual((outcome.num_waiting, outcome.people), (3, []))
+    made = self._made('a')
+    outcome = self._run(person_from='folder')
+    # Nothing says who is seen in a video of no folder.
+    people = [(row['person_id'], row['videos']) for row in outcome.people]
+    self.assertEqual(people, [('P1', 2), ('a', 1)])
+    self.assertEqual((outcome.num_waiting, self._made('a')), (0, made))
+    # What is confirmed stays so, whatever comes later.
+    self._add('d.mp4', [(range(24), 2, 10)])
+    outcome = self._run(person_from='ask')
+    self.assertEqual(outcome.num_waiting, 1)
+    self.assertLen(outcome.people, 2)
+    self.assertLen(self._run().people, 3)
+
+  def test_a_second_face_however_short_keeps_a_video_unconfirmed(self):
+    self._add('a.mp4', [(range(24), 2, 10), (range(4, 8), 70, 10)])
+    outcome = self._run()
+    self.assertEqual(outcome.num_open_tracks, 1)
+    self.assertEmpty(outcome.people)
+
+  def test_a_track_that_goes_over_to_another_face_is_offered_in_two(self):
+    # Brightness fades from one to the other: no cut is found.
+    table = films.box_rows([(range(40), 36, 16)])
+    (self.root / 'boxes' / 'a.csv').write_text(table)
+    share = np.clip((np.arange(40) - 17) / 6, 0, 1)
+    films.write(
+      self.root / 'videos' / 'a.mp4',
+      [
+        np.round(
+          (1 - part) * films.picture((0, i % 32, 36, 16)).astype(float)
+          + part * films.picture((3, i % 32, 36, 16))
+        ).astype(np.uint8)
+        for i, part in enumerate(share)
+      ],
+    )
+    outcome = self._run()
+    (row,) = outcome.rows
+    self.assertEqual((row['cuts'], row['tracks']), (0, 1))
+    self.assertRegex(row['warnings'], 'another from frame (19|20|21) ')
+    self.assertEmpty(outcome.people)
+    lines = (self.out / 'tracks.csv').read_text().splitlines()[1:]
+    parts = [line.split(',')[1:5] for line in lines]
+    change = int(parts[1][1])
+    self.assertEqual(
+      parts, [['0', '0', f'{change - 1}', ''], ['0', f'{change}', '39', '']]
+    )
+
+  def test_boxes_of_stored_pixels_are_brought_to_those_shown(self):
+    pixels = films.picture((0, 0, 2, 10))
+    films.write(
+      self.root / 'videos' / 'a.mkv',
+      [pixels] * 12,
+      aspect=fractions.Fraction(4, 3),
+    )
+    rows = [f'{i + 1},0,0.9,1,19,22,54,74' for i in range(12)]
+    head = 'frame,timestamp,confidence,success,x,y,width,height'
+    table = self.root / 'boxes' / 'a.csv'
+    for text, left in (
+      ('\n'.join([head, *rows]), 19 * 4 / 3),
+      (films.box_rows([(range(12), 2, 10)]), 19),
+    ):
+      table.write_text(text + '\n')
+      (row,) = self._run().rows
+      self.assertIn('160x120 and shown as 213x120', row['warnings'])
+      boxes = pd.read_parquet(self.out / 'videos' / 'a' / 'frames.parquet')
+      np.testing.assert_allclose(boxes['x'], left, atol=0.1)
+
+  def test_boxes_go_by_the_rule_of_labels(self):
+    self._add('a.mp4', [(range(24), 2, 10)])
+    rows = [f'{i},19,22,54,74' for i in range(1, 25)]
+    text = '\n'.join(['frame,x,y,width,height', *rows])
+    (self.root / 'boxes' / 'a.csv').write_text(text + '\n')
+    (row,) = self._run().rows
+    self.assertRegex(row['reason'], '--first_row=0.*--first_row=1')
+    options = dataclasses.replace(_OPTIONS, first_row=1)
+    with unittest.mock.patch.object(workers, 'run', run_here):
+      (row,) = batch.ingest(
+        self.root / 'videos',
+        self.out,
+        options=options,
+        boxes=self.root / 'boxes',
+      ).rows
+    self.assertEqual((row['status'], row['crops']), ('ok', 24))
+
+  def test_every_file_and_linked_folder_ends_in_the_summary(self):
+    self._add('a.mp4', [(range(24), 2, 10)])
+    elsewhere = self.root / 'elsewhere'
+    elsewhere.mkdir()
+    shutil.copy(self.root / 'videos' / 'a.mp4', elsewhere / 'b.mp4')
+    (self.root / 'boxes' / 'b.csv').write_text(
+      (self.root / 'boxes' / 'a.csv').read_text()
+    )
+    videos = self.root / 'videos'
+    (videos / 'linked').symlink_to(elsewhere)
+    (videos / 'round').symlink_to(videos)
+    (videos / 'notes.txt').touch()
+    (videos / 'clip').touch()
+    (videos / '.hidden').mkdir()
+    for number in range(30):
+      (videos / f'{number}.jpg').touch()
+    self._run()
+    table = pd.read_csv(self.out / 'summary.csv').set_index('name')
+    self.assertEqual(table.loc['linked/b.mp4', 'status'], 'ok')
+    for name in ('round', 'notes.txt', 'clip', '.hidden', '0.jpg'):
+      self.assertEqual(table.loc[name, 'status'], 'left_out')
+    self.assertIn('10 more', table.loc['*.jpg', 'reason'])
+
   def test_done_videos_stay_and_new_ones_come(self):
     self._add('a.mp4', [(range(24), 2, 10)])
     self._run()
@@ -278,7 +397,7 @@ class BatchTest(_FolderTest):
     self._add('a.mp4', [(range(24), 2, 10)])
     (self.root / 'boxes' / 'a.csv').unlink()
     (row,) = self._run().rows
-    self.assertIn('no a.csv', row['reason'])
+    self.assertIn('no table of it in', row['reason'])
 
   def test_a_file_that_may_not_be_read_is_named(self):
     if os.name != 'posix' or not os.geteuid():
@@ -374,29 +493,96 @@ class TrainingDataTest(_FolderTest):
     )
     self.assertTrue(np.isnan(placed[20:]).all())
 
-  def test_labels_are_written_where_one_person_is_alone(self):
+  def _attach(self, **options):
+    return attach.to_frames(
+      self.root / 'tables',
+      self.out,
+      collection.Options(**{'tool': 'openface'} | options),
+    )
+
+  def _labels(self, video_id, name='labels.csv'):
+    return pd.read_csv(self.out / 'videos' / video_id / name)
+
+  def _table(self, name, head, rows):
+    path = self.root / 'tables' / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text('\n'.join([head, *rows]) + '\n')
+
+  def test_labels_of_a_whole_video_are_of_its_one_face(self):
     self._add('a.mp4', [(range(24), 2, 10)])
+    self._run()
+    self._table(
+      'a.csv',
+      'frame,confidence,AU12_r',
+      [f'{frame + 1},0.5,{frame}' for frame in range(24)],
+    )
+    summary = self._attach()
+    path = self.out / 'videos' / 'a' / 'labels.csv'
+    self.assertEqual(summary.written, (path,))
+    table = pd.read_csv(path)
+    self.assertEqual(table['AU12_r'].tolist(), list(range(24)))
+    self.assertIn('openface_confidence', table)
+    self.assertNotIn('confidence', table)
+    with self.assertRaisesRegex(ValueError, 'counts frames from 0'):
+      attach.to_frames(
+        self.root / 'tables',
+        self.out,
+        collection.Options(tool='openface'),
+        fps=25.0,
+      )
+
+  def test_pictures_cut_from_a_video_count_from_1_as_their_numbers_say(self):
+    self._add('a.mp4', [(range(24), 2, 10)])
+    self._run()
+    rows = [f'a_{k + 1:06d}.jpg,"[{k}, {k}]"' for k in range(24)]
+    self._table('a.csv', 'image_path,action_units', rows)
+    self._attach(tool='openface3', units=(1, 2))
+    self.assertEqual(self._labels('a')['AU01_raw'].tolist(), list(range(24)))
+    self._table('a.csv', 'image_path,action_units', rows[:-1])
+    with self.assertRaisesRegex(ValueError, '--first_row=0.*--first_row=1'):
+      self._attach(tool='openface3', units=(1, 2), overwrite=True)
+    for first in (0, 1):
+      self._attach(
+        tool='openface3', units=(1, 2), overwrite=True, first_row=first
+      )
+      self.assertEqual(self._labels('a')['AU01_raw'][10], 9 + first)
+
+  def test_people_of_one_video_get_the_rows_of_their_place_or_name(self):
     self._add('b.mp4', [(range(24), 2, 10), (range(24), 70, 10)])
     self._run()
     path = self.out / 'tracks.csv'
     text = path.read_text().replace('b,0,0,23,', 'b,0,0,23,c')
     path.write_text(text.replace('b,1,0,23,', 'b,1,0,23,d'))
-    rows = '\n'.join(f'{frame + 1},0.5,{frame}' for frame in range(24))
-    head = 'frame,confidence,AU12_r'
-    for name in 'ab':
-      (self.root / f'{name}.csv').write_text(f'{head}\n{rows}\n')
-    options = collection.Options(tool='openface')
-    summary = attach.to_frames(self.root, self.out, options)
-    self.assertEqual(
-      summary.written, (self.out / 'videos' / 'a' / 'labels.csv',)
+    boxes = ((70 + 17, 1), (2 + 17, 0))  # The right face is face 0 here.
+    self._table(
+      'b.csv',
+      'frame,face,x,y,width,height,AU12',
+      [
+        f'{frame},{face},{left},22,54,74,{person}{frame}'
+        for frame in range(24)
+        for face, (left, person) in enumerate(boxes)
+      ],
     )
-    self.assertIn('b', dict(summary.problems))
-    table = pd.read_csv(self.out / 'videos' / 'a' / 'labels.csv')
-    self.assertEqual(table['AU12_r'].tolist(), list(range(24)))
-    self.assertIn('openface_confidence', table)
-    self.assertNotIn('confidence', table)
-    with self.assertRaisesRegex(ValueError, 'counts frames from 0'):
-      attach.to_frames(self.root, self.out, options, fps=25.0)
+    self._attach(tool='generic')
+    for name, person in (('c', 0), ('d', 1)):
+      table = self._labels('b', f'labels.{name}.csv')
+      self.assertEqual(
+        table['AU12_r'].tolist(), [int(f'{person}{f}') for f in range(24)]
+      )
+    index = self._store(folder.scan(self.out)).index
+    last = index[index['frame'] == 23].set_index('person_id')['AU12_r']
+    self.assertEqual(last.to_dict(), {'c': 23, 'd': 123})
+    self._table(
+      'b.csv',
+      'frame,face,AU12',
+      [f'{f},{face},{face}' for f in range(24) for face in (0, 1)],
+    )
+    with self.assertRaisesRegex(ValueError, 'Name the faces by --faces'):
+      self._attach(tool='generic', overwrite=True)
+    faces = {'c/b': '0', 'd/b': '1'}
+    self._attach(tool='generic', overwrite=True, faces=faces)
+    table = self._labels('b', 'labels.d.csv')
+    self.assertEqual(set(table['AU12_r']), {1})
 
   def test_crops_are_those_of_the_table(self):
     times = np.arange(12) / 25

@@ -22,16 +22,14 @@ class FacesTest(absltest.TestCase):
     both = (painted[:, None] & painted[None]).sum(axis=(2, 3))
     either = (painted[:, None] | painted[None]).sum(axis=(2, 3))
     np.testing.assert_allclose(
-      faces.intersection_over_union(boxes, boxes), both / either
+      faces.intersection_over_union(boxes[:, None], boxes), both / either
     )
 
   def test_of_one_face_found_twice_the_better_stays(self):
     found = _faces(
       [[0, 0, 100, 100], [20, 20, 50, 50], [90, 0, 60, 60]], [0.95, 0.99, 0.9]
     )
-    np.testing.assert_array_equal(
-      faces.without_doubles(found).scores, [0.99, 0.9]
-    )
+    np.testing.assert_array_equal(faces.without_doubles(found), [1, 2])
 
   def test_no_faces_stay_no_faces(self):
     self.assertEmpty(faces.without_doubles(faces.NO_FACES))

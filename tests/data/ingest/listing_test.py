@@ -25,13 +25,18 @@ class ListInputsTest(absltest.TestCase):
     out = self.root / 'out' / 'videos'
     out.mkdir(parents=True)
     (out / 'c.mp4').touch()
-    found = listing.list_inputs(self.root, leave_out=self.root / 'out')
-    self.assertEqual([i.name for i in found], ['a.MOV', 'b.mp4', 's1/x.mp4'])
-    self.assertEqual([i.person_id for i in found], ['', '', ''])
+    inputs = listing.list_inputs(self.root, leave_out=self.root / 'out')
+    videos = [i for i in inputs if not i.is_left_out]
+    self.assertEqual([i.name for i in videos], ['a.MOV', 'b.mp4', 's1/x.mp4'])
+    self.assertEqual([i.person_id for i in videos], ['', '', ''])
+    others = {i.name: i.problem for i in inputs if i.is_left_out}
+    self.assertEqual(set(others), {'notes.txt', '.hidden.mp4'})
+    self.assertIn('by its name', others['notes.txt'])
 
   def test_a_folder_can_be_a_person(self):
-    found = listing.list_inputs(self.root, person_from='folder')
-    self.assertEqual([i.person_id for i in found], ['', '', 's1'])
+    inputs = listing.list_inputs(self.root, person_from='folder')
+    people = {i.name: i.person_id for i in inputs}
+    self.assertEqual((people['b.mp4'], people['s1/x.mp4']), ('', 's1'))
 
   def test_a_manifest_names_people(self):
     found = self._manifest('\ufeffpath;person_id\nb.mp4;P1\ns1/x.mp4;\n')

@@ -74,13 +74,19 @@ class ProgramTest(absltest.TestCase):
   def test_if_any_video_can_be_used_the_exit_code_is_0(self):
     self.assertEqual(self.first.returncode, 0, self.first.stderr)
     self.assertIn(
-      '1 videos with faces, 1 without, 5 failed; 1 people confirmed',
+      '1 videos with faces, 1 without, 5 failed, 0 other files left out; 1 '
+      'people confirmed',
       self.first.stderr,
     )
 
   def test_if_none_can_it_is_1(self):
     self.assertEqual(self.none.returncode, 1, self.none.stderr)
     self.assertIn('0 videos with faces, 0 without, 5 failed', self.none.stderr)
+    self.assertNotIn('Next:', self.none.stderr)
+
+  def test_it_ends_with_the_next_command(self):
+    # Of several videos one shows a face.
+    self.assertRegex(self.first.stderr, 'Next: python -m launch.train .*/out\n')
 
   def test_every_video_has_its_row_and_reason(self):
     table = pd.read_csv(self.root / 'out' / 'summary.csv').set_index('name')

@@ -4,7 +4,7 @@ from absl.testing import absltest
 from psm_jax.data.ingest import faces, tracking
 
 
-def _at(*lefts, tops=None):
+def _at(*lefts):
   """Faces of 20x20 px at some places of a row."""
   boxes = [[left, 0, 20, 20] for left in lefts]
   points = [np.full((5, 2), float(left)) for left in lefts]
@@ -15,52 +15,55 @@ def _at(*lefts, tops=None):
   )
 
 
-def _track(moments, *, gap_s=1.0, min_frames=1, cuts=()):
-  tracker = tracking.Tracker(gap_s=gap_s)
-  for frame, found in enumerate(moments):
-    if frame in cuts:
-      tracker.cut()
-    tracker.add(frame, 0.1 * frame, found)
-  return tracker.finish(min_frames=min_frames)
+def _follow(moments, *, gap_s=1.0, cuts=(), step_s=0.1):
+  """(frames, left edges) of each track; a moment holds left edges."""
+  frames = np.repeat(np.arange(len(moments)), [len(m) for m in moments])
+  boxes = np.array([[x, 0, 20, 20] for m in moments for x in m], float)
+  boxes = boxes.reshape(-1, 4)
+  tracks = tracking.follow(
+    frames,
+    boxes,
+    np.arange(len(moments)) * step_s,
+    np.array(cuts, int),
+    gap_s=gap_s,
+    step_s=step_s,
+  )
+  return [(frames[t].tolist(), boxes[t, 0].tolist()) for t in tracks]
 
 
-class TrackerTest(absltest.TestCase):
+class FollowTest(absltest.TestCase):
   def test_two_people_are_two_tracks_whatever_the_order_found(self):
-    moments = [_at(i, 100 - i) if i % 2 else _at(100 - i, i) for i in range(20)]
-    (one, other), dropped = _track(moments)
-    np.testing.assert_array_equal(one.found.boxes[:, 0], range(20))
-    np.testing.assert_array_equal(other.found.boxes[:, 0], 100 - np.arange(20))
-    np.testing.assert_array_equal(one.frames, range(20))
-    self.assertEqual(dropped, 0)
+    moments = [(i, 100 - i) if i % 2 else (100 - i, i) for i in range(20)]
+    one, other = _follow(moments)
+    self.assertEqual(one, (list(range(20)), list(range(20))))
+    self.assertEqual(other[1], list(range(100, 80, -1)))
 
   def test_pairs_are_the_best_for_all_together(self):
     # Greedily 0 would take 8, and 12 would be left with nothing.
-    (one, other), _ = _track([_at(0, 12), _at(8, 22)])
-    np.testing.assert_array_equal(one.found.boxes[:, 0], [0, 8])
-    np.testing.assert_array_equal(other.found.boxes[:, 0], [12, 22])
+    one, other = _follow([(0, 12), (8, 22)])
+    self.assertEqual((one[1], other[1]), ([0, 8], [12, 22]))
 
   def test_a_short_gap_is_bridged_and_a_long_one_is_not(self):
-    moments = [_at(5)] * 3 + [_at()] * 5 + [_at(6)] * 3
-    (bridged,), _ = _track(moments)
-    self.assertEqual(bridged.frames.tolist(), [0, 1, 2, 8, 9, 10])
-    apart, _ = _track(moments, gap_s=0.4)
-    self.assertEqual([t.frames[0] for t in apart], [0, 8])
+    moments = [(5,)] * 3 + [()] * 5 + [(6,)] * 3
+    (bridged,) = _follow(moments)
+    self.assertEqual(bridged[0], [0, 1, 2, 8, 9, 10])
+    apart = _follow(moments, gap_s=0.4)
+    self.assertEqual([frames[0] for frames, _ in apart], [0, 8])
+
+  def test_a_film_slower_than_the_gap_is_followed_from_frame_to_frame(self):
+    moments = [(5,), (6,), (), (6,), (5,)]
+    tracks = _follow(moments, step_s=2.0)
+    self.assertEqual([frames for frames, _ in tracks], [[0, 1], [3, 4]])
 
   def test_no_track_runs_across_a_cut(self):
-    tracks, _ = _track([_at(5)] * 6, cuts=(3,))
-    self.assertEqual(
-      [t.frames.tolist() for t in tracks], [[0, 1, 2], [3, 4, 5]]
-    )
-
-  def test_short_tracks_are_left_out_and_counted(self):
-    moments = [_at(5)] * 6 + [_at(5, 200)] * 2 + [_at(5)] * 2
-    tracks, dropped = _track(moments, min_frames=3)
-    self.assertLen(tracks, 1)
-    self.assertEqual(dropped, 2)
+    tracks = _follow([(5,)] * 6, cuts=(3,))
+    self.assertEqual([frames for frames, _ in tracks], [[0, 1, 2], [3, 4, 5]])
 
   def test_somebody_elsewhere_is_somebody_else(self):
-    tracks, _ = _track([_at(5)] * 3 + [_at(90)] * 3)
-    self.assertLen(tracks, 2)
+    self.assertLen(_follow([(5,)] * 3 + [(90,)] * 3), 2)
+
+  def test_no_face_is_no_track(self):
+    self.assertEmpty(_follow([(), ()]))
 
 
 class FillTest(absltest.TestCase):

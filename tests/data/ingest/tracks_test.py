@@ -10,6 +10,7 @@ def _content(video_id, *spans, person_id=''):
     'video_id': video_id,
     'person_id': person_id,
     'suggestion': '',
+    'counts': {'faces_dropped': 0},
     'sheets': [f'contact_sheets/{video_id}.jpg'],
     'tracks': [
       {
@@ -18,6 +19,7 @@ def _content(video_id, *spans, person_id=''):
         'last_frame': last,
         'first_s': first / 25,
         'last_s': last / 25,
+        'changes_at': None,
         'crops': last - first + 1,
         'face_px': 80.0,
       }
@@ -27,7 +29,11 @@ def _content(video_id, *spans, person_id=''):
 
 
 _ONE = _content('one', (0, 99), person_id='one')
-_TWO = _content('two', (0, 49), (20, 99))
+_TWO = _content('two', (0, 49), (20, 99), person_id='two')
+
+
+def _merge(table, contents, *, remade=None):
+  return tracks.merge(table, contents, remade=remade or {}, asks=False)[0]
 
 
 class TrackTableTest(parameterized.TestCase):
@@ -35,7 +41,7 @@ class TrackTableTest(parameterized.TestCase):
     super().setUp()
     self.root = pathlib.Path(self.create_tempdir().full_path)
     self.path = self.root / 'tracks.csv'
-    self._write(tracks.merge(tracks.read(self.root), [_ONE, _TWO], remade={}))
+    self._write(_merge(tracks.read(self.root), [_ONE, _TWO]))
 
   def _write(self, table):
     self.path.write_text(table.text(), encoding='utf-8')
@@ -70,9 +76,7 @@ class TrackTableTest(parameterized.TestCase):
     self._fill('two,0,0,49,A,,,,,,,,my note', 'two,1,20,99,B')
     three = _content('three', (0, 5))
     self._write(
-      tracks.merge(
-        tracks.read(self.root), [_ONE, _TWO, three], remade={'two': _TWO}
-      )
+      _merge(tracks.read(self.root), [_ONE, _TWO, three], remade={'two': _TWO})
     )
     table = tracks.read(self.root)
     self.assertEqual(
@@ -82,9 +86,7 @@ class TrackTableTest(parameterized.TestCase):
 
   def test_untouched_rows_follow_a_video_made_anew(self):
     now = _content('two', (0, 9))
-    table = tracks.merge(
-      tracks.read(self.root), [_ONE, now], remade={'two': _TWO}
-    )
+    table = _merge(tracks.read(self.root), [_ONE, now], remade={'two': _TWO})
     self.assertEqual([r['last_frame'] for r in table.of_video('two')], [9])
 
   def test_a_spreadsheets_semicolons_and_columns_stay(self):
@@ -92,7 +94,7 @@ class TrackTableTest(parameterized.TestCase):
     lines = [lines[0] + ';note'] + [line + ';x' for line in lines[1:]]
     self.path.write_text('\ufeff' + '\r\n'.join(lines), encoding='utf-8')
     table = tracks.read(self.root)
-    self._write(tracks.merge(table, [_ONE, _TWO], remade={}))
+    self._write(_merge(table, [_ONE, _TWO]))
     self.assertEqual(self.path.read_text().splitlines(), lines)
 
   def test_an_edit_is_noticed_and_none_is_not(self):

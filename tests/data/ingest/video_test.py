@@ -3,6 +3,7 @@ import os
 import pathlib
 import struct
 
+import av
 import numpy as np
 from absl.testing import absltest, parameterized
 
@@ -22,6 +23,21 @@ def _read(path):
   return list(video.read(path, counts)), counts
 
 
+def _warnings(counts):
+  return counts.warnings(video.presentation_times(counts))
+
+
+def _set_matrix(path, *numbers):
+  """Writes a display matrix into the head of an MP4 file."""
+  content = path.read_bytes()
+  at = content.index(b'tkhd') + 4 + 40
+  one = struct.pack('>9i', 65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
+  assert content[at : at + 36] == one
+  a, b, c, d = (65536 * number for number in numbers)
+  matrix = struct.pack('>9i', a, b, 0, c, d, 0, 0, 0, 1 << 30)
+  path.write_bytes(content[:at] + matrix + content[at + 36 :])
+
+
 class ReadTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
@@ -35,21 +51,16 @@ class ReadTest(parameterized.TestCase):
     )
     frames, counts = _read(path)
     np.testing.assert_allclose(
-      [frame.time_s for frame in frames], np.array(times) / 1000, atol=1e-9
+      video.presentation_times(counts), np.array(times) / 1000, atol=1e-9
     )
     self.assertEqual([frame.index for frame in frames], list(range(5)))
     self.assertEqual(counts.decoded, 5)
-    self.assertEmpty(counts.warnings())
+    self.assertEmpty(_warnings(counts))
 
   def test_a_picture_is_turned_as_the_file_says(self):
     path = films.write(self.folder / 'a.mp4', [_ramp(0)] * 3)
-    content = path.read_bytes()
-    at = content.index(b'tkhd') + 4 + 40
-    one = struct.pack('>9i', 65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
-    self.assertEqual(content[at : at + 36], one)
     # A telephone held upright: shown after a quarter turn clockwise.
-    turned = struct.pack('>9i', 0, 65536, 0, -65536, 0, 0, 48 << 16, 0, 1 << 30)
-    path.write_bytes(content[:at] + turned + content[at + 36 :])
+    _set_matrix(path, 0, 1, -1, 0)
     frames, counts = _read(path)
     self.assertEqual(frames[0].size, (48, 64))
     self.assertEqual((counts.width, counts.height), (48, 64))
@@ -59,6 +70,93 @@ class ReadTest(parameterized.TestCase):
     self.assertGreater(pixels[4:12, -12:-4].mean(), 200)
     self.assertLess(pixels[4:12, 4:12].mean(), 60)
     self.assertEqual(frames[0].picture(longest_px=32).shape, (32, 24, 3))
+
+  @parameterized.parameters(
+    ((1, 0, 0, 1), 'abcd'),
+    ((-1, 0, 0, 1), 'badc'),
+    ((1, 0, 0, -1), 'cdab'),
+    ((-1, 0, 0, -1), 'dcba'),
+    ((0, 1, 1, 0), 'acbd'),
+    ((0, 1, -1, 0), 'cadb'),
+    ((0, -1, 1, 0), 'bdac'),
+    ((0, -1, -1, 0), 'dbca'),
+  )
+  def test_mirrors_and_turns_are_those_of_the_matrix(self, matrix, corners):
+    # Left top, right top, left bottom, right bottom: brighter and brighter.
+    levels = {'a': 10, 'b': 90, 'c': 170, 'd': 250}
+    pixels = np.zeros((48, 48, 3), np.uint8)
+    pixels[:24, :24], pixels[:24, 24:] = levels['a'], levels['b']
+    pixels[24:, :24], pixels[24:, 24:] = levels['c'], levels['d']
+    path = films.write(self.folder / 'a.mp4', [pixels] * 2)
+    _set_matrix(path, *matrix)
+    shown = _read(path)[0][0].picture()[..., 0]
+    quarters = [shown[y, x] for y in (12, 36) for x in (12, 36)]
+    np.testing.assert_allclose(
+      quarters, [levels[name] for name in corners], atol=12
+    )
+
+  def test_times_of_other_frames_are_put_in_order(self):
+    # As AVI files store H.264 with B-frames.
+    counts = video.Counts(start_s=0.0, rate=25.0)
+    counts.times.extend(np.array([1, 3, 4, 2, 6, 5, 8, 7, 10, 9]) / 25)
+    times = video.presentation_times(counts)
+    np.testing.assert_allclose(times, np.arange(10) / 25)
+    self.assertIn('do not increase; put in order', counts.warnings(times)[0])
+
+  def test_single_times_out_of_line_move_no_other_frame(self):
+    given = np.arange(40) / 25
+    counts = video.Counts()
+    counts.times.extend(np.where(np.arange(40) == 20, 900.0, given))
+    np.testing.assert_allclose(video.presentation_times(counts), given)
+
+  def test_time_goes_on_where_it_jumps_back(self):
+    counts = video.Counts()
+    counts.times.extend([*np.arange(30) / 25, *np.arange(30) / 25])
+    np.testing.assert_allclose(
+      video.presentation_times(counts), np.arange(60) / 25
+    )
+
+  def test_frames_without_times_go_by_the_rate_and_are_counted(self):
+    counts = video.Counts(rate=10.0)
+    counts.times.extend([np.nan] * 4)
+    times = video.presentation_times(counts)
+    np.testing.assert_allclose(times, [0, 0.1, 0.2, 0.3])
+    counts.decoded = 4
+    self.assertIn('4 of 4 frames have no time', counts.warnings(times)[0])
+    some = video.Counts(rate=10.0)
+    some.times.extend([np.nan, 1.0, 1.5, np.nan])
+    np.testing.assert_allclose(
+      video.presentation_times(some), [0.9, 1.0, 1.5, 1.6]
+    )
+
+  def test_a_frame_every_other_second_is_no_file_cut_short(self):
+    path = films.write(
+      self.folder / 'a.mp4',
+      [_ramp(i) for i in range(6)],
+      times_ms=range(0, 12000, 2000),
+    )
+    _, counts = _read(path)
+    counts.promised_s = 12.0
+    self.assertEmpty(_warnings(counts))
+    counts.promised_s = 20.0
+    self.assertIn('cut short', _warnings(counts)[0])
+
+  def test_of_several_pictures_the_one_players_show_is_read(self):
+    path = self.folder / 'a.mkv'
+    with av.open(str(path), 'w') as container:
+      streams = [container.add_stream('mpeg4', rate=25) for _ in range(2)]
+      for stream in streams:
+        stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
+      streams[0].disposition = 0
+      streams[1].disposition = av.stream.Disposition.default
+      for level, stream in zip((50, 200), streams, strict=True):
+        pixels = np.full((48, 64, 3), level, np.uint8)
+        frame = av.VideoFrame.from_ndarray(pixels, format='rgb24')
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    frames, counts = _read(path)
+    self.assertGreater(frames[0].picture().mean(), 150)
+    self.assertIn('2 moving pictures', ' '.join(_warnings(counts)))
 
   def test_pixels_are_made_square(self):
     path = films.write(
@@ -105,7 +203,7 @@ class ReadTest(parameterized.TestCase):
     made.write_bytes(whole[: len(whole) // 2])
     frames, counts = _read(made)
     self.assertBetween(len(frames), 5, 25)
-    self.assertRegex(' '.join(counts.warnings()), '30 frames.*cut short')
+    self.assertRegex(' '.join(_warnings(counts)), '30 frames.*cut short')
 
   def test_hidden_frames_of_an_edit_list_are_not_shown(self):
     path = films.SHARED / 'data' / 'video' / 'pyfeat_no_face.mp4'
@@ -114,7 +212,7 @@ class ReadTest(parameterized.TestCase):
     frames, counts = _read(path)
     self.assertLen(frames, 95)
     self.assertEqual(counts.hidden, 3)
-    self.assertEmpty(counts.warnings())
+    self.assertEmpty(_warnings(counts))
 
   def test_a_damaged_frame_is_marked(self):
     path = films.SHARED / 'data' / 'video' / 'derived' / 'bad_truncated.mpg'
@@ -122,7 +220,7 @@ class ReadTest(parameterized.TestCase):
       self.skipTest(f'{path} is absent')
     frames, counts = _read(path)
     self.assertEqual([f.index for f in frames if f.is_damaged], [37])
-    self.assertIn('1 of 38 frames', counts.warnings()[0])
+    self.assertIn('1 of 38 frames', _warnings(counts)[0])
 
 
 class RateTest(parameterized.TestCase):
@@ -137,26 +235,6 @@ class RateTest(parameterized.TestCase):
   )
   def test_frame_rate_is_that_of_the_usual_step(self, times, rate):
     self.assertAlmostEqual(video.frame_rate(np.array(times)), rate)
-
-
-class CutTest(absltest.TestCase):
-  def _cuts(self, pictures):
-    path = pathlib.Path(self.create_tempdir().full_path) / 'a.mp4'
-    finder = video.CutFinder()
-    return [
-      frame.index
-      for frame in video.read(films.write(path, pictures), video.Counts())
-      if finder.is_cut(frame)
-    ]
-
-  def test_a_cut_to_another_scene_is_found(self):
-    one = [films.picture((0, i, 20 + i, 10)) for i in range(12)]
-    other = [films.picture((3, i, 40, 20), ground=160) for i in range(12)]
-    self.assertEqual(self._cuts(one + other + one), [12, 24])
-
-  def test_movement_is_no_cut(self):
-    moved = [films.picture((1, i, 4 * i, i)) for i in range(16)]
-    self.assertEmpty(self._cuts(moved))
 
 
 if __name__ == '__main__':

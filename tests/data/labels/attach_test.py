@@ -70,8 +70,9 @@ class ToFramesTest(_AttachTest):
     self.assertEqual(
       self.labels('A/v1').values['AU12_r'].tolist(), [0, 1, 4, 5]
     )
-    self.assertEqual(summary.num_unused, 2)
+    self.assertEqual((summary.num_used, summary.num_unused), (4, 2))
     self.assertIn('2 rows belong to no frame', self.reasons(summary))
+    self.assertAlmostEqual(summary.difference_s, 0)
 
   def test_a_table_counted_from_0_is_not_joined_one_frame_off(self):
     self.add_video('A/v1', range(1, 7))

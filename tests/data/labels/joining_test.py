@@ -1,131 +1,236 @@
+import pathlib
+
 import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 
-from psm_jax.data.labels import joining, readers
+from psm_jax.data.labels import joining, lags, numbering, readers
 
 
-def _table(
-  numbers, values=None, *, time_s=None, faces=None, are_pictures=False
-):
+def table_of(numbers, *, time_s=None, tool='openface', base=1, pictures=False):
   numbers = np.array(numbers, np.float64)
-  values = numbers if values is None else np.array(values, np.float64)
   nothing = np.full(len(numbers), np.nan)
   return readers.ToolTable(
+    path=pathlib.Path('t.csv'),
+    tool=tool,
     numbers=numbers,
-    are_pictures=are_pictures,
+    are_pictures=pictures,
+    base=base,
+    is_base_said=False,
     time_s=nothing if time_s is None else np.array(time_s, np.float64),
-    faces=np.array(faces if faces is not None else [''] * len(numbers)),
-    values=pd.DataFrame({'AU01_r': values.astype(np.float32)}),
+    faces=np.full(len(numbers), ''),
+    values=pd.DataFrame({'AU01_r': numbers.astype(np.float32)}),
     landmarks=None,
+    seen=None,
+    left_out=(),
     problems=(),
   )
 
 
-def _target(frames, *, fps=25.0):
-  return joining.Target('A/v1', np.array(frames), fps)
+def video(time_s):
+  time_s = np.array(time_s, np.float64)
+  return joining.Target('A/v1', np.arange(len(time_s)), time_s, is_whole=True)
+
+
+def _read(target, table, *, first=0, **settings):
+  return joining.read(
+    target, table, first=first, settings=joining.Settings(**settings)
+  )
+
+
+# As webcams in the dark: every eighth frame is not there.
+_WEBCAM = np.array([k for k in range(80) if k % 8 != 7]) / 30
+
+
+class NumbersTest(parameterized.TestCase):
+  def test_numbers_that_fit_are_used_whatever_the_times_say(self):
+    count = len(_WEBCAM)
+    mean_rate = np.arange(count) * 80 / 30 / count
+    for time_s in (mean_rate, mean_rate * 2, np.arange(count) * 1e-3, None):
+      read = _read(video(_WEBCAM), table_of(range(1, count + 1), time_s=time_s))
+      self.assertEqual((read.by, read.remark), ('number', ''))
+      np.testing.assert_array_equal(read.place, np.arange(count))
+
+  def test_the_largest_difference_of_times_is_told(self):
+    count = len(_WEBCAM)
+    mean_rate = np.arange(count) * 80 / 30 / count
+    read = _read(
+      video(_WEBCAM + 9), table_of(range(1, count + 1), time_s=mean_rate)
+    )
+    self.assertAlmostEqual(
+      read.difference_s, np.abs(_WEBCAM - mean_rate).max(), places=9
+    )
+
+  def test_a_few_rows_too_few_with_times_that_drift_are_asked_about(self):
+    count = len(_WEBCAM)
+    table = table_of(
+      range(1, count - 1), time_s=np.arange(count - 2) * 80 / 30 / count
+    )
+    with self.assertRaisesRegex(
+      ValueError,
+      r'--join=number: frame 4 \(0.133 s\) gets row 5.*68 of 70 frames.*'
+      r'--join=time: frame 4 \(0.133 s\) gets no row',
+    ):
+      _read(video(_WEBCAM), table)
+    for join in ('number', 'time'):
+      self.assertEqual(_read(video(_WEBCAM), table, join=join).by, join)
+    place = _read(video(_WEBCAM), table, join='number').place
+    np.testing.assert_array_equal(place, np.arange(count - 2))
+
+  def test_the_flag_moves_no_table_that_is_certain(self):
+    count = len(_WEBCAM)
+    table = table_of(range(1, count + 1), time_s=np.arange(count) / 15)
+    self.assertEqual(_read(video(_WEBCAM), table, join='time').by, 'number')
+
+  def test_rows_of_other_frames_do_not_move_those_there(self):
+    target = joining.Target('A/v1', np.array([1, 2, 5]), None)
+    read = _read(target, table_of([1, 2, 3, 4]), first=1)
+    self.assertEqual(read.place.tolist(), [0, 1, -1, -1])
+    self.assertEqual(read.num_frames, 2)
+
+  def test_nonsense_time_stamps_do_not_stop_numbers(self):
+    table = table_of(range(1, 9), time_s=np.arange(8) * 1e-3)
+    read = _read(video(np.arange(50) / 25), table)
+    self.assertEqual(read.by, 'number')
+    self.assertIn('time stamps do not fit', read.remark)
+
+
+class TimesTest(parameterized.TestCase):
+  def test_a_table_of_another_rate_goes_by_the_frames_own_times(self):
+    rows = np.arange(2 * 80)
+    read = _read(video(_WEBCAM), table_of(rows + 1, time_s=rows / 60))
+    self.assertEqual(read.by, 'time')
+    self.assertIn('do not fit 70 frames', read.remark)
+    for place, time_s in enumerate(_WEBCAM):
+      (row,) = np.flatnonzero(read.place == place)
+      self.assertAlmostEqual(row / 60, time_s)
+
+  def test_half_a_frame_is_the_farthest(self):
+    table = table_of([np.nan] * 3, time_s=[0.0, 0.059, 0.1019], tool='openface')
+    read = _read(video([0.0, 0.04, 0.08, 0.12, 0.2]), table)
+    self.assertEqual(read.place.tolist(), [0, 1, 3])
+    table = table_of([np.nan] * 2, time_s=[0.0, 0.1401])
+    read = _read(video([0.0, 0.04, 0.08, 0.12, 0.2, 0.24]), table)
+    self.assertEqual(read.place.tolist(), [0, -1])
+    self.assertIn('joined by time', read.remark)
+
+  def test_stamps_of_ends_are_recognised_by_both_ends_or_asked_about(self):
+    target = video(np.arange(10) / 25)
+    for rows, place in ((range(10), range(10)), (range(1, 11), range(10))):
+      stamps = np.array(rows) / 25
+      table = table_of([np.nan] * 10, time_s=stamps, tool='generic', base=0)
+      read = _read(target, table)
+      self.assertEqual(read.place.tolist(), list(place))
+    some = table_of(
+      [np.nan] * 4, time_s=np.arange(3, 7) / 25, tool='generic', base=0
+    )
+    with self.assertRaisesRegex(
+      ValueError, '--times=start: .*4 of 10 frames.*--times=end: .*4 of 10'
+    ):
+      _read(target, some)
+    start = _read(target, some, times='start').place
+    end = _read(target, some, times='end').place
+    np.testing.assert_array_equal(start, end + 1)
+
+  def test_a_clock_that_does_not_begin_at_0_is_recognised(self):
+    target = video(3600 + _WEBCAM)
+    for stamps in (_WEBCAM, 3600 + _WEBCAM):
+      read = _read(
+        target, table_of([np.nan] * 70, time_s=stamps, tool='generic', base=0)
+      )
+      np.testing.assert_array_equal(read.place, np.arange(70))
+
+  def test_as_many_moments_as_frames_and_other_times_are_asked_about(self):
+    stamps = np.arange(70) * 80 / 30 / 70
+    table = table_of([np.nan] * 70, time_s=stamps)
+    with self.assertRaisesRegex(ValueError, '--join=number.*70 of 70 frames'):
+      _read(video(_WEBCAM), table)
+    read = _read(video(_WEBCAM), table, join='number')
+    np.testing.assert_array_equal(read.place, np.arange(70))
+
+  def test_frames_in_the_middle_keep_their_times(self):
+    target = joining.Target('A/v1', np.arange(30, 40), np.arange(30, 40) / 25)
+    table = table_of([np.nan] * 50, time_s=np.arange(50) / 25)
+    place = _read(target, table).place
+    self.assertEqual(np.flatnonzero(place >= 0).tolist(), list(range(30, 40)))
+
+  def test_a_rate_that_nobody_stated_moves_nothing(self):
+    target = joining.Target('A/v1', np.arange(4), None)
+    table = table_of([np.nan] * 4, time_s=np.arange(4) / 30)
+    with self.assertRaisesRegex(ValueError, 'A/v1.*--fps'):
+      _read(target, table)
+
+  def test_neither_number_nor_time_is_an_error(self):
+    with self.assertRaisesRegex(ValueError, 'A/v1.*no usable frame numbers'):
+      _read(video([0.0]), table_of([np.nan]))
+
+  def test_an_unknown_setting_is_named(self):
+    with self.assertRaisesRegex(ValueError, '--join=rate'):
+      joining.Settings(join='rate')
+
+
+class FirstRowTest(parameterized.TestCase):
+  def _first(self, *numbers, base=None, pictures=True, count=6):
+    pairs = [
+      (video(np.arange(count) / 25), table_of(n, base=base, pictures=pictures))
+      for n in numbers
+    ]
+    return [table.base for table in numbering.first_rows(pairs)]
+
+  @parameterized.parameters(
+    (range(6), 0), (range(1, 7), 1), ([0, 3], 0), ([6], 1)
+  )
+  def test_pictures_of_a_video_tell_where_they_begin(self, numbers, base):
+    self.assertEqual(self._first(numbers), [base])
+
+  def test_pictures_that_do_not_tell_are_asked_about(self):
+    with self.assertRaisesRegex(
+      ValueError,
+      '--first_row=0: frame 0 .* gets no row.*--first_row=1: frame 0 .* row 1',
+    ):
+      self._first([1, 2, 3])
+
+  def test_pictures_of_one_video_tell_it_for_all(self):
+    self.assertEqual(self._first([1, 2, 3], range(1, 7)), [1, 1])
+
+  def test_numbers_that_fit_against_a_tools_habit_are_asked_about(self):
+    with self.assertRaisesRegex(ValueError, '--first_row=0.*--first_row=1'):
+      self._first(range(1, 7), base=0, pictures=False)
+    self.assertEqual(self._first(range(6), base=0, pictures=False), [0])
+    self.assertEqual(self._first([2, 4], base=0, pictures=False), [0])
 
 
 class FirstFrameTest(parameterized.TestCase):
+  def _pair(self, frames, numbers, **options):
+    target = joining.Target('A/v1', np.array(frames), None)
+    return target, table_of(numbers, **{'base': 0} | options)
+
   @parameterized.parameters((0, 0), (1, 1))
   def test_numbers_tell_where_frames_begin(self, first, expected):
-    pairs = [(_target(range(first, first + 6)), _table(range(6)))]
-    found, how = joining.first_frame(pairs, choice='check')
-    self.assertEqual(found, expected)
+    pairs = [self._pair(range(first, first + 6), range(6))]
+    number, how = numbering.first_frame(pairs, choice='check')
+    self.assertEqual(number, expected)
     self.assertIn(f'from {expected}', how)
 
   def test_open_numbers_stop_and_ask(self):
-    pairs = [(_target([3, 4]), _table(range(9)))]
+    pairs = [self._pair([3, 4], range(9))]
     with self.assertRaisesRegex(ValueError, '2 frames.*from 0, 2 if from 1'):
-      joining.first_frame(pairs, choice='check')
-    self.assertEqual(joining.first_frame(pairs, choice='1')[0], 1)
+      numbering.first_frame(pairs, choice='check')
+    self.assertEqual(numbering.first_frame(pairs, choice='1')[0], 1)
 
   def test_one_video_that_begins_at_0_decides_for_all(self):
-    pairs = [
-      (_target([3, 4]), _table(range(9))),
-      (_target([0, 4]), _table(range(9))),
-    ]
-    self.assertEqual(joining.first_frame(pairs, choice='check')[0], 0)
+    pairs = [self._pair([3, 4], range(9)), self._pair([0, 4], range(9))]
+    self.assertEqual(numbering.first_frame(pairs, choice='check')[0], 0)
 
   def test_a_choice_against_the_numbers_is_remarked(self):
-    pairs = [(_target(range(1, 7)), _table(range(6)))]
-    first, how = joining.first_frame(pairs, choice='0')
+    pairs = [self._pair(range(1, 7), range(6))]
+    first, how = numbering.first_frame(pairs, choice='0')
     self.assertEqual(first, 0)
     self.assertIn('the other would fit better', how)
 
   def test_pictures_own_numbers_need_none(self):
-    pairs = [(_target([3]), _table([3], are_pictures=True))]
-    self.assertEqual(joining.first_frame(pairs, choice='check')[0], 0)
-
-
-class JoinTest(parameterized.TestCase):
-  def test_rows_are_joined_by_number(self):
-    joined, doubt = joining.join(
-      _target([1, 2, 5]), _table([0, 1, 2, 3]), first=1
-    )
-    np.testing.assert_array_equal(joined.values['AU01_r'], [0, 1, np.nan])
-    self.assertEqual(joined.has_row.tolist(), [True, True, False])
-    self.assertEqual((joined.num_unused, joined.by, doubt), (2, 'frame', ''))
-
-  def test_pictures_are_joined_by_their_own_numbers(self):
-    joined, _ = joining.join(
-      _target([3, 7]), _table([3, 7], are_pictures=True), first=1
-    )
-    self.assertEqual(joined.values['AU01_r'].tolist(), [3, 7])
-
-  def test_without_numbers_the_nearest_time_is_taken(self):
-    table = _table(
-      [np.nan] * 4, [10, 11, 12, 13], time_s=[0.001, 0.045, 0.5, 0.119]
-    )
-    joined, doubt = joining.join(_target([1, 2, 3, 4]), table, first=1)
-    np.testing.assert_array_equal(joined.values['AU01_r'], [10, 11, np.nan, 13])
-    self.assertEqual((joined.by, joined.num_unused), ('time', 1))
-    self.assertIn('joined by time', doubt)
-
-  def test_half_a_frame_is_the_farthest(self):
-    table = _table([np.nan] * 2, [1, 2], time_s=[0.019, 0.0])
-    joined, _ = joining.join(_target([0, 1], fps=25.0), table, first=0)
-    np.testing.assert_array_equal(joined.values['AU01_r'], [2, np.nan])
-    table = _table([np.nan], [1], time_s=[0.0201])
-    joined, _ = joining.join(_target([0, 1], fps=25.0), table, first=0)
-    np.testing.assert_array_equal(joined.values['AU01_r'], [np.nan, 1])
-
-  def test_tables_of_another_rate_are_joined_by_time(self):
-    rows = np.arange(100)
-    table = _table(rows, time_s=rows / 50)
-    joined, doubt = joining.join(_target(range(50), fps=25.0), table, first=0)
-    self.assertEqual(joined.values['AU01_r'].tolist(), list(range(0, 100, 2)))
-    self.assertIn('50 rows a second for 25 frames a second', doubt)
-
-  def test_neither_number_nor_time_is_an_error(self):
-    with self.assertRaisesRegex(ValueError, 'A/v1.*no usable frame or time'):
-      joining.join(_target([1]), _table([np.nan]), first=0)
-
-
-class ChooseFaceTest(parameterized.TestCase):
-  def test_one_face_is_taken(self):
-    table, doubt = joining.choose_face(_table([0, 1], faces=['0', '0']), None)
-    self.assertLen(table.values, 2)
-    self.assertEqual(doubt, '')
-
-  def test_several_faces_need_a_name(self):
-    both = _table([0, 0, 1], [1, 2, 3], faces=['0', '1', '1'])
-    table, doubt = joining.choose_face(both, None)
-    self.assertEmpty(table.values)
-    self.assertIn('2 faces (0, 1)', doubt)
-    table, doubt = joining.choose_face(both, '1')
-    self.assertEqual(table.values['AU01_r'].tolist(), [2, 3])
-    self.assertEqual(doubt, '')
-
-  def test_a_face_that_is_not_there_is_named(self):
-    table, doubt = joining.choose_face(_table([0], faces=['0']), '7')
-    self.assertEmpty(table.values)
-    self.assertIn("no row of face '7'; there are 0", doubt)
-
-  def test_nameless_faces_of_one_frame_are_left_out(self):
-    table, doubt = joining.choose_face(_table([0, 1, 1, 2]), None)
-    self.assertEqual(table.numbers.tolist(), [0, 2])
-    self.assertIn('1 frames have several faces', doubt)
+    pairs = [self._pair([3], [3], pictures=True, base=None)]
+    self.assertEqual(numbering.first_frame(pairs, choice='check')[0], 0)
 
 
 class LagTest(parameterized.TestCase):
@@ -136,18 +241,18 @@ class LagTest(parameterized.TestCase):
 
   @parameterized.parameters(-1, 1, 3)
   def test_labels_on_the_wrong_frames_are_noticed(self, late):
-    found = joining.lag(
+    shift = lags.lag(
       pd.DataFrame({'AU12': self.signal}),
       pd.DataFrame({'AU12_r': self.signal.shift(late)}),
     )
-    self.assertEqual(found[:2], ('AU12', late))
-    self.assertGreater(found[2], 0.999)
-    self.assertLess(found[3], 0.9)
+    self.assertEqual(shift[:2], ('AU12', late))
+    self.assertGreater(shift[2], 0.999)
+    self.assertLess(shift[3], 0.9)
 
   def test_labels_on_the_right_frames_are_not(self):
     noisy = self.signal + 0.1 * np.random.default_rng(1).standard_normal(400)
     self.assertIsNone(
-      joining.lag(
+      lags.lag(
         pd.DataFrame({'AU12': self.signal}), pd.DataFrame({'AU12_r': noisy})
       )
     )
@@ -155,7 +260,7 @@ class LagTest(parameterized.TestCase):
   def test_too_few_frames_say_nothing(self):
     few = self.signal[:50]
     self.assertIsNone(
-      joining.lag(
+      lags.lag(
         pd.DataFrame({'AU12': few}), pd.DataFrame({'AU12_r': few.shift(1)})
       )
     )

@@ -23,7 +23,7 @@ class OpenFaceTest(_ReaderTest):
       '1, 0, 0.98, 1, 1.5, 1, 0\n2, 0.04, 0.97, 1, 2.5, 1, 1\n',
       'openface',
     )
-    self.assertEqual(table.numbers.tolist(), [0, 1])
+    self.assertEqual((table.numbers.tolist(), table.base), ([1, 2], 1))
     self.assertEqual(table.time_s.tolist(), [0, 0.04])
     self.assertEqual(
       list(table.values.columns),
@@ -40,7 +40,7 @@ class OpenFaceTest(_ReaderTest):
     ):
       self.read('frame,timestamp,AU01_r\n' + rows, 'openface')
     table = self.read('frame,timestamp,AU01_r\n' + rows, 'openface', first=0)
-    self.assertEqual(table.numbers.tolist(), [0, 1, 2, 3, 4])
+    self.assertEqual((table.base, table.is_base_said), (0, True))
 
   def test_a_frame_below_the_first_is_refused_without_time_stamps(self):
     with self.assertRaisesRegex(ValueError, 'has a frame 0, though openface'):
@@ -49,13 +49,7 @@ class OpenFaceTest(_ReaderTest):
   def test_nonsense_time_stamps_are_no_evidence(self):
     rows = ''.join(f'{f},{t},1\n' for f, t in ((1, 0), (2, 0.001), (3, 9)))
     table = self.read('frame,timestamp,AU01_r\n' + rows, 'openface')
-    self.assertEqual(table.numbers.tolist(), [0, 1, 2])
-    self.assertTrue(np.isnan(readers.rate(table)))
-
-  def test_the_rate_is_that_of_numbers_and_times(self):
-    rows = ''.join(f'{f + 1},{f / 25:.3f},1\n' for f in range(50))
-    table = self.read('frame,timestamp,AU01_r\n' + rows, 'openface')
-    self.assertAlmostEqual(readers.rate(table), 25, places=3)
+    self.assertEqual(table.numbers.tolist(), [1, 2, 3])
 
   def test_rows_without_success_are_missing_and_counted(self):
     table = self.read(
@@ -76,13 +70,18 @@ class OpenFaceTest(_ReaderTest):
       table.values[['pose_pitch', 'pose_yaw']], np.degrees([[0.1, 0.2]]), 1e-6
     )
 
-  def test_landmarks_are_points(self):
+  def test_landmarks_in_pixels_are_not_those_in_millimetres(self):
     names = [f'{axis}_{i}' for axis in 'xy' for i in range(68)]
-    numbers = [str(i) for i in range(136)]
+    pixels = [str(i) for i in range(136)]
     table = self.read(
-      f'frame,{",".join(names)},AU01_r\n1,{",".join(numbers)},0\n', 'openface'
+      f'frame,{",".join(names)},{",".join(names).upper()},Z_0,AU01_r\n'
+      f'1,{",".join(pixels)},{",".join(["9"] * 136)},9,0\n',
+      'openface',
     )
     np.testing.assert_array_equal(table.landmarks[0, 36], [36, 68 + 36])
+    np.testing.assert_array_equal(table.seen.points[0, 2], [30, 68 + 30])
+    self.assertLen(table.left_out, 137)
+    self.assertIn('X_0', table.left_out)
 
   def test_rows_out_of_order_are_named_and_sorted(self):
     table = self.read('frame,AU01_r\n1,1\n3,3\n2,2\n', 'openface')
@@ -103,6 +102,40 @@ class OpenFaceTest(_ReaderTest):
 
 
 class OtherToolsTest(_ReaderTest):
+  def test_both_versions_of_pyfeat_give_all_emotions(self):
+    emotions = 'anger disgust fear happiness sadness surprise neutral'.split()
+    second = 'Anger,Disgust,Fear,Happy,Sad,Surprise,Neutral'
+    for head in (','.join(emotions), second):
+      table = self.read(
+        f'frame,AU01,{head},Pitch,gaze_yaw,valence,Embedding_1\n'
+        '0,0.5,1,2,3,4,5,6,7,0.1,0.2,0.3,9\n',
+        'pyfeat',
+      )
+      self.assertEqual(table.values.loc[0, emotions].tolist(), [*range(1, 8)])
+      self.assertContainsSubset(
+        ['pitch_raw', 'gaze_yaw', 'valence'], table.values
+      )
+      self.assertEqual(table.left_out, ('Embedding_1',))
+
+  def test_mediapipe_gives_blendshapes(self):
+    table = self.read(
+      'frame,timestamp_ms,_neutral,jawOpen,EyeBlinkLeft\n0,0,0,0.5,1\n'
+      '1,40,0,0.25,0\n',
+      'mediapipe',
+    )
+    self.assertEqual(table.time_s.tolist(), [0, 0.04])
+    self.assertEqual(
+      list(table.values), ['_neutral', 'jawOpen', 'eyeBlinkLeft']
+    )
+    self.assertLen(readers.BLENDSHAPES, 53)
+
+  def test_numbers_of_pictures_are_what_changes_in_their_names(self):
+    table = self.read(
+      'AU01,input\n0.1,/d/v1_0007_face0.jpg\n0.2,/d/v1_0009_face0.jpg\n',
+      'pyfeat',
+    )
+    self.assertEqual(table.numbers.tolist(), [7, 9])
+
   def test_openface_3_has_a_list_of_units(self):
     table = self.read(
       'frame\taction_units\tgaze_yaw\n0\t[0.1, 0.2]\t1\n1\t[0.3, 0.4]\t1\n',
@@ -156,9 +189,10 @@ class OtherToolsTest(_ReaderTest):
 
   @parameterized.parameters(
     ('openface', 'AU01_r\n1\n', 'neither frame numbers'),
-    ('openface', 'frame,x_0\n1,2\n', 'no action units'),
+    ('openface', 'frame,AU01_r\n', 'a head but no rows'),
+    ('openface', 'frame,au1_r,AU01_r\n1,2,3\n', 'one column for AU01_r'),
     ('openface', 'frame,AU01_r,AU01_r\n1,2,3\n', 'more than one column'),
-    ('openface', '', 'cannot be read'),
+    ('openface', '', 'is empty'),
     ('affectiva', 'frame,AU01\n1,2\n', "'affectiva' is none of"),
   )
   def test_what_cannot_be_read_is_named(self, tool, text, message):

@@ -59,8 +59,9 @@ def _read_labels(source):
   """(label tables by PERSON/VIDEO, what is wrong with the others)."""
   tables, broken = {}, {}
   for video in source.videos:
-    if video.has_labels:
-      path = layout.video_folder(source.root, video.video_id) / 'labels.csv'
+    if video.labels_name:
+      path = layout.video_folder(source.root, video.video_id)
+      path = path / video.labels_name
       try:
         tables[video.name] = labels.read_labels(path)
       except ValueError as error:
@@ -150,4 +151,4 @@ def _add_labels(values, table, frames, columns, video, report):
   if missing:
     found.append(f'{missing} of {len(frames)} frames have no row')
   for reason in found:
-    report(f'{video.name}/labels.csv', reason)
+    report(f'{video.name}/{video.labels_name}', reason)

@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 from absl.testing import absltest, parameterized
 
-from psm_jax.interop import vgg
+from psm_jax.models import vgg_files
 
 _CHANNELS = (3, 64, 64, 128, 128, 256, 256, 256, 256, 512)
 _INDICES = (0, 2, 5, 7, 10, 12, 14, 16, 19)
@@ -53,7 +53,7 @@ class LoadVgg19Test(parameterized.TestCase):
 
   @parameterized.parameters('vgg.npz', 'vgg.safetensors', 'vgg.pth')
   def test_layers_come_in_order_with_kernels_in_hwio(self, name):
-    layers = vgg.load_vgg19(self._write(name, self.tensors))
+    layers = vgg_files.load_vgg19(self._write(name, self.tensors))
     self.assertEqual(list(layers), [f'conv{i}' for i in range(9)])
     for layer, index in enumerate(_INDICES):
       weight = self.tensors[f'features.{index}.weight']
@@ -67,7 +67,7 @@ class LoadVgg19Test(parameterized.TestCase):
   @parameterized.parameters('vgg.npz', 'vgg.safetensors')
   def test_later_layers_in_the_file_are_ignored(self, name):
     extra = {'classifier.6.bias': np.full(1000, np.nan, np.float32)}
-    layers = vgg.load_vgg19(self._write(name, {**self.tensors, **extra}))
+    layers = vgg_files.load_vgg19(self._write(name, {**self.tensors, **extra}))
     self.assertLen(layers, 9)
 
   @parameterized.product(
@@ -86,7 +86,7 @@ class LoadVgg19Test(parameterized.TestCase):
       tensors[key] = value
     path = self._write(name, tensors)
     with self.assertRaisesRegex(ValueError, message) as caught:
-      vgg.load_vgg19(path)
+      vgg_files.load_vgg19(path)
     self.assertIn(key, str(caught.exception))
     self.assertIn(str(path), str(caught.exception))
 
@@ -97,7 +97,7 @@ class LoadVgg19Test(parameterized.TestCase):
     for size in (0, 7, 1000, len(content) // 2, len(content) - 1):
       path.write_bytes(content[:size])
       with self.assertRaisesRegex(ValueError, 'not a whole'):
-        vgg.load_vgg19(path)
+        vgg_files.load_vgg19(path)
 
   def test_a_header_that_claims_a_huge_array_is_refused_before_reading(self):
     path = self._write('vgg.npz', {})
@@ -109,26 +109,26 @@ class LoadVgg19Test(parameterized.TestCase):
       for name in self.tensors:
         archive.writestr(f'{name}.npy', header.getvalue())
     with self.assertRaisesRegex(ValueError, '1099511627776'):
-      vgg.load_vgg19(path)
+      vgg_files.load_vgg19(path)
 
   def test_an_array_of_python_objects_is_refused(self):
     tensors = dict(self.tensors)
     tensors['features.0.bias'] = np.array([{}] * 64, dtype=object)
     path = self._write('vgg.npz', tensors)
     with self.assertRaisesRegex(ValueError, 'features.0.bias .* is object'):
-      vgg.load_vgg19(path)
+      vgg_files.load_vgg19(path)
 
   def test_a_missing_file_says_where_weights_come_from(self):
     with self.assertRaisesRegex(
       ValueError, r'(?s)nowhere\.pth.*vgg19-dcbb9e9d\.pth.*method\.vgg_path'
     ):
-      vgg.load_vgg19(self.folder / 'nowhere.pth')
+      vgg_files.load_vgg19(self.folder / 'nowhere.pth')
 
   def test_an_unknown_format_is_refused(self):
     path = self.folder / 'vgg.h5'
     path.write_bytes(b'')
     with self.assertRaisesRegex(ValueError, r"'\.h5'; known formats are \.pth"):
-      vgg.load_vgg19(path)
+      vgg_files.load_vgg19(path)
 
   def test_a_pth_file_without_torch_says_to_install_or_convert(self):
     path = self.folder / 'vgg.pth'
@@ -137,7 +137,7 @@ class LoadVgg19Test(parameterized.TestCase):
       mock.patch.dict(sys.modules, {'torch': None}),
       self.assertRaisesRegex(ImportError, 'Install torch.*or convert'),
     ):
-      vgg.load_vgg19(path)
+      vgg_files.load_vgg19(path)
 
   def test_an_old_torch_is_refused(self):
     path = self.folder / 'vgg.pth'
@@ -147,7 +147,7 @@ class LoadVgg19Test(parameterized.TestCase):
       mock.patch.dict(sys.modules, {'torch': torch}),
       self.assertRaisesRegex(ImportError, 'CVE-2025-32434'),
     ):
-      vgg.load_vgg19(path)
+      vgg_files.load_vgg19(path)
     torch.load.assert_not_called()
 
   def test_a_pth_file_that_runs_code_is_refused(self):
@@ -155,20 +155,20 @@ class LoadVgg19Test(parameterized.TestCase):
     path = self.folder / 'vgg.pth'
     path.write_bytes(b"cbuiltins\nprint\n(S'ran'\ntR.")
     with self.assertRaisesRegex(ValueError, 'would run code'):
-      vgg.load_vgg19(path)
+      vgg_files.load_vgg19(path)
 
   def test_the_sum_in_the_name_of_a_pth_file_is_checked(self):
     path = self.folder / 'vgg19-dcbb9e9d.pth'
     path.write_bytes(b'something else')
     digest = hashlib.sha256(b'something else').hexdigest()
     with self.assertRaisesRegex(ValueError, f'{digest}.*begins with dcbb9e9d'):
-      vgg.load_vgg19(path)
+      vgg_files.load_vgg19(path)
 
   def test_the_sum_of_the_file_is_logged(self):
     path = self._write('vgg.npz', self.tensors)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     with self.assertLogs('absl', 'INFO') as logs:
-      vgg.load_vgg19(path)
+      vgg_files.load_vgg19(path)
     self.assertIn(digest, logs.output[0])
 
 

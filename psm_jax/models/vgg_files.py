@@ -2,7 +2,7 @@
 
 psm_jax ships no ImageNet weights; a user names a file of theirs in the config:
 
-  weights = vgg.load_vgg19(config.method.vgg_path)
+  weights = vgg_files.load_vgg19(config.method.vgg_path)
 
 Every format holds torchvision's own names and layout, features.<n>.weight
 [O, I, 3, 3] and features.<n>.bias [O], float32: the .pth file as torchvision
@@ -22,7 +22,7 @@ import numpy as np
 import safetensors
 from absl import logging
 
-from psm_jax.interop import tensor_files
+from psm_jax.models import tensor_files
 
 _CHANNELS = {  # Index in torchvision's vgg19().features: (I, O).
   0: (3, 64),

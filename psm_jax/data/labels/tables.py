@@ -1,0 +1,136 @@
+"""Tables of text as tools and spreadsheets write them, read in one way.
+
+Columns may be separated by commas, semicolons or tabs, the file may be in UTF-8
+or UTF-16 and begin with a line `sep=;`, and decimals may have commas where
+these do not separate columns. Whatever else it is, is named.
+"""
+
+import csv
+import pathlib
+import warnings
+
+import numpy as np
+import pandas as pd
+
+_HEAD_BYTES = 1 << 20
+_KINDS = {
+  b'PK\x03\x04': 'an Excel workbook (.xlsx) or another zip archive',
+  b'\xd0\xcf\x11\xe0': 'an Excel workbook (.xls)',
+  b'\x1f\x8b': 'compressed by gzip',
+  b'\x89HDF': 'an HDF5 file',
+  b'PAR1': 'a Parquet file',
+  b'\x93NUMPY': 'a NumPy file',
+  b'%PDF': 'a PDF file',
+  b'{\\rtf': 'a text with formats (RTF)',
+  b'<': 'a page of HTML or XML',
+}
+_REMEDY = 'Save it as "CSV UTF-8", comma separated'
+_DECIMAL_COMMA = r'\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*'
+
+
+def read(
+  path: str | pathlib.Path, *, num_rows: int | None = None
+) -> pd.DataFrame:
+  """Reads a table as text.
+
+  Args:
+    path: the file.
+    num_rows: of the rows to be read; None for all.
+
+  Returns:
+    A column of text for each name of the head, which are unique, without
+    spaces around them, and tell capitals from small letters; R rows, numbered
+    from 0. Cells that a row lacks at its end are empty.
+
+  Raises:
+    ValueError: If the file is no table, two columns have one name, or a row has
+      more cells than the head.
+  """
+  path = pathlib.Path(path)
+  head, encoding = _open(path)
+  lines = head.split('\n')
+  first = next(i for i, line in enumerate(lines) if line.strip())
+  said = lines[first].strip().strip('"')
+  separator = max(',;\t', key=lines[first].count)
+  if said.lower().startswith('sep='):
+    separator, first = said[4:5] or '\t', first + 1
+  rows = csv.reader(lines[first:], delimiter=separator, skipinitialspace=True)
+  names = [name.strip() for name in next(rows, [])]
+  twice = sorted({name for name in names if name and names.count(name) > 1})
+  if twice:
+    raise ValueError(f'{path} has more than one column {twice[:8]}.')
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter('error', pd.errors.ParserWarning)
+      table = pd.read_csv(
+        path,
+        sep=separator,
+        header=None,
+        # One column more, for what a row has too much.
+        names=range(len(names) + 1),
+        skiprows=first + 1,
+        nrows=num_rows,
+        dtype=str,
+        keep_default_na=False,
+        index_col=False,
+        encoding=encoding,
+        skipinitialspace=True,
+      ).fillna('')
+  except (ValueError, pd.errors.ParserWarning) as error:
+    raise ValueError(
+      f'{path} cannot be read as a table: {str(error).strip()}. '
+      'Do rows have more cells than the head?'
+    ) from error
+  surplus = table.pop(len(names)).str.strip() != ''
+  if surplus.any():
+    row = surplus.idxmax()
+    raise ValueError(
+      f'{path}, row {row + 1} of data: more cells than the {len(names)} names '
+      f'of the head; it begins with {", ".join(table.loc[row][:6])}. Are there '
+      'decimal commas among comma separated columns?'
+    )
+  table.columns = names
+  names = [name for name in names if name]
+  table = table[names]
+  if separator != ',':
+    for name in names:
+      commas = table[name].str.fullmatch(_DECIMAL_COMMA)
+      if commas.any():
+        table[name] = (
+          table[name].str.replace(',', '.').where(commas, table[name])
+        )
+  return table
+
+
+def numbers(column: pd.Series) -> np.ndarray:
+  """Returns a column of text as [R] float64, NaN where it is no number."""
+  values = pd.to_numeric(column, errors='coerce').to_numpy(np.float64)
+  return np.where(np.isfinite(values), values, np.nan)
+
+
+def _open(path):
+  """(the beginning of a file as text, its encoding)."""
+  with open(path, 'rb') as file:
+    content = file.read(_HEAD_BYTES)
+    is_whole = not file.read(1)
+  if not content.strip():
+    raise ValueError(f'{path} is empty.')
+  for mark, kind in _KINDS.items():
+    if content.startswith(mark):
+      raise ValueError(f'{path} is {kind}, no table of text. {_REMEDY}.')
+  is_wide = content.startswith((b'\xff\xfe', b'\xfe\xff'))
+  encoding = 'utf-16' if is_wide else 'utf-8-sig'
+  if not is_wide and b'\0' in content:
+    raise ValueError(
+      f'{path} is no table of text: it has zero bytes, as UTF-16 without its '
+      f'mark has. {_REMEDY}.'
+    )
+  try:
+    # A character may be cut at the end of what was read.
+    text = content.decode(encoding, 'strict' if is_whole else 'ignore')
+  except UnicodeDecodeError as error:
+    raise ValueError(
+      f'{path} is in another alphabet than UTF-8: {error.reason} at byte '
+      f'{error.start}. {_REMEDY}.'
+    ) from error
+  return text.replace('\r\n', '\n').replace('\r', '\n'), encoding
