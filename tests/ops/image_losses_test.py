@@ -57,7 +57,7 @@ class SsimTest(parameterized.TestCase):
     self.assertAlmostEqual(forth, back, places=6)
 
   def test_pixels_count_as_their_weights_say(self):
-    target, image = _draw(2, 12, 12, 3), _draw(2, 12, 12, 3)
+    target, image = _draw(2, 12, 12, 3), _draw(2, 12, 12, 4)[..., :3]
     image[:, :, 8:] = target[:, :, 8:] = 0
     left = np.float32(np.arange(12) < 8) * np.ones((12, 1), np.float32) * 1.5
     whole, half, none = (
