@@ -1,5 +1,6 @@
 """From videos to a page: everything that one command does, and goes on with.
 
+LAB/videos/     links to the videos, if several were named
 LAB/ingested/   faces, and tracks.csv, which says who is who
 LAB/run/        the run directory, its page among it
 LAB/steps.json  what was asked and what is done
@@ -65,7 +66,7 @@ def run(
   root = paths.make_private_dir(out)
   ingested, workdir = root / 'ingested', root / 'run'
   outcome = batch.ingest(
-    _as_one(videos, root), ingested, person_from=person_from
+    _as_one(videos, root, person_from), ingested, person_from=person_from
   )
   if not _is_named(root, ingested, outcome):
     return Outcome(ASKS)
@@ -108,14 +109,25 @@ def preset() -> str:
   return name
 
 
-def _as_one(videos, root):
-  """Returns one input of an ingest: several files become a manifest."""
+def _as_one(videos, root, person_from):
+  """Returns one input of an ingest: several files become a folder of links."""
   if len(videos) == 1:
     return videos[0]
-  rows = [{'path': os.path.abspath(video)} for video in videos]
-  manifest = root / 'videos.csv'
-  paths.write_atomic(manifest, layout.table(['path'], rows))
-  return manifest
+  folder = paths.make_private_dir(root / 'videos')
+  for video in map(pathlib.Path, videos):
+    parent = folder
+    if person_from == 'folder':
+      parent = folder / video.absolute().parent.name
+      parent.mkdir(exist_ok=True)
+    link, target = parent / video.name, video.resolve()
+    if link.is_symlink() and link.resolve() != target:
+      raise ValueError(
+        f'{video} and {link.resolve()} have the same name. Rename one, or give '
+        'a folder that holds both.'
+      )
+    if not link.is_symlink():
+      link.symlink_to(target)
+  return folder
 
 
 def _is_named(root, ingested, outcome):
