@@ -21,11 +21,14 @@ from absl import logging
 
 from psm_jax import embedding, paths, presets, training
 from psm_jax.data.ingest import batch, folder, layout, tracks
+from psm_jax.engine import dispatch
 from psm_jax.evaluation import evaluate
 from psm_jax.report import page, pictures
 
 DONE, ASKS, STOPPED = 'done', 'asks', 'stopped'
 _ON_CPU, _ON_ACCELERATOR = 'canonical_narrow', 'canonical'
+# Of a model of _ON_CPU, on one core; docs/presets.md.
+_STEP_CORE_S = 0.1
 _MAX_PICTURES = 12
 
 
@@ -70,7 +73,9 @@ def run(
   )
   if not _is_named(root, ingested, outcome):
     return Outcome(ASKS)
-  config = ml_collections.ConfigDict(config or presets.get(preset()))
+  if config is None:
+    config = presets.get(preset(num_people=len(outcome.people)))
+  config = ml_collections.ConfigDict(config)
   config.data.source, config.data.path = 'video_folder', str(ingested)
   config.data.align = 'none'
   if training.train(config, workdir).was_stopped:
@@ -94,8 +99,8 @@ def run(
   return Outcome(DONE, page.write(workdir, pictures=shown, store=store))
 
 
-def preset() -> str:
-  """Returns the preset for this machine, and logs why."""
+def preset(*, num_people: int) -> str:
+  """Returns the preset for this machine; logs why, and how long it takes."""
   backend, devices = jax.default_backend(), jax.devices()
   name = _ON_CPU if backend == 'cpu' else _ON_ACCELERATOR
   logging.info(
@@ -106,6 +111,17 @@ def preset() -> str:
     name,
     ', '.join(presets.NAMES),
   )
+  if name == _ON_CPU:
+    steps = presets.get(name).train.steps
+    hours = num_people * steps * _STEP_CORE_S / dispatch.num_cores() / 3600
+    logging.info(
+      'Training %d models for %d steps should take about %.1f h.',
+      num_people,
+      steps,
+      hours,
+    )
+  else:
+    logging.info('How long that takes is said after the first steps.')
   return name
 
 
