@@ -82,13 +82,15 @@ def run(
   if _has_labels(workdir) and steps.is_new('evaluate', trained):
     evaluate.score(workdir)
     steps.note('evaluate', trained)
-  shown = None
+  shown = store = None
   if show_faces:
     if steps.is_new('pictures', trained):
       embedding.write_pictures(workdir, max_models=_MAX_PICTURES)
+      embedding.write_films(workdir, max_models=_MAX_PICTURES)
       steps.note('pictures', trained)
     shown = pictures.read(workdir, max_models=_MAX_PICTURES)
-  return Outcome(DONE, page.write(workdir, pictures=shown))
+    store = embedding.open_frames(workdir)
+  return Outcome(DONE, page.write(workdir, pictures=shown, store=store))
 
 
 def preset() -> str:
@@ -149,7 +151,7 @@ def _is_named(root, ingested, outcome):
 
 def _has_labels(workdir):
   """Whether the frames have labels that a probe can be fitted to."""
-  store = embedding.Trained(workdir).store
+  store = embedding.open_frames(workdir)
   return bool(set(store.label_columns) - set(folder.QUALITY_COLUMNS))
 
 

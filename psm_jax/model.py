@@ -9,9 +9,9 @@ n frames, S pixels a side, D features of an embedding.
 
 import dataclasses
 import functools
+import json
 import os
 import pathlib
-from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -21,7 +21,6 @@ from psm_jax import methods
 from psm_jax.data import canonical_faces, recordings
 from psm_jax.data import store as store_lib
 from psm_jax.engine import inference
-from psm_jax.methods import interface
 from psm_jax.runs import run, zoo
 
 Source = str | os.PathLike | np.ndarray | store_lib.FrameStore
@@ -161,10 +160,11 @@ class Model:
     with self._opened(source, person_id, boxes) as recording:
       keys, place = recording.rows, recording.rows['row'].to_numpy()
       store, used = recording.store, place >= 0
-      values = self._on(store, place[used], self._embed)
+      values = self._on(store, place[used], self._programs.embed)
       lost = None
-      if errors and 'reconstruction' in self._drawn:
-        lost = self._on(store, place[used], self._error, drawn=True)
+      if errors and 'reconstruction' in self._programs.drawn:
+        error = self._programs.error
+        lost = self._on(store, place[used], error, drawn=True)
     full = np.full((len(keys), values.shape[1]), np.nan, np.float32)
     full[used] = values
     names = [f'e{unit:03d}' for unit in range(values.shape[1])]
@@ -253,21 +253,17 @@ class Model:
     Returns:
       [n, S, S, 3] uint8, a picture for each frame of the source with a face.
     """
-    draw = self._method.draw
-    if draw is None:
-      raise ValueError(f'{self.model_id} ({self._method.name}) draws no face.')
+    programs = self._programs
+    if programs.method.draw is None:
+      raise ValueError(
+        f'{self.model_id} ({programs.method.name}) draws no face.'
+      )
     if not (isinstance(face, np.ndarray) and face.ndim == 3):
       face = self.neutral(face, **options)
-    moved = np.float32(face) / 255
-
-    def drawn(params, method_state, frames):
-      code = self._method.embed(params, method_state, frames)
-      faces = jax.numpy.broadcast_to(moved, (len(frames), *moved.shape))
-      return draw(params, self._method.shared, code, faces)
-
+    state = self.exported.method_state, np.float32(face) / 255
     with self._opened(source, **options) as recording:
       rows = np.arange(len(recording.store.frames))
-      made = self._on(recording.store, rows, jax.jit(drawn))
+      made = self._on(recording.store, rows, programs.drive, state=state)
     return np.rint(255 * made).astype(np.uint8)
 
   def save(self, zoo_folder: str | os.PathLike) -> pathlib.Path:
@@ -298,7 +294,9 @@ class Model:
       boxes=boxes,
     )
 
-  def _on(self, store, rows, function, *, drawn=False) -> np.ndarray:
+  def _on(
+    self, store, rows, function, *, drawn=False, state=None
+  ) -> np.ndarray:
     """Returns what a compiled function makes of rows of a store.
 
     Args:
@@ -307,75 +305,105 @@ class Model:
       function: Of (params, method_state, frames), and of the canonical faces
         behind them if the method uses them and `drawn`.
       drawn: Whether it draws pictures.
+      state: Given for the method's state; None: the model's own.
     """
-    if store.size_px != self._method.size_px:
+    method = self._programs.method
+    if store.size_px != method.size_px:
       raise ValueError(
-        f'{self.model_id} sees frames of {self._method.size_px} px, those of '
+        f'{self.model_id} sees frames of {method.size_px} px, those of '
         f'{store.path} have {store.size_px}.'
       )
     canonical = None
-    if drawn and self._method.uses_canonical:
+    if drawn and method.uses_canonical:
       canonical = canonical_faces.of_store(store)
     return inference.in_batches(
       function,
       self.exported.params,
-      self.exported.method_state,
+      self.exported.method_state if state is None else state,
       store.frames,
       rows,
       canonical=canonical,
     )
 
-  @functools.cached_property
-  def _method(self) -> interface.Method:
-    return methods.make(self.exported.config)
+  def _pictures(self, name, store, rows) -> np.ndarray:
+    """Returns [n, ...] float32 of one kind of picture."""
+    if name not in self._programs.drawn:
+      raise ValueError(
+        f'{self.model_id} ({self._programs.method.name}) draws no {name}; it '
+        f'draws {store_lib.list_some(list(self._programs.drawn))}.'
+      )
+    return self._on(store, rows, self._programs.picture(name), drawn=True)
 
-  @functools.cached_property
-  def _embed(self) -> Callable[..., jax.Array]:
-    return inference.embedder(self._method)
+  @property
+  def _programs(self) -> '_Programs':
+    return _programs_of(self.exported.config.to_json())
 
-  @functools.cached_property
-  def _drawn(self) -> dict:
-    """The shapes of the pictures that the method draws, by name."""
-    state = self.exported.params, self.exported.method_state
-    frames = np.zeros((2, self._method.size_px**2 * 3), np.uint8)
-    canonical = (frames,) if self._method.uses_canonical else ()
-    return jax.eval_shape(self._pictures_of, *state, frames, *canonical)
 
-  def _pictures_of(self, params, method_state, frames, canonical=()):
-    return self._method.pictures(
+class _Programs:
+  """What a configuration computes, compiled once for all of its models.
+
+  Functions of (params, method_state, frames) and, where the method uses them,
+  of the canonical faces behind the frames.
+
+  Attributes:
+    method: The method.
+    embed: Gives embeddings.
+    drawn: The names of the pictures that the method draws.
+  """
+
+  def __init__(self, config):
+    self.method = methods.make(config)
+    self.embed = inference.embedder(self.method)
+    frames = jax.ShapeDtypeStruct((2, config.data.size_px**2 * 3), np.uint8)
+    state = jax.eval_shape(self.method.init, jax.random.key(0))
+    canonical = (frames,) if self.method.uses_canonical else ()
+    self.drawn = tuple(
+      jax.eval_shape(self._all_pictures, *state, frames, *canonical)
+    )
+
+  def _all_pictures(self, params, method_state, frames, canonical=()):
+    return self.method.pictures(
       jax.random.key(0),
       params,
       method_state,
-      self._method.shared,
+      self.method.shared,
       frames,
       canonical,
     )
 
+  @functools.cache  # noqa: B019 (lives as long as the programs do)
+  def picture(self, name):
+    """Returns what gives one kind of picture."""
+    return jax.jit(lambda *given: self._all_pictures(*given)[name])
+
   @functools.cached_property
-  def _error(self):
-    """(params, method_state, frames) -> [B] float32 grey levels, compiled."""
+  def error(self):
+    """Gives [B] float32, the reconstruction's mean error in grey levels."""
 
     def error(params, method_state, frames, *canonical):
-      made = self._pictures_of(params, method_state, frames, *canonical)
+      made = self._all_pictures(params, method_state, frames, *canonical)
       drawn = made['reconstruction']
       image = frames.reshape(drawn.shape).astype(np.float32)
       return abs(255 * drawn - image).mean(axis=(1, 2, 3))
 
     return jax.jit(error)
 
-  def _pictures(self, name, store, rows) -> np.ndarray:
-    """Returns [n, ...] float32 of one kind of picture."""
-    if name not in self._drawn:
-      raise ValueError(
-        f'{self.model_id} ({self._method.name}) draws no {name}; it draws '
-        f'{store_lib.list_some(list(self._drawn))}.'
-      )
-    return self._on(
-      store,
-      rows,
-      jax.jit(lambda *given: self._pictures_of(*given)[name]),
-      drawn=True,
-    )
+  @functools.cached_property
+  def drive(self):
+    """Gives a face, which comes with the method's state, as frames move it."""
+
+    def drive(params, state_and_face, frames):
+      method_state, face = state_and_face
+      code = self.method.embed(params, method_state, frames)
+      faces = jax.numpy.broadcast_to(face, (len(frames), *face.shape))
+      return self.method.draw(params, self.method.shared, code, faces)
+
+    return jax.jit(drive)
+
+
+@functools.lru_cache(maxsize=4)
+def _programs_of(config_json: str) -> _Programs:
+  return _Programs(run.config_of(json.loads(config_json)))
 
 
 def _by_eyes(data):

@@ -18,6 +18,7 @@ from psm_jax.engine import feed as feed_lib
 from psm_jax.engine import population as population_lib
 from psm_jax.engine import validation as validation_lib
 from psm_jax.methods import interface
+from psm_jax.ops import precision
 from psm_jax.runs import (
   checkpoint,
   metrics,
@@ -164,7 +165,7 @@ def _waves(models, plans, store, config, shard):
   if not waves:
     return []
   devices = population_lib.devices_of(config)
-  method = methods.make(config, platform=devices[0].platform)
+  method = methods.make(precision.settled(config, devices[0].platform))
   plan_of = dict(zip((m.model_id for m in models), plans, strict=True))
   populations = population_lib.build_waves(
     method,

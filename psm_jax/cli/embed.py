@@ -45,8 +45,8 @@ _KEPT_STEPS = flags.DEFINE_bool(
 _PICTURES = flags.DEFINE_integer(
   'pictures',
   0,
-  'Write pictures, which show faces, of so many models, for launch.report '
-  '--show_faces.',
+  'Write pictures and films, which show faces, of so many models, for '
+  'launch.report --show_faces.',
   lower_bound=0,
 )
 _SHARD = flags.DEFINE_string(
@@ -87,4 +87,5 @@ def main() -> int | None:
   )
   if _PICTURES.value:
     embedding.write_pictures(_WORKDIR.value, max_models=_PICTURES.value)
+    embedding.write_films(_WORKDIR.value, max_models=_PICTURES.value)
   logging.info('Next: python -m launch.evaluate --workdir=%s', _WORKDIR.value)

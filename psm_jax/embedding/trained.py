@@ -17,6 +17,18 @@ from psm_jax.engine import inference, update
 from psm_jax.runs import checkpoint, planning, run, shards
 
 
+def open_frames(workdir: str | pathlib.Path) -> store_lib.FrameStore:
+  """Returns the frames that a run was trained on.
+
+  Raises:
+    ValueError: If there is no run or no frame store.
+  """
+  opened = run.open_run(workdir)
+  return store_lib.open_store(
+    prepare.prepare(opened.config.data, directory=opened.data_dir)
+  )
+
+
 class Trained:
   """A run opened for use: its models' parameters and its frames.
 
@@ -48,9 +60,7 @@ class Trained:
     """
     self.run = run.open_run(workdir)
     config = self.run.config
-    self.store = store_lib.open_store(
-      prepare.prepare(config.data, directory=self.run.data_dir)
-    )
+    self.store = open_frames(workdir)
     self.plans = planning.plans_of(self.run.models, config, self.store)
     self.method = methods.make(config)
     sizes = [model.num_frames for model in self.run.models]

@@ -50,6 +50,7 @@ class Population:
     axis: The devices of all processes that share each batch; one device where
       devices hold models of their own.
     first_place: Of the first of D among these.
+    strategy: 'vmap', 'map' or 'loop'.
     num_slots: S.
     slot_models: c, models of a slot on each device.
     models_at_once: Models whose steps a device computes at the same time.
@@ -71,6 +72,7 @@ class Population:
   devices: tuple[jax.Device, ...]
   axis: data_axis.DataAxis
   first_place: int
+  strategy: str
   num_slots: int
   slot_models: int
   models_at_once: int
@@ -351,6 +353,7 @@ def build_waves(
         devices=devices,
         axis=axis,
         first_place=first_place,
+        strategy=strategy,
         num_slots=shape[1],
         slot_models=slot_models,
         models_at_once=at_once,

@@ -291,7 +291,7 @@ class Networks:
     }
     sizes = [math.prod(shape) for shape in shapes.values()]
     # One draw, as each draw is a long program of its own to compile.
-    drawn = jax.random.normal(key, (2 * sum(sizes),))
+    drawn = jax.random.normal(key, (2 * sum(sizes),)).astype(self.dtype)
     parts = jnp.split(drawn, np.cumsum(2 * sizes)[:-1])
     return {
       name: {

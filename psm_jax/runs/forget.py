@@ -129,7 +129,7 @@ def forget(
     stores = [
       path
       for path in _below(folders, store_lib.MANIFEST)
-      if person_id in store_lib.open_store(path).person_ids
+      if person_id in _people(path)
     ]
     exports = _exports(folders, person_id)
     _check_general(runs, exports, person_id, general)
@@ -245,9 +245,15 @@ def _check_general(runs, exports, person_id, general):
         )
 
 
+def _people(path):
+  """Returns the people of a store, damaged or not."""
+  manifest = store_lib.read_manifest(path)
+  return [entry['person_id'] for entry in manifest['people']]
+
+
 def _forget_frames(path, person_id):
   """Removes a person from a store, and deletes the records it was made from."""
-  if len(store_lib.open_store(path).person_ids) > 1:
+  if len(_people(path)) > 1:
     records = upkeep.remove_person(path, person_id)
     return [
       f'Removed the frames from {path}.',
