@@ -211,10 +211,11 @@ def held(
   """
   if shard.is_alone:
     return run.locked(workdir)
-  return run.locked_part(workdir, _lock_of(shard))
+  return run.locked_part(workdir, lock_of(shard))
 
 
-def _lock_of(shard):
+def lock_of(shard: Shard) -> str:
+  """Returns the name of the file that whoever trains a shard holds."""
   return f'.lock-{shard.index}-of-{shard.count}'
 
 
@@ -250,7 +251,7 @@ def start(
   if before == shard.count:
     return
   try:
-    run.check_unshared(workdir, but=_lock_of(shard))
+    run.check_unshared(workdir, but=lock_of(shard))
   except ValueError:
     raise ValueError(
       f'{workdir} is shared by {before} processes, and some are at it: it '
