@@ -115,13 +115,13 @@ def summarise(
     pairs: (first, second) sources whose differences are shown where both have
       values, over the cells that both have.
   """
-  found = results[results['target'] != ACTION_UNITS]
-  is_unit = found['target'].str.match(r'AU\d')
-  found = found.assign(
-    group=found['target'].where(~is_unit, ACTION_UNITS),
-    target=found['target'].where(is_unit, ''),
+  kept = results[results['target'] != ACTION_UNITS]
+  is_unit = kept['target'].str.match(r'AU\d')
+  kept = kept.assign(
+    group=kept['target'].where(~is_unit, ACTION_UNITS),
+    target=kept['target'].where(is_unit, ''),
   )
-  cells = found.pivot_table('value', _CELL, 'source', sort=False)
+  cells = kept.pivot_table('value', _CELL, 'source', sort=False)
   made = []
   for first, second in [*((source, '') for source in cells), *pairs]:
     if first not in cells or (second and second not in cells):
@@ -199,7 +199,7 @@ def write(
   return [
     paths.write_atomic(
       directory / f'{name}.csv',
-      own.to_csv(index=False, float_format='%.8g'),
+      one.to_csv(index=False, float_format='%.8g'),
     )
-    for name, own in named.items()
+    for name, one in named.items()
   ]
