@@ -15,10 +15,9 @@ import pathlib
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from absl import flags
+from absl import app, flags
 
 from psm_jax import training
-from psm_jax.cli import program
 from psm_jax.presets import narrow, quickstart
 
 _OUT = flags.DEFINE_string('out', None, 'Folder of both runs and the picture.')
@@ -66,4 +65,5 @@ def main():
 
 
 if __name__ == '__main__':
-  program.run(main, required=['out'])
+  flags.mark_flags_as_required(['out'])
+  app.run(lambda _: main())

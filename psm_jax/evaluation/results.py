@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from psm_jax import paths
+from psm_jax import csv_files, paths
 
 COLUMNS = tuple(
   (
@@ -199,7 +199,7 @@ def write(
   return [
     paths.write_atomic(
       directory / f'{name}.csv',
-      one.to_csv(index=False, float_format='%.8g'),
+      csv_files.text_of(one, float_format='%.8g'),
     )
     for name, one in named.items()
   ]

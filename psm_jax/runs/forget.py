@@ -24,11 +24,13 @@ from absl import logging
 from psm_jax import methods, paths
 from psm_jax.data import prepare, upkeep
 from psm_jax.data import store as store_lib
+from psm_jax.labelling import tables as labelled
 from psm_jax.runs import (
   checkpoint,
   metrics,
   planning,
   run,
+  shards,
   warm_start,
   zoo,
 )
@@ -38,6 +40,7 @@ _OF_RUN = (
   'checkpoints',
   'tensorboard',
   'metrics.csv',
+  'shards',
   'config.json',
   'models.json',
 )
@@ -51,6 +54,8 @@ _PROGRESS = (
   'failed_step',
   'rollbacks',
   'stopped_early',
+  'shard',
+  'waves',
 )
 # Shorter ids occur by chance in numbers.
 _LONG_ID = 8
@@ -125,7 +130,7 @@ def forget(
     stores = [
       path
       for path in _below(folders, store_lib.MANIFEST)
-      if person_id in store_lib.open_store(path).person_ids
+      if person_id in _people(path)
     ]
     exports = _exports(folders, person_id)
     _check_general(runs, exports, person_id, general)
@@ -231,19 +236,25 @@ def _check_general(runs, exports, person_id, general):
     )
   for planned in runs:
     opened = planned.opened
-    is_split = checkpoint.wave_size(opened) < len(opened.models)
+    is_split = len(shards.waves_of(opened.models)) > 1
     if planned.own and is_split:
       running = [m for m in opened.models if m.status == 'running']
       if running:
         raise ValueError(
-          f'{opened.workdir} trains in waves (population.wave), and '
+          f'{opened.workdir} trains in several waves, and '
           f'{running[0].model_id} is not done. Train it to its end first.'
         )
 
 
+def _people(path):
+  """Returns the people of a store, damaged or not."""
+  manifest = store_lib.read_manifest(path)
+  return [entry['person_id'] for entry in manifest['people']]
+
+
 def _forget_frames(path, person_id):
   """Removes a person from a store, and deletes the records it was made from."""
-  if len(store_lib.open_store(path).person_ids) > 1:
+  if len(_people(path)) > 1:
     records = upkeep.remove_person(path, person_id)
     return [
       f'Removed the frames from {path}.',
@@ -283,7 +294,7 @@ def _forget_in_run(planned, person_id, general):
   )
   stay = [m for m in opened.models if m.model_id not in planned.own]
   if begins_anew:
-    _delete_all(workdir, 'checkpoints', 'tensorboard', 'metrics.csv')
+    _delete_all(workdir, 'checkpoints', 'tensorboard', 'metrics.csv', 'shards')
     lines.append(f'{workdir} begins anew: its models learned from {person_id}.')
   elif planned.own:
     _rewrite_checkpoints(opened, planned.own)
@@ -333,7 +344,6 @@ def _rewrite_checkpoints(opened, gone):
   stay = [index for index, name in enumerate(ids) if name not in gone]
   if not stay:
     return
-  size = checkpoint.wave_size(opened)
   partial = workdir / 'checkpoints.partial'
   shutil.rmtree(partial, ignore_errors=True)
   for step in checkpoint.kept_steps(opened):
@@ -342,8 +352,10 @@ def _rewrite_checkpoints(opened, gone):
     except ValueError as error:
       logging.warning('Step %d goes: %s', step, error)
       continue
-    for number, first in enumerate(range(0, len(stay), size)):
-      members = stay[first : first + size]
+    waves = {}
+    for index in stay:
+      waves.setdefault(opened.models[index].waves[-1], []).append(index)
+    for number, members in waves.items():
       stacked = jax.tree.map(
         lambda *leaves: np.stack(leaves),
         *(states.model(index) for index in members),
@@ -351,6 +363,8 @@ def _rewrite_checkpoints(opened, gone):
       written = checkpoint.Checkpoints(partial, wave=number, keep_steps=1)
       written.save(step, stacked, [ids[index] for index in members])
       written.close()
+  for index in stay:  # What a wave was before it was divided is not written.
+    opened.models[index].waves = opened.models[index].waves[-1:]
   if not (partial / 'checkpoints').is_dir():  # There was none that can be read.
     (partial / 'checkpoints').mkdir(parents=True)
   (partial / 'checkpoints').rename(workdir / 'checkpoints.without')
@@ -377,6 +391,7 @@ def _forget_tables(workdir, person_id, gone):
   for path in theirs:
     _delete(path)
   lines = [f'Deleted {path}.' for path in theirs]
+  lines += labelled.forget(workdir, person_id)
   return lines + _delete_all(workdir, *_MADE)
 
 
