@@ -5,6 +5,8 @@ results, a row a value:
   ci_high,n_train,n_test
   target is what was asked (an action unit, 'action_units' for the mean of all,
   yaw, landmarks, expression, identity, ...) and metric how it is judged.
+  What is measured otherwise joins as `rows` with a split of its name, such as
+  'few_labels_30' of probes with 30 labelled frames, a draw each.
   direction is 'within', or 'forward' (trained on the first video, tested on
   the second) and 'backward'; of person_independent it is the fold. draw counts
   repetitions of a split. ci_low and ci_high are within the person.
