@@ -68,8 +68,8 @@ class SsimTest(parameterized.TestCase):
     (plain,) = image_losses.ssim_losses(target, [image])
     self.assertAlmostEqual(whole, plain, places=6)
     self.assertAlmostEqual((first + second) / 2, whole, places=5)
-    # Only the left half differs everywhere.
-    self.assertGreater(first, 2 * second)
+    # The right half differs less.
+    self.assertGreater(first, second + 0.02)
 
   def test_blur_is_eleven_taps_of_a_gaussian_that_sum_to_one(self):
     matrix = image_losses.blur_matrix(31)
