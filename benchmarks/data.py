@@ -1,35 +1,40 @@
-"""How fast frame stores are built, opened and verified.
+"""How fast frame stores are built, opened, verified and fed from.
 
   python -m benchmarks.data --frames=/data/frames --align=eyes --out=data.json
   taskset -c 0,1 python -m benchmarks.data --people=1000 --frames_per_person=500
 
 With --frames a folder of PERSON/VIDEO/*.jpg becomes a store twice: from
 nothing, and again from the TFDS records, which is decoding alone. Then a store
-of --people invented people with random frames of 8 px is opened and verified.
-Everything is made in a temporary folder below --scratch and deleted. Processor
-seconds are those of all threads; the page cache is warm.
+of --people invented people with random frames of 8 px is opened and verified,
+and one of --fed_people with frames of 64 px feeds a model of each. Everything
+is made in a temporary folder below --scratch and deleted. Processor seconds are
+those of all threads; the page cache is warm.
 """
 
+import contextlib
 import json
 import pathlib
 import shutil
-import statistics
 import tempfile
 import time
 
+import jax
 import ml_collections
 import numpy as np
 import pandas as pd
-from absl import flags, logging
+from absl import app, flags, logging
 
 from benchmarks import measurement
-from psm_jax import paths
-from psm_jax.cli import program
+from psm_jax import methods, paths
 from psm_jax.data import prepare, store, upkeep
+from psm_jax.engine import feed, population
 from psm_jax.presets import base
+from psm_jax.runs import planning
 
 _TINY_PX = 8
 _FPS = 25.0
+_FED_FRAMES = 1000
+_WARM_STEPS = 5
 
 
 def time_build(
@@ -48,15 +53,7 @@ def time_build(
     seconds = time.perf_counter() - start
     cpu_s = time.process_time() - cpu_start
     num_frames = len(store.open_store(path).frames)
-    rows.append(
-      {
-        'what': f'build {what}',
-        'frames': num_frames,
-        'seconds': seconds,
-        'cpu_s': cpu_s,
-        'frames_per_s': num_frames / seconds,
-      }
-    )
+    rows.append(_row(f'build {what}', num_frames, seconds, cpu_s))
     shutil.rmtree(path)
   return rows
 
@@ -76,7 +73,9 @@ def time_opening(
     frames_per_person: frames of each.
     repeats: how often each is timed.
   """
-  path = _write_store(folder / 'people', num_people, frames_per_person)
+  path = _write_store(
+    folder / 'people', num_people, frames_per_person, _TINY_PX
+  )
   num_frames = num_people * frames_per_person
   rows = []
   for what, run in (
@@ -84,40 +83,91 @@ def time_opening(
     ('open and verify', lambda: upkeep.verify(path)),
   ):
     times = [measurement.time_runs(run, 1) for _ in range(repeats)]
-    seconds = statistics.median(wall for wall, _ in times)
-    rows.append(
-      {
-        'what': f'{what} {num_people} people',
-        'frames': num_frames,
-        'seconds': seconds,
-        'cpu_s': statistics.median(cpu for _, cpu in times),
-        'frames_per_s': num_frames / seconds,
-      }
-    )
+    seconds, cpu_s = np.median(times, axis=0).tolist()
+    rows.append(_row(f'{what} {num_people} people', num_frames, seconds, cpu_s))
   return rows
 
 
-def _write_store(path, num_people, frames_per_person):
+def time_feeds(
+  folder: pathlib.Path, *, num_people: int, frames_per_person: int, steps: int
+) -> list[dict]:
+  """Returns the times of a step's frames, streamed and from the devices.
+
+  One model a person, 32 frames of 64 px a step each. The first row is the
+  reading of all frames, with their verification, onto the device.
+
+  Args:
+    folder: where the store is made.
+    num_people: people in it.
+    frames_per_person: frames of each.
+    steps: how many steps are timed.
+  """
+  config = base.get_config()
+  config.method.vgg, config.data.size_px = 'none', 64
+  config.population.strategy, config.population.num_devices = 'loop', 1
+  path = _write_store(
+    folder / 'feeds', num_people, frames_per_person, config.data.size_px
+  )
+  opened = store.open_store(path)
+  _, plans = planning.plan_models(config, opened)
+  built = population.build(methods.make(config), plans, config)
+  num_frames = num_people * 2 * config.train.batch_size
+  rows = []
+  for name in ('resident', 'stream'):
+    config.data.feed, made = name, []
+    seconds, cpu_s = measurement.time_runs(
+      lambda made=made: made.append(
+        feed.make(built, store.open_store(path).frames, config)
+      ),
+      1,
+    )
+    with contextlib.closing(made[0]) as source:
+      if name == 'resident':
+        what = f'read {num_people} people'
+        rows.append(_row(what, len(opened.index), seconds, cpu_s))
+      for step in range(_WARM_STEPS):
+        jax.block_until_ready(source.batches_at(step))
+      counted = iter(range(_WARM_STEPS, _WARM_STEPS + steps))
+      seconds, cpu_s = measurement.time_runs(
+        lambda source=source, counted=counted: jax.block_until_ready(
+          source.batches_at(next(counted))
+        ),
+        steps,
+      )
+    what = f'{name} feed, {num_people} models, a step'
+    rows.append(_row(what, num_frames, seconds, cpu_s))
+  return rows
+
+
+def _row(what, num_frames, seconds, cpu_s):
+  return {
+    'what': what,
+    'frames': num_frames,
+    'seconds': seconds,
+    'cpu_s': cpu_s,
+    'frames_per_s': num_frames / seconds,
+  }
+
+
+def _write_store(path, num_people, frames_per_person, size_px):
   half = frames_per_person // 2
   number = np.arange(frames_per_person)
   frame = np.where(number < half, number, number - half)
-  people = [f'P{person:05d}' for person in range(num_people)]
-  index = pd.DataFrame(
-    {
-      'person_id': np.repeat(people, frames_per_person),
-      'video_id': np.tile(np.where(number < half, 'v1', 'v2'), num_people),
-      'frame': np.tile(frame, num_people),
-      'time_s': np.tile(frame / _FPS, num_people),
-      'AU12': np.float32(1),
-    }
-  )
   generator = np.random.default_rng(0)
-  with store.writing(path, num_frames=len(index), size_px=_TINY_PX) as writer:
-    for start in range(0, len(index), 100_000):
-      part = writer.frames[start : start + 100_000]
-      part[:] = generator.integers(0, 256, part.shape, dtype=np.uint8)
-    fps = {(person, video): _FPS for person in people for video in ('v1', 'v2')}
-    writer.finish(index, fps=fps)
+  with upkeep.writing(path, size_px=size_px) as writer:
+    for person in range(num_people):
+      index = pd.DataFrame(
+        {
+          'person_id': f'P{person:05d}',
+          'video_id': np.where(number < half, 'v1', 'v2'),
+          'frame': frame,
+          'time_s': frame / _FPS,
+          'AU12': np.float32(1),
+        }
+      )
+      shape = (frames_per_person, size_px**2 * 3)
+      frames = generator.integers(0, 256, shape, dtype=np.uint8)
+      writer.add(frames, index, fps={'v1': _FPS, 'v2': _FPS})
   return path
 
 
@@ -156,6 +206,8 @@ def _define_flags():
     'frames_per_person', 100, 'Of the store opened.', lower_bound=2
   )
   flags.DEFINE_integer('repeats', 5, 'Of opening.', lower_bound=1)
+  flags.DEFINE_integer('fed_people', 12, 'Who are fed from.', lower_bound=1)
+  flags.DEFINE_integer('steps', 200, 'Of each feed.', lower_bound=1)
   flags.DEFINE_string('scratch', None, 'Where the temporary folder is made.')
   flags.DEFINE_string('out', None, 'A JSON file for the results.')
 
@@ -179,6 +231,12 @@ def main():
       frames_per_person=values.frames_per_person,
       repeats=values.repeats,
     )
+    rows += time_feeds(
+      folder,
+      num_people=values.fed_people,
+      frames_per_person=_FED_FRAMES,
+      steps=values.steps,
+    )
   described = measurement.environment() | {
     'size_px': values.size_px,
     'align': values.align,
@@ -194,4 +252,4 @@ def main():
 
 if __name__ == '__main__':
   _define_flags()
-  program.run(main, required=[])
+  app.run(lambda _: main())

@@ -73,9 +73,8 @@ def grid(config: matching.DiscoveryConfig) -> int:
   for person in range(_PEOPLE.value):
     measured = []
     for model in ('psm', 'gm'):
-      table = made_up(person, model)
-      chosen = clusters.select_frames(table.frames, stride=_STRIDE.value)
-      distances = clusters.frame_distances(table.features[chosen])
+      table = clusters.select(made_up(person, model), stride=_STRIDE.value)
+      distances = clusters.frame_distances(table.features)
       neighbours = clusters.neighbour_distances(
         distances, num_neighbours=max(config.clusters.min_samples)
       )
@@ -93,14 +92,14 @@ def grid(config: matching.DiscoveryConfig) -> int:
 
 def whole(config: matching.DiscoveryConfig) -> int:
   """Runs the whole discovery; returns the settings."""
-  results = search.discover(
+  found = search.discover(
     *(
       [made_up(person, model) for person in range(_PEOPLE.value)]
       for model in ('psm', 'gm')
     ),
     config=config,
   )
-  return len(results.settings)
+  return len(found['settings'])
 
 
 def main(argv):

@@ -12,7 +12,6 @@ was something to find. --controls adds the controls that labels allow,
 import dataclasses
 import resource
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,14 @@ from absl import app, flags
 from scipy import signal, special
 
 from benchmarks import measurement
-from psm_jax.evaluation import controls, features, probes, splits, tables
+from psm_jax.evaluation import (
+  controls,
+  evaluate,
+  features,
+  probes,
+  results,
+  splits,
+)
 
 _PEOPLE = flags.DEFINE_integer('people', 27, 'Persons; DISFA has 27.')
 _FRAMES = flags.DEFINE_integer('frames', 4845, 'Frames a person, two videos.')
@@ -82,27 +88,20 @@ def made_up(person: int) -> features.FeatureTable:
   )
 
 
-def people() -> Iterator[list[features.FeatureTable]]:
-  """Yields the tables of one person after another."""
-  for person in range(_PEOPLE.value):
-    table = made_up(person)
-    extra = controls.from_labels(table) if _CONTROLS.value else []
-    yield [table, *extra]
-
-
 def main(argv):
   """Times the whole evaluation and prints a row."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   config = dataclasses.replace(probes.DEFAULT, splits=tuple(_SPLITS.value))
   wall = time.perf_counter()
-  results = tables.evaluate_people(
-    people(),
-    num_people=_PEOPLE.value,
+  rows, _ = evaluate.evaluate(
+    [made_up(person) for person in range(_PEOPLE.value)],
     config=config,
+    add_controls=_CONTROLS.value,
     num_workers=_WORKERS.value,
   )
   wall = time.perf_counter() - wall
+  table = results.table(rows)
   used = [
     resource.getrusage(who)
     for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -114,15 +113,15 @@ def main(argv):
   print('people frames units splits workers probes wall_s cpu_s peak_gib')
   print(
     f'{_PEOPLE.value} {_FRAMES.value} {_UNITS.value} {len(config.splits)} '
-    f'{_WORKERS.value} {len(results.scores)} {wall:.1f} {cpu:.1f} {peak:.2f}'
+    f'{_WORKERS.value} {len(results.wide(table))} {wall:.1f} {cpu:.1f} '
+    f'{peak:.2f}'
   )
-  for table, metrics in (
-    (results.summary, ('f1', 'auc')),
-    (results.summary_targets, ('icc', 'yaw_r2')),
-  ):
-    shown = table[table['metric'].isin(metrics)]
-    shown = shown.pivot(index='source', columns=['metric', 'split'])['mean']
-    print(shown.dropna(how='all').to_string(float_format='%.3f'))
+  shown = results.summarise(table)
+  shown = shown[shown['metric'].isin(['f1_bootstrap', 'auc', 'icc', 'r2'])]
+  shown = shown.pivot(
+    index='first', columns=['target', 'metric', 'split'], values='mean'
+  )
+  print(shown.T.to_string(float_format='%.3f'))
   if _ENVIRONMENT.value:
     print(measurement.environment())
 

@@ -33,7 +33,7 @@ from benchmarks import science_measures, science_rows
 from psm_jax import embedding, methods
 from psm_jax.data import canonical_faces
 from psm_jax.data import store as store_lib
-from psm_jax.engine import feed, population, update
+from psm_jax.engine import feed, population
 from psm_jax.evaluation import few_labels
 from psm_jax.methods import canonical, interface
 from psm_jax.runs import planning
@@ -113,10 +113,10 @@ def measure_run(workdir: str):
   run = embedding.Trained(workdir)
   embed = jax.jit(run.method.embed)
   networks = canonical.Networks(run.run.config)
-  begin = update.initialiser(run.method)
+  begun = run.at_step(0)
   for index, model in enumerate(run.run.models):
     trained = run.model_state(index).params
-    untrained = begin(run.plans[index].clock.key).params
+    untrained = begun.model_state(index).params
     embedders = _embedders(embed, trained, untrained)
     for person_id in model.cohort:
       if _PEOPLE.value and person_id not in _PEOPLE.value:
@@ -134,7 +134,7 @@ def measure_run(workdir: str):
 def measure_general(workdir: str):
   """Measures probes across people of a run's first model; writes figures."""
   run = embedding.Trained(workdir)
-  store, people = run.store, run.store.person_ids
+  begun, store, people = run.at_step(0), run.store, run.store.person_ids
   rows = [run.rows_of(person_id) for person_id in people]
   labels = [science_measures.units(store.index.iloc[own]) for own in rows]
   shape = (-1, store.size_px, store.size_px, 3)
@@ -148,7 +148,7 @@ def measure_general(workdir: str):
   borders = np.cumsum([len(own) for own in rows])[:-1]
   sources = {
     'canonical': ([run.embed(0, own) for own in rows], ()),
-    'random weights': ([run.embed_untrained(0, own) for own in rows], ()),
+    'random weights': ([begun.embed(0, own) for own in rows], ()),
     'pixel PCA': (np.split(components.values, borders), components.sizes),
   }
   model = run.run.models[0]

@@ -1,6 +1,6 @@
 """Starts psm_jax.cli.attach_labels; --help tells what it does."""
 
-from psm_jax.cli import attach_labels, program
+from psm_jax.cli import program
 
 if __name__ == '__main__':
-  program.run(attach_labels)
+  program.run('attach_labels')

@@ -1,6 +1,6 @@
 """Starts psm_jax.cli.compare; --help tells what it does."""
 
-from psm_jax.cli import compare, program
+from psm_jax.cli import program
 
 if __name__ == '__main__':
-  program.run(compare)
+  program.run('compare')

@@ -1,6 +1,6 @@
 """Starts psm_jax.cli.discover; --help tells what it does."""
 
-from psm_jax.cli import discover, program
+from psm_jax.cli import program
 
 if __name__ == '__main__':
-  program.run(discover)
+  program.run('discover')

@@ -1,6 +1,6 @@
 """Starts psm_jax.cli.embed; --help tells what it does."""
 
-from psm_jax.cli import embed, program
+from psm_jax.cli import program
 
 if __name__ == '__main__':
-  program.run(embed)
+  program.run('embed')

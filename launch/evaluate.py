@@ -1,6 +1,6 @@
 """Starts psm_jax.cli.evaluate; --help tells what it does."""
 
-from psm_jax.cli import evaluate, program
+from psm_jax.cli import program
 
 if __name__ == '__main__':
-  program.run(evaluate)
+  program.run('evaluate')

@@ -1,6 +1,6 @@
 """Starts psm_jax.cli.export; --help tells what it does."""
 
-from psm_jax.cli import export, program
+from psm_jax.cli import program
 
 if __name__ == '__main__':
-  program.run(export)
+  program.run('export')

@@ -1,6 +1,6 @@
 """Starts psm_jax.cli.ingest; --help tells what it does."""
 
-from psm_jax.cli import ingest, program
+from psm_jax.cli import program
 
 if __name__ == '__main__':
-  program.run(ingest)
+  program.run('ingest')

@@ -1,6 +1,6 @@
 """Starts psm_jax.cli.learning_curve; --help tells what it does."""
 
-from psm_jax.cli import learning_curve, program
+from psm_jax.cli import program
 
 if __name__ == '__main__':
-  program.run(learning_curve)
+  program.run('learning_curve')

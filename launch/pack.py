@@ -1,6 +1,6 @@
 """Starts psm_jax.cli.pack; --help tells what it does."""
 
-from psm_jax.cli import pack, program
+from psm_jax.cli import program
 
 if __name__ == '__main__':
-  program.run(pack)
+  program.run('pack')

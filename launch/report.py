@@ -1,6 +1,6 @@
 """Starts psm_jax.cli.report; --help tells what it does."""
 
-from psm_jax.cli import program, report
+from psm_jax.cli import program
 
 if __name__ == '__main__':
-  program.run(report)
+  program.run('report')

@@ -1,6 +1,6 @@
 """Starts psm_jax.cli.store; --help tells what it does."""
 
-from psm_jax.cli import program, store
+from psm_jax.cli import program
 
 if __name__ == '__main__':
-  program.run(store)
+  program.run('store')

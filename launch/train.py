@@ -1,6 +1,6 @@
 """Starts psm_jax.cli.train; --help tells what it does."""
 
-from psm_jax.cli import program, train
+from psm_jax.cli import program
 
 if __name__ == '__main__':
-  program.run(train)
+  program.run('train')

@@ -1,8 +1,10 @@
 """Checks of a whole configuration, before anything is read or compiled."""
 
+import math
+
 import ml_collections
 
-from psm_jax import methods, sampling
+from psm_jax import methods, paths, sampling
 from psm_jax.data import prepare, shifts
 from psm_jax.engine import feed, population
 from psm_jax.methods import interface
@@ -28,6 +30,7 @@ _CHOICES = {
   'augment.flip': ('independent', 'shared', 'none'),
 }
 _AT_LEAST = {
+  'seed': 0,
   'data.min_frames': 0,
   'data.fps': 0,
   'data.synthetic.num_people': 1,
@@ -41,6 +44,8 @@ _AT_LEAST = {
   'train.steps': 0,
   'train.epochs': 0,
   'train.validation_batches': 1,
+  'train.rollbacks': 0,
+  'train.patience': 0,
   'train.log_every': 1,
   'train.save_steps': 0,
   'train.keep_steps': 0,
@@ -53,6 +58,21 @@ _AT_LEAST = {
   'optim.final_learning_rate': 0,
   'optim.warmup_steps': 0,
 }
+_STEP = 2**31 - 1  # Steps and seeds are 32-bit numbers on the devices.
+_AT_MOST = {
+  'seed': _STEP,
+  'data.size_px': 1024,
+  'data.synthetic.seed': _STEP,
+  'data.synthetic.num_people': 100_000,
+  'method.width': 16,
+  'train.batch_size': 1 << 16,
+  'train.steps': _STEP,
+  'train.epochs': sampling.MAX_EPOCHS,
+  'curriculum.draws_per_person': _STEP >> 8,
+  'curriculum.num_sources': 1 << 10,
+  'curriculum.clip_frames': 1 << 10,
+  'curriculum.clip_gap': _STEP >> 8,
+}
 _ABOVE_ZERO = (
   'method.width',
   'method.code_std',
@@ -63,8 +83,24 @@ _ABOVE_ZERO = (
 )
 
 
+def checked(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+  """Returns a copy of a configuration, ids as text, that `check` has passed."""
+  config = config.copy_and_resolve_references()
+  # A shell makes numbers of ids that are digits.
+  config.data.persons = tuple(
+    str(person) if type(person) is int else person
+    for person in config.data.persons
+  )
+  check(config)
+  return config
+
+
 def check(config: ml_collections.ConfigDict):
   """Raises ValueError, naming the field, if a configuration cannot be run."""
+  _check_numbers(config, '')
+  for field, high in _AT_MOST.items():
+    if _get(config, field) > high:
+      interface.refuse(field, _get(config, field), f'at most {high}')
   for field, choices in _CHOICES.items():
     value = _get(config, field)
     if value not in choices:
@@ -85,11 +121,23 @@ def check(config: ml_collections.ConfigDict):
       'data.path', config.data.path, f'a folder ({config.data.source})'
     )
   persons = tuple(config.data.persons)
+  for person in persons:
+    try:
+      paths.check_id(person, what='person_id')
+    except ValueError as error:
+      interface.refuse(
+        'data.persons', persons, f"ids such as ('a', 'b'): {error}"
+      )
   if len(set(persons)) < len(persons):
     interface.refuse('data.persons', persons, 'each person once')
   seeds = tuple(config.population.seeds)
-  if not seeds or len(set(seeds)) < len(seeds):
-    interface.refuse('population.seeds', seeds, 'at least one seed, each once')
+  are_numbers = all(type(seed) is int and seed >= 0 for seed in seeds)
+  if not seeds or len(set(seeds)) < len(seeds) or not are_numbers:
+    interface.refuse(
+      'population.seeds', seeds, 'whole numbers from 0 on, each once'
+    )
+  if config.seed + max(seeds) > _STEP:
+    interface.refuse('population.seeds', seeds, f'with seed, at most {_STEP}')
   if len(config.curriculum.neutral_weight) > 2:
     interface.refuse(
       'curriculum.neutral_weight',
@@ -109,6 +157,17 @@ def check(config: ml_collections.ConfigDict):
   except ValueError as error:
     raise ValueError(f'augment.{error}') from None
   methods.abstract(config).check(config)
+
+
+def _check_numbers(value, field):
+  """Refuses numbers that are none, wherever they are."""
+  if isinstance(value, ml_collections.ConfigDict):
+    for name, inner in value.items():
+      _check_numbers(inner, f'{field}.{name}'.lstrip('.'))
+    return
+  numbers = value if isinstance(value, (tuple, list)) else (value,)
+  if any(isinstance(x, float) and not math.isfinite(x) for x in numbers):
+    interface.refuse(field, value, 'finite numbers')
 
 
 def _get(config, field):

@@ -5,14 +5,24 @@ Ids come from folder names, tables and checkpoints, so none of them is trusted:
   folder = paths.child(workdir, 'embeddings', model_id, person_id)
 """
 
+import contextlib
 import os
 import pathlib
 import re
 import secrets
+import time
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from absl import logging
 
+if os.name == 'posix':
+  import fcntl
+else:
+  import msvcrt
+
 _ID = re.compile(r'[A-Za-z0-9][A-Za-z0-9_-]{0,63}')
+_ADDRESS = re.compile(r'[A-Za-z][A-Za-z0-9+.-]+:/')
 _PART = re.compile(r'[A-Za-z0-9_][A-Za-z0-9._-]{0,199}')
 _WINDOWS_DEVICE = re.compile(r'(con|prn|aux|nul|com[0-9]|lpt[0-9])', re.I)
 
@@ -78,8 +88,29 @@ def child(root: str | os.PathLike, *parts: str) -> pathlib.Path:
   return path
 
 
+def check_local(path: str | os.PathLike, *, what: str) -> pathlib.Path:
+  """Returns a path that a user gave, if it is one of this machine.
+
+  Args:
+    path: the path.
+    what: what it is, for the error, e.g. '--workdir'.
+
+  Raises:
+    ValueError: If it is empty or an address such as gs://bucket/folder.
+  """
+  text = os.fspath(path)
+  if not text.strip() or '\0' in text:
+    raise ValueError(f'{what} is {text!r}; name a file or folder.')
+  if _ADDRESS.match(text):
+    raise ValueError(
+      f'{what} is {text!r}, an address; expected a file or folder of this '
+      'machine. Mount the storage, or copy what is there.'
+    )
+  return pathlib.Path(path)
+
+
 def make_private_dir(path: str | os.PathLike) -> pathlib.Path:
-  """Makes a folder that only its owner may enter (mode 0700), and its parents.
+  """Makes a folder that only its owner may enter (mode 0700), parents alike.
 
   Faces, embeddings and models of one person are biometric data. A folder that
   exists already keeps its mode, because it may hold more than ours; if others
@@ -92,7 +123,10 @@ def make_private_dir(path: str | os.PathLike) -> pathlib.Path:
     FileExistsError: If path is a file.
   """
   path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
+  for parent in reversed(path.parents):
+    if not parent.exists():
+      with contextlib.suppress(FileExistsError):  # Somebody else was faster.
+        parent.mkdir(mode=0o700)
   try:
     path.mkdir(mode=0o700)
   except FileExistsError:
@@ -111,9 +145,6 @@ def make_private_dir(path: str | os.PathLike) -> pathlib.Path:
 def write_atomic(path: str | os.PathLike, data: bytes | str) -> pathlib.Path:
   """Writes a file so that readers see the old content or all of the new.
 
-  The content goes to a temporary file in the same folder, onto the disk, and
-  is then renamed. After an error or a kill the old file is as it was.
-
   Args:
     path: the file; its folder must exist.
     data: the content; text is written as UTF-8 with its newlines as they are.
@@ -121,13 +152,31 @@ def write_atomic(path: str | os.PathLike, data: bytes | str) -> pathlib.Path:
   Returns:
     The file's path.
   """
+  with writing_atomic(path) as file:
+    file.write(data.encode('utf-8') if isinstance(data, str) else data)
+  return pathlib.Path(path)
+
+
+@contextlib.contextmanager
+def writing_atomic(
+  path: str | os.PathLike, *, mode: int = 0o666
+) -> Iterator[BinaryIO]:
+  """Gives a file that appears under its name when all of it is on the disk.
+
+  It is a temporary file in the same folder and then renamed. After an error or
+  a kill the old file is as it was.
+
+  Args:
+    path: the file; its folder must exist.
+    mode: who may use it, less what the process's umask takes away.
+  """
   path = pathlib.Path(path)
-  if isinstance(data, str):
-    data = data.encode('utf-8')
   temporary = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
   try:
-    with open(temporary, 'xb') as file:
-      file.write(data)
+    with open(
+      temporary, 'xb', opener=lambda name, how: os.open(name, how, mode)
+    ) as file:
+      yield file
       file.flush()
       os.fsync(file.fileno())
     os.replace(temporary, path)
@@ -135,7 +184,50 @@ def write_atomic(path: str | os.PathLike, data: bytes | str) -> pathlib.Path:
     temporary.unlink(missing_ok=True)
     raise
   _sync_folder(path.parent)
-  return path
+
+
+@contextlib.contextmanager
+def locked(
+  path: str | os.PathLike, *, busy: str, wait: bool = False
+) -> Iterator[None]:
+  """Keeps other processes, and other users of the lock in this one, out.
+
+  The system lets the lock go when the process ends, however it ends.
+
+  Args:
+    path: a file that is there while the lock is held; its folder must exist.
+    busy: a sentence that says what another process is doing.
+    wait: whether to wait for it instead of raising an error.
+
+  Raises:
+    ValueError: If another process holds the lock.
+  """
+  while True:
+    with open(path, 'ab') as file:
+      if _take_lock(file, path):
+        try:
+          yield
+        finally:
+          with contextlib.suppress(PermissionError):  # Windows: it is open.
+            os.unlink(path)
+        return
+    if not wait:
+      raise ValueError(busy)
+    logging.log_every_n_seconds(logging.INFO, '%s', 60, busy)
+    time.sleep(0.1)
+
+
+def _take_lock(file, path):
+  """Locks an open file unless it is locked; tells whether it did."""
+  try:
+    if os.name == 'posix':
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    else:
+      msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    # Whoever held it may have taken the file away since it was opened.
+    return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+  except (BlockingIOError, PermissionError, FileNotFoundError):
+    return False
 
 
 def _sync_folder(folder: pathlib.Path):

@@ -12,6 +12,7 @@ _CONFIGS = sorted(
   if path.stem != '__init__'
 )
 _WRONG = {
+  'seed': 2**63,
   'data.source': 'video',
   'data.path': '',
   'data.feed': 'socket',
@@ -68,6 +69,28 @@ _WRONG = {
 }
 
 
+_ALSO_WRONG = (
+  ('seed', -1),
+  ('data.size_px', 10**9),
+  ('data.persons', ('a,b',)),
+  ('data.persons', (1.5,)),
+  ('data.persons', ('../a',)),
+  ('data.tree.missing_codes', (9.0, float('nan'))),
+  ('population.seeds', (1.5,)),
+  ('population.seeds', (True,)),
+  ('population.seeds', ('0',)),
+  ('population.seeds', (2**31,)),
+  ('population.seeds', ()),
+  ('train.batch_size', 10**12),
+  ('train.steps', 3 * 10**9),
+  ('train.epochs', 10**9),
+  ('train.validation_share', float('inf')),
+  ('optim.learning_rate', float('nan')),
+  ('curriculum.gap.end', float('inf')),
+  ('augment.hue', float('nan')),
+)
+
+
 def _config(**fields):
   """Returns a config that can be run, with some fields ('.' as '__') set."""
   config = base.get_config()
@@ -86,7 +109,7 @@ class CheckTest(parameterized.TestCase):
       config.data.path = config.data.path or 'frames'
     config_check.check(config)
 
-  @parameterized.parameters(*_WRONG.items())
+  @parameterized.parameters(*_WRONG.items(), *_ALSO_WRONG)
   def test_a_wrong_value_is_refused_with_its_field(self, field, value):
     config = _config()
     config_check.check(config)
@@ -96,6 +119,12 @@ class CheckTest(parameterized.TestCase):
     message = str(caught.exception)
     self.assertTrue(message.startswith(f'{field} is '), message)
     self.assertIn(str(value), message)
+
+  def test_ids_of_digits_are_text(self):
+    config = _config(data__persons=(101, '007'))
+    checked = config_check.checked(config)
+    self.assertEqual(checked.data.persons, ('101', '007'))
+    self.assertEqual(config.data.persons, (101, '007'))
 
   @parameterized.product(
     name=('fabnet', 'clp'),

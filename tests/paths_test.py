@@ -84,11 +84,12 @@ class MakePrivateDirTest(absltest.TestCase):
     super().setUp()
     self.root = pathlib.Path(self.create_tempdir().full_path)
 
-  def test_the_folder_and_its_parents_are_made_only_the_folder_private(self):
+  def test_the_folder_and_the_parents_it_needs_are_made_private(self):
     self.root.chmod(0o755)
-    path = paths.make_private_dir(self.root / 'a' / 'b')
-    self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o700)
-    self.assertNotEqual(stat.S_IMODE(path.parent.stat().st_mode), 0o700)
+    path = paths.make_private_dir(self.root / 'a' / 'b' / 'c')
+    for made in (path, path.parent, path.parent.parent):
+      self.assertEqual(stat.S_IMODE(made.stat().st_mode), 0o700)
+    self.assertEqual(stat.S_IMODE(self.root.stat().st_mode), 0o755)
 
   def test_an_existing_private_folder_is_left_in_silence(self):
     path = paths.make_private_dir(self.root / 'a')
@@ -151,6 +152,22 @@ class WriteAtomicTest(parameterized.TestCase):
   def test_a_missing_folder_is_an_error(self):
     with self.assertRaises(FileNotFoundError):
       paths.write_atomic(self.root / 'nowhere' / 'a', 'x')
+
+
+class CheckLocalTest(parameterized.TestCase):
+  @parameterized.parameters('runs/a', '/x', 'C:\\runs', 'a:b', './gs://x')
+  def test_a_place_of_this_machine_is_returned(self, text):
+    self.assertEqual(paths.check_local(text, what='x'), pathlib.Path(text))
+
+  @parameterized.parameters('', '  ', 'a\0b')
+  def test_no_place_is_refused(self, text):
+    with self.assertRaisesRegex(ValueError, '--out is .*name a file or folder'):
+      paths.check_local(text, what='--out')
+
+  @parameterized.parameters('gs://b/x', 'gs:/b', 's3://b', 'file:///x')
+  def test_an_address_is_refused(self, text):
+    with self.assertRaisesRegex(ValueError, '--out is .*, an address'):
+      paths.check_local(text, what='--out')
 
 
 if __name__ == '__main__':

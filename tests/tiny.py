@@ -74,7 +74,9 @@ def cohorts(*lengths):
   return made
 
 
-def toy_method(made_config, *, axis=data_axis.ONE_DEVICE, is_coupled=True):
+def toy_method(
+  made_config, *, axis=data_axis.ONE_DEVICE, is_coupled=True, platform=None
+):
   """Returns a method of three convolutions, which compiles in a second.
 
   Its loss may couple the examples of a batch: their mean code is taken out.
@@ -145,6 +147,26 @@ def empty_store(**lengths):
     size_px=16,
     frames=np.zeros((start, 0), np.uint8),
     index=pd.DataFrame(index=range(start)),
+    person_ids=tuple(sorted(videos)),
+    problems=(),
+    source={},
+    videos_by_person=videos,
+  )
+
+
+def store_of(index):
+  """Returns a store of noise frames that an index describes, in memory."""
+  videos = {}
+  for (person, video), rows in index.groupby(
+    ['person_id', 'video_id']
+  ).groups.items():
+    made = store_lib.Video(video, rows[0], rows[-1] + 1, fps=25.0)
+    videos[person] = (*videos.get(person, ()), made)
+  return store_lib.FrameStore(
+    path=pathlib.Path('some/store'),
+    size_px=SIZE_PX,
+    frames=frames(len(index)),
+    index=index,
     person_ids=tuple(sorted(videos)),
     problems=(),
     source={},

@@ -6,6 +6,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,33 +20,37 @@ import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax import embedding, methods, training
-from psm_jax.data import store
 from psm_jax.runs import run
 from tests import tiny
+from tests.data import stores
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _STEPS = 12
 _PROGRAM = """
 import pathlib, sys
-from psm_jax import methods, run, training
+from psm_jax import methods, training
+from psm_jax.runs import run
 from tests import tiny
 methods.make = tiny.METHODS[sys.argv[3]]
-config = run._read_config(pathlib.Path(sys.argv[1]))
+config = run.config_of(json.loads(pathlib.Path(sys.argv[1]).read_text()))
 training.train(config, sys.argv[2])
 """
 
 
-def write_store(folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX, bad=None):
+def write_store(
+  folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX, seed=0, people=None
+):
   """Writes a finished frame store of noise, two videos a person."""
   import pandas as pd
 
   rows, fps = [], {}
-  for person, length in enumerate(lengths):
+  people = people or [f'p{person}' for person in range(len(lengths))]
+  for person, length in zip(people, lengths, strict=True):
     for video, share in (('v1', length - length // 3), ('v2', length // 3)):
-      fps[f'p{person}', video] = 20.0
+      fps[person, video] = 20.0
       rows += [
         {
-          'person_id': f'p{person}',
+          'person_id': person,
           'video_id': video,
           'frame': frame,
           'time_s': frame / 20,
@@ -54,10 +59,10 @@ def write_store(folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX, bad=None):
         for frame in range(share)
       ]
   path = pathlib.Path(folder) / 'store'
-  with store.writing(path, num_frames=len(rows), size_px=size_px) as writer:
-    writer.frames[:] = tiny.frames(len(rows))
-    writer.finish(pd.DataFrame(rows), fps=fps)
-  return path
+  frames = tiny.frames(len(rows), seed=seed)
+  return stores.write(
+    path, frames, pd.DataFrame(rows), size_px=size_px, fps=fps
+  )
 
 
 def _config(store_path, **fields):
@@ -230,6 +235,78 @@ class RunTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, r'curriculum\.gap\.end: 100'):
       training.train(changed, self.unbroken)
 
+  def test_other_frames_of_the_same_number_are_refused(self):
+    workdir = self.folder / 'replaced'
+    shutil.copytree(self.unbroken, workdir)
+    other = self.folder / 'other'
+    other.mkdir()
+    path = write_store(other, seed=1)
+    config = _config(path)
+    content = json.loads((workdir / 'config.json').read_text())
+    content['data']['path'] = str(path)
+    (workdir / 'config.json').write_text(json.dumps(content))
+    with self.assertRaisesRegex(ValueError, 'p0-s0: frames_digest .* there'):
+      training.train(config, workdir)
+
+  def _copy(self, name):
+    workdir = self.folder / name
+    shutil.copytree(self.unbroken, workdir)
+    return workdir
+
+  def test_a_run_may_be_made_longer_and_ends_as_one_that_was_planned_so(self):
+    longer = _config(self.store, train__steps=_STEPS + 6)
+    workdir = self._copy('longer')
+    with self.assertLogs('absl', 'INFO') as logs:
+      outcome = training.train(longer, workdir)
+    self.assertIn('From step 12 the run goes on to 18', ''.join(logs.output))
+    self.assertEqual([m.status for m in outcome.models], ['done'] * 2)
+    training.train(longer, self.folder / 'planned')
+    jax.tree.map(
+      np.testing.assert_array_equal,
+      _final_states(workdir),
+      _final_states(self.folder / 'planned'),
+    )
+    with self.assertRaisesRegex(ValueError, 'train.steps: 18 there, 12 now'):
+      training.train(self.config, workdir)
+
+  def test_a_schedule_that_depends_on_the_end_cannot_be_made_longer(self):
+    config = _config(self.store, optim__schedule='cosine')
+    workdir = self.folder / 'cosine'
+    training.train(config, workdir)
+    before = (workdir / 'models.json').read_bytes()
+    config.train.steps = 2 * _STEPS
+    with self.assertRaisesRegex(ValueError, 'p0-s0.*another learning_rate'):
+      training.train(config, workdir)
+    self.assertEqual((workdir / 'models.json').read_bytes(), before)
+
+  def test_a_run_whose_checkpoint_is_gone_trains_on(self):
+    workdir = self._copy('gone')
+    shutil.rmtree(workdir / 'checkpoints/wave000/12')
+    self.assertEqual(run.open_run(workdir).models[0].status, 'done')
+    with self.assertLogs('absl', 'WARNING') as logs:
+      training.train(self.config, workdir)
+    self.assertIn('checkpoint of step 12', logs.output[0])
+    jax.tree.map(
+      np.testing.assert_array_equal, _final_states(workdir), self.states
+    )
+
+  def test_other_packages_are_said_and_another_precision_is_refused(self):
+    workdir = self._copy('packages')
+    path = workdir / 'config.json'
+    content = json.loads(path.read_text())
+    content['versions']['jax'] = '0.0.1'
+    path.write_text(json.dumps(content))
+    with self.assertLogs('absl', 'WARNING') as logs:
+      training.train(self.config, workdir)
+    self.assertIn('jax 0.0.1 then', logs.output[0])
+    self.assertIn('not bit for bit', logs.output[0])
+    content['computed_in'] = 'bfloat16'
+    path.write_text(json.dumps(content))
+    with self.assertRaisesRegex(
+      ValueError, 'population.precision: .*bfloat16 there, float32 now'
+    ):
+      training.train(self.config, workdir)
+
   def test_a_second_writer_is_refused(self):
     workdir = self.folder / 'held'
     with (
@@ -241,7 +318,7 @@ class RunTest(parameterized.TestCase):
   def test_embeddings_have_a_row_for_every_frame(self):
     import pandas as pd
 
-    written = embedding.write_embeddings(self.unbroken)
+    written = embedding.write_embeddings(self.unbroken, controls=False)
     self.assertLen(written, 4)
     table = pd.read_parquet(written[0])
     self.assertEqual(

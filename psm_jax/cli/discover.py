@@ -12,8 +12,8 @@ of every pair of clusters), flows.csv (how the face moves in the novel ones),
 settings.csv (the grid) and skipped.csv (who could not be compared, and why).
 docs/discovery.md says how to read them.
 
-Flows need a method that draws a neutral face (facecycle), the run's checkpoint
-and its frames; without them a warning names the reason.
+Flows are read where launch.embed --flows wrote them; without them skipped.csv
+says so.
 
 Both runs must hold the same frames. Embeddings of other programs are Parquet or
 CSV files with the columns person_id, video_id, frame, time_s, e000, e001, ...:
@@ -21,7 +21,7 @@ CSV files with the columns person_id, video_id, frame, time_s, e000, e001, ...:
   python -m launch.discover --workdir=runs/lab \
       --tables=lab/a.parquet --against=lab/b.csv
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 """
 
 import dataclasses
@@ -31,10 +31,7 @@ from absl import flags, logging
 
 from psm_jax.cli import probe_flags
 from psm_jax.discovery import clusters, matching, search
-from psm_jax.discovery import flows as run_flows
 from psm_jax.evaluation import features
-
-_SUFFIXES = ('.parquet', '.csv')
 
 _WORKDIR = flags.DEFINE_string(
   'workdir', None, 'A run of launch.embed; results go to its folder discovery.'
@@ -79,12 +76,6 @@ _TRUTH = flags.DEFINE_string(
   'Label column that numbers the movement under way, 0 for none. Clusters are '
   'scored against it where it exists.',
 )
-_FLOWS = flags.DEFINE_bool(
-  'flows',
-  True,
-  'Ask the models of the runs how the face moves in novel clusters, which '
-  'takes about as long as embedding the frames that are grouped.',
-)
 REQUIRED = ('workdir', 'against')
 
 
@@ -103,48 +94,27 @@ def main() -> int | None:
     ),
     truth=_TRUTH.value,
   )
-  results = search.discover(
-    _read(_TABLES.value or [_WORKDIR.value], _SOURCE.value),
-    _read(_AGAINST.value, _AGAINST_SOURCE.value),
-    config=config,
-    flows=_flows() if _FLOWS.value else None,
-  )
-  for row in results.skipped.itertuples():
-    logging.warning('Person %s, %s: %s', row.person_id, row.part, row.reason)
-  folder = pathlib.Path(_WORKDIR.value) / 'discovery'
-  for path in search.write(results, folder):
-    logging.info('Wrote %s', path)
-  logging.info(
-    '%d persons compared: the published rule calls %d clusters novel, the '
-    'strict one %d. docs/discovery.md says what that means.',
-    results.persons['person_id'].nunique(),
-    results.clusters['is_novel'].sum(),
-    results.clusters['is_strictly_novel'].sum(),
-  )
-
-
-def _read(places, source):
-  """Returns the embeddings of a run, or of files."""
-  if _are_files(places):
-    return search.read_tables(places, source=source)
-  if len(places) > 1:
-    raise ValueError(
-      f'{places} are not all Parquet or CSV files. Name one run, or files.'
-    )
-  return features.read_embeddings(places[0], source=source)
-
-
-def _are_files(places):
-  """Returns whether places are Parquet or CSV files, not runs."""
-  return any(pathlib.Path(place).suffix in _SUFFIXES for place in places)
-
-
-def _flows():
-  """Returns what asks the runs, not the files, for flows."""
   places = {
     _SOURCE.value: _TABLES.value or [_WORKDIR.value],
     _AGAINST_SOURCE.value: _AGAINST.value,
   }
-  return run_flows.of_runs(
-    {source: own[0] for source, own in places.items() if not _are_files(own)}
+  sides = [features.read(place, source=name) for name, place in places.items()]
+  # Those of files, not runs, have no flows.
+  runs = {
+    n: place[0]
+    for n, place in places.items()
+    if pathlib.Path(place[0]).is_dir()
+  }
+  tables = search.discover(*sides, config=config, flows=search.flows_of(runs))
+  for row in tables['skipped'].itertuples():
+    logging.warning('Person %s, %s: %s', row.person_id, row.part, row.reason)
+  folder = pathlib.Path(_WORKDIR.value) / 'discovery'
+  for path in search.write(tables, folder):
+    logging.info('Wrote %s', path)
+  logging.info(
+    '%d persons compared: the published rule calls %d clusters novel, the '
+    'strict one %d. docs/discovery.md says what that means.',
+    tables['persons']['person_id'].nunique(),
+    tables['clusters']['is_novel'].sum(),
+    tables['clusters']['is_strictly_novel'].sum(),
   )

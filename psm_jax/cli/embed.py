@@ -9,16 +9,51 @@ the labels of the frames, if any. STORE is a frame store or pack, whose frames
 have the model's size and alignment. Embeddings of two models do not share
 coordinates.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Of a run it also writes controls/ (the same frames by the weights from which the
+models began, and as grey pixels), and on request all else that needs its models
+and frames, so that launch.evaluate, launch.discover, launch.compare,
+launch.learning_curve and launch.report read tables alone.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 """
 
 from absl import flags, logging
 
 from psm_jax import embedding
 from psm_jax.data import store
-from psm_jax.runs import zoo
+from psm_jax.runs import shards, zoo
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.train.')
+_CONTROLS = flags.DEFINE_bool(
+  'controls',
+  True,
+  'Write the controls of launch.evaluate and launch.compare, which takes about '
+  'as long as embedding.',
+)
+_FLOWS = flags.DEFINE_bool(
+  'flows',
+  False,
+  'Write how the models move each frame from its neutral face, for '
+  'launch.discover; of methods that draw one (canonical, facecycle).',
+)
+_KEPT_STEPS = flags.DEFINE_bool(
+  'kept_steps',
+  False,
+  'Embed the labelled frames at every checkpoint that train.keep_steps kept, '
+  'for launch.learning_curve.',
+)
+_PICTURES = flags.DEFINE_integer(
+  'pictures',
+  0,
+  'Write pictures and films, which show faces, of so many models, for '
+  'launch.report --show_faces.',
+  lower_bound=0,
+)
+_SHARD = flags.DEFINE_string(
+  'shard',
+  None,
+  'i/n or auto, as of launch.train: embed a part of the models.',
+)
 _MODEL = flags.DEFINE_string('model', None, 'A model of launch.export.')
 _FRAMES = flags.DEFINE_string('frames', None, 'What it embeds, with --model.')
 _OUT = flags.DEFINE_string('out', None, 'Where to, with --model.')
@@ -43,5 +78,14 @@ def main() -> int | None:
       zoo.load(_MODEL.value), store.open_store(_FRAMES.value), _OUT.value
     )
     return
-  embedding.write_embeddings(_WORKDIR.value)
+  embedding.write_embeddings(
+    _WORKDIR.value,
+    controls=_CONTROLS.value,
+    flows=_FLOWS.value,
+    kept_steps=_KEPT_STEPS.value,
+    shard=shards.parse(_SHARD.value),
+  )
+  if _PICTURES.value:
+    embedding.write_pictures(_WORKDIR.value, max_models=_PICTURES.value)
+    embedding.write_films(_WORKDIR.value, max_models=_PICTURES.value)
   logging.info('Next: python -m launch.evaluate --workdir=%s', _WORKDIR.value)

@@ -2,14 +2,11 @@ r"""Scores embeddings on action units and more, beside controls.
 
   python -m launch.evaluate --workdir=runs/first
 
-Reads the tables of launch.embed and writes WORKDIR/evaluation/: scores.csv (a
-row a model, split and action unit), summary.csv (means over people with
-intervals, and paired differences), structure.csv (what the embeddings hold),
-intervals.csv (how sure each person's scores are), intensity.csv,
-regression.csv (head pose, landmarks), expressions.csv, summary_targets.csv
-(means of these three), person_independent*.csv (people a probe has not seen)
-and skipped.csv (who could not be scored, and why). docs/evaluation.md says what
-the columns mean and which to trust.
+Reads the tables of launch.embed and writes WORKDIR/evaluation/: results.csv (a
+row a value), scores.csv (the same, a row a probe), summary.csv (means over
+people with intervals, and paired differences), where people were probed across
+person_independent_summary.csv, and skipped.csv (who could not be scored, and
+why). docs/evaluation.md says what the columns mean and which to trust.
 
 Controls see the same frames: the random weights from which each model began,
 the principal components of 32x32 grey pixels, the head pose, and the labels of
@@ -22,16 +19,23 @@ pitch, roll, x0..x67, y0..y67, expression, and optionally held_out and fold):
   python -m launch.evaluate --tables=lab=lab/a.parquet --tables=lab=lab/b.csv \
       --tables=other=other.csv --out=runs/lab/evaluation
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 """
 
+import collections
 import dataclasses
 
 from absl import flags, logging
 
-from psm_jax.cli import probe_flags
+from psm_jax.cli import probe_flags, program
 from psm_jax.data import folds
-from psm_jax.evaluation import person_independent, probes, scoring, splits
+from psm_jax.evaluation import (
+  evaluate,
+  features,
+  person_independent,
+  probes,
+  splits,
+)
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.embed.')
 _TABLES = flags.DEFINE_multi_string(
@@ -52,10 +56,21 @@ _THRESHOLD_FROM = flags.DEFINE_enum(
   'half: active from even odds on; validation: from the odds that give the '
   'best F1 on blocks of the training part. AUC and AP do not change.',
 )
+_PENALTIES = flags.DEFINE_list(
+  'inverse_penalties',
+  [str(c) for c in probes.DEFAULT.inverse_penalties],
+  'C of the logistic regression; of several the best on blocks of the training '
+  'part is taken, probe by probe, e.g. .001,.01,.1,1.',
+)
+_COMPONENTS = flags.DEFINE_list(
+  'pixel_components',
+  [str(k) for k in probes.DEFAULT.pixel_components],
+  'Principal components of pixel_pca; of several the best, likewise.',
+)
 _PERSON_INDEPENDENT = flags.DEFINE_enum(
   'person_independent',
-  scoring.AUTO.when,
-  scoring.PERSON_INDEPENDENT,
+  evaluate.ACROSS[0],
+  evaluate.ACROSS,
   'Whether to test on people the probe has not seen. auto: where one model '
   'learned from everybody.',
 )
@@ -94,25 +109,31 @@ REQUIRED = ()
 
 def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
-  options = {
-    'config': dataclasses.replace(
-      probes.DEFAULT,
-      splits=tuple(_SPLITS.value),
-      threshold=_THRESHOLD.value,
-      threshold_from=_THRESHOLD_FROM.value,
-    ),
-    'across': scoring.Across(
-      when=_PERSON_INDEPENDENT.value,
-      folds=_read_folds(),
-      config=person_independent.FoldConfig(action_units=_units()),
-    ),
-    'num_workers': _NUM_WORKERS.value,
-  }
-  others = scoring.read_tables(_TABLES.value)
-  if _WORKDIR.value is None:
-    written = scoring.score_tables(others, _OUT.value, **options)
-  else:
-    written = scoring.score_run(_WORKDIR.value, others=others, **options)
+  config = dataclasses.replace(
+    probes.DEFAULT,
+    splits=tuple(_SPLITS.value),
+    threshold=_THRESHOLD.value,
+    threshold_from=_THRESHOLD_FROM.value,
+    inverse_penalties=tuple(map(float, _PENALTIES.value)),
+    pixel_components=tuple(map(int, _COMPONENTS.value)),
+  )
+  files = collections.defaultdict(list)
+  for name, path in program.named(_TABLES, repeats=True):
+    files[name].append(path)
+  written = evaluate.score(
+    _WORKDIR.value,
+    others=[
+      table
+      for name, paths in files.items()
+      for table in features.read_files(paths, source=name)
+    ],
+    folder=_OUT.value,
+    config=config,
+    across=_PERSON_INDEPENDENT.value,
+    folds=_read_folds(),
+    fold_config=person_independent.FoldConfig(action_units=_units()),
+    num_workers=_NUM_WORKERS.value,
+  )
   for path in written:
     logging.info('Wrote %s', path)
   if _WORKDIR.value is not None:

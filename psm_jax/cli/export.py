@@ -8,7 +8,7 @@ psm_jax.runs.zoo.load, by launch.embed --model=FOLDER, and by launch.train as
 --config.init.path, which then begins with it. A model of a person is
 biometric data.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 """
 
 from absl import flags, logging

@@ -10,7 +10,7 @@ Reads .safetensors, or files of torch.save if PyTorch is installed; nothing in
 them is run. The model is then what launch.export writes: launch.train begins
 with it by --config.init.path=ZOO/MODEL_ID, launch.embed takes it by --model.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 """
 
 from absl import flags, logging

@@ -13,8 +13,6 @@ Exit codes: 0 done (summary.csv says what became of each video), 1 no video
 could be used, 2 wrong usage, 75 stopped by a signal: the same command goes on.
 """
 
-import signal
-
 from absl import flags, logging
 
 from psm_jax.cli import program
@@ -71,7 +69,7 @@ _TIMES = flags.DEFINE_enum(
 _DETECTOR = flags.DEFINE_enum(
   'detector', 'mtcnn', detection.DETECTORS, 'Which detector finds faces.'
 )
-_MODEL = flags.DEFINE_string('model', '', "YuNet's ONNX file.")
+_MODEL = flags.DEFINE_string('model', None, "YuNet's ONNX file.")
 _MIN_SCORE = flags.DEFINE_float(
   'min_score', 0.9, 'Least score of a face; the score is kept in the tables.'
 )
@@ -113,14 +111,13 @@ _NUM_WORKERS = flags.DEFINE_integer(
 _MIN_PERSON_S = flags.DEFINE_float(
   'min_person_s', 30.0, 'People with fewer seconds are flagged in people.csv.'
 )
-_STOPPED = 75
 
 
 def _options():
   return processing.Options(
     detector=detection.DetectorOptions(
       name=_DETECTOR.value,
-      model=_MODEL.value,
+      model=_MODEL.value or '',
       min_score=_MIN_SCORE.value,
       longest_px=_DETECT_PX.value,
       min_face_px=_MIN_FACE_PX.value,
@@ -135,11 +132,6 @@ def _options():
     first_row=_FIRST_ROW.value,
     boxes=joining.Settings(join=_JOIN.value, times=_TIMES.value),
   )
-
-
-def _stop(signal_number, frame):
-  del signal_number, frame
-  raise KeyboardInterrupt
 
 
 REQUIRED = ('input', 'output')
@@ -170,20 +162,15 @@ def _next(outcome):
 
 def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
-  signal.signal(signal.SIGTERM, _stop)
-  try:
-    outcome = batch.ingest(
-      _INPUT.value,
-      _OUTPUT.value,
-      options=_options(),
-      person_from=_PERSON_FROM.value,
-      boxes=_BOXES.value,
-      num_workers=_NUM_WORKERS.value,
-      min_person_s=_MIN_PERSON_S.value,
-    )
-  except KeyboardInterrupt:
-    logging.warning('Stopped; the same command goes on from here.')
-    return _STOPPED
+  outcome = batch.ingest(
+    _INPUT.value,
+    _OUTPUT.value,
+    options=_options(),
+    person_from=_PERSON_FROM.value,
+    boxes=_BOXES.value,
+    num_workers=_NUM_WORKERS.value,
+    min_person_s=_MIN_PERSON_S.value,
+  )
   used = outcome.count('ok') + outcome.count('no_face')
   logging.info(
     '%d videos with faces, %d without, %d failed, %d other files left out; %d '

@@ -2,6 +2,7 @@ r"""Scores a run's action units along training, from checkpoints it kept.
 
   python -m launch.train --config=... --workdir=runs/psm \
       --config.train.keep_steps=500
+  python -m launch.embed --workdir=runs/psm --kept_steps
   python -m launch.learning_curve --workdir=runs/psm
   python -m launch.learning_curve --run=psm=runs/psm --run=ctl=runs/ctl \
       --out=runs/cmp
@@ -13,7 +14,7 @@ people with intervals, by steps, epochs and examples; with several runs also
 their differences to the first) to WORKDIR/evaluation or OUT. launch.report
 draws them.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 """
 
 import dataclasses

@@ -9,12 +9,12 @@ Training takes a pack as it is (--config.data.source=store
 a little: how much is printed and kept with the frames; --encoding=png loses
 nothing. A pack holds faces: treat it as you treat the videos.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 """
 
 from absl import flags, logging
 
-from psm_jax.data import pack, upkeep
+from psm_jax.data import pack
 from psm_jax.data import store as store_lib
 
 _STORE = flags.DEFINE_string('store', None, 'The frame store to pack.')
@@ -38,8 +38,6 @@ def main() -> int | None:
     folder = pack.unpack(_PACK.value, directory=_OUT.value)
     logging.info('Unpacked %s into %s.', _PACK.value, folder)
     return
-  # Damage would be carried along, with new checksums.
-  upkeep.verify_once(_STORE.value)
   packed = pack.write(
     store_lib.open_store(_STORE.value),
     _OUT.value,

@@ -1,71 +1,166 @@
 """What every program does around its own work."""
 
+import importlib
+import logging as py_logging
+import os
+import pathlib
 import sys
-import types
+import tempfile
+import traceback
+from collections.abc import Callable
 
 from absl import app, flags, logging
 
-from psm_jax import presets
+from psm_jax import paths, presets, stopping
 
 FAILED = 1
+_PACKAGE = pathlib.Path(__file__).parents[1]
 _WRONG_USAGE = 2
+# Flags, of whichever program, that name a file or folder.
+_PLACES = (
+  'workdir',
+  'data_dir',
+  'out',
+  'path',
+  'store',
+  'pack',
+  'input',
+  'output',
+  'frames',
+  'model',
+  'checkpoint',
+  'add',
+)
 
 
-def run(verb: types.ModuleType):
-  """Parses the flags, runs a program's work and exits with its code.
+def run(verb: str, *, as_called: Callable[[str], str] = str):
+  """Imports a program, does its work and exits with its code.
 
-  A ValueError or OSError is the user's to mend: its message is logged, its
-  traceback only with --verbosity=1.
+  What the user can mend (ValueError, OSError, ImportError) is logged in a line,
+  its traceback with --verbosity=1; anything else in a line that says which file
+  has its traceback. Signals are heeded from here on, see `stopping`.
 
   Args:
-    verb: The module with the flags; its `main` does the work and returns an
-      exit code, None for 0; without the flags in its `REQUIRED` the usage is
-      wrong; its docstring is what --help begins with.
+    verb: A module of psm_jax.cli, with flags; its `main` does the work and
+      returns an exit code, None for 0; without the flags in its `REQUIRED` the
+      usage is wrong; what is no flag goes to `main` if its `ARGUMENTS` names
+      it, else the usage is wrong; its docstring is what --help begins with.
+    as_called: Text with programs named as launch.VERB -> as the user calls
+      them.
   """
-
-  def main(argv):
-    if len(argv) > 1:
-      _refuse(f'Unknown arguments: {" ".join(argv[1:])}')
+  with stopping.listening():
     try:
-      sys.exit(verb.main())
-    except (ValueError, OSError) as error:
-      logging.error('%s', error)
-      logging.debug('Where it was raised:', exc_info=True)
-      sys.exit(FAILED)
-
-  # absl's --help shows the docstring and the flags of the file started.
-  sys.modules['__main__'].__doc__ = verb.__doc__
-  for flag in flags.FLAGS.get_key_flags_for_module(verb.__name__):
-    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-  flags.mark_flags_as_required(verb.REQUIRED)
-  app.run(main, flags_parser=_parse)
+      code = _run(verb, as_called)
+    except stopping.Stopped as stopped:
+      logging.warning('Stopped by %s; the same command goes on.', stopped)
+      code = stopping.EXIT_CODE
+  sys.exit(code)
 
 
-def named(flag: flags.FlagHolder) -> list[tuple[str, str]]:
+def _run(verb, as_called):
+  """Does a program's work and exits; returns its exit code if it failed."""
+  try:
+    module = importlib.import_module(f'psm_jax.cli.{verb}')
+
+    def main(argv):
+      takes = vars(module).get('ARGUMENTS')
+      if argv[1:] and not takes:
+        _refuse(f'Unknown arguments: {" ".join(argv[1:])}')
+      if takes and not argv[1:]:
+        _refuse(f'Give {takes}.')
+      _check_places(module)
+      sys.exit(module.main(*argv[1:]))
+
+    logging.get_absl_handler().addFilter(_is_ours)
+    # libtpu's own, which go past Python's logging.
+    os.environ.setdefault('TPU_MIN_LOG_LEVEL', '2')
+    os.environ.setdefault('TPU_STDERR_LOG_LEVEL', '2')
+    # absl's --help shows the docstring and the flags of the file started.
+    module.__doc__ = as_called(module.__doc__)
+    sys.modules['__main__'].__doc__ = module.__doc__
+    for flag in flags.FLAGS.get_key_flags_for_module(module.__name__):
+      flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    flags.mark_flags_as_required(module.REQUIRED)
+    app.run(main, flags_parser=_parse)
+  except (ValueError, OSError, ImportError) as error:
+    logging.error('%s', error)
+    logging.debug('Where it was raised:', exc_info=True)
+  except Exception as error:  # The last place before a user's screen.
+    logging.error(
+      'Something unforeseen: %s: %s (%s). Unless that says what to mend, '
+      'please report it.',
+      type(error).__name__,
+      str(error).split('\n', 1)[0],
+      _keep_traceback(verb),
+    )
+  # Libraries turn a Stopped that interrupts them into errors of their own.
+  return stopping.EXIT_CODE if stopping.is_asked() else FAILED
+
+
+def _check_places(module):
+  """Refuses places that are none, before a folder of that name is made."""
+  for flag in flags.FLAGS.get_key_flags_for_module(module.__name__):
+    if flag.name in _PLACES and flag.value is not None:
+      try:
+        paths.check_local(flag.value, what=f'--{flag.name}')
+      except ValueError as error:
+        _refuse(str(error))
+
+
+def _keep_traceback(verb):
+  """Writes the current error's traceback to a file; says which."""
+  try:
+    handle, path = tempfile.mkstemp(f'-{verb}.log', 'psm_jax-')
+    with os.fdopen(handle, 'w') as file:
+      traceback.print_exc(file=file)
+  except OSError as error:
+    return f'its traceback could not be kept: {error}'
+  return f'traceback in {path}'
+
+
+def named(
+  flag: flags.FlagHolder, *, repeats: bool = False
+) -> list[tuple[str, str]]:
   """Returns (name, place) of each NAME=PLACE that a flag was given.
+
+  Args:
+    flag: Holds a list of texts.
+    repeats: A name may come again.
 
   Raises:
     ValueError: If one is not of that form, or a name comes twice.
   """
-  found = {}
+  pairs = []
   for text in flag.value:
     name, equals, place = text.partition('=')
     if not (name and equals and place):
       raise ValueError(f'--{flag.name}={text} should be NAME=PLACE.')
-    if name in found:
+    if not repeats and name in dict(pairs):
       raise ValueError(f'--{flag.name} names {name} more than once.')
-    found[name] = place
-  return list(found.items())
+    pairs.append((name, place))
+  return pairs
 
 
 def _parse(argv):
   try:
     return flags.FLAGS([_with_preset(argument) for argument in argv])
-  except (flags.Error, ValueError) as error:
+  except (flags.Error, ValueError, OSError) as error:
     _refuse(str(error))
   except (AttributeError, KeyError) as error:
     # ml_collections names an unknown field of --config.FIELD=... like this.
     _refuse(f'The configuration has no field {str(error).strip(chr(34))}.')
+
+
+def _is_ours(record):
+  """Whether a log record is worth a reader's time: ours, or a warning.
+
+  What TensorFlow's data sets warn of is how we use them, on purpose.
+  """
+  path = pathlib.Path(record.pathname)
+  least = py_logging.WARNING
+  if 'tensorflow_datasets' in path.parts:
+    least = py_logging.ERROR
+  return path.is_relative_to(_PACKAGE) or record.levelno >= least
 
 
 def _with_preset(argument):

@@ -5,7 +5,6 @@ of them may have flags of one name, and many need no JAX.
 """
 
 import ast
-import importlib
 import pathlib
 import re
 import sys
@@ -16,11 +15,13 @@ import psm_jax
 from psm_jax.cli import program
 
 VERBS = {
-  'From videos to a page': ('ingest', 'train', 'embed', 'evaluate', 'report'),
-  'Look closer': ('discover', 'compare', 'learning_curve'),
+  'All of it': ('run',),
+  'One by one': ('ingest', 'train', 'embed', 'evaluate', 'report'),
+  'Look closer': ('film', 'label', 'discover', 'compare', 'learning_curve'),
   'Models in and out': ('export', 'import_reference'),
   'Frames and labels': ('store', 'pack', 'attach_labels'),
-  'Machines': ('bench',),
+  'People': ('forget',),
+  'Machines': ('doctor', 'status', 'bench', 'compile'),
 }
 _PROGRAM = re.compile(r'(?:python -m )?\blaunch\.(\w+)')
 _WRONG_USAGE = 2
@@ -43,10 +44,8 @@ def main():
     )
     sys.exit(_WRONG_USAGE)
   sys.argv = [f'psm {verb}', *rest]
-  module = importlib.import_module(f'psm_jax.cli.{verb}')
-  module.__doc__ = as_psm(module.__doc__)
   logging.get_absl_handler().addFilter(_name_programs)
-  program.run(module)
+  program.run(verb, as_called=as_psm)
 
 
 def usage() -> str:

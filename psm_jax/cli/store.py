@@ -6,13 +6,13 @@ r"""Lists, checks and changes a frame store.
   python -m launch.store --path=STORE --remove=P007
 
 Without another flag people, videos, frames and seconds are listed. --verify
-reads all frames and names the people whose frames are damaged. --add takes in
+reads everything and names the people whose files are damaged. --add takes in
 all people of another store, of the same size and alignment. --remove deletes a
-person's frames from the store, and the records beside it that the store was
+person's file from the store, and the records beside it that the store was
 made from; the person's videos, ingested crops, packs, other stores, models and
 embeddings are yours to delete.
 
-Exit codes: 0 done, 1 failed or damaged, 2 wrong usage.
+Exit codes: 0 done, 1 failed or damaged, 2 wrong usage, 75 stopped by a signal.
 """
 
 import pathlib

@@ -3,10 +3,12 @@
 A first reading takes everything but the pictures, which makes the index; the
 second reads, in this order: videos, their frames, decode, crop and resize,
 batch. Frames keep their order; a picture that cannot be decoded is left out and
-named among the store's problems. A killed run is gone on with, see `progress`.
+named among the store's problems. People whom a killed run had done are not
+decoded again.
 """
 
 import dataclasses
+import itertools
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -16,14 +18,12 @@ import pandas as pd
 from absl import logging
 from tqdm import auto as tqdm
 
-from psm_jax.data import alignment, labels, store, store_files
-from psm_jax.data import progress as progress_lib
+from psm_jax.data import alignment, labels, upkeep
 from psm_jax.data.builders import records
 from psm_jax.data.ingest import crops as crops_lib
 from psm_jax.data.tf import tf, tfds
 
 _BATCH = 128
-_CHUNK = 65_536
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +54,8 @@ def fill_store(
 
   Args:
     folder: of the data set, from `records.prepare`.
-    path: of the store; its name must stand for this data set and size, as what
-      a killed run left under it is gone on with.
+    path: of the store; its name must stand for this data set and size, as the
+      people whom a killed run left under it are not decoded again.
     size_px: side of a frame.
     source: what the store says it was made from.
 
@@ -69,59 +69,98 @@ def fill_store(
     read = _read_index(folder, metadata['label_columns'])
     if len(read.index) != num_frames:
       raise tf.errors.DataLossError(None, None, 'frames are missing')
-    with progress_lib.decoding(
-      path, num_frames=num_frames, size_px=size_px
-    ) as done:
-      if done is not None:
-        _read_frames(folder, size_px, done)
-        _finish(folder, path, done, read, size_px, source)
+    with upkeep.writing(
+      path,
+      size_px=size_px,
+      num_frames=num_frames,
+      problems=metadata['problems'],
+      source=source,
+    ) as writer:
+      if writer is not None:
+        _write_people(folder, writer, read, size_px)
+        _add_missing(folder, writer, read.index, size_px)
   except tf.errors.DataLossError as error:
     raise ValueError(
       f'{folder} is damaged: {error.message}. Delete it and prepare again.'
     ) from error
 
 
-def _finish(folder, path, done, read, size_px, source):
-  """Makes a store of the decoded frames."""
-  sizes = np.array(done.sizes)
-  is_read = sizes.all(axis=1)
-  problems = [
-    *records.read_metadata(folder)['problems'],
-    *_explain_missing(folder, is_read, read.index, size_px),
-    *_mixed_sizes(read.index, sizes),
-  ]
+def _write_people(folder, writer, read, size_px):
+  """Decodes and writes the people who are not done."""
+  person_ids = read.index['person_id']
+  done = writer.person_ids
+  is_done = person_ids.isin(done).to_numpy()
+  if is_done.all():
+    return
+  first_row = int(is_done.argmin())
+  frames = frames_dataset(folder, size_px, first_row=first_row)
+  with tqdm.tqdm(
+    total=len(is_done), initial=first_row, desc='decoding frames', unit='frame'
+  ) as bar:
+    pieces = _split(frames.as_numpy_iterator(), person_ids, bar)
+    for person_id, own in itertools.groupby(pieces, lambda piece: piece[0]):
+      if person_id in done:
+        continue
+      rows, sizes = [], []
+      pixels = writer.spool(_noting(own, rows, sizes))
+      rows, sizes = np.concatenate(rows), np.concatenate(sizes)
+      index = read.index.iloc[rows].reset_index(drop=True)
+      writer.add(
+        pixels,
+        _with_landmarks(index, read, rows, sizes, size_px),
+        fps={v: read.fps[person_id, v] for v in index['video_id'].unique()},
+        problems=_mixed_sizes(index, sizes),
+      )
+
+
+def _split(batches, person_ids, bar):
+  """Yields the parts of batches that show one person: (person_id, part)."""
+  for batch in batches:
+    people = person_ids.iloc[batch['row']].to_numpy()
+    borders = np.flatnonzero(people[1:] != people[:-1]) + 1
+    for part in np.split(np.arange(len(people)), borders):
+      yield people[part[0]], {name: batch[name][part] for name in batch}
+    bar.update(len(people))
+
+
+def _noting(pieces, rows, sizes):
+  """Yields the pixels of pieces, and appends their rows and sizes to lists."""
+  for _, piece in pieces:
+    rows.append(piece['row'])
+    sizes.append(piece['size'])
+    yield piece['pixels']
+
+
+def _add_missing(folder, writer, index, size_px):
+  """Names the pictures that were not read among the problems."""
+  is_read = np.zeros(len(index), bool)
+  if writer.people:
+    keys = ['person_id', 'video_id', 'frame']
+    written = pd.MultiIndex.from_frame(writer.index[keys])
+    is_read = pd.MultiIndex.from_frame(index[keys]).isin(written)
+  missing = _explain_missing(folder, is_read, index, size_px)
   if not is_read.any():
     raise ValueError(
-      f'None of the {len(read.index)} pictures can be decoded; the first: '
-      f'{problems[-1]["path"]}: {problems[-1]["reason"]}'
+      f'None of the {len(index)} pictures can be decoded; the first: '
+      f'{missing[0]["path"]}: {missing[0]["reason"]}'
     )
-  done.clean()
-  store.StoreWriter(done.folder, done.frames, size_px).finish(
-    _describe(read, sizes, is_read, size_px),
-    fps=read.fps,
-    keep=is_read,
-    problems=problems,
-    source=source,
-  )
-  store_files.publish(done.folder, path)
+  writer.problems += missing
 
 
-def _describe(read, sizes, is_read, size_px):
-  """The index of the frames that were read, with landmarks if there are any."""
-  index = read.index[is_read].reset_index(drop=True)
+def _with_landmarks(index, read, rows, sizes, size_px):
+  """A person's index, with landmarks if there are any."""
   if read.landmarks is None:
     return index
   names = list(labels.LANDMARK_COLUMNS)
-  flat = np.empty((len(index), len(names)), np.float32)
-  rows = np.flatnonzero(is_read)
-  for start in range(0, len(rows), _CHUNK):  # In float64, a part at a time.
-    own = rows[start : start + _CHUNK]
-    height, width = sizes[own].T
-    whole = np.isnan(read.crops[own]).any(axis=(1, 2), keepdims=True)
-    centre = alignment.centre_crop(width, height)
-    crops = np.where(whole, centre, read.crops[own])
-    points = alignment.to_frame(read.landmarks[own], crops, size_px=size_px)
-    flat[start : start + _CHUNK] = points.reshape(len(own), -1)
+  height, width = sizes.T
+  whole = np.isnan(read.crops[rows]).any(axis=(1, 2), keepdims=True)
+  centre = alignment.centre_crop(width, height)
+  points = alignment.to_frame(
+    read.landmarks[rows],
+    np.where(whole, centre, read.crops[rows]),
+    size_px=size_px,
+  )
+  flat = points.reshape(len(rows), -1).astype(np.float32)
   if np.isnan(flat).all():
     return index
   return pd.concat([index, pd.DataFrame(flat, columns=names)], axis=1)
@@ -166,24 +205,6 @@ def _videos(folder):
     decoders={'frames': {'image': tfds.decode.SkipDecoding()}},
     read_config=tfds.ReadConfig(interleave_cycle_length=1),
   )
-
-
-def _read_frames(folder, size_px, done):
-  """Decodes the frames that are not done, and notes them."""
-  with tqdm.tqdm(
-    total=len(done.frames),
-    initial=done.num_done,
-    desc='decoding frames',
-    unit='frame',
-  ) as bar:
-    frames = frames_dataset(folder, size_px, first_row=done.num_done)
-    for batch in frames.as_numpy_iterator():
-      row = batch['row']
-      done.frames[row] = batch['pixels']
-      done.sizes[row] = batch['size']
-      done.note(int(row[-1]) + 1)
-      bar.update(len(row))
-  done.note(len(done.frames), is_last=True)
 
 
 def frames_dataset(
@@ -271,17 +292,16 @@ def cut_crop(picture: np.ndarray, crop: np.ndarray, size_px: int) -> np.ndarray:
 
 
 def _mixed_sizes(index, sizes):
-  """Problems of videos whose pictures differ in size."""
-  is_read = sizes.all(axis=1)
-  table = index.loc[is_read, ['person_id', 'video_id']].assign(
-    width=sizes[is_read, 1], height=sizes[is_read, 0]
+  """Problems of a person's videos whose pictures differ in size."""
+  table = index[['person_id', 'video_id']].assign(
+    width=sizes[:, 1], height=sizes[:, 0]
   )
   problems = []
-  for keys, found in table.value_counts().groupby(['person_id', 'video_id']):
-    if len(found) > 1:
+  for keys, counts in table.value_counts().groupby(['person_id', 'video_id']):
+    if len(counts) > 1:
       shown = ', '.join(
         f'{width}x{height} ({count})'
-        for (_, _, width, height), count in found.items()
+        for (_, _, width, height), count in counts.items()
       )
       reason = f'pictures of several sizes, each resized: {shown}'
       problems.append({'path': '/'.join(keys), 'reason': reason})

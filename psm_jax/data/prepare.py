@@ -11,15 +11,7 @@ import ml_collections
 from absl import logging
 
 from psm_jax import paths
-from psm_jax.data import (
-  folders,
-  pack,
-  progress,
-  sources,
-  store,
-  store_files,
-  upkeep,
-)
+from psm_jax.data import folders, pack, sources, store, upkeep
 from psm_jax.data.datasets import bp4d, ckplus, disfa, gft, trees, voxceleb
 from psm_jax.data.ingest import folder as ingest_folder
 
@@ -35,6 +27,8 @@ DATASETS = {
     voxceleb.VOXCELEB2,
   )
 }
+# Changes when the same pictures give other frames.
+DECODER_VERSION = 2
 # Of a person with less, a model learns little; launch.ingest's default too.
 SHORT_S = 30.0
 SOURCES = (
@@ -54,8 +48,7 @@ def prepare(
   The videos go into a TFDS data set in directory/tfds, their decoded frames
   into directory/store-<fingerprint>. Both names change with any file or option
   that matters, so what exists is up to date and is used as it is, without
-  importing TensorFlow; if it was copied or changed, it is verified. Decoding
-  that was killed is gone on with.
+  importing TensorFlow. Decoding that was killed is gone on with.
 
   Args:
     config_data: with source (one of `SOURCES`), path, size_px, align,
@@ -80,8 +73,8 @@ def prepare(
   source = _describe(config_data)
   fingerprint = sources.digest(
     [
-      store_files.SCHEMA_VERSION,
-      progress.DECODER_VERSION,
+      store.SCHEMA_VERSION,
+      DECODER_VERSION,
       config_data.source,
       source.fingerprint,
       config_data.size_px,
@@ -91,10 +84,9 @@ def prepare(
   path = directory / f'store-{fingerprint}'
   if path.exists():
     logging.info('Using the frame store %s.', path)
-    upkeep.verify_once(path)
   else:
     paths.make_private_dir(directory)
-    _warn_leftovers(directory, progress.part_folder(path))
+    _warn_leftovers(directory, upkeep.part_folder(path))
     _build(config_data, source, directory, path, fingerprint)
   log_summary(store.open_store(path))
   return path
@@ -135,7 +127,7 @@ def log_summary(frame_store: store.FrameStore) -> None:
     logging.warning(
       'All %d problems are listed in %s.',
       len(frame_store.problems),
-      frame_store.path / 'store.json',
+      frame_store.path / store.MANIFEST,
     )
 
 
@@ -146,8 +138,7 @@ def _seconds(frame_store, person_id):
 
 def _warn_leftovers(directory, own):
   """Names what killed runs left: it may belong to one that still runs."""
-  patterns = ('.store-*.tmp', '.store-*.part', 'tfds/*/*/*.incomplete*')
-  for pattern in patterns:
+  for pattern in ('.store-*.part', 'tfds/*/*/*.incomplete*'):
     for folder in sorted(directory.glob(pattern)):
       if folder != own:
         logging.warning(
@@ -162,7 +153,6 @@ def _existing_store(config_data, directory):
   path = pathlib.Path(config_data.path)
   if path.is_file():
     path = pack.unpack(path, directory=directory)
-  upkeep.verify_once(path)
   frame_store = store.open_store(path)
   if frame_store.size_px != config_data.size_px:
     raise ValueError(
@@ -238,6 +228,8 @@ def _build(config_data, source, directory, path, fingerprint):
     'align': config_data.align,
     'eye_distance': config_data.eye_distance,
   }
+  if config_data.source == 'video_folder':
+    described['crops'] = ingest_folder.options(config_data.path)
   if config_data.source in DATASETS:
     described['folds'] = dict(source.folds)
   decode.fill_store(folder, path, size_px=config_data.size_px, source=described)

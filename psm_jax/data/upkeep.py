@@ -1,5 +1,7 @@
-"""Checks a frame store, adds people to it and removes a person from it.
+"""Makes frame stores, checks them, adds people and removes one.
 
+with upkeep.writing(path, size_px=64) as writer:
+  writer.add(frames, index, fps={'video01': 20.0})
 for sentence in upkeep.verify('/data/store-1'): print(sentence)
 upkeep.add_people('/data/store-1', '/data/store-2')
 upkeep.remove_person('/data/store-1', 'P007')
@@ -10,96 +12,229 @@ was.
 """
 
 import contextlib
-import io
+import errno
 import os
 import pathlib
 import re
-import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent import futures
 
 import numpy as np
 import pandas as pd
 from absl import logging
 
 from psm_jax import paths
-from psm_jax.data import store, store_files
+from psm_jax.data import store
 
-try:
-  import fcntl
-except ImportError:  # Windows: two changes at a time are not kept apart.
-  fcntl = None
+_TEMPORARY = re.compile(r'\..*\.tmp')
 
-_COPY_ROWS = 4096
-_OURS = re.compile(
-  r'frames(-[0-9a-f]{8})?\.npy|index(-[0-9a-f]{8})?\.parquet|\..*\.tmp'
-)
+
+class StoreWriter:
+  """A store being made, a person at a time.
+
+  Attributes:
+    people: the entries of those who are done, see `store.write_person`.
+    problems: see `store.FrameStore`; may be added to.
+  """
+
+  def __init__(
+    self,
+    folder: pathlib.Path,
+    size_px: int,
+    problems: Sequence[Mapping[str, str]],
+    source: Mapping,
+  ):
+    """Goes on with the people that a folder holds, or begins."""
+    self._folder, self._size_px, self._source = folder, size_px, dict(source)
+    self.people, self.problems = [], list(problems)
+    paths.make_private_dir(folder)
+    with contextlib.suppress(ValueError):
+      manifest = store.read_manifest(folder)
+      if (manifest['size_px'], manifest['source']) == (size_px, self._source):
+        self.problems = manifest['problems']
+        for entry in manifest['people']:
+          store.open_person(folder, entry, size_px).check_frames()
+          self.people.append(entry)
+    if self.people:
+      logging.info('%s: %d people are done.', folder, len(self.people))
+    self.clean()
+
+  @property
+  def person_ids(self) -> set[str]:
+    """Who is done."""
+    return {entry['person_id'] for entry in self.people}
+
+  @property
+  def index(self) -> pd.DataFrame:
+    """The index of all who are done."""
+    return store.join(
+      [
+        store.open_person(self._folder, entry, self._size_px).index
+        for entry in self.people
+      ]
+    )
+
+  def spool(self, parts: Iterable[np.ndarray]) -> np.ndarray:
+    """Returns one person's frames from parts, through the disk.
+
+    Args:
+      parts: [n, size_px * size_px * 3] uint8 each.
+
+    Returns:
+      [num_frames, size_px * size_px * 3] uint8, mapped until the next call.
+    """
+    path = self._folder / '.frames.tmp'
+    path.unlink(missing_ok=True)
+    with open(path, 'xb') as file:
+      for part in parts:
+        file.write(np.ascontiguousarray(part))
+    return np.memmap(path, np.uint8, 'r').reshape(-1, self._size_px**2 * 3)
+
+  def add(
+    self,
+    frames: np.ndarray,
+    index: pd.DataFrame,
+    *,
+    fps: Mapping[str, float],
+    problems: Sequence[Mapping[str, str]] = (),
+  ) -> None:
+    """Writes a person, who is then done whatever happens.
+
+    Args:
+      frames: see `store.write_person`, and its errors.
+      index: likewise.
+      fps: likewise.
+      problems: the person's.
+    """
+    self.people.append(store.write_person(self._folder, frames, index, fps=fps))
+    self.problems += [p for p in problems if p not in self.problems]
+    self._save()
+
+  def clean(self) -> None:
+    """Leaves what store.json names, and nothing else."""
+    self._save()
+    for stray in strays(self._folder):
+      stray.unlink()
+
+  def _save(self):
+    _write_manifest(
+      self._folder,
+      size_px=self._size_px,
+      people=self.people,
+      problems=self.problems,
+      source=self._source,
+    )
+
+
+@contextlib.contextmanager
+def writing(
+  path: str | os.PathLike,
+  *,
+  size_px: int,
+  num_frames: int = 0,
+  problems: Sequence[Mapping[str, str]] = (),
+  source: Mapping | None = None,
+) -> Iterator[StoreWriter | None]:
+  """Makes a store in `part_folder` and names it when the block ends.
+
+  After an interruption the people who are done are kept, and the next call goes
+  on behind them; after a ValueError or RuntimeError, which tell that the data
+  are bad, they are deleted. If another process makes the same store, it is
+  waited for.
+
+  Args:
+    path: the store's folder, which must not exist; its parent must.
+    size_px: side of a frame.
+    num_frames: how many there will be, to check the space on the disk.
+    problems: see `store.FrameStore`.
+    source: what the store is made from, as JSON.
+
+  Yields:
+    The writer; None if there is a finished store of that name.
+
+  Raises:
+    ValueError: If no person was added.
+    FileExistsError: If path exists and is not a finished store.
+    OSError: If the folder cannot be written, or the disk is too full.
+  """
+  path = pathlib.Path(path)
+  folder = part_folder(path)
+  busy = f'Another process is making {path}; waiting for it.'
+  with paths.locked(path.with_name(f'.{path.name}.lock'), busy=busy, wait=True):
+    if (path / store.MANIFEST).is_file():
+      yield None
+      return
+    if path.exists():
+      raise FileExistsError(errno.EEXIST, 'This is no frame store', str(path))
+    check_space(path.parent, num_frames * size_px * size_px * 3)
+    writer = StoreWriter(folder, size_px, problems, source or {})
+    try:
+      yield writer
+      writer.clean()
+      if not writer.people:
+        raise ValueError(f'{path} would be empty: a store needs frames.')
+      folder.rename(path)
+    except BaseException as error:
+      if isinstance(error, ValueError | RuntimeError) or not writer.people:
+        shutil.rmtree(folder, ignore_errors=True)
+      raise
+
+
+def part_folder(path: pathlib.Path) -> pathlib.Path:
+  """Returns where the people of an unfinished store lie."""
+  return path.with_name(f'.{path.name}.part')
+
+
+def check_space(folder: pathlib.Path, num_bytes: int) -> None:
+  """Raises OSError with both numbers if a disk has too little space."""
+  free = shutil.disk_usage(folder).free
+  if num_bytes > free:
+    raise OSError(
+      errno.ENOSPC,
+      f'The frame store needs {num_bytes / 1e9:.2f} GB, but {free / 1e9:.2f} '
+      'GB are free',
+      str(folder),
+    )
 
 
 def verify(path: str | os.PathLike) -> list[str]:
-  """Reads all frames of a store and returns what is damaged, a sentence each.
-
-  What is found undamaged is noted in the store, see `verify_once`.
+  """Reads all of a store and returns what is damaged, a sentence a person.
 
   Raises:
-    ValueError: If the store cannot be opened at all.
+    ValueError: If its store.json cannot be read.
   """
   path = pathlib.Path(path)
-  opened = store.open_store(path)
-  described = store_files.read_description(path)
-  videos = described['videos']
-  spans = [(video['start'], video['stop']) for video in videos]
-  found = store_files.checksums(opened.frames, spans)
-  damaged = [
-    f'{described["frames"]}: frames of person {video["person_id"]}, video '
-    f'{video["video_id"]} (rows {video["start"]} to {video["stop"] - 1}) are '
-    'not those that were written'
-    for video, crc32 in zip(videos, found, strict=True)
-    if crc32 != video.get('crc32')
-  ]
-  if not damaged:
-    store_files.mark_verified(path, described['frames'])
-  return damaged
+  manifest = store.read_manifest(path)
 
+  def damage(entry):
+    try:
+      store.open_person(path, entry, manifest['size_px']).check_frames()
+    except ValueError as error:
+      return str(error)
+    return None
 
-def verify_once(path: str | os.PathLike) -> None:
-  """Verifies a store unless these very files were found undamaged before.
-
-  That is: after it was copied, moved to another disk or written to.
-
-  Raises:
-    ValueError: If the store is damaged; names whose frames.
-  """
-  path = pathlib.Path(path)
-  described = store_files.read_description(path)
-  if store_files.is_verified(path, described['frames']):
-    return
-  logging.info('Verifying %s, which was copied or changed.', path)
-  if damaged := verify(path):
-    raise ValueError(
-      f'{path} is damaged: {store.list_some(damaged, limit=3)}. Copy it again, '
-      'or delete it and prepare it again, or remove these people by '
-      'launch.store --remove.'
-    )
+  with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    return [text for text in pool.map(damage, manifest['people']) if text]
 
 
 def strays(path: str | os.PathLike) -> list[pathlib.Path]:
   """Returns files that a killed change left in a store; they may hold faces."""
   path = pathlib.Path(path)
-  described = store_files.read_description(path)
-  named = {described['frames'], described['index']}
+  people = store.read_manifest(path)['people']
+  named = {store.person_path(path, entry['person_id']) for entry in people}
   return sorted(
     entry
     for entry in path.iterdir()
-    if _OURS.fullmatch(entry.name) and entry.name not in named
+    if _TEMPORARY.fullmatch(entry.name)
+    or (entry.suffix == store.SUFFIX and entry not in named)
   )
 
 
 def add_people(path: str | os.PathLike, other: str | os.PathLike) -> list[str]:
-  """Adds all people of another store behind those that a store has.
+  """Adds all people of another store to a store: copies their files.
 
-  The frames that are there are not written again. Label columns that one of the
-  stores lacks are empty in its rows.
+  Label columns that one of the stores lacks are empty in its rows.
 
   Args:
     path: the store that grows.
@@ -113,30 +248,26 @@ def add_people(path: str | os.PathLike, other: str | os.PathLike) -> list[str]:
       person in both), one is damaged, or another process changes this one.
     OSError: If the disk is too full or the store cannot be written.
   """
-  path = pathlib.Path(path)
-  with _held(path):
-    mine, theirs = store.open_store(path), store.open_store(other)
-    _check_addable(mine, theirs)
-    verify_once(other)
-    described = store_files.read_description(path)
-    _append(paths.child(path, described['frames']), mine.frames, theirs.frames)
-    index = pd.concat([mine.index, theirs.index], ignore_index=True)
-    first = len(mine.frames)
-    added = [
-      video | {'start': video['start'] + first, 'stop': video['stop'] + first}
-      for video in store_files.read_description(theirs.path)['videos']
-    ]
-    source = dict(mine.source)
-    source['added'] = [*source.get('added', []), theirs.source]
-    _replace(
-      path,
-      described,
-      index,
-      videos=[*described['videos'], *added],
-      problems=[*mine.problems, *theirs.problems],
-      source=source,
-    )
-  return list(theirs.person_ids)
+  path, other = pathlib.Path(path), pathlib.Path(other)
+  with _changing(path) as mine:
+    theirs = store.read_manifest(other)
+    _check_addable(path, mine, other, theirs)
+    if damaged := verify(other):
+      raise ValueError(store.list_some(damaged, limit=3))
+    check_space(path, sum(entry['num_bytes'] for entry in theirs['people']))
+    for entry in theirs['people']:
+      with (
+        open(store.person_path(other, entry['person_id']), 'rb') as original,
+        paths.writing_atomic(
+          store.person_path(path, entry['person_id'])
+        ) as copy,
+      ):
+        shutil.copyfileobj(original, copy, 1 << 24)
+    mine['people'] += theirs['people']
+    mine['problems'] += theirs['problems']
+    added = [*mine['source'].get('added', []), theirs['source']]
+    mine['source']['added'] = added
+  return [entry['person_id'] for entry in theirs['people']]
 
 
 def remove_person(
@@ -144,15 +275,14 @@ def remove_person(
 ) -> list[pathlib.Path]:
   """Deletes a person's frames, rows and videos from a store.
 
-  The frames of the others are copied into a new file and the old file is
-  deleted, so there must be space for them. The TFDS records that `prepare` made
-  the store from hold the person's pictures too: those in `tfds` beside the
-  store are deleted whole, and are made again when they are needed. What else
-  was made from the person's videos is not touched.
+  The TFDS records that `prepare` made the store from hold the person's pictures
+  too: those in `tfds` beside the store are deleted whole, and are made again
+  when they are needed. What else was made from the person's videos is not
+  touched.
 
   Args:
     path: the store.
-    person_id: whom to remove.
+    person_id: whom to remove; the file may be damaged or missing.
 
   Returns:
     The folders of records that were deleted.
@@ -160,51 +290,74 @@ def remove_person(
   Raises:
     ValueError: If the store has no such person or nobody else, or another
       process changes it.
-    OSError: If the disk is too full or the store cannot be written.
+    OSError: If the store cannot be written.
   """
   path = pathlib.Path(path)
-  with _held(path):
-    for stray in strays(path):
-      stray.unlink()
-    opened = store.open_store(path)
-    opened.videos(person_id)
-    if len(opened.person_ids) == 1:
+  with _changing(path) as manifest:
+    people = {entry['person_id']: entry for entry in manifest['people']}
+    if person_id not in people:
+      raise ValueError(
+        f'{path} has no person {person_id!r}. It has '
+        f'{store.list_some(list(people))}.'
+      )
+    if len(people) == 1:
       raise ValueError(
         f'{path} would be empty without {person_id}. Delete the folder.'
       )
-    described = store_files.read_description(path)
-    is_kept = (opened.index['person_id'] != person_id).to_numpy()
-    described['frames'] = f'frames-{secrets.token_hex(4)}.npy'
-    _copy_rows(path, described['frames'], opened, np.flatnonzero(is_kept))
-    _replace(
-      path,
-      described,
-      opened.index[is_kept].reset_index(drop=True),
-      videos=_videos_without(person_id, described['videos']),
-      problems=[p for p in opened.problems if not _names(p, person_id)],
-      source=_source_without(person_id, opened.source),
-    )
-    return _delete_records(path, opened.source)
+    source = manifest['source']
+    manifest['people'].remove(people[person_id])
+    manifest['problems'] = [
+      problem
+      for problem in manifest['problems']
+      if problem['path'].split('/')[0] != person_id
+    ]
+    manifest['source'] = _source_without(person_id, source)
+  return _delete_records(path, source)
 
 
-def _check_addable(mine, theirs):
-  if mine.size_px != theirs.size_px:
+@contextlib.contextmanager
+def _changing(path) -> Iterator[dict]:
+  """Gives the manifest to change, then writes it and deletes what it drops."""
+  store.read_manifest(path)
+  busy = f'Another process is changing {path}. Wait for it.'
+  with paths.locked(path / '.lock', busy=busy):
+    manifest = store.read_manifest(path)
+    del manifest['schema_version']
+    try:
+      yield manifest
+      _write_manifest(path, **manifest)
+    finally:
+      for stray in strays(path):
+        stray.unlink()
+
+
+def _write_manifest(path, **manifest):
+  """Makes a change valid, at one moment."""
+  paths.write_atomic(path / store.MANIFEST, store.make_manifest(**manifest))
+
+
+def _check_addable(path, mine, other, theirs):
+  if theirs['size_px'] != mine['size_px']:
     raise ValueError(
-      f'{theirs.path} holds frames of {theirs.size_px} px, {mine.path} of '
-      f'{mine.size_px} px. Prepare it again with that size.'
+      f'{other} holds frames of {theirs["size_px"]} px, {path} of '
+      f'{mine["size_px"]} px. Prepare it again with that size.'
     )
-  known = {person.lower(): person for person in mine.person_ids}
-  twice = [p for p in theirs.person_ids if p.lower() in known]
+  known = {entry['person_id'].lower() for entry in mine['people']}
+  twice = [
+    entry['person_id']
+    for entry in theirs['people']
+    if entry['person_id'].lower() in known
+  ]
   if twice:
     raise ValueError(
-      f'{mine.path} has {store.list_some(twice)} already. Remove them first, '
-      'or choose people by data.persons.'
+      f'{path} has {store.list_some(twice)} already. Remove them first, or '
+      'choose people by data.persons.'
     )
-  ways = [_way(opened.source) for opened in (mine, theirs)]
+  ways = [_way(manifest['source']) for manifest in (mine, theirs)]
   if None not in ways and ways[0] != ways[1]:
     raise ValueError(
-      f'{theirs.path} was made with {ways[1]}, {mine.path} with {ways[0]}. '
-      'Prepare it again like that.'
+      f'{other} was made with {ways[1]}, {path} with {ways[0]}. Prepare it '
+      'again like that.'
     )
 
 
@@ -216,76 +369,6 @@ def _way(source):
   if source['align'] == 'eyes':
     way += f', data.eye_distance={source.get("eye_distance")}'
   return way
-
-
-def _append(path, frames, added):
-  """Writes frames behind those of an .npy file and counts them in its head."""
-  num_bytes = added.size
-  store_files.check_space(path.parent, num_bytes)
-  head = io.BytesIO()
-  # NumPy leaves room in the head for the number to grow.
-  np.lib.format.write_array_header_1_0(
-    head,
-    {
-      'descr': '|u1',
-      'fortran_order': False,
-      'shape': (len(frames) + len(added), frames.shape[1]),
-    },
-  )
-  with open(path, 'r+b') as file:
-    np.lib.format.read_magic(file)
-    np.lib.format.read_array_header_1_0(file)
-    start = file.tell()
-    if start != len(head.getvalue()):
-      raise ValueError(
-        f'{path} was not written by psm_jax: its head has {start} bytes, '
-        f'expected {len(head.getvalue())}. Prepare the store again.'
-      )
-    end = start + frames.size
-    # A killed addition may have left more.
-    file.truncate(end)
-    file.seek(end)
-    try:
-      for first in range(0, len(added), _COPY_ROWS):
-        file.write(np.ascontiguousarray(added[first : first + _COPY_ROWS]))
-      file.flush()
-      os.fsync(file.fileno())
-    except OSError:
-      file.truncate(end)
-      raise
-    file.seek(0)
-    file.write(head.getvalue())
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _copy_rows(path, name, opened, rows):
-  """Writes some of a store's frames into a new file."""
-  try:
-    frames = store_files.make_frames(
-      path, num_frames=len(rows), size_px=opened.size_px, name=name
-    )
-    for start in range(0, len(rows), _COPY_ROWS):
-      chosen = rows[start : start + _COPY_ROWS]
-      frames[start : start + len(chosen)] = opened.frames[chosen]
-    frames.flush()
-  except OSError:
-    paths.child(path, name).unlink(missing_ok=True)
-    raise
-
-
-def _videos_without(person_id, videos):
-  """The others' videos, in the rows that they have now."""
-  kept, stop = [], 0
-  for video in videos:
-    if video['person_id'] != person_id:
-      start, stop = stop, stop + video['stop'] - video['start']
-      kept.append(video | {'start': start, 'stop': stop})
-  return kept
-
-
-def _names(problem, person_id):
-  return problem['path'].split('/')[0] == person_id
 
 
 def _source_without(person_id, source):
@@ -315,39 +398,3 @@ def _delete_records(path, source):
       shutil.rmtree(folder)
       deleted.append(folder)
   return deleted
-
-
-def _replace(path, described, index, *, videos, problems, source):
-  """Makes a change valid, and deletes the files that it replaces."""
-  store_files.write_description(
-    path,
-    index,
-    videos=videos,
-    problems=problems,
-    source=source,
-    size_px=described['size_px'],
-    frames_name=described['frames'],
-    index_name=f'index-{secrets.token_hex(4)}.parquet',
-  )
-  for stray in strays(path):
-    stray.unlink()
-
-
-@contextlib.contextmanager
-def _held(path) -> Iterator[None]:
-  """Keeps other changes of a store out."""
-  store_files.read_description(path)
-  if not fcntl:
-    yield
-    return
-  descriptor = os.open(path, os.O_RDONLY)
-  try:
-    try:
-      fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-      raise ValueError(
-        f'Another process is changing {path}. Wait for it.'
-      ) from error
-    yield
-  finally:
-    os.close(descriptor)

@@ -2,8 +2,8 @@
 
 n frames, D features, S settings, K neighbours.
 
-  chosen = clusters.select_frames(table.frames, stride=10)
-  distances = clusters.frame_distances(table.features[chosen])
+  table = clusters.select(table, stride=10)
+  distances = clusters.frame_distances(table.features)
   neighbours = clusters.neighbour_distances(distances, num_neighbours=8)
   grid = clusters.make_settings([neighbours], config=config)
   labels = clusters.label_frames(distances, neighbours, grid, config=config)
@@ -20,11 +20,10 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from sklearn import cluster
 from sklearn.metrics import pairwise
 
-from psm_jax.evaluation import splits
+from psm_jax.evaluation import features, splits
 
 DBSCAN = 'dbscan'
 HDBSCAN = 'hdbscan'
@@ -121,9 +120,12 @@ class Setting:
   eps: float
 
 
-def select_frames(frames: pd.DataFrame, *, stride: int) -> np.ndarray:
-  """Returns [n] bool: the frames whose number is a multiple of stride."""
-  return (frames['frame'].to_numpy(np.int64) % stride) == 0
+def select(
+  table: features.FeatureTable, *, stride: int
+) -> features.FeatureTable:
+  """Returns the frames whose number is a multiple of stride, in time order."""
+  table = table.in_order()
+  return table.take(table.frames['frame'].to_numpy(np.int64) % stride == 0)
 
 
 def frame_distances(data: np.ndarray, *, scale: str = SPREAD) -> np.ndarray:
@@ -273,11 +275,13 @@ def working_setting(labels: Sequence[np.ndarray], *, min_size: int) -> int:
     min_size: See ClusterConfig.
   """
   score = np.zeros(len(labels[0]))
-  for own in labels:
-    for index, at_setting in enumerate(own):
+  for of_model in labels:
+    for index, at_setting in enumerate(of_model):
       inside = at_setting[at_setting != NOISE]
       sizes = np.bincount(inside, minlength=1)
-      score[index] += (sizes >= min_size).sum() * len(inside) / own.shape[1]
+      score[index] += (
+        (sizes >= min_size).sum() * len(inside) / of_model.shape[1]
+      )
   return int(score.argmax())
 
 

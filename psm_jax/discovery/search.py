@@ -1,7 +1,7 @@
 """Movements that one model groups and another does not, person by person.
 
-  results = discovery.discover(psm_tables, gm_tables)
-  discovery.write(results, workdir / 'discovery')
+  compared = search.discover(psm_tables, gm_tables)
+  search.write(compared, workdir / 'discovery')
 
 docs/discovery.md says how to read the tables. All but skipped.csv begin with
 source,model_id,person_id; rows of both models are there, each against the
@@ -45,20 +45,18 @@ skipped.csv, a row per person who, or part of whom, could not be compared:
 """
 
 import collections
-import dataclasses
+import functools
 import os
 import pathlib
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 import threadpoolctl
 import tqdm
 
+from psm_jax.data import embedded
 from psm_jax.discovery import matching
-from psm_jax.evaluation import features, splits
-from psm_jax.evaluation import tables as evaluation_tables
+from psm_jax.evaluation import features, results, splits
 
 _IDS = ('source', 'model_id', 'person_id')
 COLUMNS = {
@@ -156,21 +154,6 @@ _WHOLE += ('num_strictly_novel', 'num_strictly_novel_seed')
 _CLAIMS = ('is_novel', 'is_strictly_novel', 'is_above_null')
 
 
-@dataclasses.dataclass(frozen=True)
-class Results:
-  """The tables of a discovery; columns as in the module's description."""
-
-  persons: pd.DataFrame
-  settings: pd.DataFrame
-  clusters: pd.DataFrame
-  profiles: pd.DataFrame
-  exemplars: pd.DataFrame
-  occupancy: pd.DataFrame
-  similarities: pd.DataFrame
-  flows: pd.DataFrame
-  skipped: pd.DataFrame
-
-
 def discover(
   tables_a: Sequence[features.FeatureTable],
   tables_b: Sequence[features.FeatureTable],
@@ -178,7 +161,7 @@ def discover(
   config: matching.DiscoveryConfig = matching.DEFAULT,
   flows: matching.Flows | None = None,
   show_progress: bool = True,
-) -> Results:
+) -> dict[str, pd.DataFrame]:
   """Clusters two models' embeddings of every person and compares them.
 
   Of several models of a person on one side the first in order of model_id is
@@ -195,6 +178,9 @@ def discover(
       novel clusters, so that no more than one person's flows are held. A
       splits.Impossible that it raises is recorded in skipped.
     show_progress: Show a progress bar over the persons.
+
+  Returns:
+    The tables of the module's description by their names.
 
   Raises:
     ValueError: If a side has no tables or two of the same model and person,
@@ -214,7 +200,7 @@ def discover(
       try:
         if any(person_id not in side for side in sides):
           raise splits.Impossible('features of one source only')
-        found = matching.compare_person(
+        compared = matching.compare_person(
           sides[0][person_id],
           sides[1][person_id],
           config=config,
@@ -225,9 +211,9 @@ def discover(
           {'person_id': person_id, 'part': 'all', 'reason': str(reason)}
         )
         continue
-      for name, own in found.items():
-        rows[name] += own
-      if not found['profiles']:
+      for name, of_person in compared.items():
+        rows[name] += of_person
+      if not compared['profiles']:
         rows['skipped'].append(
           {
             'person_id': person_id,
@@ -235,98 +221,51 @@ def discover(
             'reason': 'no action-unit labels',
           }
         )
-  return Results(**{name: _frame(name, rows[name]) for name in COLUMNS})
+  return {name: _frame(name, rows[name]) for name in COLUMNS}
 
 
-def write(results: Results, directory: str | os.PathLike) -> list[pathlib.Path]:
-  """Writes each table of the results as NAME.csv.
-
-  Args:
-    results: The tables.
-    directory: Made, for its owner alone, if it does not exist. A file of the
-      same name is replaced at once or not at all.
-
-  Returns:
-    The paths of the files.
-  """
-  named = {name: getattr(results, name) for name in COLUMNS}
-  # Of other floats six digits are written.
-  named['similarities'] = named['similarities'].astype(
-    dict.fromkeys(('similarity', 'normalised'), str)
-  )
-  return evaluation_tables.write_named(named, directory)
+def write(
+  compared: Mapping[str, pd.DataFrame], directory: str | os.PathLike
+) -> list[pathlib.Path]:
+  """Writes each table of `discover` as NAME.csv, see results.write."""
+  exact = dict.fromkeys(('similarity', 'normalised'), str)
+  # Of other floats eight digits are written.
+  similarities = compared['similarities'].astype(exact)
+  return results.write({**compared, 'similarities': similarities}, directory)
 
 
-def read_tables(
-  files: Sequence[str | os.PathLike], *, source: str
-) -> list[features.FeatureTable]:
-  """Reads embeddings that another program wrote.
+def flows_of(workdirs: Mapping[str, str | os.PathLike]) -> matching.Flows:
+  """Returns what reads the flows that launch.embed wrote, for `discover`.
 
   Args:
-    files: Parquet (.parquet) or CSV files with the columns person_id,
-      video_id, frame, time_s, e000, e001, ... and, if there are labels, AU01,
-      AU02, ... A column model_id is optional; without it the model is called
-      after the source.
-    source: Name of these features in the results.
-
-  Returns:
-    A table for each model and person, over all files.
-
-  Raises:
-    ValueError: If a file is unreadable or lacks a column, or a table is not
-      one. Names the file.
+    workdirs: Source of tables to the run that they are of.
   """
-  parts = [_read(pathlib.Path(path), source) for path in files]
-  if not parts:
-    raise ValueError('There are no files of embeddings to read.')
-  units = [[c for c in part if re.fullmatch(r'e\d{3,}', c)] for part in parts]
-  for path, own in zip(files, units, strict=True):
-    if own != units[0]:
-      raise ValueError(
-        f'{path} has {len(own)} embedding columns and {files[0]} '
-        f'{len(units[0])}, or other ones. Read files of one model together.'
-      )
-  whole = pd.concat(parts, ignore_index=True)
-  return [
-    features.FeatureTable(
-      source=source,
-      model_id=model_id,
-      person_id=person_id,
-      features=own[units[0]].to_numpy(np.float32),
-      frames=own.drop(columns=['model_id', *units[0]]).reset_index(drop=True),
-    )
-    for (model_id, person_id), own in whole.groupby(['model_id', 'person_id'])
-  ]
 
+  @functools.cache
+  def read(source):
+    return {
+      (table.model_id, table.person_id): table
+      for table in features.read_run(workdirs[source], folder=embedded.FLOWS)
+    }
 
-def _read(path, source) -> pd.DataFrame:
-  """Reads one file of embeddings and checks its columns."""
-  try:
-    if path.suffix == '.parquet':
-      data = pd.read_parquet(path)
-    else:
-      data = pd.read_csv(path, dtype=dict.fromkeys((*_IDS, 'video_id'), str))
-  except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors.
-    raise ValueError(f'{path} is not a readable table: {error}') from error
-  missing = [c for c in (*features.FRAME_COLUMNS, 'e000') if c not in data]
-  if missing:
-    raise ValueError(f'{path} lacks the columns {missing}.')
-  if 'model_id' not in data:
-    data['model_id'] = source
-  units = [c for c in data if re.fullmatch(r'e\d{3,}', c)]
-  try:
-    data = data.astype(dict.fromkeys(units, np.float32) | {'frame': np.int64})
-  except (TypeError, ValueError) as error:
-    raise ValueError(f'{path} holds a value that is no number: {error}') from (
-      error
+  def flow_of(table):
+    if table.source not in workdirs:
+      return None
+    try:
+      flow = read(table.source)[table.model_id, table.person_id]
+      if flow.frames.attrs['state'] != table.frames.attrs.get('state'):
+        raise ValueError('they are of another state than the embeddings')
+      flow = features.at(flow, table.frames)
+    except (ValueError, KeyError) as reason:
+      raise splits.Impossible(
+        f'no flows of {table.model_id} ({reason}); write them with '
+        'launch.embed --flows'
+      ) from reason
+    return flow.features.reshape(
+      -1, embedded.FLOW_CELLS, embedded.FLOW_CELLS, 2
     )
-  bad = ~np.isfinite(data[units].to_numpy()).all(axis=1)
-  if bad.any():
-    raise ValueError(
-      f'{path} has {int(bad.sum())} rows whose embedding is not finite, first '
-      f'row {int(bad.argmax())}. Remove these rows or embed again.'
-    )
-  return data
+
+  return flow_of
 
 
 def _by_person(tables):
@@ -335,16 +274,16 @@ def _by_person(tables):
     raise ValueError('One of the two sources has no feature tables.')
   persons = collections.defaultdict(dict)
   for table in tables:
-    own = persons[table.person_id]
-    if table.model_id in own:
+    of_person = persons[table.person_id]
+    if table.model_id in of_person:
       raise ValueError(
         f'There are two feature tables of model {table.model_id} and person '
         f'{table.person_id} on one side.'
       )
-    own[table.model_id] = table
+    of_person[table.model_id] = table
   return {
-    person_id: [own[model_id] for model_id in sorted(own)]
-    for person_id, own in persons.items()
+    person_id: [of_person[model_id] for model_id in sorted(of_person)]
+    for person_id, of_person in persons.items()
   }
 
 

@@ -35,7 +35,7 @@ def enable_cache() -> pathlib.Path | None:
     return pathlib.Path(given)
   if jax.local_devices()[0].platform == 'cpu':
     return None
-  folder = _user_cache() / 'psm_jax' / 'compiled'
+  folder = user_cache() / 'psm_jax' / 'compiled'
   try:
     paths.make_private_dir(folder)
   except OSError as error:
@@ -55,7 +55,7 @@ def enable_cache() -> pathlib.Path | None:
   return folder
 
 
-def _user_cache():
+def user_cache() -> pathlib.Path:
   """Returns the folder of the user's caches."""
   named = os.environ.get('XDG_CACHE_HOME', '')
   # The specification has relative paths ignored.

@@ -39,7 +39,7 @@ def make(
 
   Args:
     population: Whose plans' `rows` index the frames.
-    frames: [num_frames, S * S * 3] uint8, memory-mapped or not.
+    frames: [num_frames, S * S * 3] uint8, a store's or an array.
     config: The experiment.
     canonical: The faces of the frames' videos, for a method that uses them.
 
@@ -94,7 +94,7 @@ class ResidentFeed:
 
     Args:
       population: Whose plans' `rows` index the frames.
-      frames: [num_frames, S * S * 3] uint8, memory-mapped or not.
+      frames: [num_frames, S * S * 3] uint8, a store's or an array.
       config: The experiment.
       canonical: The faces of the frames' videos, if they are to be fed.
     """
@@ -123,7 +123,8 @@ class ResidentFeed:
       )
 
     parts = population.parts(config.train.batch_size)
-    is_shared, share = population.axis.size > 1, parts[0].stop
+    is_shared = population.axis.size > 1
+    share = parts[0].stop - parts[0].start
 
     def gather_one(buffer, plan, step, first):
       positions, person = sampling.positions(plan, step, config=config)

@@ -52,7 +52,7 @@ def in_batches(
     embed: As from `embedder`, or another function of frames.
     params: Of one model.
     method_state: Of one model.
-    frames: [num_frames, S * S * 3] uint8, memory-mapped or not.
+    frames: [num_frames, S * S * 3] uint8, a store's or an array.
     rows: [n] int, which frames.
     canonical: The faces of their videos, given to the function after the
       frames, if it takes them.

@@ -46,13 +46,12 @@ class StreamFeed:
 
     Args:
       population: Whose plans' `rows` index the frames.
-      frames: [num_frames, S * S * 3] uint8, memory-mapped or not.
+      frames: [num_frames, S * S * 3] uint8, a store's or an array.
       config: The experiment.
       canonical: The faces of the frames' videos, if they are to be fed.
     """
     self._sharding = population.sharding
-    # A plain view: a memmap's own `take` makes a memmap of every result.
-    self._frames = np.asarray(frames)
+    self._frames = frames
     self._canonical, self._config = canonical, config
     # [S][D][c] plans of single models.
     shape = (len(population.devices), population.slot_models)
@@ -68,7 +67,7 @@ class StreamFeed:
     ]
     self._parts = population.parts(config.train.batch_size)
     self._copier = futures.ThreadPoolExecutor(1, 'psm_jax_stream')
-    self._steps = self._next_step = None
+    self._steps = self._next_step = self._failure = None
     self._coming = collections.deque()
     self._num_bytes = 0
     self._wait_s = 0.0
@@ -116,7 +115,7 @@ class StreamFeed:
       coming.cancel()
     futures.wait(self._coming)
     self._coming.clear()
-    self._steps = self._next_step = None
+    self._steps = self._next_step = self._failure = None
 
   def _dataset(self, first_step):
     """Returns the gathered slots of all steps from one on, in order."""
@@ -155,8 +154,11 @@ class StreamFeed:
         person.append(shown[part])
     shape = (len(self._plans[slot]), len(self._plans[slot][0]))
     rows, person = np.stack(rows), np.stack(person)
-    # `take`, as it lets the other threads run meanwhile.
-    gathered = [self._frames.take(rows.ravel(), axis=0)]
+    try:
+      gathered = [self._frames[rows.ravel()]]
+    except ValueError as error:
+      self._failure = error  # TensorFlow would make a text of it.
+      raise
     if self._canonical is not None:
       gathered.append(self._canonical.of_rows(rows.ravel()))
     frames, *canonical = (
@@ -166,10 +168,13 @@ class StreamFeed:
 
   def _copy(self):
     """Copies the next step to the devices."""
-    batches = [
-      jax.device_put(interface.Batch(*next(self._steps)), self._sharding)
-      for _ in self._plans
-    ]
+    try:
+      batches = [
+        jax.device_put(interface.Batch(*next(self._steps)), self._sharding)
+        for _ in self._plans
+      ]
+    except tf.errors.OpError as error:
+      raise self._failure or error from None
     batches = jax.block_until_ready(batches)
     num_bytes = sum(batch.frames.nbytes for batch in batches)
     self._num_bytes = _STEPS_ON_DEVICES * num_bytes

@@ -1,7 +1,6 @@
 """How well embeddings tell action units, and what else they hold.
 
-results = tables.evaluate(features.read_embeddings(workdir))
-tables.write(results, workdir / 'evaluation')
+  evaluate.score(workdir)
 
 docs/evaluation.md says what is computed and what to trust.
 """

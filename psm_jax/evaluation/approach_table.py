@@ -1,6 +1,16 @@
-"""One row an approach: what the tables of a comparison say of it together.
+"""approaches.csv: a row an approach, then a row a control.
 
-compare.py describes the columns.
+approach,kind,is_baseline,num_persons,num_models,num_seeds,
+has_shared_coordinates: kind is run, table or control.
+VALUE, VALUE_ci_low, VALUE_ci_high, VALUE_person_sd, VALUE_seed_sd (of scores)
+  and, of the paired difference to the baseline, VALUE_difference,
+  VALUE_difference_ci_low, VALUE_difference_ci_high, VALUE_wins, VALUE_losses
+  for each of VALUES: means over persons of each person's mean over models,
+  directions and action units, as summary.csv has them.
+identity_chance; aligned_retrieval: retrieval of the held-out frames after
+  rotation onto the approach of align_to, of that its own of the same frames.
+steps,steps_per_model,examples,images,seconds,note
+Empty cells are values that do not exist.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,118 +20,117 @@ import pandas as pd
 
 from psm_jax.evaluation import (
   approaches,
-  bootstrap,
   coordinates,
   features,
   leakage,
+  person,
   procrustes,
+  results,
+  retrieval,
   splits,
 )
 
 SPLITS = (splits.CROSS_VIDEO, splits.BLOCKED, splits.RANDOM)
-_METRICS = {'auc': 'auc', 'f1': 'f1_bootstrap'}  # Summary's name to scores'.
-_SCORE_ENDINGS = (
-  '',
-  '_ci_low',
-  '_ci_high',
-  '_person_sd',
-  '_seed_sd',
-  '_difference',
-  '_difference_ci_low',
-  '_difference_ci_high',
-  '_wins',
-  '_losses',
-)
-COLUMNS = (
-  *(
-    'approach kind is_baseline num_persons num_models num_seeds '
-    'has_shared_coordinates'
-  ).split(),
-  *(
-    f'{metric}_{split}{ending}'
-    for split in SPLITS
-    for metric in _METRICS
-    for ending in _SCORE_ENDINGS
-  ),
-  *(
-    'identity identity_ci_low identity_ci_high identity_chance '
-    'identity_nearest identity_centred pose_r2 pose_r2_ci_low pose_r2_ci_high '
-    'pose_mae_deg pose_mae_mean_deg retrieval retrieval_ci_low '
-    'retrieval_ci_high retrieval_centred aligned_r2 aligned_r2_identity '
-    'aligned_r2_random aligned_retrieval ami ami_ci_low ami_ci_high '
-    'ami_difference ami_difference_ci_low ami_difference_ci_high steps '
-    'steps_per_model examples images seconds note'
-  ).split(),
-)
-_SHOWN = {
-  'AUC cross-video': 'auc_cross_video',
-  'AUC blocked': 'auc_blocked',
-  'AUC random': 'auc_random',
-  'F1 cross-video': 'f1_cross_video',
-  'F1 blocked': 'f1_blocked',
-  'F1 random': 'f1_random',
+_SCORES = {
+  f'{name}_{split}': (split, results.ACTION_UNITS, metric)
+  for split in SPLITS
+  for name, metric in (('auc', 'auc'), ('f1', 'f1_bootstrap'))
 }
-
+# Column to split (None: the one that asks most), target and metric.
+VALUES = {
+  **_SCORES,
+  'identity': (None, leakage.LINEAR, 'accuracy'),
+  'identity_chance': (None, leakage.LINEAR, 'chance'),
+  'identity_nearest': (None, leakage.NEAREST, 'accuracy'),
+  'identity_centred': (None, leakage.CENTRED, 'accuracy'),
+  'pose_r2': (None, person.POSE, 'r2'),
+  'pose_mae_deg': (None, person.POSE, 'mae_deg'),
+  'pose_mae_mean_deg': (None, person.POSE, 'mae_mean_deg'),
+  'retrieval': (None, retrieval.AS_IS, 'normalised'),
+  'retrieval_centred': (None, retrieval.CENTRED, 'normalised'),
+  'aligned_r2': (None, procrustes.PROCRUSTES, 'r2'),
+  'aligned_r2_identity': (None, procrustes.IDENTITY, 'r2'),
+  'aligned_r2_random': (None, procrustes.RANDOM, 'r2'),
+  'ami': (None, 'movements', 'ami'),
+}
+_FIRST = (
+  'approach kind is_baseline num_persons num_models num_seeds '
+  'has_shared_coordinates'
+).split()
+_ENDINGS = (
+  ' _ci_low _ci_high _person_sd _difference _difference_ci_low '
+  '_difference_ci_high _wins _losses'
+).split(' ')
+COLUMNS = (
+  *_FIRST,
+  *(
+    f'{name}{ending}'
+    for name in VALUES
+    for ending in (*_ENDINGS, *(['_seed_sd'] if name in _SCORES else []))
+  ),
+  *('aligned_retrieval', 'steps', 'steps_per_model', 'examples', 'images'),
+  *('seconds', 'note'),
+)
 _LEGEND = (
-  '* baseline; [95 % interval over persons]; wins:losses against it, of '
-  'persons. docs/comparison.md says more.'
+  '* baseline; [95 % interval over persons]; of differences to it persons who '
+  'win:lose. docs/comparison.md says more.'
 )
 
 
 def make(
-  found: Sequence[approaches.Approach],
+  compared: Sequence[approaches.Approach],
   controls: Sequence[features.FeatureTable],
   named: Mapping[str, pd.DataFrame],
   *,
   baseline: str,
   align_to: str | None,
-  num_person_resamples: int,
-  seed: int,
 ) -> pd.DataFrame:
   """Returns a row per approach, then per control.
 
   Args:
-    found: The approaches.
+    compared: The approaches.
     controls: Features of the controls.
-    named: The tables scores, summary, identity, pose, retrieval, alignment,
-      agreement_summary and costs.
+    named: The tables results, summary, skipped and costs.
     baseline: Name of the approach that others are compared with.
     align_to: Name of the approach onto which others were rotated, if any.
-    num_person_resamples: Draws of persons behind the intervals of the pose.
-    seed: Of these draws.
   """
-  learned = [table for approach in found for table in approach.tables]
+  learned = [table for approach in compared for table in approach.tables]
   shared = coordinates.shared_models([*learned, *controls])
-  rows = [
-    {
-      'approach': approach.name,
-      'kind': 'run' if approach.origins else 'table',
-      'num_persons': len({t.person_id for t in approach.tables}),
-      'num_models': len({t.model_id for t in approach.tables}),
-      'num_seeds': len(
-        {approach.seeds.get(t.model_id, '') for t in approach.tables}
-      ),
-      'seeds': approach.seeds,
-    }
-    for approach in found
-  ]
-  for source in dict.fromkeys(table.source for table in controls):
-    own = {t.person_id for t in controls if t.source == source}
+  summary = {
+    tuple(row[c] for c in results.SUMMARY_COLUMNS[:5]): row
+    for row in named['summary'].to_dict('records')
+  }
+  rows, seeds_of = [], {}
+  for approach in compared:
+    models = {t.model_id for t in approach.tables}
+    seeds_of[approach.name] = {m: approach.seeds.get(m, '') for m in models}
     rows.append(
-      {'approach': source, 'kind': 'control', 'num_persons': len(own)}
+      {
+        'approach': approach.name,
+        'kind': 'run' if approach.origins else 'table',
+        'num_persons': len({t.person_id for t in approach.tables}),
+        'num_models': len(models),
+        'num_seeds': len(set(seeds_of[approach.name].values())),
+      }
+    )
+  for source in dict.fromkeys(table.source for table in controls):
+    persons = {t.person_id for t in controls if t.source == source}
+    rows.append(
+      {'approach': source, 'kind': 'control', 'num_persons': len(persons)}
     )
   for row in rows:
     name = row['approach']
+    rotated = f'{align_to}_held_out' if name == align_to else None
+    rotated = rotated or f'{name}_in_{align_to}'
+    aligned = summary.get((rotated, '', '', retrieval.AS_IS, 'normalised'), {})
     row |= {
       'is_baseline': name == baseline,
       'has_shared_coordinates': bool(shared.get(name)),
-      **_scores(named, name, baseline, row.pop('seeds', {})),
-      **_identity(named['identity'], name),
-      **_pose(named['pose'], name, num_person_resamples, seed),
-      **_retrieval(named['retrieval'], name, align_to),
-      **_alignment(named['alignment'], name),
-      **_agreement(named['agreement_summary'], name, baseline),
+      **_values(summary, name, baseline),
+      **_seed_sds(named['results'], name, seeds_of.get(name, {})),
+      'aligned_retrieval': aligned.get('mean'),
       **_costs(named['costs'], name),
+      'note': _note(named['skipped'], name),
     }
   table = pd.DataFrame(rows, columns=COLUMNS)
   whole = ['num_persons', 'num_models', 'num_seeds', 'steps', 'examples']
@@ -130,193 +139,95 @@ def make(
 
 
 def text(table: pd.DataFrame) -> str:
-  """Returns the most important columns of `make` for a terminal.
+  """Returns the columns of `make` that have values, for a terminal.
 
   Args:
     table: What make returned.
   """
-  rows = []
-  for row in table.to_dict('records'):
-    shown = {'approach': row['approach'] + ' *' * bool(row['is_baseline'])}
-    for title, column in _SHOWN.items():
-      shown[title] = _interval(row, column)
-      if f'{column}_difference' in row:
-        shown[f'{title} - *'] = _difference(row, column)
-    shown |= {
-      'identity (chance)': _beside(row, 'identity', 'identity_chance'),
-      'pose R2': _number(row['pose_r2']),
-      'pose error (mean angle), deg': _beside(
-        row, 'pose_mae_deg', 'pose_mae_mean_deg'
-      ),
-      'retrieval': _interval(row, 'retrieval'),
-      'R2 rotated (not rotated)': _beside(
-        row, 'aligned_r2', 'aligned_r2_identity'
-      ),
-      'retrieval, rotated': _number(row['aligned_retrieval']),
-      'AMI': _interval(row, 'ami'),
-      'steps': '' if pd.isna(row['steps']) else f'{row["steps"]:,}',
-      'hours': ''
-      if pd.isna(row['seconds'])
-      else f'{row["seconds"] / 3600:.2g}',
-    }
-    rows.append(shown)
-  shown = pd.DataFrame(rows).set_index('approach')
-  shown = shown.loc[:, (shown != '').any()].T
-  shown.columns.name = None
-  return f'{shown.to_string()}\n{_LEGEND}'
+  lines = {}
+  for column in VALUES:
+    for name, form in ((column, '.3f'), (f'{column}_difference', '+.3f')):
+      lines[name] = [_interval(row, name, form) for _, row in table.iterrows()]
+  for column, form in (('aligned_retrieval', '.3f'), ('steps', ',')):
+    lines[column] = [_number(value, form) for value in table[column]]
+  lines['hours'] = [_number(s / 3600, '.2g') for s in table['seconds']]
+  marks = table['is_baseline'].map({True: ' *', False: ''})
+  shown = pd.DataFrame(lines, index=list(table['approach'] + marks))
+  return f'{shown.loc[:, (shown != "").any()].T.to_string()}\n{_LEGEND}'
 
 
-def _number(value, form='.3f') -> str:
+def _number(value, form) -> str:
   """Returns a number for a terminal, nothing for none."""
   return '' if pd.isna(value) else format(value, form)
 
 
-def _interval(row, column) -> str:
-  """Returns a value and its interval."""
-  if pd.isna(row[f'{column}_ci_low']):
-    return _number(row[column])
-  low, high = (_number(row[f'{column}_ci_{end}']) for end in ('low', 'high'))
-  return f'{row[column]:.3f} [{low}, {high}]'
-
-
-def _difference(row, column) -> str:
-  """Returns a difference to the baseline, its interval, wins and losses."""
-  value = row[f'{column}_difference']
-  if pd.isna(value):
-    return ''
-  ends = [row[f'{column}_difference_ci_{end}'] for end in ('low', 'high')]
-  between = '' if pd.isna(ends[0]) else f' [{ends[0]:+.3f}, {ends[1]:+.3f}]'
-  return f'{value:+.3f}{between} {row[column + "_wins"]}:' + str(
-    row[column + '_losses']
+def _interval(row, name, form) -> str:
+  """Returns a value, its interval and, of a difference, wins and losses."""
+  low, high = (
+    _number(row[f'{name}_ci_{end}'], form) for end in ('low', 'high')
   )
+  shown = _number(row[name], form) + (f' [{low}, {high}]' if low else '')
+  if shown and name.endswith('_difference'):
+    start = name.removesuffix('_difference')
+    shown += f' {row[f"{start}_wins"]}:{row[f"{start}_losses"]}'
+  return shown
 
 
-def _beside(row, column, other) -> str:
-  """Returns a value and in brackets what to hold it against."""
-  value = _number(row[column])
-  return value and f'{value} ({_number(row[other])})'
-
-
-def _scores(named, name, baseline, seeds) -> dict:
-  """Returns the cells of the action units."""
-  scores = named['scores']
-  own = scores[scores['source'] == name]
-  summary = named['summary'].set_index(['source', 'split', 'metric'])
+def _values(summary, name, baseline) -> dict:
+  """Returns the cells of VALUES from summary rows by their first columns."""
   cells = {}
-  for split in SPLITS:
-    for metric, column in _METRICS.items():
-      to, at = f'{metric}_{split}', (split, metric)
-      if (name, *at) not in summary.index:
+  for to, (split, target, metric) in VALUES.items():
+    for second, mark in (('', ''), (baseline, '_difference')):
+      row = next(
+        (
+          summary[key]
+          for s in ([split] if split else [*SPLITS, ''])
+          if (key := (name, second, s, target, metric)) in summary
+        ),
+        None,
+      )
+      if row is None:
         continue
-      row = summary.loc[(name, *at)]
-      cells |= {to: row['mean']} | _ends(to, row)
-      part = own[own['split'] == split]
-      of_seed = part['model_id'].map(lambda model: seeds.get(model, ''))
-      mean = part.groupby(['person_id', of_seed])[column].mean().unstack()
-      by_person = part.groupby('person_id')[column].mean()
-      cells[f'{to}_person_sd'] = by_person.std()
-      # Over persons whom every seed has, or persons would be told as seeds.
-      cells[f'{to}_seed_sd'] = mean.dropna().mean().std()
-      if (f'{name} - {baseline}', *at) in summary.index:
-        row = summary.loc[(f'{name} - {baseline}', *at)]
-        cells |= {f'{to}_difference': row['mean']}
-        cells |= _ends(f'{to}_difference', row)
+      cells[f'{to}{mark}'] = row['mean']
+      for end in ('ci_low', 'ci_high'):
+        cells[f'{to}{mark}_{end}'] = row[end]
+      if second:
         cells |= {f'{to}_{end}': row[end] for end in ('wins', 'losses')}
+      else:
+        cells[f'{to}_person_sd'] = row['sd']
   return cells
 
 
-def _ends(name, row) -> dict:
-  """Returns both ends of an interval."""
-  return {f'{name}_ci_low': row['ci_low'], f'{name}_ci_high': row['ci_high']}
-
-
-def _identity(table, name) -> dict:
-  """Returns the cells of the identity."""
-  own = table[table['source'] == name]
-  cells = {'note': '; '.join(dict.fromkeys(own['reason'].dropna())) or None}
-  own = own.set_index(['probe', 'centring'])
-  for to, key in (
-    ('identity', (leakage.LINEAR, coordinates.UNCENTRED)),
-    ('identity_nearest', (leakage.NEAREST, coordinates.UNCENTRED)),
-    ('identity_centred', (leakage.NEAREST, coordinates.CENTRED)),
-  ):
-    if key in own.index:
-      cells[to] = own.loc[key, 'accuracy']
-      if to == 'identity':
-        cells |= _ends(to, own.loc[key])
-        cells['identity_chance'] = own.loc[key, 'chance']
-  return cells
-
-
-def _pose(table, name, num_resamples, seed) -> dict:
-  """Returns the cells of the head pose."""
-  own = table[(table['source'] == name) & table['reason'].isna()]
-  if own.empty:
-    return {}
-  own = own.assign(error=own['rmse_deg'] ** 2, spread=own['sd_deg'] ** 2)
-  values = ['error', 'spread', 'mae_deg', 'mae_mean_deg']
-  own = own.groupby('person_id')[values].mean()
-  # Over all of a person's angles: one that hardly moves has no R2 of its own.
-  own['r2'] = 1 - own['error'] / own['spread']
-  interval = bootstrap.mean_interval(
-    own['r2'].to_numpy(), num_resamples=num_resamples, seed=seed
+def _seed_sds(table, name, seeds) -> dict:
+  """Returns the SD over seeds of the mean over persons, of each score."""
+  theirs = table[(table['source'] == name) & table['target'].str.match(r'AU\d')]
+  theirs = theirs.assign(
+    seed=theirs['model_id'].map(lambda model: seeds.get(model, ''))
   )
-  return {
-    'pose_r2': interval.mean,
-    **_ends('pose_r2', interval.row('pose_r2')),
-    'pose_mae_deg': own['mae_deg'].mean(),
-    'pose_mae_mean_deg': own['mae_mean_deg'].mean(),
-  }
-
-
-def _retrieval(table, name, align_to) -> dict:
-  """Returns the cells of the retrieval."""
   cells = {}
-  table = table.set_index(['source', 'centring'])
-  for to, key in (
-    ('retrieval', (name, coordinates.UNCENTRED)),
-    ('retrieval_centred', (name, coordinates.CENTRED)),
-    ('aligned_retrieval', (f'{name}_in_{align_to}', coordinates.UNCENTRED)),
-  ):
-    if key in table.index:
-      cells[to] = table.loc[key, 'normalised']
-      if to == 'retrieval':
-        cells |= _ends(to, table.loc[key])
-  held_out = (f'{align_to}_held_out', coordinates.UNCENTRED)
-  if name == align_to and held_out in table.index:
-    cells['aligned_retrieval'] = table.loc[held_out, 'normalised']
-  return cells
-
-
-def _alignment(table, name) -> dict:
-  """Returns the cells of the alignment: means over persons of held-out R2."""
-  own = table[(table['source'] == name) & table['r2'].notna()]
-  means = own.groupby(['map', 'person_id'])['r2'].mean().groupby('map').mean()
-  names = {
-    procrustes.PROCRUSTES: 'aligned_r2',
-    procrustes.IDENTITY: 'aligned_r2_identity',
-    procrustes.RANDOM: 'aligned_r2_random',
-  }
-  return {to: means[key] for key, to in names.items() if key in means}
-
-
-def _agreement(table, name, baseline) -> dict:
-  """Returns the cells of the agreement with movements."""
-  own = table[table['metric'] == 'ami'].set_index('source')
-  cells = {}
-  for to, key in (('ami', name), ('ami_difference', f'{name} - {baseline}')):
-    if key in own.index:
-      cells |= {to: own.loc[key, 'mean']} | _ends(to, own.loc[key])
+  for to, (split, _, metric) in _SCORES.items():
+    part = theirs[(theirs['split'] == split) & (theirs['metric'] == metric)]
+    mean = part.groupby(['person_id', 'seed'])['value'].mean().unstack()
+    # Over persons whom every seed has, or persons would be told as seeds.
+    cells[f'{to}_seed_sd'] = mean.dropna().mean().std()
   return cells
 
 
 def _costs(table, name) -> dict:
   """Returns the cells of the costs; the whole is unknown if a part is."""
-  own = table[table['approach'] == name]
-  if own.empty:
+  theirs = table[table['approach'] == name]
+  if theirs.empty:
     return {}
-  whole = own[['steps', 'examples', 'images', 'seconds']].astype(np.float64)
+  whole = theirs[['steps', 'examples', 'images', 'seconds']].astype(np.float64)
   return {
     **whole.sum(skipna=False),
     'steps_per_model': whole['steps'].mean(),
   }
+
+
+def _note(skipped, name) -> str | None:
+  """Returns why cells of leakage are empty, or who is left out of them."""
+  theirs = skipped[
+    (skipped['source'] == name) & (skipped['target'] == leakage.LINEAR)
+  ]
+  return '; '.join(theirs['reason']) or None

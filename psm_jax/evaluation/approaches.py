@@ -1,8 +1,8 @@
 """The approaches of a comparison: their features, seeds and what they cost.
 
-  own = approaches.read_run('psm', 'runs/psm')
-  other = approaches.read_run('gm', 'runs/gm')
-  both, omitted = shared_frames.take_common([own, other], labels_of='psm')
+  psm = approaches.read_run('psm', 'runs/psm')
+  gm = approaches.read_run('gm', 'runs/gm')
+  both, omitted = shared_frames.take_common([psm, gm], labels_of='psm')
   controls = approaches.controls_of(both[0])
 
 costs, a row per model:
@@ -23,10 +23,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from psm_jax import embedding, paths
-from psm_jax.discovery import search
-from psm_jax.evaluation import controls, features, summary
-from psm_jax.runs import run
+from psm_jax import paths
+from psm_jax.evaluation import controls, features
+from psm_jax.runs import metrics, run
 
 COST_COLUMNS = tuple(
   (
@@ -58,7 +57,7 @@ class Approach:
 
   def __post_init__(self):
     paths.check_id(self.name, what='The name of an approach')
-    if self.name in summary.CONTROLS:
+    if self.name in features.CONTROLS:
       raise ValueError(
         f'{self.name!r} is the name of a control. Call this approach otherwise.'
       )
@@ -72,7 +71,7 @@ def read_run(name: str, workdir: str | os.PathLike) -> Approach:
   """
   try:
     opened = run.open_run(workdir)
-    tables = features.read_embeddings(workdir, source=name)
+    tables = features.read_run(workdir, source=name)
   except ValueError as error:
     raise ValueError(f'Run {name}: {error}') from error
   return Approach(
@@ -85,22 +84,20 @@ def read_run(name: str, workdir: str | os.PathLike) -> Approach:
 
 
 def read_tables(name: str, files: Sequence[str | os.PathLike]) -> Approach:
-  """Reads embeddings of another program, see search.read_tables.
+  """Reads embeddings of another program, see features.read_files.
 
   Raises:
     ValueError: If a file is unreadable. Names the approach.
   """
   try:
-    tables = search.read_tables(
-      [pathlib.Path(file) for file in files], source=name
-    )
+    tables = features.read_files(files, source=name)
   except ValueError as error:
     raise ValueError(f'Table {name}: {error}') from error
   costs = pd.DataFrame(columns=COST_COLUMNS)
   return Approach(name, tuple(tables), costs, {}, {})
 
 
-def join_seeds(found: Sequence[Approach]) -> list[Approach]:
+def join_seeds(given: Sequence[Approach]) -> list[Approach]:
   """Joins approaches NAME-s0, NAME-s1, ... to one approach NAME.
 
   Their models are told apart by the ending -r0, -r1, ...; each run is a seed.
@@ -109,7 +106,7 @@ def join_seeds(found: Sequence[Approach]) -> list[Approach]:
     ValueError: If there is an approach NAME as well.
   """
   groups: dict[str, list[tuple[str, Approach]]] = {}
-  for approach in found:
+  for approach in given:
     match = re.fullmatch(r'(.+)-s(\d+)', approach.name)
     name, seed = match.groups() if match else (approach.name, '')
     groups.setdefault(name, []).append((seed, approach))
@@ -130,43 +127,26 @@ def join_seeds(found: Sequence[Approach]) -> list[Approach]:
 def controls_of(approach: Approach) -> list[features.FeatureTable]:
   """Returns the controls of an approach's frames.
 
-  Pixels, head pose and nearness in time once a person; the random weights from
-  which models began once for each cohort and seed. Of an approach of several
-  runs the first is taken.
+  Of an approach of several runs those of the first are taken.
 
   Args:
-    approach: Of a run with its checkpoint and its frames.
+    approach: Of a run that launch.embed has embedded with its controls.
 
   Raises:
-    ValueError: If the approach is of no run, or the run's checkpoint or frames
-      are not there or do not fit the tables.
+    ValueError: If the approach is of no run, or the run has no controls or
+      others.
   """
   if not approach.origins:
     raise ValueError(f'{approach.name} is no run, so it has no frames to show.')
   workdir = next(iter(approach.origins.values()))[0]
-  trained = embedding.Trained(workdir)
-  index_of = {m.model_id: i for i, m in enumerate(trained.run.models)}
-  made, seen = [], set()
-  for table in approach.tables:
-    own_workdir, model_id = approach.origins[table.model_id]
-    if own_workdir != workdir:
-      continue
-    if table.person_id not in seen:
-      seen.add(table.person_id)
-      made.append(controls.pixel_table(table, trained.store))
-      made += controls.from_labels(table)
-    model = trained.run.models[index_of[model_id]]
-    start = (table.person_id, model.cohort, model.seed)
-    if start not in seen:
-      seen.add(start)
-      untrained = trained.embed_untrained(
-        index_of[model_id], controls.store_rows(table.frames, trained.store)
-      )
-      made.append(
-        dataclasses.replace(
-          table, source=features.RANDOM_ENCODER, features=untrained
-        )
-      )
+  made = features.controls(workdir, approach.tables)
+  if not made:
+    raise ValueError(
+      f'{workdir} has no controls. Write them: python -m launch.embed'
+    )
+  persons = {t.person_id: t for t in reversed(approach.tables)}
+  for person_id in sorted(persons):
+    made += controls.from_labels(persons[person_id])
   return made
 
 
@@ -180,7 +160,7 @@ def all_costs(costs: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def _costs(name, opened) -> pd.DataFrame:
   """Returns the costs of a run's models."""
-  images, seconds = _logged(opened.workdir / 'metrics.csv')
+  images, seconds = _logged(metrics.tables(opened.workdir))
   config = opened.config
   return pd.DataFrame(
     [
@@ -204,15 +184,19 @@ def _costs(name, opened) -> pd.DataFrame:
   )
 
 
-def _logged(path) -> tuple[dict[str, int], dict[str, float]]:
+def _logged(files) -> tuple[dict[str, int], dict[str, float]]:
   """Returns each model's images a step and share of the time, as logged."""
-  if not path.is_file():
-    return {}, {}
   columns = ['step', 'model_id', 'steps_per_s', 'frames_per_s']
-  try:
-    table = pd.read_csv(path, usecols=columns).dropna()
-  except ValueError as error:
-    raise ValueError(f'{path} is no table of metrics: {error}') from error
+  tables = []
+  for path in files:
+    try:
+      tables.append(pd.read_csv(path, usecols=columns).dropna())
+    except ValueError as error:
+      raise ValueError(f'{path} is no table of metrics: {error}') from error
+  if not tables:
+    return {}, {}
+  table = pd.concat(tables, ignore_index=True)
+  table = table.drop_duplicates(['step', 'model_id'], keep='last')
   table = table[table['steps_per_s'] > 0]
   images = table['frames_per_s'] / table['steps_per_s']
   images = images.groupby(table['model_id']).median().round().astype(int)

@@ -1,236 +1,167 @@
 """Several approaches side by side: action units, leakage, retrieval, costs.
 
-  comparison = compare.compare([psm, gm], baseline='psm', controls=controls)
-  compare.write(comparison, 'runs/comparison')
+  tables = compare.compare([psm, gm], baseline='psm', controls=controls)
+  results.write(tables, 'runs/comparison')
 
-docs/comparison.md says what each value means and what must not be concluded.
-Empty cells are values that do not exist.
-
-approaches.csv, a row per approach, then per control:
-  approach,kind,is_baseline,num_persons,num_models,num_seeds,
-  has_shared_coordinates: kind is run, table or control.
-  METRIC_SPLIT, METRIC auc or f1, SPLIT cross_video, blocked or random: the mean
-    over persons of each person's mean over models, directions and action
-    units; with the endings _ci_low,_ci_high (95 %, persons drawn),_person_sd,
-    _seed_sd, and of the paired difference to the baseline _difference,
-    _difference_ci_low,_difference_ci_high,_wins,_losses.
-  identity,identity_ci_low,identity_ci_high,identity_chance (linear probe),
-  identity_nearest,identity_centred (nearest neighbours, without and with each
-    person's mean taken out)
-  pose_r2,pose_r2_ci_low,pose_r2_ci_high,pose_mae_deg,pose_mae_mean_deg
-  retrieval,retrieval_ci_low,retrieval_ci_high,retrieval_centred
-  aligned_r2,aligned_r2_identity,aligned_r2_random,aligned_retrieval (onto the
-    approach of align_to)
-  ami,ami_ci_low,ami_ci_high,ami_difference,ami_difference_ci_low,
-  ami_difference_ci_high
-  steps,steps_per_model,examples,images,seconds,note
-The tables behind it: scores.csv, summary.csv and the others of tables.py;
-identity.csv, identity_persons.csv and pose.csv of leakage.py; retrieval.csv and
-retrieval_persons.csv of retrieval.py; alignment.csv of procrustes.py;
-agreement.csv and agreement_summary.csv of agreement.py; costs.csv of
-approaches.py; omitted.csv of shared_frames.py.
+The results of all approaches and controls on the same frames, in one table with
+leakage.py's, retrieval.py's and procrustes.py's; approach_table.py makes a row
+an approach of it. docs/comparison.md says what each value means and what must
+not be concluded.
 """
 
 import dataclasses
-import os
-import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from psm_jax.discovery import agreement
 from psm_jax.evaluation import (
   approach_table,
   approaches,
   coordinates,
+  evaluate,
   features,
   leakage,
   probes,
   procrustes,
+  results,
   retrieval,
   shared_frames,
   splits,
-  tables,
 )
 
 SPLITS = (splits.CROSS_VIDEO, splits.BLOCKED)
 
 
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-  """The tables of a comparison; names and columns as in the description."""
-
-  approaches: pd.DataFrame
-  results: tables.Results
-  identity: pd.DataFrame
-  identity_persons: pd.DataFrame
-  pose: pd.DataFrame
-  retrieval: pd.DataFrame
-  retrieval_persons: pd.DataFrame
-  alignment: pd.DataFrame
-  agreement: pd.DataFrame
-  agreement_summary: pd.DataFrame
-  costs: pd.DataFrame
-  omitted: pd.DataFrame
-
-
 def compare(
-  found: Sequence[approaches.Approach],
+  compared: Sequence[approaches.Approach],
   *,
   baseline: str,
   controls: Sequence[features.FeatureTable] = (),
   omitted: pd.DataFrame | None = None,
   config: probes.ProbeConfig | None = None,
-  movements: pd.DataFrame | None = None,
+  more: tuple[Sequence[Mapping], Sequence[Mapping]] = ((), ()),
   align_to: str | None = None,
-  num_person_resamples: int = 2000,
   show_progress: bool = True,
-) -> Comparison:
+) -> dict[str, pd.DataFrame]:
   """Scores approaches on the same frames, beside controls.
 
   Args:
-    found: Approaches with equal frames, see shared_frames.take_common.
+    compared: Approaches with equal frames, see shared_frames.take_common.
     baseline: The approach from which differences are taken.
     controls: Features of the same frames, see approaches.controls_of.
     omitted: What take_common left out, to be written along.
     config: How action units are probed; None is the default on SPLITS.
-    movements: Named movements of frames, see named_movements.py; None is
-      without.
+    more: Further rows of results and of skipped, e.g. of discovery's
+      agreement.py.
     align_to: An approach of one general model, onto which the embeddings of the
       person-specific approaches are rotated; None is without.
-    num_person_resamples: Draws of persons behind the intervals.
     show_progress: Show a progress bar over the persons.
+
+  Returns:
+    approaches (see approach_table.py); results, summary and skipped of all
+    sources (see results.py), with differences to the baseline and the
+    controls; scores, as evaluate.py writes them; costs (see approaches.py); and
+    omitted (see shared_frames.py).
 
   Raises:
     ValueError: If baseline or align_to is none of the approaches, or align_to
       has no model of several persons.
   """
   config = config or dataclasses.replace(probes.DEFAULT, splits=SPLITS)
-  names = [approach.name for approach in found]
+  names = [approach.name for approach in compared]
   for what, name in (('baseline', baseline), ('align_to', align_to)):
     if name is not None and name not in names:
       raise ValueError(f'{what} {name!r} is none of {", ".join(names)}.')
-  general = _general_tables(found, align_to)
-  everything = [table for approach in found for table in approach.tables]
+  general = _general_tables(compared, align_to)
+  everything = [table for approach in compared for table in approach.tables]
   everything += controls
-  of_controls = list(dict.fromkeys(table.source for table in controls))
+  aligned, qualities = _align(compared, general, config)
+  made, skipped = [*more[0]], [*more[1]]
+  for rows, reasons in (
+    evaluate.evaluate(
+      everything, config=config, add_controls=False, show_progress=show_progress
+    ),
+    leakage.identity(everything, config=leakage.LeakageConfig(probe=config)),
+    retrieval.retrieve(
+      [*everything, *aligned],
+      config=retrieval.RetrievalConfig(threshold=config.threshold),
+    ),
+    qualities,
+  ):
+    made += rows
+    skipped += reasons
+  of_controls = dict.fromkeys(table.source for table in controls)
   pairs = [(name, baseline) for name in names if name != baseline]
   pairs += [(name, control) for name in names for control in of_controls]
-  resampling = {'num_person_resamples': num_person_resamples}
-  results = tables.evaluate(
-    everything,
-    config=config,
-    pairs=pairs,
-    show_progress=show_progress,
-    **resampling,
+  table = results.table(made)
+  named = {
+    'results': table,
+    'summary': results.summarise(table, pairs=pairs),
+    'skipped': results.skipped(skipped),
+    'costs': approaches.all_costs([approach.costs for approach in compared]),
+  }
+  approach_rows = approach_table.make(
+    compared, controls, named, baseline=baseline, align_to=align_to
   )
-  leaks = leakage.LeakageConfig(probe=config)
-  identity = leakage.identity(everything, config=leaks, **resampling)
-  alignment, aligned = _align(found, general, config)
-  searched = retrieval.retrieve(
-    [*everything, *aligned],
-    config=retrieval.RetrievalConfig(
-      threshold=config.threshold, seed=config.seed
-    ),
-    **resampling,
-  )
-  grouped = pd.DataFrame(columns=agreement.COLUMNS)
-  if movements is not None:
-    grouped = agreement.agreement(everything, movements)
   if omitted is None:
     omitted = pd.DataFrame(columns=shared_frames.OMITTED_COLUMNS)
-  named = {
-    'identity': identity.summary,
-    'identity_persons': identity.persons,
-    'pose': leakage.pose(everything, config=leaks),
-    'retrieval': searched.summary,
-    'retrieval_persons': searched.persons,
-    'alignment': alignment,
-    'agreement': grouped,
-    'agreement_summary': agreement.summarise(
-      grouped, pairs=pairs, seed=config.seed, **resampling
-    ),
-    'costs': approaches.all_costs([approach.costs for approach in found]),
+  scores = results.wide(table)
+  return {
+    'approaches': approach_rows,
+    **named,
+    'scores': scores,
     'omitted': omitted,
   }
-  table = approach_table.make(
-    found,
-    controls,
-    {**named, 'scores': results.scores, 'summary': results.summary},
-    baseline=baseline,
-    align_to=align_to,
-    seed=config.seed,
-    **resampling,
-  )
-  return Comparison(approaches=table, results=results, **named)
 
 
-def write(
-  comparison: Comparison, directory: str | os.PathLike
-) -> list[pathlib.Path]:
-  """Writes each table as NAME.csv, approaches.csv first.
-
-  Args:
-    comparison: The tables.
-    directory: Made, for its owner alone, if it does not exist. A file of the
-      same name is replaced at once or not at all.
-
-  Returns:
-    The paths of the files.
-  """
-  named = dict(vars(comparison))
-  results = named.pop('results')
-  return tables.write_named({**named, **vars(results)}, directory)
-
-
-def _align(
-  found, general, config
-) -> tuple[pd.DataFrame, list[features.FeatureTable]]:
+def _align(compared, general, config):
   """Rotates person-specific embeddings into a general model's space.
 
-  Returns the quality of the maps and the held-out frames in that space; beside
-  them the general model's own features of the same frames.
+  Returns:
+    The held-out frames in that space, beside them the general model's own
+    features of the same frames; and rows of results and of skipped on how well
+    that went.
   """
-  qualities, made = [], []
+  aligned, made, skipped = [], [], []
   options = procrustes.AlignConfig(
     guard_s=config.guard_s, threshold=config.threshold, seed=config.seed
   )
-  for approach in found if general else ():
-    own = {}
-    for table in sorted(approach.tables, key=lambda table: table.model_id):
-      own.setdefault(table.person_id, table)
+  for approach in compared if general else ():
     if coordinates.shared_models(approach.tables)[approach.name]:
       continue
-    for person_id in sorted(own.keys() & general.keys()):
-      table, target = own[person_id], general[person_id]
+    persons = {}
+    for table in sorted(approach.tables, key=lambda table: table.model_id):
+      persons.setdefault(table.person_id, table)
+    for person_id in sorted(persons.keys() & general.keys()):
       try:
-        aligned = procrustes.align_to_general(table, target, config=options)
+        rotated = procrustes.align_to_general(
+          persons[person_id], general[person_id], config=options
+        )
       except (ValueError, splits.Impossible) as reason:
-        row = {
-          **table.ids,
-          'target': target.source,
-          'reason': str(reason),
-        }
-        qualities.append(
-          pd.DataFrame([row], columns=procrustes.QUALITY_COLUMNS)
+        skipped.append(
+          {
+            'source': approach.name,
+            'person_id': person_id,
+            'target': procrustes.PROCRUSTES,
+            'reason': str(reason),
+          }
         )
         continue
-      qualities.append(aligned.quality)
-      made.append(aligned.table)
-  held_out = {table.person_id: table for table in made}
-  made += [
-    _held_out(general[person_id], table)
-    for person_id, table in held_out.items()
-  ]
-  rows = [row for table in qualities for row in table.to_dict('records')]
-  return pd.DataFrame(rows, columns=procrustes.QUALITY_COLUMNS), made
+      made += rotated.quality
+      aligned.append(rotated.table)
+  beside = {table.person_id: table for table in aligned}
+  for person_id, table in beside.items():
+    held_out = features.at(general[person_id], table.frames)
+    source = f'{held_out.source}_held_out'
+    aligned.append(dataclasses.replace(held_out, source=source))
+  return aligned, (made, skipped)
 
 
-def _general_tables(found, align_to) -> dict[str, features.FeatureTable]:
+def _general_tables(compared, align_to) -> dict[str, features.FeatureTable]:
   """Returns person to table of the general model to align to, if any."""
   if align_to is None:
     return {}
-  (approach,) = (a for a in found if a.name == align_to)
+  (approach,) = (a for a in compared if a.name == align_to)
   models = coordinates.shared_models(approach.tables)[align_to]
   if not models:
     raise ValueError(
@@ -239,17 +170,3 @@ def _general_tables(found, align_to) -> dict[str, features.FeatureTable]:
     )
   largest = max(models.values(), key=len)
   return {table.person_id: table for table in largest}
-
-
-def _held_out(general, aligned) -> features.FeatureTable:
-  """Returns a general model's features of the frames of an aligned table."""
-  keys = ['video_id', 'frame']
-  rows = pd.MultiIndex.from_frame(general.frames[keys]).get_indexer(
-    pd.MultiIndex.from_frame(aligned.frames[keys])
-  )
-  return dataclasses.replace(
-    general,
-    source=f'{general.source}_held_out',
-    features=general.features[rows],
-    frames=aligned.frames,
-  )

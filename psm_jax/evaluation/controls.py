@@ -1,31 +1,23 @@
-"""Controls: pixels, head pose, and the nearest training frame in time.
+"""Features that cannot know the face: where the head is, and what is next door.
 
-n frames, H W pixels. A gain of an embedding that a control shows too is not
-about facial action: pixel_pca tells what any picture gives away, head_pose what
-the position of the head does, and nearest_in_time the closeness of training
-frames.
+n frames, D features, T targets.
 
-  tables += [controls.pixel_table(table, frame_store)]
+They are scored as embeddings are, on the same frames. A gain of an embedding
+that a control shows too is not about facial action: pixel_pca tells what any
+picture gives away, head_pose what the position of the head does, and
+nearest_in_time the closeness of training frames.
+
   tables += controls.from_labels(table)
 """
 
-from __future__ import annotations
-
 import dataclasses
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from psm_jax.evaluation import features
 
-if TYPE_CHECKING:
-  from psm_jax.data import store as store_lib
-
 POSES = ('yaw', 'pitch', 'roll')  # Columns pose_yaw, ..., degrees.
-_GREY_PX = 32
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601.
-_CHUNK = 256  # Frames turned grey at once; bounds the memory.
 
 
 def from_labels(table: features.FeatureTable) -> list[features.FeatureTable]:
@@ -35,20 +27,22 @@ def from_labels(table: features.FeatureTable) -> list[features.FeatureTable]:
     table: Features of one person.
 
   Returns:
-    Tables of the same rows, model and person: 'head_pose', if a head pose is
+    Tables of the same rows and person: 'head_pose', if a head pose is
     labelled, and 'nearest_in_time'.
   """
-  nearest = dataclasses.replace(
-    table,
-    source=features.NEAREST_IN_TIME,
-    features=np.zeros((len(table.frames), 0), np.float32),
-  )
-  pose = _pose_features(table)
-  if pose is None:
-    return [nearest]
+  data = {features.NEAREST_IN_TIME: np.zeros((len(table.frames), 0))}
+  angles = pose_angles(table.frames)
+  if not angles.empty:
+    unknown = angles.isna().any(axis=1).to_numpy(np.float64)
+    # An unknown angle takes the mean, and the last column says so.
+    angles = angles.fillna(angles.mean()).to_numpy()
+    pose = np.concatenate([angles, angles**2, unknown[:, None]], axis=1)
+    data = {features.HEAD_POSE: pose, **data}
   return [
-    dataclasses.replace(table, source=features.HEAD_POSE, features=pose),
-    nearest,
+    dataclasses.replace(
+      table, source=source, model_id=source, features=columns.astype(np.float32)
+    )
+    for source, columns in data.items()
   ]
 
 
@@ -65,92 +59,8 @@ def pose_angles(frames: pd.DataFrame) -> pd.DataFrame:
   return angles.astype(np.float64).dropna(axis=1, how='all')
 
 
-def pixel_table(
-  table: features.FeatureTable, frame_store: store_lib.FrameStore
-) -> features.FeatureTable:
-  """Returns the pixel control of a table: the same frames as grey pixels.
-
-  Args:
-    table: Features whose frames the store holds.
-    frame_store: The run's frames.
-
-  Returns:
-    A table of source 'pixel_pca' with D = 1024, same rows, same order.
-
-  Raises:
-    ValueError: If a frame of the table is not in the store.
-  """
-  rows = store_rows(table.frames, frame_store)
-  size = frame_store.size_px
-  grey = np.empty((len(rows), _GREY_PX**2), np.float32)
-  for start in range(0, len(rows), _CHUNK):
-    part = frame_store.frames[rows[start : start + _CHUNK]]
-    grey[start : start + _CHUNK] = grey_pixels(part.reshape(-1, size, size, 3))
-  return dataclasses.replace(table, source=features.PIXEL_PCA, features=grey)
-
-
-def store_rows(
-  frames: pd.DataFrame, frame_store: store_lib.FrameStore
-) -> np.ndarray:
-  """Returns [n] int, the rows of a store that hold some frames.
-
-  Args:
-    frames: n rows with person_id, video_id and frame.
-    frame_store: The run's frames.
-
-  Raises:
-    ValueError: If a frame is not in the store.
-  """
-  keys = ['person_id', 'video_id', 'frame']
-  index = pd.MultiIndex.from_frame(frame_store.index[keys])
-  rows = pd.Series(np.arange(len(index)), index)
-  found = rows.reindex(pd.MultiIndex.from_frame(frames[keys]))
-  if found.isna().any():
-    raise ValueError(
-      f'The frame store {frame_store.path} lacks {int(found.isna().sum())} of '
-      f'the {len(found)} embedded frames, first {found.index[found.isna()][0]}.'
-      ' Evaluate with the store that the embeddings were made from.'
-    )
-  return found.to_numpy(np.int64)
-
-
-def grey_pixels(frames: np.ndarray) -> np.ndarray:
-  """Returns frames as 32 x 32 grey pixels, averaged over equal areas.
-
-  A pixel that lies in two cells counts in each by its share, so any size is
-  averaged exactly.
-
-  Args:
-    frames: [n, H, W, 3] uint8, RGB.
-
-  Returns:
-    [n, 1024] float32 in [0, 1], row-major, BT.601 luma.
-
-  Raises:
-    ValueError: If frames are not [n, H, W, 3] uint8.
-  """
-  if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
-    raise ValueError(
-      f'frames are {frames.dtype} of shape {frames.shape}; expected uint8 '
-      '[n, H, W, 3].'
-    )
-  num_frames, height, width, _ = frames.shape
-  rows = _area_matrix(height, _GREY_PX)
-  columns = _area_matrix(width, _GREY_PX)
-  grey = np.empty((num_frames, _GREY_PX, _GREY_PX), np.float32)
-  for start in range(0, num_frames, _CHUNK):
-    part = frames[start : start + _CHUNK].astype(np.float32) @ _LUMA
-    grey[start : start + _CHUNK] = rows @ part @ columns.T
-  return np.clip(grey.reshape(num_frames, -1) / 255.0, 0.0, 1.0)
-
-
-def is_control(source: str) -> bool:
-  """Tells whether a source holds no picture and no embedding."""
-  return source in (features.HEAD_POSE, features.NEAREST_IN_TIME)
-
-
 def mean_of_neighbours(
-  frames, train: np.ndarray, test: np.ndarray, values: np.ndarray
+  frames: pd.DataFrame, train: np.ndarray, test: np.ndarray, values: np.ndarray
 ) -> np.ndarray:
   """Returns the mean of the training values next to each test frame in time.
 
@@ -176,7 +86,9 @@ def mean_of_neighbours(
   return mean
 
 
-def nearest(frames, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+def nearest(
+  frames: pd.DataFrame, train: np.ndarray, test: np.ndarray
+) -> np.ndarray:
   """Returns which training frame of the same video is nearest in time.
 
   Args:
@@ -204,37 +116,14 @@ def _neighbours(frames, train, test):
   before = np.full(len(test), -1)
   after = np.full(len(test), -1)
   for video_id in np.unique(video[test]):
-    own = np.flatnonzero(video[train] == video_id)
-    if not len(own):
+    known = np.flatnonzero(video[train] == video_id)
+    if not len(known):
       continue
-    own = own[np.argsort(time_s[train[own]], kind='stable')]
+    known = known[np.argsort(time_s[train[known]], kind='stable')]
     asked = np.flatnonzero(video[test] == video_id)
-    place = np.searchsorted(time_s[train[own]], time_s[test[asked]], 'right')
-    before[asked] = np.where(place > 0, own[place - 1], -1)
+    place = np.searchsorted(time_s[train[known]], time_s[test[asked]], 'right')
+    before[asked] = np.where(place > 0, known[place - 1], -1)
     after[asked] = np.where(
-      place < len(own), own[np.minimum(place, len(own) - 1)], -1
+      place < len(known), known[np.minimum(place, len(known) - 1)], -1
     )
   return before, after
-
-
-def _pose_features(table):
-  """Returns [n, D] angles, their squares and whether they are unknown."""
-  angles = pose_angles(table.frames)
-  if angles.empty:
-    return None
-  unknown = angles.isna().any(axis=1).to_numpy(np.float64)
-  # An unknown angle takes the mean, and the last column says so.
-  angles = angles.fillna(angles.mean()).to_numpy()
-  return np.concatenate(
-    [angles, angles**2, unknown[:, None]], axis=1, dtype=np.float32
-  )
-
-
-def _area_matrix(size_in: int, size_out: int) -> np.ndarray:
-  """Returns [size_out, size_in] float32: share of each input in each cell."""
-  edges = np.linspace(0.0, size_in, size_out + 1)
-  pixel = np.arange(size_in)
-  overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(
-    edges[:-1, None], pixel
-  )
-  return (np.maximum(overlap, 0.0) * size_out / size_in).astype(np.float32)

@@ -1,31 +1,33 @@
-"""Features of one person's frames: embeddings from a run, made ready to probe.
+"""Features of one person's frames, read from the tables of launch.embed.
 
 n frames, D features.
 
-  tables = features.read_embeddings(workdir)
+  tables = features.read_run(workdir)
+  tables += features.controls(workdir, tables)
 """
 
 import dataclasses
+import os
 import pathlib
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import scipy.linalg
 
 from psm_jax import paths
+from psm_jax.data import embedded, labels
 
 TRAINED = 'trained'
 RANDOM_ENCODER = 'random_encoder'
 PIXEL_PCA = 'pixel_pca'
 HEAD_POSE = 'head_pose'
 NEAREST_IN_TIME = 'nearest_in_time'
+CONTROLS = (RANDOM_ENCODER, PIXEL_PCA, HEAD_POSE, NEAREST_IN_TIME)
+_MADE = {RANDOM_ENCODER: embedded.RANDOM_ENCODER, PIXEL_PCA: embedded.PIXELS}
 
 FRAME_COLUMNS = ('person_id', 'video_id', 'frame', 'time_s')
-_ID_COLUMNS = ('model_id', *FRAME_COLUMNS)
-_PIXEL_COMPONENTS = 64
-# A column whose spread is below this share of its size is float32 rounding.
-_CONSTANT = 1e-6
+_KEYS = ['video_id', 'frame']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +35,11 @@ class FeatureTable:
   """What one source says about every frame of one person.
 
   Attributes:
-    source: Where the features come from: 'trained', 'random_encoder',
-      'pixel_pca', 'head_pose', 'nearest_in_time' or another id. The features
-      of 'pixel_pca' are grey pixels; the probes reduce them by a PCA fitted on
-      their training part. 'nearest_in_time' has none (D = 0): it reads the
-      labels, see controls.py.
-    model_id: The model that made the features, or whose control they are.
+    source: Where the features come from: 'trained', one of CONTROLS or another
+      id. The features of 'pixel_pca' are grey pixels; the probes reduce them by
+      a PCA fitted on their training part. 'nearest_in_time' has none (D = 0):
+      it reads the labels, see controls.py.
+    model_id: The model that made the features.
     person_id: The person on every frame.
     features: [n, D] float32, finite.
     frames: n rows: person_id, video_id, frame, time_s (finite seconds), then
@@ -75,7 +76,7 @@ class FeatureTable:
       raise ValueError(f'{where} hold frames of {sorted(map(str, others))}.')
     if not np.isfinite(self.frames['time_s'].to_numpy(np.float64)).all():
       raise ValueError(f'{where} have frames without a finite time_s.')
-    if self.frames.duplicated(['video_id', 'frame']).any():
+    if self.frames.duplicated(_KEYS).any():
       raise ValueError(f'{where} hold a frame of a video more than once.')
     if not np.isfinite(self.features).all():
       raise ValueError(f'{where} are not all finite.')
@@ -89,70 +90,160 @@ class FeatureTable:
       'person_id': self.person_id,
     }
 
+  def take(self, rows: np.ndarray) -> 'FeatureTable':
+    """Returns the table of some rows, in their order.
 
-def read_embeddings(
-  workdir: str | pathlib.Path, *, source: str = TRAINED
+    Args:
+      rows: [m] int or [n] bool.
+    """
+    return dataclasses.replace(
+      self,
+      features=self.features[rows],
+      frames=self.frames.iloc[rows].reset_index(drop=True),
+    )
+
+  def in_order(self) -> 'FeatureTable':
+    """Returns the table by video, time and frame number; video_id is text."""
+    frames = self.frames.assign(video_id=self.frames['video_id'].astype(str))
+    rows = np.lexsort((frames['frame'], frames['time_s'], frames['video_id']))
+    return dataclasses.replace(self, frames=frames).take(rows)
+
+
+def read_run(
+  workdir: str | os.PathLike,
+  *,
+  source: str = TRAINED,
+  folder: str = embedded.EMBEDDINGS,
 ) -> list[FeatureTable]:
-  """Reads the embeddings of a run, one table for each model and person.
-
-  Reads <workdir>/embeddings/<model_id>/<person_id>/<video_id>.parquet with the
-  columns model_id, person_id, video_id, frame, time_s, e000, e001, ... and
-  labels. Names that begin with a dot are unfinished files and are left out.
+  """Reads the tables of launch.embed, one for each model and person.
 
   Args:
     workdir: The run directory.
     source: Name of these features in the results.
+    folder: One of data/embedded.py.
 
   Returns:
-    Tables ordered by model and person, their frames by video and time.
+    Tables ordered by model and person, their frames by video and time; `attrs`
+    of their frames say of which model, step and state they are.
 
   Raises:
-    ValueError: If there are no embeddings, or a file is unreadable, is in the
-      wrong folder, has other columns than the files beside it, or holds values
-      that are not finite. Names the file.
+    ValueError: If there are no tables, or a file is unreadable, in the wrong
+      place, of another step, state or configuration than the files beside it,
+      or holds values that are not finite. Names the file.
   """
-  root = pathlib.Path(workdir) / 'embeddings'
-  groups: dict[tuple[str, str], list[pathlib.Path]] = {}
-  for path in sorted(root.glob('*/*/*.parquet')):
-    model_id, person_id, name = path.relative_to(root).parts
-    if not any(part.startswith('.') for part in (model_id, person_id, name)):
-      groups.setdefault((model_id, person_id), []).append(path)
-  if not groups:
+  root = pathlib.Path(workdir) / folder
+  return _join(_read_tree(root, '*/*/*.parquet', folder), source)
+
+
+def read_files(
+  files: Sequence[str | os.PathLike], *, source: str
+) -> list[FeatureTable]:
+  """Reads embeddings that another program wrote.
+
+  Args:
+    files: Parquet (.parquet) or CSV files with the columns person_id,
+      video_id, frame, time_s, e000, e001, ... and labels, if there are any,
+      called as in labels.column_name: AU01, au1, AU01_r, yaw. A column model_id
+      is optional; without it the model is called after the source.
+    source: Name of these features in the results.
+
+  Returns:
+    A table for each model and person, over all files.
+
+  Raises:
+    ValueError: If a file is unreadable or lacks a column, or a table is not
+      one. Names the file.
+  """
+  if not files:
+    raise ValueError('There are no files of embeddings to read.')
+  parts = {}
+  for path in map(pathlib.Path, files):
+    data = _read(path).rename(columns=labels.column_name)
+    data['model_id'] = data.get('model_id', source)
+    parts[path] = data
+  return _join(parts, source)
+
+
+def read(
+  places: Sequence[str | os.PathLike], *, source: str = TRAINED
+) -> list[FeatureTable]:
+  """Reads a run (see `read_run`), or files (see `read_files`).
+
+  Raises:
+    ValueError: If places are neither files alone nor one run.
+  """
+  if any(
+    pathlib.Path(place).suffix in ('.parquet', '.csv') for place in places
+  ):
+    return read_files(places, source=source)
+  if len(places) != 1:
     raise ValueError(
-      f'Found no embeddings {root}/<model_id>/<person_id>/<video_id>.parquet. '
-      'Write them with launch.embed first.'
+      f'{places} are not all Parquet or CSV files. Name one run, or files.'
     )
-  videos = {group: _read_videos(files) for group, files in groups.items()}
-  _check_finite(videos)
-  return [
-    _join(source, model_id, person_id, parts)
-    for (model_id, person_id), parts in videos.items()
-  ]
+  return read_run(places[0], source=source)
 
 
-@dataclasses.dataclass(frozen=True)
-class Preparation:
-  """What makes features ready for a linear model, fitted on a training part.
+def controls(
+  workdir: str | os.PathLike,
+  tables: Sequence[FeatureTable],
+  *,
+  sources: Sequence[str] = tuple(_MADE),
+) -> list[FeatureTable]:
+  """Returns the controls that launch.embed wrote for the frames of tables.
 
-  Attributes:
-    to_unit_length: Scale every row to length 1 first.
-    mean: [D] float64, taken away.
-    axes: [D, k] float64, principal axes, or None to keep the columns.
-    scale: [D] or [k] float64, a factor, 0 for what is constant in training.
+  Args:
+    workdir: The run directory.
+    tables: Of the run's models, and of frames that it embedded.
+    sources: 'random_encoder' and 'pixel_pca', or one of them.
+
+  Returns:
+    Tables in the frames' order and with the labels of a person's first table;
+    none of controls that were not written.
+
+  Raises:
+    ValueError: See read_run; also if a control lacks a frame.
   """
+  made = []
+  frames = {table.person_id: table.frames for table in reversed(tables)}
+  for source in sources:
+    folder = _MADE[source]
+    root = pathlib.Path(workdir) / folder
+    for person_id, wanted in sorted(frames.items()):
+      pattern = f'*/{person_id}/*.parquet'
+      if any(root.glob(pattern)):
+        parts = _read_tree(root, pattern, folder)
+        made += [at(table, wanted) for table in _join(parts, source)]
+  return made
 
-  to_unit_length: bool
-  mean: np.ndarray
-  axes: np.ndarray | None
-  scale: np.ndarray
 
-  def apply(self, data: np.ndarray) -> np.ndarray:
-    """Returns [n, D or k] float64 from [n, D] features."""
-    data = data.astype(np.float64)
-    if self.to_unit_length:
-      data = unit_length(data)
-    data = data - self.mean
-    return (data if self.axes is None else data @ self.axes) * self.scale
+def at(table: FeatureTable, frames: pd.DataFrame) -> FeatureTable:
+  """Returns a table of other frames, in their order and with their labels.
+
+  Args:
+    table: Features of frames, among them all that are wanted.
+    frames: Of the same person, with video_id and frame.
+
+  Raises:
+    ValueError: If a frame is not in the table.
+  """
+  keys, wanted = (
+    pd.MultiIndex.from_frame(
+      side[_KEYS].astype({'video_id': str, 'frame': np.int64})
+    )
+    for side in (table.frames, frames)
+  )
+  rows = keys.get_indexer(wanted)
+  if (rows < 0).any():
+    raise ValueError(
+      f'{table.source} of {table.model_id} lacks {int((rows < 0).sum())} of '
+      f'{len(rows)} frames of {table.person_id}, first '
+      f'{wanted[(rows < 0).argmax()]}. Embed again: python -m launch.embed'
+    )
+  return dataclasses.replace(
+    table,
+    features=table.features[rows],
+    frames=frames.reset_index(drop=True),
+  )
 
 
 def unit_length(data: np.ndarray) -> np.ndarray:
@@ -161,117 +252,103 @@ def unit_length(data: np.ndarray) -> np.ndarray:
   return data / np.where(norm == 0, 1.0, norm)
 
 
-def fit_preparation(
-  train: np.ndarray,
-  *,
-  source: str,
-  l2_normalise: bool,
-  num_components: int | None,
-) -> Preparation:
-  """Returns how a source's features are prepared for a linear model.
-
-  Embeddings are scaled to length 1 if l2_normalise and reduced to
-  num_components; the pixels of 'pixel_pca' are reduced to 64 principal
-  components; the angles of 'head_pose' stay as they are. Then every column gets
-  mean 0 and standard deviation 1 on the training part (so components are
-  whitened). Columns that are constant there become 0. There are never more
-  components than the training part has.
-
-  Args:
-    train: [n_train, D] float.
-    source: The source of the features.
-    l2_normalise: See above.
-    num_components: See above; None keeps all columns.
-  """
-  train = train.astype(np.float64)
-  to_unit_length = False
-  if source == PIXEL_PCA:
-    num_components = _PIXEL_COMPONENTS
-  elif source == HEAD_POSE:
-    num_components = None
-  elif l2_normalise:
-    train, to_unit_length = unit_length(train), True
-  mean = train.mean(axis=0)
-  size = np.abs(train).max(axis=0)
-  train, axes = train - mean, None
-  if num_components is not None:
-    axes = _principal_axes(train, num_components)
-    train = train @ axes
-    # Directions beyond the rank are rounding; compare with the widest one.
-    size = np.full(train.shape[1], np.abs(train).max(initial=0.0))
-  std = train.std(axis=0)
-  is_constant = std <= _CONSTANT * size
-  scale = np.where(is_constant, 0.0, 1.0 / np.where(is_constant, 1.0, std))
-  return Preparation(to_unit_length, mean, axes, scale)
+def _units(data: pd.DataFrame) -> list[str]:
+  """Returns the columns that hold features."""
+  return [c for c in data if re.fullmatch(r'e\d{3,}', c)]
 
 
-@dataclasses.dataclass(frozen=True)
-class _VideoPart:
-  """The rows of one file."""
-
-  path: pathlib.Path
-  embeddings: np.ndarray
-  frames: pd.DataFrame
-
-
-def _read_videos(files: list[pathlib.Path]) -> list[_VideoPart]:
-  """Reads the files of one model and person and compares their columns."""
-  parts: list[_VideoPart] = []
-  columns = None
-  for path in files:
-    data = _read_parquet(path)
-    if columns is None:
-      columns = list(data.columns)
-    elif list(data.columns) != columns:
-      other = sorted(set(columns) ^ set(data.columns)) or 'their order'
+def _read_tree(
+  root: pathlib.Path, pattern: str, folder: str
+) -> dict[pathlib.Path, pd.DataFrame]:
+  """Reads files of a run and checks that they belong together."""
+  parts: dict[pathlib.Path, pd.DataFrame] = {}
+  firsts: dict[str, tuple[pathlib.Path, pd.DataFrame]] = {}
+  for path in sorted(root.glob(pattern)):
+    if any(part.startswith('.') for part in path.relative_to(root).parts):
+      continue
+    data = parts[path] = _read(path, 'model_id')
+    for column, expected in (
+      ('model_id', path.parent.parent.name),
+      ('person_id', path.parent.name),
+      ('video_id', path.stem),
+    ):
+      seen = sorted(set(map(str, data[column])))
+      if seen != [expected]:
+        raise ValueError(
+          f'{path} holds {column} {seen}; its place says {expected!r}.'
+        )
+    again = 'Embed again: python -m launch.embed'
+    if data.attrs.get('schema_version') != embedded.SCHEMA_VERSION:
       raise ValueError(
-        f'{path} and {files[0]} differ in their columns: {other}. Write the '
-        'embeddings of this person again with one version of launch.embed.'
+        f'{path} does not say of which model and step it is, or as another '
+        f'version does. {again}'
       )
-    units = [c for c in data.columns if re.fullmatch(r'e\d{3,}', c)]
-    parts.append(
-      _VideoPart(
-        path,
-        data[units].to_numpy(np.float32),
-        data.drop(columns=['model_id', *units]),
+    first, whole = firsts.setdefault('', (path, data))
+    beside, model = firsts.setdefault(path.parent.parent.name, (path, data))
+    if list(data.columns) != list(whole.columns):
+      raise ValueError(
+        f'{path} and {first} differ in their columns: '
+        f'{sorted(set(data) ^ set(whole)) or "their order"}. {again}'
       )
+    for other, those, field in (
+      (first, whole, 'config'),
+      (first, whole, 'step'),
+      (beside, model, 'state'),
+    ):
+      if data.attrs[field] != those.attrs[field]:
+        raise ValueError(
+          f'{path} has {field} {data.attrs[field]}, but {other} has '
+          f'{those.attrs[field]}: a mixture cannot be scored. {again}'
+        )
+  if not parts:
+    raise ValueError(
+      f'Found no tables {root}/<model_id>/<person_id>/<video_id>.parquet. '
+      'Write them with launch.embed first.'
     )
   return parts
 
 
-def _read_parquet(path: pathlib.Path) -> pd.DataFrame:
-  """Reads one file and checks that its columns belong to its place."""
+def _read(path: pathlib.Path, *required: str) -> pd.DataFrame:
+  """Reads one file and checks its columns."""
+  texts = ('model_id', 'person_id', 'video_id')
   try:
-    data = pd.read_parquet(path)
+    if path.suffix == '.parquet':
+      data = pd.read_parquet(path)
+    else:
+      data = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
   except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors.
-    raise ValueError(f'{path} is not a readable Parquet file: {error}') from (
-      error
-    )
-  missing = [c for c in (*_ID_COLUMNS, 'e000') if c not in data]
+    raise ValueError(f'{path} is not a readable table: {error}') from error
+  required = *FRAME_COLUMNS, *required, 'e000'
+  missing = [c for c in required if c not in data]
   if missing:
     raise ValueError(f'{path} lacks the columns {missing}.')
-  for column, expected in (
-    ('model_id', path.parent.parent.name),
-    ('person_id', path.parent.name),
-    ('video_id', path.stem),
-  ):
-    seen = sorted(set(map(str, data[column])))
-    if seen != [expected]:
+  try:
+    return data.astype(
+      dict.fromkeys(_units(data), np.float32) | {'frame': np.int64}
+    )
+  except (TypeError, ValueError) as error:
+    raise ValueError(f'{path} holds a value that is no number: {error}') from (
+      error
+    )
+
+
+def _join(
+  parts: dict[pathlib.Path, pd.DataFrame], source: str
+) -> list[FeatureTable]:
+  """Returns a table for each model and person of some files."""
+  (first, expected), problems = next(iter(parts.items())), []
+  for path, data in parts.items():
+    if _units(data) != _units(expected):
       raise ValueError(
-        f'{path} holds {column} {seen}; its place says {expected!r}.'
+        f'{path} has {len(_units(data))} embedding columns and {first} '
+        f'{len(_units(expected))}, or other ones. Read files of one model '
+        'together.'
       )
-  return data
-
-
-def _check_finite(videos: dict[tuple[str, str], list[_VideoPart]]) -> None:
-  """Raises an error that names every file with a NaN or infinite value."""
-  problems = []
-  for part in (part for parts in videos.values() for part in parts):
-    bad = ~np.isfinite(part.embeddings).all(axis=1)
+    bad = ~np.isfinite(data[_units(data)].to_numpy()).all(axis=1)
     if bad.any():
-      first = part.frames['frame'].to_numpy()[bad.argmax()]
+      number = data['frame'].to_numpy()[bad.argmax()]
       problems.append(
-        f'{part.path}: {bad.sum()} of {len(bad)} frames, first {first}'
+        f'{path}: {bad.sum()} of {len(bad)} frames, first {number}'
       )
   if problems:
     raise ValueError(
@@ -279,34 +356,16 @@ def _check_finite(videos: dict[tuple[str, str], list[_VideoPart]]) -> None:
       + '\n'.join(problems)
       + '\nTrain these models again or remove their folders.'
     )
-
-
-def _join(
-  source: str, model_id: str, person_id: str, parts: list[_VideoPart]
-) -> FeatureTable:
-  """Returns one person's videos as one table ordered by video and time."""
-  frames = pd.concat([part.frames for part in parts], ignore_index=True)
-  order = np.lexsort((frames['time_s'], frames['video_id']))
-  return FeatureTable(
-    source=source,
-    model_id=model_id,
-    person_id=person_id,
-    features=np.concatenate([part.embeddings for part in parts])[order],
-    frames=frames.iloc[order].reset_index(drop=True),
-  )
-
-
-def _principal_axes(centred: np.ndarray, num_components: int) -> np.ndarray:
-  """Returns [D, k] the axes of greatest variance, k <= num_components."""
-  num_frames, num_features = centred.shape
-  num_components = min(num_components, num_frames, num_features)
-  if num_features <= num_frames:
-    chosen = (num_features - num_components, num_features - 1)
-    _, axes = scipy.linalg.eigh(centred.T @ centred, subset_by_index=chosen)
-    return axes[:, ::-1]
-  chosen = (num_frames - num_components, num_frames - 1)
-  value, left = scipy.linalg.eigh(centred @ centred.T, subset_by_index=chosen)
-  length = np.sqrt(np.maximum(value, 0.0))
-  usable = length > _CONSTANT * length.max()
-  scale = np.where(usable, 1.0 / np.where(usable, length, 1.0), 0.0)
-  return (centred.T @ (left * scale))[:, ::-1]
+  whole = pd.concat(parts.values(), ignore_index=True)
+  units, tables = _units(whole), []
+  origins = {data.attrs.get('model_id'): data.attrs for data in parts.values()}
+  for (model_id, person_id), data in whole.groupby(['model_id', 'person_id']):
+    frames = data.drop(columns=['model_id', *units])
+    frames = frames.reset_index(drop=True).copy()  # In one piece.
+    frames.attrs = origins.get(model_id, {})
+    table = FeatureTable(
+      source, model_id, person_id, data[units].to_numpy(), frames
+    )
+    order = np.lexsort((frames['time_s'], frames['video_id']))
+    tables.append(table.take(order))
+  return tables

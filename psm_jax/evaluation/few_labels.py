@@ -12,8 +12,6 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from psm_jax.evaluation import ridge
-
 PENALTIES = tuple(10.0**power for power in range(-1, 5))
 COMPONENTS = (8, 16, 32, 64, 128)
 _NUM_FOLDS = 5
@@ -141,13 +139,12 @@ def curve(
 
 
 def _folds(num_frames, guard):
-  """Returns (fit, validate) masks of stretches, with a guard between them."""
+  """Returns (fit, validate) of stretches, a guard left out around each."""
   folds = []
-  for fit, validate in ridge.stretches(num_frames, num_folds=_NUM_FOLDS):
-    held = np.flatnonzero(validate)
-    fit = fit.copy()
+  for held in np.array_split(np.arange(num_frames), _NUM_FOLDS):
+    fit = np.ones(num_frames, bool)
     fit[max(0, held[0] - guard) : held[-1] + 1 + guard] = False
-    folds.append((fit, validate))
+    folds.append((fit, held))
   return folds
 
 

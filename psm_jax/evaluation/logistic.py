@@ -1,4 +1,4 @@
-"""Logistic regressions of an action unit, and the odds to call it active from.
+"""Logistic regressions, and the odds from which an action unit is active.
 
 n frames, D features.
 """
@@ -18,21 +18,60 @@ def fit(
 
   Args:
     train: [n_train, D] float64, prepared.
-    label: [n_train] float, 1 active, 0 not, both there.
+    label: [n_train] float, 1 active, 0 not, both there; or [n_train] str, two
+      classes or more, of a multinomial regression.
     inverse_penalty: C.
   """
+  options = {'C': inverse_penalty, 'class_weight': 'balanced'}
+  if label.dtype.kind not in 'fbi':
+    model = linear_model.LogisticRegression(tol=1e-5, max_iter=2000, **options)
+    return model.fit(train, label.astype(str))
   model = linear_model.LogisticRegression(
-    C=inverse_penalty,
-    class_weight='balanced',
     # Its time depends little on how alike the features are, unlike lbfgs'.
     solver='newton-cholesky',
     tol=1e-6,  # At the default 1e-4 single F1 values are off by up to 0.03.
+    **options,
   )
   # float32 takes half the time and moves log odds by 1e-5 (3876 x 256), but
   # only where the Hessian, of condition D n C / 4 at most, lets it.
   if train.size * inverse_penalty < _LARGEST_IN_FLOAT32:
     train = train.astype(np.float32)
   return model.fit(train, label)
+
+
+def validated(
+  train: np.ndarray,
+  label: np.ndarray,
+  folds: list[tuple[np.ndarray, np.ndarray]],
+  *,
+  inverse_penalty: float,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+  """Returns what probes of the fit parts say of the validation parts.
+
+  Args:
+    train: [n_train, D] float, prepared.
+    label: [n_train], see fit; all known.
+    folds: (fit, validate), [n_train] bool each.
+    inverse_penalty: C of the probes.
+
+  Returns:
+    (labels, log odds, or classes told) of each fold that can be fitted.
+  """
+  told = []
+  for inside, validate in folds:
+    if validate.any() and len(np.unique(label[inside])) > 1:
+      model = fit(train[inside], label[inside], inverse_penalty=inverse_penalty)
+      told.append((label[validate], decide(model, train[validate])))
+  return told
+
+
+def decide(
+  model: linear_model.LogisticRegression, data: np.ndarray
+) -> np.ndarray:
+  """Returns [n] log odds of being active, or the classes told (str)."""
+  if model.classes_.dtype.kind in 'U':
+    return model.predict(data).astype(object)
+  return model.decision_function(data)
 
 
 def tuned_threshold(
@@ -48,23 +87,17 @@ def tuned_threshold(
   fold's fit part.
 
   Args:
-    train: [n_train, D] float, prepared.
-    label: [n_train] float, 1 active, 0 not, NaN unknown.
-    folds: (fit, validate), [n_train] bool each; [] tunes nothing.
+    train: See validated, likewise the others.
+    label: [n_train] float, 1 active, 0 not.
+    folds: [] tunes nothing.
     inverse_penalty: C of the probes.
 
   Returns:
     The threshold, halfway between two scores; 0 if no fold can be fitted or
     none has an active frame.
   """
-  known = ~np.isnan(label)
-  truths, margins = [], []
-  for inside, validate in folds:
-    inside, validate = inside & known, validate & known
-    if validate.any() and len(np.unique(label[inside])) == 2:
-      truths.append(label[validate] == 1)
-      model = fit(train[inside], label[inside], inverse_penalty=inverse_penalty)
-      margins.append(model.decision_function(train[validate]))
-  if not truths or not np.concatenate(truths).any():
+  told = validated(train, label, folds, inverse_penalty=inverse_penalty)
+  if not any((truth == 1).any() for truth, _ in told):
     return 0.0
-  return scores.best_threshold(np.concatenate(truths), np.concatenate(margins))
+  truth, margin = (np.concatenate(parts) for parts in zip(*told, strict=True))
+  return scores.best_threshold(truth == 1, margin)

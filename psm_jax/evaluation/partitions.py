@@ -6,7 +6,7 @@ P persons, K folds.
 from collections.abc import Mapping, Sequence
 
 from psm_jax.data import folds as folds_lib
-from psm_jax.evaluation import expressions, features, splits
+from psm_jax.evaluation import features, splits, targets
 
 
 def deal(
@@ -57,15 +57,15 @@ def deal(
 
 def _fold_column(tables) -> dict[str, str] | None:
   """Returns person -> fold from the frames' column, None without it."""
-  found = {}
+  folds = {}
   for table in tables:
     if 'fold' not in table.frames:
       return None
-    values = expressions.names(table.frames['fold'])
+    values = targets.names(table.frames['fold'])
     if len(set(values)) != 1 or values[0] == '':
       raise ValueError(
         f'The column fold of person {table.person_id} holds '
         f'{sorted(set(values))}; expected one fold a person.'
       )
-    found[table.person_id] = values[0]
-  return found
+    folds[table.person_id] = values[0]
+  return folds

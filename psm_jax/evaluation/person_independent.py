@@ -1,26 +1,23 @@
 """Probes of people they have never seen: folds over persons.
 
-K folds.
+K folds, P persons.
 
 One model of many people is probed across people: fitted on the persons of all
 folds but one, tested on those of the last. Person-specific models cannot be,
 because their embeddings do not share coordinates.
 
-person_independent.csv, a row per source, model, partition, fold and au:
-  source,model_id,partition,fold,au,n_train_persons,n_test_persons,n_train,
-  n_test,n_positive,base_rate,f1,f1_bootstrap,balanced_accuracy,auc,ap,mcc
-  Partition 0 is the one to report; the others deal the people out anew.
-person_independent_summary.csv, a row per source, model and metric:
-  source,model_id,metric,num_persons,num_folds,mean,fold_sd,fold_min,fold_max,
-  frame_sd,num_partitions,partition_mean,partition_sd,partition_min,
-  partition_max
+Its rows of results have the split 'person_independent', the person 'all', the
+fold as direction and the partition of the people as draw: 0 is the one to
+report, the others deal the people out anew. 'f1_frame_sd' is the SD over draws
+of test frames of the mean F1 over action units. Of expressions the fold 'all'
+are the test frames of all folds of partition 0 together.
+
+summary, a row per source, model and metric:
+  source,model_id,metric,num_folds,mean,fold_sd,fold_min,fold_max,frame_sd,
+  num_partitions,partition_mean,partition_sd,partition_min,partition_max
   A fold's value is the mean over its action units; mean to fold_max are of
   partition 0, partition_* of the means of all. frame_sd, of f1 alone, is the
-  mean over folds of the SD over draws of test frames.
-person_independent_expressions.csv, a row per source, model and fold of
-partition 0, and one, fold 'all', of the test frames of all folds together:
-  source,model_id,fold,n_train_persons,n_test_persons and expressions.COLUMNS
-skipped.csv: see tables.py; person_id is 'all', or the person left out.
+  mean over folds of f1_frame_sd.
 """
 
 import dataclasses
@@ -33,45 +30,24 @@ import tqdm
 
 from psm_jax.evaluation import (
   coordinates,
-  expressions,
   features,
   partitions,
-  pools,
   probes,
+  results,
   scores,
   splits,
-  tables,
+  targets,
 )
 
 SPLIT = 'person_independent'
 A8 = ('AU01', 'AU02', 'AU04', 'AU06', 'AU09', 'AU12', 'AU25', 'AU26')
-EVERYBODY = 'all'  # The person of a reason that is nobody's own.
-_METRICS = {
-  'f1': 'f1_bootstrap',
-  **{m: m for m in ('balanced_accuracy', 'auc', 'ap', 'mcc')},
-}
-_PERSONS = ('n_train_persons', 'n_test_persons')
-COLUMNS = {
-  'person_independent': (
-    *('source', 'model_id', 'partition', 'fold', 'au', *_PERSONS),
-    *('n_train', 'n_test', 'n_positive', 'base_rate', *scores.METRICS),
-  ),
-  'person_independent_summary': tuple(
-    (
-      'source model_id metric num_persons num_folds mean fold_sd fold_min '
-      'fold_max frame_sd num_partitions partition_mean partition_sd '
-      'partition_min partition_max'
-    ).split()
-  ),
-  'person_independent_expressions': (
-    'source',
-    'model_id',
-    'fold',
-    *_PERSONS,
-    *expressions.COLUMNS,
-  ),
-  'skipped': tables.SKIPPED_COLUMNS,
-}
+SUMMARY_COLUMNS = tuple(
+  (
+    'source model_id metric num_folds mean fold_sd fold_min fold_max frame_sd '
+    'num_partitions partition_mean partition_sd partition_min partition_max'
+  ).split()
+)
+_METRICS = ('f1_bootstrap', 'balanced_accuracy', 'auc', 'ap', 'mcc')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,14 +90,14 @@ def evaluate(
   folds: Mapping[str, str] | None = None,
   fold_config: FoldConfig = DEFAULT,
   show_progress: bool = True,
-) -> dict[str, pd.DataFrame]:
+) -> tuple[list[dict], list[dict]]:
   """Probes features across people, source by source.
 
   Args:
     given: Tables of any number of sources, models and persons. Those of
       'nearest_in_time' are left out: it has no frame of another person.
-    config: How features are prepared, fitted and scored. threshold_from
-      'validation' holds persons out, not blocks of time.
+    config: How features are prepared, fitted and scored. What is chosen on
+      blocks within a person is chosen on training persons held out.
     folds: Person to fold of partition 0, see psm_jax/data/folds.py. Without it
       a column `fold` of the frames is taken, or the people are dealt out by
       the seed.
@@ -129,23 +105,26 @@ def evaluate(
     show_progress: Show a progress bar over the folds.
 
   Returns:
-    Tables by the names of COLUMNS. A source that cannot be probed across people
-    is in skipped with the reason, and the others go on.
+    Rows of results, and of skipped: a source that cannot be probed across
+    people is there with the reason, and the others go on.
 
   Raises:
     ValueError: If a column `fold` does not hold one fold a person.
   """
+  made, skipped = [], []
+
+  def skip(source, reason, person_id=results.EVERYBODY):
+    place = {'person_id': person_id, 'split': SPLIT, 'reason': reason}
+    skipped.append({'source': source, **place})
+
   given = [t for t in given if t.source != features.NEAREST_IN_TIME]
-  rows = {name: [] for name in COLUMNS}
   for source, models in coordinates.shared_models(given).items():
     if not models:
-      reason = f'{source}: {coordinates.OWN_MODELS}, so no shared coordinates'
-      rows['skipped'].append(_skipped(reason))
-    for model_id, own in models.items():
-      pool = pools.gather(source, model_id, own, threshold=config.threshold)
+      skip(source, f'{coordinates.OWN_MODELS}, so no shared coordinates')
+    for model_id, tables in models.items():
       try:
         dealt, left_out = partitions.deal(
-          own,
+          tables,
           folds=folds,
           num_folds=fold_config.num_folds,
           num_partitions=fold_config.num_partitions,
@@ -153,157 +132,187 @@ def evaluate(
         )
         # More threads take twice the processor's time.
         with threadpoolctl.threadpool_limits(limits=1, user_api='blas'):
-          found = _evaluate_pool(
-            pool, dealt, config, fold_config, show_progress=show_progress
+          scored, reasons = _evaluate_model(
+            tables, dealt, config, fold_config, show_progress=show_progress
           )
       except splits.Impossible as reason:
-        found = {'skipped': [_skipped(f'{source} of {model_id}: {reason}')]}
-        left_out = []
-      rows['skipped'] += [
-        _skipped('in no fold', person_id=person_id) for person_id in left_out
-      ]
-      for name, new in found.items():
-        rows[name] += new
-  made = {
-    name: pd.DataFrame(rows[name], columns=columns)
-    for name, columns in COLUMNS.items()
-  }
-  made['skipped'] = made['skipped'].drop_duplicates(ignore_index=True)
-  return made
+        skip(source, f'{model_id}: {reason}')
+        continue
+      place = {'source': source, 'model_id': model_id}
+      made += [{**row, **place} for row in scored]
+      for reason in reasons:
+        skip(source, reason)
+      for person_id in left_out:
+        skip('', 'in no fold', person_id)
+  return made, skipped
 
 
-def _evaluate_pool(pool, dealt, config, fold_config, *, show_progress):
-  """Returns the rows of one model, by the names of COLUMNS."""
-  units = _units(pool, config, fold_config)
-  has_classes = (pool.classes != '').any()
-  if not units and not has_classes:
-    raise splits.Impossible('none of the action units is labelled')
-  rows, draws, guesses, skipped = [], [], [], []
-  options = {
-    'config': config,
-    'max_train_frames': fold_config.max_train_frames,
-  }
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+  """Returns the summary that the module's description has.
+
+  Args:
+    table: The table of results; rows of other splits are left out.
+  """
+  rows = table[table['split'] == SPLIT]
+  draws = rows[rows['metric'] == 'f1_frame_sd']
+  rows = rows[rows['target'].str.match(r'AU\d') & rows['metric'].isin(_METRICS)]
+  made = []
+  for place, of_model in rows.groupby(
+    ['source', 'model_id', 'metric'], sort=False
+  ):
+    fold = of_model.groupby(['draw', 'direction'])['value'].mean()
+    reported = fold[fold.index.get_level_values('draw') == 0]
+    partition = fold.groupby('draw').mean()
+    drawn = draws.loc[
+      (draws['source'] == place[0]) & (draws['model_id'] == place[1]), 'value'
+    ]
+    values = dict(zip(SUMMARY_COLUMNS, place, strict=False))
+    for name, of in (('fold', reported), ('partition', partition)):
+      values[f'num_{name}s'] = len(of)
+      for what in ('mean', 'std', 'min', 'max'):
+        values[f'{name}_{what.replace("std", "sd")}'] = getattr(of, what)()
+    values['mean'] = values.pop('fold_mean')
+    values['frame_sd'] = drawn.mean() if place[2] == 'f1_bootstrap' else np.nan
+    made.append(values)
+  return pd.DataFrame(made, columns=SUMMARY_COLUMNS)
+
+
+def _evaluate_model(tables, dealt, config, fold_config, *, show_progress):
+  """Returns rows of one model without its name, and why some are missing."""
+  tables = sorted(tables, key=lambda table: table.person_id)
+  units, expression = _asked(tables, config, fold_config)
+  lengths = [len(table.frames) for table in tables]
+  person = np.repeat(np.arange(len(tables)), lengths)
+  made, reasons, classes = [], {}, []
   jobs = [
     (number, fold, of)
     for number, of in enumerate(dealt)
     for fold in sorted(set(of.values()))
   ]
   for number, fold, of in tqdm.tqdm(
-    jobs, desc=f'{pool.source} across people', disable=not show_progress
+    jobs, desc=f'{tables[0].source} across people', disable=not show_progress
   ):
-    # NaN of a person who is in no fold.
-    folds = pd.Series([table.person_id for table in pool.tables]).map(of)
-    train = np.flatnonzero(folds.notna() & (folds != fold))
-    test = np.flatnonzero(folds == fold)
+    # None of a person who is in no fold.
+    folds = np.array([of.get(table.person_id) for table in tables], object)
+    test = folds == fold
+    train = (folds != None) & ~test  # noqa: E711 - element by element.
     place = {
-      'source': pool.source,
-      'model_id': pool.model_id,
-      'fold': fold,
-      'n_train_persons': len(train),
-      'n_test_persons': len(test),
+      'person_id': results.EVERYBODY,
+      'split': SPLIT,
+      'direction': fold,
+      'draw': number,
     }
-    decisions, reasons = pools.decide(pool, units, train, test, **options)
-    skipped += [_skipped(f'{pool.source}, fold {fold}: {r}') for r in reasons]
-    for decision in decisions:
-      row = probes.score_row(decision, config=config)
-      rows.append({**place, 'partition': number, **row})
+    persons = {'n_train_persons': train.sum(), 'n_test_persons': test.sum()}
+    answers, missing = _ask(
+      tables, person, units, train, test, config, fold_config
+    )
+    reasons |= {f'fold {fold}: {reason}': None for reason in missing}
     if number == 0:
-      draws.append(_mean_draws(decisions, config))
-      if has_classes:
-        guesses.append((place, pools.guess(pool, train, test, **options)))
-  return {
-    'person_independent': rows,
-    'person_independent_summary': _summary(pool, rows, draws),
-    'person_independent_expressions': _expression_rows(guesses),
-    'skipped': skipped,
-  }
+      if answers:
+        drawn = [
+          scores.resampled_f1(
+            a.truth == 1,
+            a.told,
+            num_frame_resamples=config.num_frame_resamples,
+            seed=config.seed,
+          )
+          for a in answers
+        ]
+        spread = {'f1_frame_sd': np.mean(drawn, axis=0).std()}
+        made += results.rows(place, results.ACTION_UNITS, spread)
+      told, _ = _ask(
+        tables, person, [expression], train, test, config, fold_config
+      )
+      classes += told
+      answers += told
+    for answer in answers:
+      made += _rows(place, answer, answer.score(config) | persons)
+  if classes:
+    parts = {
+      part: np.concatenate([getattr(a, part) for a in classes])
+      for part in ('train', 'truth', 'told')
+    }
+    together = dataclasses.replace(classes[0], **parts)
+    place |= {'direction': results.EVERYBODY, 'draw': 0}
+    made += _rows(place, together, together.score(config))
+  return made, list(reasons)
 
 
-def _units(pool, config, fold_config) -> tuple[str, ...]:
-  """Returns the action units to probe: those wanted, or those kept."""
-  wanted = fold_config.action_units
-  if not wanted:
-    return splits.kept_action_units(
-      pool.labels, min_base_rate=config.min_base_rate
+def _rows(place, answer, metrics):
+  """Returns the rows of one answer."""
+  sizes = {'n_train': len(answer.train), 'n_test': len(answer.truth)}
+  return results.rows(place, answer.target, metrics, **sizes)
+
+
+def _asked(tables, config, fold_config):
+  """Returns action units and expressions of all frames, person after person."""
+  frames = pd.concat([table.frames for table in tables], ignore_index=True)
+  labels = splits.action_unit_labels(frames, threshold=config.threshold)
+  expression = targets.expression(frames)
+  names = splits.kept_action_units(labels, min_base_rate=config.min_base_rate)
+  if wanted := fold_config.action_units:
+    known = labels.columns[labels.notna().any()]
+    names = tuple(c for c in known if c.removesuffix('_c') in wanted)
+  if not names and not expression.known.any():
+    raise splits.Impossible('none of the action units is labelled')
+  return targets.units(labels, names), expression
+
+
+def _ask(tables, person, asked, train, test, config, fold_config):
+  """Fits probes on some people and asks them about others.
+
+  Args:
+    tables: P of them.
+    person: [N] int, whose frame it is, person after person.
+    asked: Targets of one kind, on the N frames.
+    train: [P] bool.
+    test: [P] bool.
+    config: See probes.ProbeConfig.
+    fold_config: See FoldConfig.
+
+  Returns:
+    Answers, and why some are missing.
+  """
+  if not asked:
+    return [], []
+  usable = np.any([target.known for target in asked], axis=0)
+  fit, new = (np.flatnonzero(usable & side[person]) for side in (train, test))
+  fit = coordinates.spread_rows(
+    fit, num_rows=fold_config.max_train_frames or len(fit)
+  )
+  if not len(fit) or not len(new):
+    return [], ['no labelled frame in one of the parts']
+  start = np.searchsorted(person, np.arange(len(tables)))
+
+  def features_of(rows, one):
+    return tables[one].features[rows[person[rows] == one] - start[one]]
+
+  # Each person is in one part of a fold alone.
+  group = np.unique(person[fit], return_inverse=True)[1]
+  group %= probes.NUM_INNER_FOLDS
+  fitted = probes.fit(
+    np.concatenate([features_of(fit, one) for one in np.flatnonzero(train)]),
+    [target.take(fit) for target in asked],
+    [(group != g, group == g) for g in range(probes.NUM_INNER_FOLDS)],
+    source=tables[0].source,
+    config=config,
+  )
+  # A person at a time, which bounds the memory.
+  told = [fitted.tell(features_of(new, one)) for one in np.unique(person[new])]
+  answers, reasons = [], []
+  for target in asked:
+    key, known = (target.kind, target.name), target.known
+    if key not in fitted.models or not known[new].any():
+      reasons.append(
+        f'{target.name} has one class in training or no test frame'
+      )
+      continue
+    said = np.concatenate([part[key][0] for part in told])[known[new]]
+    rows, labelled = new[known[new]], fit[known[fit]]
+    answers.append(
+      probes.Answer(
+        *(target.name, target.kind, target.values[labelled], rows),
+        *(target.values[rows], said),
+      )
     )
-  known = pool.labels.columns[pool.labels.notna().any()]
-  return tuple(c for c in known if c.removesuffix('_c') in wanted)
-
-
-def _mean_draws(decisions, config):
-  """Returns [R], the mean F1 over action units of each draw of test frames."""
-  drawn = [
-    scores.resampled_f1(
-      d.truth,
-      d.score,
-      num_frame_resamples=config.num_frame_resamples,
-      seed=config.seed,
-    )
-    for d in decisions
-  ]
-  return np.mean(drawn, axis=0) if drawn else np.full(1, np.nan)
-
-
-def _summary(pool, scored, draws):
-  """Returns a row a metric of one model."""
-  if not scored:
-    return []
-  table = pd.DataFrame(scored)
-  rows = []
-  for metric, column in _METRICS.items():
-    fold = table.groupby(['partition', 'fold'])[column].mean()
-    own = fold.loc[0] if 0 in fold.index.get_level_values(0) else fold[:0]
-    partition = fold.groupby('partition').mean()
-    rows.append(
-      {
-        'source': pool.source,
-        'model_id': pool.model_id,
-        'metric': metric,
-        'num_persons': len(pool.tables),
-        'num_folds': len(own),
-        'mean': own.mean(),
-        'fold_sd': own.std(),
-        'fold_min': own.min(),
-        'fold_max': own.max(),
-        'frame_sd': (
-          np.mean([own_draws.std() for own_draws in draws])
-          if metric == 'f1'
-          else float('nan')
-        ),
-        'num_partitions': len(partition),
-        'partition_mean': partition.mean(),
-        'partition_sd': partition.std(),
-        'partition_min': partition.min(),
-        'partition_max': partition.max(),
-      }
-    )
-  return rows
-
-
-def _expression_rows(guesses):
-  """Returns a row a fold, and one of all folds together."""
-  guesses = [(place, guess) for place, guess in guesses if guess is not None]
-  if not guesses:
-    return []
-  rows = [{**place, **expressions.score(*guess)} for place, guess in guesses]
-  place = guesses[0][0]
-  together = [
-    np.concatenate(parts)
-    for parts in zip(*(guess for _, guess in guesses), strict=True)
-  ]
-  total = sum(own['n_test_persons'] for own, _ in guesses)
-  return [
-    *rows,
-    {
-      **place,
-      'fold': EVERYBODY,
-      'n_train_persons': None,
-      'n_test_persons': total,
-      **expressions.score(*together),
-    },
-  ]
-
-
-def _skipped(reason, *, person_id=EVERYBODY):
-  """Returns a row of skipped."""
-  return {'person_id': person_id, 'split': SPLIT, 'reason': reason}
+  return answers, reasons

@@ -1,23 +1,39 @@
-"""Linear probes: how well an action unit can be read off a frame's features.
+"""Linear probes: how well something can be read off a frame's features.
 
-n frames, D features. `probe` gives a row of scores an action unit; `decide`
-gives the log odds behind it.
+n frames, D features, k components.
+
+Logistic regression for action units and classes, ridge regression for numbers.
+`ask` fits and tests on frames of one person; `fit` is for whoever has the
+training part only.
 """
 
+import collections
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
+from sklearn import base, decomposition, pipeline, preprocessing
 
-from psm_jax.evaluation import controls, features, logistic, scores, splits
+from psm_jax.evaluation import (
+  controls,
+  features,
+  logistic,
+  ridge,
+  scores,
+  splits,
+  targets,
+)
 
 THRESHOLDS = ('half', 'validation')
 NUM_INNER_FOLDS = 4
+ALPHAS = (1.0, 10.0, 100.0, 1000.0, 10000.0)  # Penalties of ridge regression.
+# A column whose spread is below this share of its size is float32 rounding.
+_CONSTANT = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
 class ProbeConfig:
-  """How action-unit probes are split, fitted and scored.
+  """How probes are split, fitted and scored.
 
   Attributes:
     splits: Which of splits.ALL_SPLITS.
@@ -25,16 +41,18 @@ class ProbeConfig:
       DISFA's published base rates; use 1 for labels that are 0 or 1.
     min_base_rate: Action units active in this share of frames or less are left
       out, see splits.make_splits. Published.
-    guard_s: Seconds between training and test frames of the blocked split.
-    inverse_penalty: C of the logistic regression (the published classifier is
-      unknown).
+    guard_s: Seconds between training and test frames of the blocked split, and
+      between blocks of the training part by which something is chosen.
+    inverse_penalties: C of the logistic regression (the published classifier is
+      unknown). Of several the one is taken, probe by probe, that does best on
+      4 blocks of the training part, each told by a probe of the other three: by
+      AUC, of classes by accuracy.
+    pixel_components: Principal components of 'pixel_pca'; of several the best
+      is chosen along with C. Numbers are told from the most.
     l2_normalise: Scale every embedding to length 1 first, as published. Grey
       pixels are never scaled.
-    num_components: Reduce embeddings to this many whitened principal
-      components; None keeps all units.
     threshold_from: 'half': a frame is called active from even odds on.
-      'validation': from the odds that give the largest F1 on the training part,
-      whose 4 blocks of time are each decided by a probe of the other three.
+      'validation': from the odds that give the largest F1 on these blocks.
     num_frame_resamples: Draws of the test frames behind f1_bootstrap.
       Published.
     block_s: Seconds of video that are drawn together for the intervals of one
@@ -50,9 +68,9 @@ class ProbeConfig:
   threshold: float = 2.0
   min_base_rate: float = 0.02
   guard_s: float = 2.0
-  inverse_penalty: float = 1.0
+  inverse_penalties: tuple[float, ...] = (1.0,)
+  pixel_components: tuple[int, ...] = (64,)
   l2_normalise: bool = True
-  num_components: int | None = None
   threshold_from: str = 'half'
   num_frame_resamples: int = 100
   block_s: float = 4.0
@@ -73,212 +91,328 @@ class ProbeConfig:
       raise ValueError(f'min_base_rate {self.min_base_rate} is not in [0, 1).')
     if self.guard_s < 0:
       raise ValueError(f'guard_s {self.guard_s} is negative.')
-    for field in ('inverse_penalty', 'block_s'):
-      if getattr(self, field) <= 0:
-        raise ValueError(f'{field} {getattr(self, field)} is not positive.')
-    for field in (
-      'num_components',
-      'num_frame_resamples',
-      'num_block_resamples',
+    for field, is_wrong in (
+      ('inverse_penalties', min(self.inverse_penalties, default=0) <= 0),
+      ('pixel_components', min(self.pixel_components, default=0) < 1),
+      ('block_s', self.block_s <= 0),
+      ('num_frame_resamples', self.num_frame_resamples < 1),
+      ('num_block_resamples', self.num_block_resamples < 1),
     ):
-      value = getattr(self, field)
-      if value is not None and value < 1:
-        raise ValueError(f'{field} {value} is less than 1.')
+      if is_wrong:
+        raise ValueError(f'{field} {getattr(self, field)} is not positive.')
 
 
 DEFAULT = ProbeConfig()
 
 
 @dataclasses.dataclass(frozen=True)
-class Decision:
-  """What a probe says about an action unit on the test frames.
+class Answer:
+  """What a probe says about a target on the test frames.
 
   Attributes:
-    au: The action unit.
-    n_train: Labelled training frames.
-    test: [n_test] int, rows of the labelled test frames.
-    truth: [n_test] bool, active.
-    score: [n_test] float, above 0 where the probe says active.
+    target: The target's name.
+    kind: Its kind.
+    train: [n_train, ...] labels of the training frames.
+    rows: [n_test] int, the test frames.
+    truth: [n_test, ...] their labels.
+    told: [n_test, ...] what the probe says; of an action unit a score, above 0
+      where the probe says active.
+    alpha: The penalty of a ridge regression, else NaN.
   """
 
-  au: str
-  n_train: int
-  test: np.ndarray
+  target: str
+  kind: str
+  train: np.ndarray
+  rows: np.ndarray
   truth: np.ndarray
-  score: np.ndarray
+  told: np.ndarray
+  alpha: float = float('nan')
 
-
-def probe(
-  table: features.FeatureTable,
-  labels: pd.DataFrame,
-  split: splits.Split,
-  *,
-  config: ProbeConfig,
-) -> tuple[list[dict], list[str]]:
-  """Fits and scores one probe for each kept action unit.
-
-  An L2 logistic regression with balanced classes on standardised features.
-  Everything is fitted on the training part alone. Frames on which an action
-  unit is not labelled take no part in its probe. 'nearest_in_time' is not
-  fitted: its score is the mean label of the two training frames next to a test
-  frame, see controls.py, or in videos without one the mean label of all.
-
-  Args:
-    table: The features of one person.
-    labels: [n, A] from splits.action_unit_labels for the same frames.
-    split: Training and test frames.
-    config: See ProbeConfig.
-
-  Returns:
-    A dict for each action unit with au, n_train, n_test, n_positive (active
-    test frames), base_rate (their share, which is the AP of chance) and
-    scores.METRICS; and the action units that could not be fitted, because
-    their training part has one class or their test part is empty.
-  """
-  decisions, impossible = decide(table, labels, split, config=config)
-  return [score_row(d, config=config) for d in decisions], impossible
-
-
-def decide(
-  table: features.FeatureTable,
-  labels: pd.DataFrame,
-  split: splits.Split,
-  *,
-  config: ProbeConfig,
-  prepared: tuple[np.ndarray, np.ndarray] | None = None,
-) -> tuple[list[Decision], list[str]]:
-  """Fits the probes of `probe` and returns what they say.
-
-  Args:
-    table: See probe.
-    labels: See probe.
-    split: See probe.
-    config: See ProbeConfig.
-    prepared: What `prepare` makes of the two parts, if it is known already.
-
-  Returns:
-    A decision for each action unit, and those that could not be fitted. A
-    'nearest_in_time' without a training frame in any video of the test part
-    says nothing and is not named either.
-  """
-  train_rows = np.flatnonzero(split.train)
-  test_rows = np.flatnonzero(split.test)
-  is_nearest = table.source == features.NEAREST_IN_TIME
-  parts, folds = None, []
-  if not is_nearest:
-    parts = prepared or prepare_split(table, split, config=config)
-    if config.threshold_from == 'validation':
-      folds = inner_rows(table.frames, split, config=config)
-  decisions, impossible = [], []
-  for au in split.action_units:
-    label = labels[au].to_numpy()
-    known = ~np.isnan(label)
-    train_known, test_known = known[train_rows], known[test_rows]
-    rows = train_rows[train_known], test_rows[test_known]
-    if not len(rows[1]) or len(np.unique(label[rows[0]])) < 2:
-      impossible.append(au)
-      continue
-    if is_nearest:
-      score = _nearest(table.frames, *rows, label[rows[0]])
-    else:
-      score = _fitted(
-        parts[0], label[train_rows], parts[1][test_known], folds, config
+  def score(self, config: ProbeConfig) -> dict[str, float]:
+    """Returns the metrics of its kind, see scores.py."""
+    if self.kind == targets.CLASSES:
+      return scores.of_classes(self.train, self.truth, self.told)
+    if self.kind == targets.UNIT:
+      return scores.of_unit(
+        self.truth == 1,
+        self.told,
+        num_frame_resamples=config.num_frame_resamples,
+        seed=config.seed,
       )
-    if score is not None:
-      truth = label[rows[1]] == 1
-      decisions.append(Decision(au, len(rows[0]), rows[1], truth, score))
-  return decisions, impossible
+    alpha = {'alpha': self.alpha}
+    if self.target == targets.LANDMARKS:
+      points = (
+        prepare.reshape(len(prepare), -1, 2)
+        for prepare in (self.truth, self.told)
+      )
+      return alpha | {'nme': scores.nme(*points)}
+    if self.target in controls.POSES:
+      return alpha | scores.of_angles(self.train, self.truth, self.told)
+    return alpha | scores.of_intensity(self.truth[:, 0], self.told[:, 0])
 
 
-def score_row(decision: Decision, *, config: ProbeConfig) -> dict:
-  """Returns the row of `probe` of one action unit."""
-  truth = decision.truth
-  return {
-    'au': decision.au,
-    'n_train': decision.n_train,
-    'n_test': len(truth),
-    'n_positive': int(truth.sum()),
-    'base_rate': truth.mean(),
-    **scores.score_metrics(
-      truth,
-      decision.score,
-      num_frame_resamples=config.num_frame_resamples,
-      seed=config.seed,
-    ),
-  }
+class Standardise(base.TransformerMixin, base.BaseEstimator):
+  """Gives columns mean 0 and standard deviation 1; constant ones become 0."""
+
+  def __init__(self, *, jointly: bool = False):
+    """Args: jointly: The widest column says what is rounding in all."""
+    self.jointly = jointly
+
+  def fit(self, data: np.ndarray, y: None = None) -> 'Standardise':
+    """Fits it on [n, D] float64."""
+    self.mean_ = data.mean(axis=0)
+    size, std = np.abs(data).max(axis=0), data.std(axis=0)
+    is_constant = std <= _CONSTANT * (size.max() if self.jointly else size)
+    self.scale_ = np.where(is_constant, 0, 1 / np.where(is_constant, 1, std))
+    return self
+
+  def transform(self, data: np.ndarray) -> np.ndarray:
+    """Returns [n, D] float64."""
+    return (data - self.mean_) * self.scale_
 
 
-def prepare_split(
-  table: features.FeatureTable, split: splits.Split, *, config: ProbeConfig
-) -> tuple[np.ndarray, np.ndarray]:
-  """Returns `prepare` of a table's training and test part."""
-  return prepare(
-    table.features[split.train],
-    table.features[split.test],
-    source=table.source,
-    config=config,
-  )
+def preparation(
+  train: np.ndarray,
+  *,
+  source: str,
+  config: ProbeConfig,
+  num_components: int | None = None,
+) -> pipeline.Pipeline:
+  """Returns what makes features ready for a linear model, fitted.
 
-
-def prepare(
-  train: np.ndarray, test: np.ndarray, *, source: str, config: ProbeConfig
-) -> tuple[np.ndarray, np.ndarray]:
-  """Returns both parts prepared as the training part asks, float64.
+  Embeddings are scaled to length 1 if config.l2_normalise; pixels are reduced
+  to principal components; the angles of 'head_pose' stay as they are. Then
+  every column gets mean 0 and standard deviation 1 on the training part (so
+  components are whitened). There are never more components than the training
+  part has.
 
   Args:
     train: [n_train, D] float.
-    test: [n_test, D] float.
     source: The source of the features.
-    config: See ProbeConfig and features.fit_preparation.
+    config: See ProbeConfig.
+    num_components: Of pixels; None takes the most of config.
   """
-  preparation = fit_preparation(train, source=source, config=config)
-  return preparation.apply(train), preparation.apply(test)
+  steps = [preprocessing.FunctionTransformer(_float64)]
+  is_pixels = source == features.PIXEL_PCA
+  if is_pixels:
+    wanted = num_components or max(config.pixel_components)
+    is_tall = train.shape[0] >= train.shape[1]
+    steps.append(
+      decomposition.PCA(
+        min(wanted, *train.shape),
+        svd_solver='covariance_eigh' if is_tall else 'full',
+      )
+    )
+  elif source != features.HEAD_POSE and config.l2_normalise:
+    steps.append(preprocessing.FunctionTransformer(features.unit_length))
+  # Directions beyond the rank are rounding; compare with the widest one.
+  steps.append(Standardise(jointly=is_pixels))
+  with np.errstate(invalid='ignore'):  # Shares of no variance.
+    return pipeline.make_pipeline(*steps).fit(train)
 
 
-def fit_preparation(
-  train: np.ndarray, *, source: str, config: ProbeConfig
-) -> features.Preparation:
-  """Returns features.fit_preparation as the configuration has it."""
-  return features.fit_preparation(
-    train,
-    source=source,
-    l2_normalise=config.l2_normalise,
-    num_components=config.num_components,
-  )
+@dataclasses.dataclass(frozen=True)
+class Probes:
+  """Fitted probes.
+
+  Attributes:
+    preparations: Number of components to what prepares features.
+    models: Kind and name of a target to its number of components, its model
+      and, of NUMBERS, the columns that the model tells and their penalty.
+  """
+
+  preparations: dict[int | None, pipeline.Pipeline]
+  models: dict[tuple[str, str], tuple[int | None, object, slice, float]]
+
+  def tell(
+    self, data: np.ndarray
+  ) -> dict[tuple[str, str], tuple[np.ndarray, float]]:
+    """Returns what the probes say, (kind, name) to ([n, ...], alpha).
+
+    Args:
+      data: [n, D] float.
+    """
+    prepared = {
+      n: prepare.transform(data) for n, prepare in self.preparations.items()
+    }
+    told = {}
+    for (kind, name), (size, model, columns, alpha) in self.models.items():
+      if kind == targets.NUMBERS:
+        whole = model.predict(prepared[size]).reshape(len(data), -1)
+        told[kind, name] = whole[:, columns], alpha
+      else:
+        told[kind, name] = logistic.decide(model, prepared[size]), alpha
+    return told
 
 
-def inner_rows(
-  frames: pd.DataFrame, split: splits.Split, *, config: ProbeConfig
-) -> list[tuple[np.ndarray, np.ndarray]]:
-  """Returns splits.inner_folds of a training part, as rows of that part.
+def fit(
+  data: np.ndarray,
+  asked: Sequence[targets.Target],
+  folds: Sequence[tuple[np.ndarray, np.ndarray]],
+  *,
+  source: str,
+  config: ProbeConfig,
+) -> Probes:
+  """Fits a probe for every target that can be fitted.
+
+  Frames on which a target is not known take no part in its probe. Numbers
+  known on the same frames share one decomposition.
 
   Args:
-    frames: n rows, of the whole person.
-    split: Its training part is cut.
-    config: Seconds of the guard.
+    data: [n_train, D] float, features.
+    asked: What is asked, on these frames.
+    folds: (fit, validate), [n_train] bool each, by which things are chosen.
+    source: The source of the features.
+    config: See ProbeConfig.
+  """
+  sizes = [None]
+  if source == features.PIXEL_PCA:
+    sizes = sorted(config.pixel_components)
+  preparations = {
+    size: preparation(data, source=source, config=config, num_components=size)
+    for size in sizes
+  }
+  prepared = {n: prepare.transform(data) for n, prepare in preparations.items()}
+  models, numbers = {}, collections.defaultdict(list)
+  for target in asked:
+    known = target.known
+    if target.kind == targets.NUMBERS:
+      numbers[known.tobytes()].append(target)
+    elif len(np.unique(target.values[known].astype(str))) > 1:
+      size, model = _classifier(prepared, target, known, folds, config)
+      models[target.kind, target.name] = size, model, slice(None), np.nan
+  for group in numbers.values():
+    known = group[0].known
+    if known.sum() < 2:
+      continue
+    lengths = [target.values.shape[1] for target in group]
+    model = ridge.fit(
+      prepared[sizes[-1]][known],
+      np.concatenate([target.values for target in group], axis=1)[known],
+      penalties=ALPHAS,
+      folds=[tuple(part[known] for part in fold) for fold in folds],
+      sizes=lengths,
+    )
+    ends = np.cumsum(lengths)
+    for target, length, end in zip(group, lengths, ends, strict=True):
+      columns, alpha = slice(end - length, end), float(model.alpha[end - 1])
+      models[target.kind, target.name] = sizes[-1], model, columns, alpha
+  return Probes(preparations, models)
+
+
+def ask(
+  table: features.FeatureTable,
+  split: splits.Split,
+  asked: Sequence[targets.Target],
+  *,
+  config: ProbeConfig,
+) -> tuple[list[Answer], list[str]]:
+  """Fits probes on a split's training part and asks them about its test part.
+
+  Everything is fitted on the training part alone. 'nearest_in_time' is not
+  fitted: it says the mean label of the two training frames next to a test
+  frame, see controls.py, or in videos without one that of all; of classes the
+  nearest's, or the commonest. 'head_pose' is not asked for itself.
+
+  Args:
+    table: The features of one person.
+    split: Training and test frames.
+    asked: What is asked, on the table's frames.
+    config: See ProbeConfig.
 
   Returns:
-    (fit, validate), [n_train] bool each.
+    Answers, and the names of targets whose training part has one class or
+    whose test part is empty. A 'nearest_in_time' without a training frame in
+    any video of the test part says nothing and is not named either.
   """
-  folds = splits.inner_folds(
-    frames, split.train, num_folds=NUM_INNER_FOLDS, guard_s=config.guard_s
-  )
-  return [(fit[split.train], check[split.train]) for fit, check in folds]
+  train, test = np.flatnonzero(split.train), np.flatnonzero(split.test)
+  if table.source == features.HEAD_POSE:
+    asked = [target for target in asked if target.name not in controls.POSES]
+  is_nearest = table.source == features.NEAREST_IN_TIME
+  if not is_nearest:
+    inner = splits.inner_folds(
+      table.frames,
+      split.train,
+      num_folds=NUM_INNER_FOLDS,
+      guard_s=config.guard_s,
+    )
+    probes = fit(
+      table.features[train],
+      [target.take(train) for target in asked],
+      [(inside[train], validate[train]) for inside, validate in inner],
+      source=table.source,
+      config=config,
+    )
+    told = probes.tell(table.features[test])
+  answers, impossible = [], []
+  for target in asked:
+    known = target.known
+    rows, labelled = test[known[test]], train[known[train]]
+    labels, is_number = target.values[labelled], target.kind == targets.NUMBERS
+    if not len(rows) or len(labels if is_number else set(labels)) < 2:
+      impossible += [] if is_number else [target.name]
+      continue
+    if is_nearest:
+      said, alpha = _nearest(table.frames, target, labelled, rows), np.nan
+    else:
+      said, alpha = told[target.kind, target.name]
+      said = said[known[test]]
+    if said is not None:
+      place = target.name, target.kind, labels, rows
+      answers.append(Answer(*place, target.values[rows], said, alpha))
+  return answers, impossible
 
 
-def _fitted(train, label, test, folds, config) -> np.ndarray:
-  """Returns the log odds of test frames, less the threshold if it is tuned."""
-  known = ~np.isnan(label)
-  penalty = config.inverse_penalty
-  model = logistic.fit(train[known], label[known], inverse_penalty=penalty)
-  return model.decision_function(test) - logistic.tuned_threshold(
-    train, label, folds, inverse_penalty=penalty
-  )
+def _classifier(prepared, target, known, folds, config):
+  """Returns the number of components and the fitted logistic regression."""
+  label = target.values[known]
+  folds = [tuple(part[known] for part in fold) for fold in folds]
+  grid = [(n, c) for n in prepared for c in config.inverse_penalties]
+  size, penalty = grid[0]
+  if len(grid) > 1:
+    size, penalty = max(
+      grid,
+      key=lambda at: _validity(prepared[at[0]][known], label, folds, at[1]),
+    )
+  data = prepared[size][known]
+  model = logistic.fit(data, label, inverse_penalty=penalty)
+  if target.kind == targets.UNIT and config.threshold_from == 'validation':
+    model.intercept_ -= logistic.tuned_threshold(
+      data, label, folds, inverse_penalty=penalty
+    )
+  return size, model
 
 
-def _nearest(frames, train, test, label):
-  """Returns the neighbours' mean label less a half; None if none has any."""
-  mean = controls.mean_of_neighbours(frames, train, test, label)
-  if np.isnan(mean).all():
+def _validity(data, label, folds, inverse_penalty) -> float:
+  """Returns the mean AUC, or accuracy, of the blocks that allow one."""
+  told = logistic.validated(data, label, folds, inverse_penalty=inverse_penalty)
+  if label.dtype == object:
+    validity = [(said == truth).mean() for truth, said in told]
+  else:
+    validity = [
+      scores.auc(truth == 1, said)
+      for truth, said in told
+      if len(np.unique(truth)) > 1
+    ]
+  return float(np.mean(validity)) if validity else 0.0
+
+
+def _nearest(frames, target, train, test):
+  """Returns what the training frames next in time say; None if none can."""
+  values = target.values[train]
+  if target.kind == targets.CLASSES:
+    near = controls.nearest(frames, train, test)
+    classes, counts = np.unique(values.astype(str), return_counts=True)
+    commonest = classes[counts.argmax()]
+    told = np.where(near < 0, commonest, values[near])
+    return None if (near < 0).all() else told.astype(object)
+  told = controls.mean_of_neighbours(frames, train, test, values)
+  if np.isnan(told).all():
     return None
-  return np.where(np.isnan(mean), label.mean(), mean) - 0.5
+  told = np.where(np.isnan(told), values.mean(axis=0), told)
+  return told - 0.5 if target.kind == targets.UNIT else told
+
+
+def _float64(data: np.ndarray) -> np.ndarray:
+  """Returns data as float64."""
+  return data.astype(np.float64)

@@ -7,39 +7,27 @@ may bring one embedding onto another; whether it does has to be shown on frames
 that it was not fitted on, beside no rotation and beside a random one:
 
   aligned = procrustes.align_to_general(psm_table, gm_table)
-  aligned.quality   # a row a map: procrustes, identity, random
+  aligned.quality   # how well it was, with no rotation and a random one beside
   aligned.table     # the held-out frames in the general model's coordinates
 
-quality, a row per direction and map:
-  source,model_id,person_id,target,target_model_id,target_person_id,matched_by,
-  split,direction,map,num_train,num_test,r2,cosine,reason
-  r2 is 1 less the squared distance to the target's held-out rows over that of
-  the target's training mean: 0 is what the mean alone reaches, below 0 is
-  worse. cosine is the mean cosine between both, the training means taken out.
-  reason is for those who collect pairs: why one has no values.
+quality are rows of results, of the targets aligned (the best rotation),
+aligned_identity (none) and aligned_random. Metrics: r2 is 1 less the squared
+distance to the target's held-out rows over that of the target's training mean:
+0 is what the mean alone reaches, below 0 is worse. cosine is the mean cosine
+between both, the training means taken out.
 """
 
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import scipy.linalg
 
-from psm_jax.evaluation import coordinates, features, splits
+from psm_jax.evaluation import coordinates, features, results, splits
 
 WARNING = coordinates.WARNING
-PROCRUSTES = 'procrustes'
-IDENTITY = 'identity'
-RANDOM = 'random'
-MAPS = (PROCRUSTES, IDENTITY, RANDOM)
-BY_FRAMES = 'frames'
-BY_PROFILES = 'action_units'
-QUALITY_COLUMNS = tuple(
-  (
-    'source model_id person_id target target_model_id target_person_id '
-    'matched_by split direction map num_train num_test r2 cosine reason'
-  ).split()
-)
+PROCRUSTES = 'aligned'
+IDENTITY = 'aligned_identity'
+RANDOM = 'aligned_random'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +97,7 @@ class Aligned:
   """
 
   alignments: dict[str, Alignment]
-  quality: pd.DataFrame
+  quality: list[dict]
   table: features.FeatureTable | None = None
 
 
@@ -165,7 +153,7 @@ def align_to_general(
     splits.Impossible: If the person has too few frames for two parts.
     ValueError: If persons, frames or numbers of units differ.
   """
-  table, general = (coordinates.in_order(own) for own in (table, general))
+  table, general = (side.in_order() for side in (table, general))
   keys = ['person_id', 'video_id', 'frame']
   if not table.frames[keys].equals(general.frames[keys]):
     raise ValueError(
@@ -176,24 +164,24 @@ def align_to_general(
   split, parts = coordinates.two_parts(
     table.frames, np.ones(len(table.frames), bool), guard_s=config.guard_s
   )
-  data, target = (coordinates.unit_length(own) for own in (table, general))
+  data, target = (coordinates.unit_length(side) for side in (table, general))
   mapped = np.full(data.shape, np.nan)
   alignments, rows = {}, []
   for part in parts:
+    place = {**table.ids, 'split': split, 'direction': part.direction}
     alignment, quality = _judge(
-      *(own[part.train] for own in (data, target)),
-      *(own[part.test] for own in (data, target)),
+      place,
+      *(side[part.train] for side in (data, target)),
+      *(side[part.test] for side in (data, target)),
       config,
     )
     alignments[part.direction] = alignment
     mapped[part.test] = alignment.apply(data[part.test])
-    rows += [
-      {'split': split, 'direction': part.direction, **row} for row in quality
-    ]
+    rows += quality
   held_out = ~np.isnan(mapped).any(axis=1)
   return Aligned(
     alignments,
-    _quality(table, general, BY_FRAMES, rows),
+    rows,
     features.FeatureTable(
       source=f'{table.source}_in_{general.source}',
       model_id=general.model_id,
@@ -229,7 +217,7 @@ def align_by_profiles(
     ValueError: If the numbers of units differ.
   """
   (split, first), (other_split, second) = (
-    _profile_means(own, config) for own in (table, other)
+    _profile_means(side, config) for side in (table, other)
   )
   alignments, rows = {}, []
   for direction, train, test in (
@@ -247,16 +235,18 @@ def align_by_profiles(
       np.stack([means[profile] for profile in both])
       for means in (first[train], second[train], first[test], second[test])
     )
-    alignment, quality = _judge(data, target, new, truth, config)
-    alignments[direction] = alignment
     names = '+'.join(dict.fromkeys((split, other_split)))
-    rows += [{'split': names, 'direction': direction, **r} for r in quality]
-  return Aligned(alignments, _quality(table, other, BY_PROFILES, rows))
+    place = {**table.ids, 'split': names, 'direction': direction}
+    alignments[direction], quality = _judge(
+      place, data, target, new, truth, config
+    )
+    rows += quality
+  return Aligned(alignments, rows)
 
 
 def _profile_means(table, config):
   """Returns a split, and for each part profile to mean embedding."""
-  table = coordinates.in_order(table)
+  table = table.in_order()
   labels = splits.action_unit_labels(table.frames, threshold=config.threshold)
   labels = labels.dropna(axis=1, how='all')
   if not labels.shape[1]:
@@ -279,7 +269,7 @@ def _profile_means(table, config):
   ]
 
 
-def _judge(data, target, new, truth, config):
+def _judge(place, data, target, new, truth, config):
   """Returns the best map, and the quality of all three on held-out rows."""
   best = fit(data, target)
   num_features = data.shape[1]
@@ -298,15 +288,8 @@ def _judge(data, target, new, truth, config):
     r2, cosine = np.mean(
       [_fit_of(alignment, new, truth) for alignment in alignments], axis=0
     )
-    rows.append(
-      {
-        'map': name,
-        'num_train': len(data),
-        'num_test': len(new),
-        'r2': float(r2),
-        'cosine': float(cosine),
-      }
-    )
+    sizes = {'n_train': len(data), 'n_test': len(new)}
+    rows += results.rows(place, name, {'r2': r2, 'cosine': cosine}, **sizes)
   return best, rows
 
 
@@ -322,15 +305,3 @@ def _fit_of(alignment, data, truth) -> tuple[float, float]:
   inner = (told * truth).sum(axis=1)
   known = length > 0
   return r2, (inner[known] / length[known]).mean() if known.any() else np.nan
-
-
-def _quality(table, target, matched_by, rows) -> pd.DataFrame:
-  """Returns rows of quality with the names of both embeddings."""
-  ids = {
-    **table.ids,
-    'target': target.source,
-    'target_model_id': target.model_id,
-    'target_person_id': target.person_id,
-    'matched_by': matched_by,
-  }
-  return pd.DataFrame([{**ids, **r} for r in rows], columns=QUALITY_COLUMNS)

@@ -2,47 +2,30 @@
 
 A action units, C candidates, D features, Q queries.
 
-  found = retrieval.retrieve(tables)
+  rows, skipped = retrieval.retrieve(tables)
 
 Every frame with an active action unit asks for its nearest frames (cosine) of
 *other* persons; a good answer shows the same action units. The agreement of two
 frames is the F1 (Dice) of their sets of active units: twice the shared ones
 over the sum of both, 0 if the answer has none.
 
-retrieve().summary, a row per source and centring:
-  source,centring,normalised,ci_low,ci_high,score,chance,best,num_persons,
-  num_models,reason
-  score is the mean agreement; chance that of random frames of other persons;
-  best that of the frames of other persons whose labels agree most, which no
-  embedding can beat; normalised = (score - chance) / (best - chance). All are
-  means over persons. A source without shared coordinates has one row, with a
-  reason instead of values.
-retrieve().persons, a row per model, person who asks and centring:
-  source,model_id,person_id,centring,num_queries,num_candidates,score,chance,
-  best,normalised
+Rows of results, of the targets retrieval and retrieval_centred (each person's
+mean taken out); n_train counts candidates, n_test queries. Metrics: score, the
+mean agreement; chance, that of random frames of other persons; best, that of
+the frames of other persons whose labels agree most, which no embedding can
+beat; normalised = (score - chance) / (best - chance).
 """
 
 import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import threadpoolctl
 
-from psm_jax.evaluation import coordinates, features, splits, summary
+from psm_jax.evaluation import coordinates, features, results, splits
 
-SUMMARY_COLUMNS = tuple(
-  (
-    'source centring normalised ci_low ci_high score chance best num_persons '
-    'num_models reason'
-  ).split()
-)
-PERSON_COLUMNS = tuple(
-  (
-    'source model_id person_id centring num_queries num_candidates score '
-    'chance best normalised'
-  ).split()
-)
+AS_IS = 'retrieval'
+CENTRED = 'retrieval_centred'
 _QUERIES_AT_ONCE = 512  # Bounds the memory: a row of similarities each.
 
 
@@ -55,7 +38,6 @@ class RetrievalConfig:
     num_neighbours: Answers to each query.
     max_frames: Candidates of all persons together, and queries of all, taken
       at equal steps: equally many of everybody who has them. Bounds time.
-    seed: Of the draws of persons.
 
   Raises:
     ValueError: If a value is out of its range.
@@ -64,7 +46,6 @@ class RetrievalConfig:
   threshold: float = 2.0
   num_neighbours: int = 5
   max_frames: int = 16_000
-  seed: int = 0
 
   def __post_init__(self):
     for field in ('num_neighbours', 'max_frames'):
@@ -73,14 +54,6 @@ class RetrievalConfig:
 
 
 DEFAULT = RetrievalConfig()
-
-
-@dataclasses.dataclass(frozen=True)
-class Retrieval:
-  """Both tables of `retrieve`; columns as in the module's description."""
-
-  summary: pd.DataFrame
-  persons: pd.DataFrame
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,11 +72,8 @@ class _Pool:
 
 
 def retrieve(
-  tables: Sequence[features.FeatureTable],
-  *,
-  config: RetrievalConfig = DEFAULT,
-  num_person_resamples: int = 2000,
-) -> Retrieval:
+  tables: Sequence[features.FeatureTable], *, config: RetrievalConfig = DEFAULT
+) -> tuple[list[dict], list[dict]]:
   """Scores how well frames find frames of the same action units in others.
 
   Only features that share coordinates are scored, see
@@ -114,35 +84,25 @@ def retrieve(
   Args:
     tables: Features of any number of sources, models and persons.
     config: See RetrievalConfig.
-    num_person_resamples: Draws of persons behind the intervals.
 
   Returns:
-    See the module's description.
+    Rows of results, and of skipped.
   """
-  rows, notes = [], {}
+  made, skipped = [], []
   with threadpoolctl.threadpool_limits(limits=1, user_api='blas'):
     for source, models in coordinates.shared_models(tables).items():
-      notes[source] = [] if models else [coordinates.OWN_MODELS]
-      for model_id, own in models.items():
+      notes = [] if models else [coordinates.OWN_MODELS]
+      for model_id, theirs in models.items():
         try:
-          found = _score_model(own, config)
+          scored = _score_model(theirs, config)
+          made += scored
+          if not any(row['metric'] == 'normalised' for row in scored):
+            notes.append('all frames show the same action units')
         except splits.Impossible as reason:
-          notes[source].append(f'{model_id}: {reason}')
-          continue
-        ids = {'source': source, 'model_id': model_id}
-        rows += [{**ids, **row} for row in found]
-  persons = pd.DataFrame(rows, columns=PERSON_COLUMNS)
-  summarised = summary.summarise_by_source(
-    persons,
-    notes,
-    columns=SUMMARY_COLUMNS,
-    keys=['centring'],
-    values=['normalised', 'score', 'chance', 'best'],
-    num_person_resamples=num_person_resamples,
-    seed=config.seed,
-    no_value='all frames show the same action units',
-  )
-  return Retrieval(summary=summarised, persons=persons)
+          notes.append(f'{model_id}: {reason}')
+      place = {'source': source, 'person_id': results.EVERYBODY}
+      skipped += [{**place, 'target': AS_IS, 'reason': n} for n in notes]
+  return made, skipped
 
 
 def agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -161,29 +121,34 @@ def agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _score_model(tables, config) -> list[dict]:
-  """Returns a row per person and centring of one model."""
-  tables = [coordinates.in_order(table) for table in tables]
+  """Returns the rows of one model."""
+  tables = [table.in_order() for table in tables]
   labels = [
     splits.action_unit_labels(table.frames, threshold=config.threshold)
     for table in tables
   ]
-  units = sorted({u for own in labels for u in own.dropna(how='all', axis=1)})
+  units = sorted(
+    {u for theirs in labels for u in theirs.dropna(how='all', axis=1)}
+  )
   if not units:
     raise splits.Impossible('no action-unit labels')
-  labels = [own.reindex(columns=units) for own in labels]
-  known = [own.notna().all(axis=1).to_numpy() for own in labels]
+  labels = [theirs.reindex(columns=units) for theirs in labels]
+  known = [theirs.notna().all(axis=1).to_numpy() for theirs in labels]
   each = max(1, config.max_frames // len(tables))
-  active = [own.to_numpy() == 1 for own in labels]
+  active = [theirs.to_numpy() == 1 for theirs in labels]
   answering = [
-    coordinates.spread_rows(np.flatnonzero(own), num_rows=each) for own in known
+    coordinates.spread_rows(np.flatnonzero(theirs), num_rows=each)
+    for theirs in known
   ]
   asking = [
     coordinates.spread_rows(
-      np.flatnonzero(own & moves.any(axis=1)), num_rows=each
+      np.flatnonzero(theirs & moves.any(axis=1)), num_rows=each
     )
-    for own, moves in zip(known, active, strict=True)
+    for theirs, moves in zip(known, active, strict=True)
   ]
-  if sum(len(own) > 0 for own in answering) < 2 or not any(map(len, asking)):
+  if sum(len(theirs) > 0 for theirs in answering) < 2 or not any(
+    map(len, asking)
+  ):
     raise splits.Impossible(
       f'fewer than 2 persons with labels of all of {", ".join(units)}, or '
       'nobody with an active one'
@@ -191,21 +156,19 @@ def _score_model(tables, config) -> list[dict]:
   units_of = [coordinates.unit_length(table) for table in tables]
   if tables[0].source in coordinates.SHARED_SOURCES:
     units_of = _standardised(units_of)
-  rows = []
-  for centring in coordinates.CENTRINGS:
-    data = [_directions(own, centring) for own in units_of]
+  made = []
+  for target in (AS_IS, CENTRED):
+    data = [_directions(theirs, target) for theirs in units_of]
     candidates = _pool(data, active, answering)
     queries = _pool(data, active, asking)
-    rows += [
-      {
-        'person_id': table.person_id,
-        'centring': centring,
-        **_score_person(person, queries, candidates, config.num_neighbours),
-      }
-      for person, table in enumerate(tables)
-      if len(asking[person]) and (candidates.owner != person).any()
-    ]
-  return rows
+    for person, table in enumerate(tables):
+      if len(asking[person]) and (candidates.owner != person).any():
+        metrics, sizes = _score_person(
+          person, queries, candidates, config.num_neighbours
+        )
+        place = {**table.ids, 'split': '', 'direction': ''}
+        made += results.rows(place, target, metrics, **sizes)
+  return made
 
 
 def _standardised(data) -> list[np.ndarray]:
@@ -215,12 +178,12 @@ def _standardised(data) -> list[np.ndarray]:
   """
   whole = np.concatenate(data)
   mean, std = whole.mean(axis=0), whole.std(axis=0)
-  return [(own - mean) / np.where(std > 0, std, 1.0) for own in data]
+  return [(theirs - mean) / np.where(std > 0, std, 1.0) for theirs in data]
 
 
-def _directions(data, centring) -> np.ndarray:
+def _directions(data, target) -> np.ndarray:
   """Returns [n, D] float32 of length 1, as cosines compare them."""
-  if centring == coordinates.CENTRED:
+  if target == CENTRED:
     data = data - data.mean(axis=0)
   return features.unit_length(data).astype(np.float32)
 
@@ -228,14 +191,16 @@ def _directions(data, centring) -> np.ndarray:
 def _pool(data, active, chosen) -> _Pool:
   """Returns the chosen frames of all persons."""
   return _Pool(
-    np.concatenate([own[r] for own, r in zip(data, chosen, strict=True)]),
-    np.concatenate([own[r] for own, r in zip(active, chosen, strict=True)]),
+    np.concatenate([theirs[r] for theirs, r in zip(data, chosen, strict=True)]),
+    np.concatenate(
+      [theirs[r] for theirs, r in zip(active, chosen, strict=True)]
+    ),
     np.repeat(np.arange(len(chosen)), [len(rows) for rows in chosen]),
   )
 
 
-def _score_person(person, queries, candidates, num_neighbours) -> dict:
-  """Returns the agreement of one person's queries with others' answers."""
+def _score_person(person, queries, candidates, num_neighbours):
+  """Returns the agreement of a person's queries with others' answers."""
   asks, others = queries.owner == person, candidates.owner != person
   units, active = candidates.units[others], candidates.active[others]
   num_neighbours = min(num_neighbours, len(units))
@@ -261,13 +226,11 @@ def _score_person(person, queries, candidates, num_neighbours) -> dict:
   score = float(scores.mean())
   span = best - chance
   return {
-    'num_queries': len(asked),
-    'num_candidates': len(units),
+    'normalised': (score - chance) / span if span > 0 else np.nan,
     'score': score,
     'chance': float(chance),
     'best': float(best),
-    'normalised': (score - chance) / span if span > 0 else float('nan'),
-  }
+  }, {'n_train': len(units), 'n_test': len(asked)}
 
 
 def _best(similarity, num_frames, num_neighbours) -> float:

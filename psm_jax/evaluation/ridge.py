@@ -11,16 +11,15 @@ from sklearn import linear_model
 Folds = Sequence[tuple[np.ndarray, np.ndarray]]
 
 
-def predict(
+def fit(
   train: np.ndarray,
   known: np.ndarray,
-  test: np.ndarray,
   *,
   penalties: Sequence[float],
   folds: Folds,
   sizes: Sequence[int] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-  """Returns what ridge regressions of the training part say of the test part.
+) -> linear_model.Ridge:
+  """Returns a ridge regression of the training part, fitted.
 
   The penalty is the one with the smallest squared error over the folds'
   validation parts; without a fold whose parts both hold frames, the middle one.
@@ -28,47 +27,17 @@ def predict(
   Args:
     train: [n_train, D] float64, standardised.
     known: [n_train, T] float64.
-    test: [n_test, D] float64.
     penalties: A of them, to choose from.
     folds: (fit, validate), [n_train] bool each.
     sizes: Lengths of groups of neighbouring targets that have one penalty in
       common; every target has its own if None.
 
   Returns:
-    [n_test, T] float64 predictions, [T] penalties.
+    The model; its alpha holds the [T] penalties.
   """
   sizes = np.ones(known.shape[1], int) if sizes is None else sizes
   chosen = _choose(train, known, penalties, folds, sizes)
-  model = linear_model.Ridge(alpha=chosen, solver='cholesky')
-  predicted = model.fit(train, known).predict(test)
-  return predicted.reshape(len(test), -1), chosen
-
-
-def stretches(num_frames: int, *, num_folds: int) -> Folds:
-  """Cuts frames into stretches, each the validation part once.
-
-  Neighbouring frames are alike: folds are stretches, not draws.
-
-  Args:
-    num_frames: n, in order of time.
-    num_folds: How many stretches, equal in frames.
-
-  Returns:
-    (fit, validate), [n] bool each.
-
-  Raises:
-    ValueError: If there are fewer frames than folds.
-  """
-  if num_frames < num_folds:
-    raise ValueError(
-      f'{num_frames} training frames are fewer than {num_folds} folds.'
-    )
-  folds = []
-  for stretch in np.array_split(np.arange(num_frames), num_folds):
-    validate = np.zeros(num_frames, bool)
-    validate[stretch] = True
-    folds.append((~validate, validate))
-  return folds
+  return linear_model.Ridge(alpha=chosen, solver='cholesky').fit(train, known)
 
 
 def validation_errors(

@@ -84,6 +84,10 @@ def make(
       'flow': -warp_ops.warp(flow, -flow),
     }
 
+  def draw(params, shared, embedding, face):
+    del shared
+    return _displayable(nets.draw(params, embedding, 2 * face - 1)[0])
+
   return interface.Method(
     name='canonical',
     size_px=size_px,
@@ -97,6 +101,7 @@ def make(
     embed=embed,
     pictures=pictures,
     uses_canonical=True,
+    draw=draw,
     check=check,
     over=lambda axis: make(config, axis=axis),
   )

@@ -98,6 +98,11 @@ def make(
     image = frames.reshape((-1, size_px, size_px, 3)).astype(jnp.float32)
     return nets.pictures(key, params, trunk, normalise(image))
 
+  def draw(params, trunk, embedding, face):
+    _, backward = nets.flows(params, embedding)
+    taps = nets.features(params, trunk, normalise(255 * face))
+    return displayable(nets.generate(params, taps, flow=backward))
+
   return interface.Method(
     name='facecycle',
     size_px=size_px,
@@ -108,6 +113,7 @@ def make(
     loss=loss,
     embed=embed,
     pictures=pictures,
+    draw=draw,
     load_shared=lambda: _load_trunk(config.method),
     check=check,
     over=lambda axis: make(config, axis=axis),
@@ -315,7 +321,7 @@ class Networks:
     }
     sizes = [math.prod(shape) for shape in shapes.values()]
     # One draw, as each draw is a long program of its own to compile.
-    drawn = jax.random.normal(key, (2 * sum(sizes),))
+    drawn = jax.random.normal(key, (2 * sum(sizes),)).astype(self.dtype)
     parts = jnp.split(drawn, np.cumsum(2 * sizes)[:-1])
     return {
       name: {

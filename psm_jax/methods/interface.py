@@ -91,6 +91,9 @@ class Method:
       [B, h, w, 3] float32 in [0, 1], or [B, h, w, 2] float32 for flows, (x, y),
       units of half a side}; canonical as a batch has it, without its M.
     uses_canonical: Whether batches and pictures hold canonical faces.
+    draw: (params, shared, embedding, face) -> [B, S, S, 3] float32 in [0, 1]:
+      a neutral face [B, S, S, 3] float32 in [0, 1] with the movement that an
+      embedding [B, D] stands for. None if the method has no neutral face.
     after_update: (params, method_state) -> method_state, after each update.
     rate_scale: method_state -> () float32, multiplies the learning rate.
     validate: (params, method_state, shared, batch) -> () float32, the loss of
@@ -117,6 +120,7 @@ class Method:
   embed: Callable[..., jax.Array]
   pictures: Callable[..., dict[str, jax.Array]]
   uses_canonical: bool = False
+  draw: Callable[..., jax.Array] | None = None
   after_update: Callable[[Tree, Tree], Tree] = _keep_state
   rate_scale: Callable[[Tree], jax.Array | float] = _keep_rate
   validate: Callable[..., jax.Array] | None = None

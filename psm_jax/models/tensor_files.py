@@ -14,6 +14,8 @@ import safetensors
 import safetensors.numpy
 
 _MIN_TORCH = (2, 6)  # Before, weights_only could be got round: CVE-2025-32434.
+# The largest published weights that we know of have a quarter.
+_MAX_BYTES = 4 << 30
 _TORCH_SUFFIXES = ('.pth', '.pt', '.tar', '.bin')
 
 
@@ -31,10 +33,16 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
   path = pathlib.Path(path)
   if not path.is_file():
     raise ValueError(f'There is no file {str(path)!r}.')
+  num_bytes = path.stat().st_size
+  if num_bytes > _MAX_BYTES:
+    raise ValueError(
+      f'{path} has {num_bytes} bytes; at most {_MAX_BYTES} are read.'
+    )
   if path.suffix == '.safetensors':
     try:
-      tensors = safetensors.numpy.load_file(path)
-    except safetensors.SafetensorError as error:
+      tensors = safetensors.numpy.load(path.read_bytes())
+    except (safetensors.SafetensorError, KeyError, TypeError) as error:
+      # KeyError, TypeError: of a type that NumPy has not.
       raise ValueError(
         f'{path} is not a whole .safetensors file ({error}). Copy it again.'
       ) from error

@@ -4,7 +4,10 @@ psm train --config=psm_ctl ...            the file that comes with psm_jax
 psm train --config=experiments/mine.py    a file of one's own
 """
 
+import importlib
 import pathlib
+
+import ml_collections
 
 _FOLDER = pathlib.Path(__file__).parent
 NAMES = tuple(sorted(p.stem for p in _FOLDER.glob('*.py') if p.stem[0] != '_'))
@@ -24,3 +27,14 @@ def path_of(config: str) -> str:
       f'{", ".join(NAMES)}.'
     )
   return config
+
+
+def get(name: str) -> ml_collections.ConfigDict:
+  """Returns the configuration of a preset's name.
+
+  Raises:
+    ValueError: If there is none of that name.
+  """
+  if name not in NAMES:
+    raise ValueError(f'{name!r} is no preset: {", ".join(NAMES)}.')
+  return importlib.import_module(f'psm_jax.presets.{name}').get_config()

@@ -141,6 +141,12 @@ def get_config():
   # whole videos if there are enough, else the end of each.
   train.validation_share = 0.0
   train.validation_batches = 4  # Looked at when an epoch ends.
+  # How often a model may leave out a step whose loss or update is not finite,
+  # and go on at half its rate; then it is frozen.
+  train.rollbacks = 0
+  # Epochs without a better loss after which a model is done: the validation's
+  # where the method validates, else the smoothed training loss. 0: never.
+  train.patience = 0
   train.compilation_cache = True  # Programs, for the next start; not on CPUs.
   train.log_every = 10  # Steps between rows of metrics.csv.
   train.save_minutes = 10.0  # Wall-clock time between checkpoints.

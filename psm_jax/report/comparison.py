@@ -62,20 +62,8 @@ _COLUMNS = {
       'note',
     ),
   ),
-  'scores.csv': (
-    (
-      *('source', 'model_id', 'person_id', 'split', 'direction', 'au'),
-      *('base_rate', 'f1_bootstrap', 'auc'),
-    ),
-    (),
-  ),
-  'summary.csv': (
-    (
-      *('source', 'split', 'metric', 'mean', 'ci_low', 'ci_high'),
-      *('num_persons', 'wins', 'losses'),
-    ),
-    (),
-  ),
+  'scores.csv': (reading.SCORES[:5], reading.SCORES[5:]),
+  'summary.csv': (reading.SUMMARY, ()),
   'costs.csv': (
     ('approach', 'model_id', 'steps', 'images', 'seconds'),
     ('num_people', 'starts_from', 'status', 'examples', 'num_frames'),
@@ -202,8 +190,8 @@ def read(directory: str | os.PathLike) -> Comparison:
   return Comparison(
     name=directory.resolve().name,
     approaches=approaches.drop(columns='is_last').set_index('approach'),
-    scores=tables['scores.csv'],
-    summary=tables['summary.csv'],
+    scores=reading.unit_scores(tables['scores.csv']),
+    summary=reading.unit_summary(tables['summary.csv']),
     costs=tables['costs.csv'],
     omitted=tables['omitted.csv'],
     skipped=tables['skipped.csv'],

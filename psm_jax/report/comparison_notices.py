@@ -3,10 +3,8 @@
 for text in comparison_cautions.find(found): ...
 """
 
+from psm_jax.evaluation import results
 from psm_jax.report import comparison, comparison_findings, formats
-
-# evaluation/bootstrap.py: intervals are too narrow with fewer people.
-FEW_PERSONS = 20
 
 
 def find(found: comparison.Comparison) -> list[str]:
@@ -83,13 +81,11 @@ def _few(found: comparison.Comparison) -> list[str]:
   """Returns warnings about few people, one seed and many comparisons."""
   texts = []
   number = found.approaches['num_persons'].max()
-  if 1 < number < FEW_PERSONS:
+  if number < results.FEWEST_PERSONS:
     texts.append(
-      f'Intervals from {formats.people(int(number))} tend to be too narrow; '
-      'read them as a lower bound of the uncertainty.'
+      f'{formats.people(int(number))} allow no interval and say little about '
+      f'others: there are intervals from {results.FEWEST_PERSONS} people on.'
     )
-  if number == 1:
-    texts.append('One person allows no interval, and nothing about others.')
   seeds = found.approaches.loc[found.names, 'num_seeds'].dropna()
   if len(seeds) and (seeds <= 1).all():
     texts.append(

@@ -13,10 +13,13 @@ from psm_jax.evaluation import features
 from psm_jax.report import formats
 from psm_jax.report import run as report_run
 
-# evaluation/bootstrap.py: 95 % intervals cover 91 % at 12 persons, 94 % at 27.
-_FEW_PERSONS = 20
 _FLAT_RANK = 2.0
 
+_WHERE = {
+  'cross_video': 'In a video that the probe has not seen',
+  'blocked': 'In other parts of the same videos',
+  'random': 'On random frames of the same videos, the easiest test',
+}
 HIGHER, LOWER, NOT_ESTABLISHED = 'higher', 'lower', 'not established'
 
 
@@ -155,6 +158,40 @@ def summarise(run: report_run.Run) -> list[str]:
   return [' '.join(sentences) for sentences in paragraphs if sentences]
 
 
+def verdict(run: report_run.Run) -> str:
+  """Returns what a lab wants to know first, in one sentence; '' without scores.
+
+  How often the probe puts a frame that shows an action unit above one that does
+  not, and whether pixels do as well.
+  """
+  rows = run.summary[run.summary['metric'] == 'auc']
+  rows = rows[rows['source'] == features.TRAINED]
+  if rows.empty:
+    return ''
+  split = splits(rows)[0]
+  row = rows[rows['split'] == split].iloc[0]
+  text = (
+    f'{_WHERE.get(split, "On held-out frames")}, the models order '
+    f'{100 * row["mean"]:.0f} of 100 pairs of frames with and without an '
+    'action unit rightly'
+  )
+  if np.isfinite(row['ci_low']):
+    text += (
+      f' (95% interval for other people {100 * row["ci_low"]:.0f} to '
+      f'{100 * row["ci_high"]:.0f}; guessing: 50)'
+    )
+  for d in against_controls(run, metric='auc', split=split):
+    if d.other == features.PIXEL_PCA:
+      text += {
+        HIGHER: ', more than the pixels alone',
+        LOWER: ', fewer than the pixels alone',
+        NOT_ESTABLISHED: '; whether that is more than the pixels alone is not '
+        'established',
+      }[d.verdict]
+      text += f' ({formats.count(d.wins)} of {formats.people(d.num_persons)})'
+  return f'{text}.'
+
+
 def difference_sentence(difference: Difference) -> str:
   """Returns what a paired difference of the trained encoder shows, in words.
 
@@ -237,11 +274,6 @@ def _score_sentences(run: report_run.Run) -> list[str]:
     sentences.append(
       'No control was scored on the same frames, so what the training itself '
       'adds is unknown.'
-    )
-  if 1 < trained['num_persons'] < _FEW_PERSONS:
-    sentences.append(
-      'Intervals from so few people tend to be too narrow; read them as a '
-      'lower bound of the uncertainty.'
     )
   random_auc = own.loc[own['split'] == 'random', 'mean']
   if split != 'random' and not random_auc.empty:

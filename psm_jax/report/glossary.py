@@ -87,9 +87,8 @@ _WORDS = (
   (
     '95% interval',
     'How far the mean would move if other people of the same kind had been '
-    'recorded, found by resampling the people (percentile bootstrap). It does '
-    'not cover other seeds, labels or cameras. With fewer than about 20 '
-    'people it is somewhat too narrow.',
+    'recorded: Student’s t on the values of the people, not shown of fewer '
+    'than five. It does not cover other seeds, labels or cameras.',
   ),
   (
     'Higher, lower, not established',

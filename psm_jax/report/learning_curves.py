@@ -15,10 +15,7 @@ import pandas as pd
 from psm_jax.report import document, figures, findings, formats, markup, reading
 
 FILE = 'learning_curve_summary.csv'
-_COLUMNS = (
-  *('step', 'source', 'epochs', 'examples_seen', 'split', 'metric'),
-  *('mean', 'ci_low', 'ci_high', 'num_persons', 'wins', 'losses'),
-)
+_COLUMNS = ('step', 'epochs', 'examples_seen', *reading.SUMMARY)
 _COLOURS = (
   *(figures.BLUE, figures.RED, figures.GREEN, figures.ORANGE, figures.PURPLE),
 )
@@ -37,6 +34,7 @@ def read(folder: str | os.PathLike) -> pd.DataFrame:
     ValueError: If the table lacks a column or cannot be read; names the file.
   """
   table = reading.read_table(pathlib.Path(folder) / FILE, _COLUMNS)
+  table = reading.unit_summary(table)
   return table[table['metric'] == _METRIC]
 
 

@@ -6,9 +6,12 @@ P frames, H W pixels, h w the flow's own resolution.
 """
 
 import dataclasses
+import os
+import pathlib
 
 import numpy as np
 
+from psm_jax.data import embedded
 from psm_jax.report import figures, formats
 
 _TILE_IN = 1.1
@@ -83,6 +86,38 @@ class Pictures:
       raise ValueError(
         f'frames names {len(self.frames)} frames, the pictures are {shape[0]}.'
       )
+
+
+def read(workdir: str | os.PathLike, *, max_models: int) -> dict[str, Pictures]:
+  """Reads the pictures that launch.embed --pictures wrote, by model.
+
+  Args:
+    workdir: The run directory.
+    max_models: The first so many, in order of their names.
+
+  Raises:
+    ValueError: If none were written, or a file is none of that kind.
+  """
+  folder = pathlib.Path(workdir) / embedded.PICTURES
+  if not folder.is_dir():
+    raise ValueError(
+      f'{folder} holds no pictures. Make them: python -m launch.embed '
+      f'--workdir={workdir} --pictures={max_models}'
+    )
+  shown = {}
+  for path in sorted(folder.glob('*.npz'))[:max_models]:
+    try:
+      with np.load(path) as arrays:
+        made = {n[8:]: arrays[n] for n in arrays.files if n.startswith('made_')}
+        shown[path.stem] = Pictures(
+          input=arrays['input'],
+          made=made,
+          flow=arrays['flow'] if 'flow' in arrays.files else None,
+          frames=[(p, v, int(n)) for p, v, n in arrays['frames'].tolist()],
+        )
+    except (OSError, ValueError, KeyError) as error:
+      raise ValueError(f'{path} holds no pictures: {error}') from error
+  return shown
 
 
 def draw(model_id: str, pictures: Pictures) -> figures.Drawn:

@@ -22,6 +22,7 @@ _TEXT_COLUMNS = frozenset(
     'direction',
     'init_from',
     'fails',
+    'first',
     'has_shared_coordinates',
     'is_baseline',
     'is_novel',
@@ -35,6 +36,7 @@ _TEXT_COLUMNS = frozenset(
     'person_id',
     'probe',
     'reason',
+    'second',
     'source',
     'split',
     'starts_from',
@@ -43,6 +45,20 @@ _TEXT_COLUMNS = frozenset(
     'video_id',
   )
 )
+SUMMARY = (
+  *('first', 'second', 'split', 'target', 'metric', 'mean', 'ci_low'),
+  *('ci_high', 'num_persons', 'wins', 'losses'),
+)
+SCORES = (
+  *('source', 'model_id', 'person_id', 'split', 'target', 'effective_rank'),
+  *('unit_std', 'base_rate', 'f1_bootstrap', 'auc', 'pearson'),
+)
+# As summaries name them to what the report calls them.
+_METRICS = {
+  'f1_bootstrap': 'f1',
+  **{m: m for m in ('f1_flat', 'auc', 'ap', 'balanced_accuracy', 'mcc')},
+  'base_rate': 'base_rate',
+}
 _NOT_A_NUMBER = ('', 'nan', 'NaN', 'NA', '<NA>')
 
 
@@ -89,6 +105,47 @@ def read_table(
   for column in set(wanted).difference(table):
     table[column] = '' if _dtype(column) is str else np.nan
   return table
+
+
+def unit_scores(scores: pd.DataFrame) -> pd.DataFrame:
+  """Returns the rows of scores.csv that are of action units, target as `au`."""
+  found = scores[scores['target'].str.match(r'AU\d')]
+  return found.rename(columns={'target': 'au'}).reset_index(drop=True)
+
+
+def structure(scores: pd.DataFrame) -> pd.DataFrame:
+  """Returns a row a source, model and person: what its embedding holds.
+
+  Args:
+    scores: scores.csv, a row a probe.
+
+  Returns:
+    source, model_id, person_id, effective_rank, unit_std and, of videos that
+    the probe has not seen, yaw_correlation, ...
+  """
+  ids = ['source', 'model_id', 'person_id']
+  made = scores[scores['target'] == 'embedding'].set_index(ids)
+  made = made[['effective_rank', 'unit_std']]
+  across = scores[scores['split'] == 'cross_video']
+  for pose in ('yaw', 'pitch', 'roll'):
+    told = across[across['target'] == pose].groupby(ids)['pearson'].mean()
+    made[f'{pose}_correlation'] = told.reindex(made.index)
+  return made.reset_index()
+
+
+def unit_summary(summary: pd.DataFrame) -> pd.DataFrame:
+  """Returns the rows of a summary that are of action units.
+
+  Their source is 'first', or 'first - second' of a difference; f1 is the
+  published mean over draws of test frames.
+  """
+  rows = summary[summary['target'] == 'action_units']
+  rows = rows[rows['metric'].isin(_METRICS)]
+  second = ' - ' + rows['second']
+  return rows.assign(
+    source=rows['first'] + second.where(rows['second'] != '', ''),
+    metric=rows['metric'].replace(_METRICS),
+  ).reset_index(drop=True)
 
 
 def written(

@@ -16,6 +16,7 @@ import typing
 import pandas as pd
 
 from psm_jax.report import reading
+from psm_jax.runs import metrics, run
 
 SCHEMA_VERSION = 1
 FILES = (
@@ -24,7 +25,6 @@ FILES = (
   'metrics.csv',
   'evaluation/scores.csv',
   'evaluation/summary.csv',
-  'evaluation/structure.csv',
   'evaluation/skipped.csv',
 )
 # Columns of metrics.csv that are not terms of the loss.
@@ -45,37 +45,7 @@ STEP_COLUMNS = (
 )
 _REQUIRED_COLUMNS = {
   'metrics.csv': ('step', 'model_id', 'gap', 'loss'),
-  'evaluation/scores.csv': (
-    'source',
-    'model_id',
-    'person_id',
-    'split',
-    'au',
-    'base_rate',
-    'f1_bootstrap',
-    'auc',
-  ),
-  'evaluation/summary.csv': (
-    'source',
-    'split',
-    'metric',
-    'mean',
-    'ci_low',
-    'ci_high',
-    'num_persons',
-    'wins',
-    'losses',
-  ),
-  'evaluation/structure.csv': (
-    'source',
-    'model_id',
-    'person_id',
-    'effective_rank',
-    'unit_std',
-    'yaw_correlation',
-    'pitch_correlation',
-    'roll_correlation',
-  ),
+  'evaluation/summary.csv': reading.SUMMARY,
   'evaluation/skipped.csv': ('person_id', 'split', 'reason'),
 }
 _STATUSES = ('running', 'done', 'failed')
@@ -123,8 +93,9 @@ class Run:
     method: The training method's name, '' if unknown.
     models: In the order of models.json.
     metrics: A row per logged step and model, the last one of repeated steps.
-    scores: See evaluation/tables.py, likewise the next three.
-    summary: Means over persons.
+    scores: A row a probe of an action unit, see reading.py, likewise the next
+      two.
+    summary: Means over persons, of action units.
     structure: What the embeddings hold.
     skipped: Persons without scores and why.
     written: When each file that exists was last written, in UTC.
@@ -182,6 +153,21 @@ def read(workdir: str | os.PathLike) -> Run:
     name: reading.read_table(workdir / name, required)
     for name, required in _REQUIRED_COLUMNS.items()
   }
+  files = metrics.tables(workdir)
+  if files:
+    required = _REQUIRED_COLUMNS['metrics.csv']
+    tables['metrics.csv'] = pd.concat(
+      [reading.read_table(path, required) for path in files]
+    )
+  written = reading.written(workdir, FILES)
+  if files:
+    names = [str(path.relative_to(workdir)) for path in files]
+    written['metrics.csv'] = max(reading.written(workdir, names).values())
+  scores = reading.read_table(
+    workdir / 'evaluation/scores.csv',
+    reading.SCORES[:5],
+    optional=reading.SCORES[5:],
+  )
   config = _read_json(workdir / 'config.json')
   method, models = _read_models(workdir / 'models.json')
   return Run(
@@ -192,11 +178,11 @@ def read(workdir: str | os.PathLike) -> Run:
     metrics=tables['metrics.csv'].drop_duplicates(
       ['step', 'model_id'], keep='last', ignore_index=True
     ),
-    scores=tables['evaluation/scores.csv'],
-    summary=tables['evaluation/summary.csv'],
-    structure=tables['evaluation/structure.csv'],
+    scores=reading.unit_scores(scores),
+    summary=reading.unit_summary(tables['evaluation/summary.csv']),
+    structure=reading.structure(scores),
     skipped=tables['evaluation/skipped.csv'],
-    written=reading.written(workdir, FILES),
+    written=written,
   )
 
 
@@ -223,6 +209,7 @@ def _read_models(path: pathlib.Path) -> tuple[str, tuple[Model, ...]]:
       f'{path} has schema_version {content.get("schema_version")!r}; this '
       f'version reads {SCHEMA_VERSION}. Use the version that trained the run.'
     )
+  content = run.with_states(path.parent, content)
   models = []
   fields = typing.get_type_hints(Model)
   for number, entry in enumerate(content.get('models', ())):

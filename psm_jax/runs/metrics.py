@@ -3,19 +3,20 @@
 metrics.csv has a row for each logged step and model that was active in it;
 `step` counts the updates taken, `examples_seen` and `frames_seen` what they
 were computed from, so that runs can be compared at equal budgets. A resumed run
-continues the table so that each step stands in it once.
+continues the table so that each step stands in it once. A run that several
+machines share has a table a wave instead; `tables` names them all.
 """
 
 import csv
 import math
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
-import tensorboardX
 
 from psm_jax import paths
+from psm_jax.runs import events, run
 
 _FIRST = ('step', 'model_id', 'epoch', 'gap', 'learning_rate', 'neutral_weight')
 _LAST = (
@@ -25,7 +26,14 @@ _LAST = (
   'frames_per_s',
   'input_wait_share',
 )
-_NOT_WRITTEN = ('is_active', 'failed_step')
+_NOT_WRITTEN = ('is_active', 'failed_step', 'rollbacks')
+
+
+def tables(workdir: pathlib.Path) -> list[pathlib.Path]:
+  """Returns the tables of a run's metrics; rows of a later one count more."""
+  alone = workdir / 'metrics.csv'
+  shared = sorted(workdir.glob('shards/wave*.csv'))
+  return [alone, *shared] if alone.exists() else shared
 
 
 class MetricsLog:
@@ -38,6 +46,7 @@ class MetricsLog:
     *,
     step: int,
     wave: int = 0,
+    is_shared: bool = False,
   ):
     """Opens the table; these models' rows past `step` go: they were cut off.
 
@@ -46,15 +55,19 @@ class MetricsLog:
       model_ids: N models.
       step: The step of the checkpoint they go on from.
       wave: Number of the wave they are, a line of its own in TensorBoard.
+      is_shared: Whether others write to the run as well.
     """
     self._path = workdir / 'metrics.csv'
+    if is_shared:
+      self._path = run.shard_file(workdir, wave, 'csv')
+      paths.make_private_dir(self._path.parent)
     self._model_ids = list(model_ids)
     self._columns = None
     if self._path.exists():
       self._columns = _drop_rows_after(self._path, step, set(model_ids))
     self._file = open(self._path, 'a', newline='')  # noqa: SIM115
-    self._board = tensorboardX.SummaryWriter(
-      str(workdir / 'tensorboard' / f'wave{wave:03d}'), purge_step=step + 1
+    self._board = events.EventLog(
+      workdir / 'tensorboard' / f'wave{wave:03d}', step=step
     )
 
   def write(
@@ -105,16 +118,15 @@ class MetricsLog:
       if row['gap'] == 0:
         row['gap'] = ''
       writer.writerow({key: _text(value) for key, value in row.items()})
-      self._board.add_scalar(
-        f'loss/{self._model_ids[index]}', metrics['loss'][index], step
-      )
+    scalars = {
+      f'loss/{self._model_ids[index]}': metrics['loss'][index]
+      for index in active
+    }
     if len(active):
       for name in (*_FIRST[2:], *terms):
-        self._board.add_scalar(
-          f'mean/{name}', metrics[name][active].mean(), step
-        )
-      for name, value in speed.items():
-        self._board.add_scalar(f'speed/{name}', value, step)
+        scalars[f'mean/{name}'] = metrics[name][active].mean()
+      scalars |= {f'speed/{name}': value for name, value in speed.items()}
+      self._board.write(step, scalars)
 
   def flush(self):
     """Brings the table to the disk."""
@@ -129,6 +141,15 @@ class MetricsLog:
     self._board.close()
 
 
+def drop_models(workdir: pathlib.Path, model_ids: Collection[str]):
+  """Removes some models from a run's tables and TensorBoard events."""
+  for path in tables(workdir):
+    _drop_rows_after(path, -1, set(model_ids))
+  tags = {f'loss/{model_id}' for model_id in model_ids}
+  for file in (workdir / 'tensorboard').rglob('*tfevents*'):
+    events.rewrite(file, lambda tag: tag not in tags)
+
+
 def _text(value):
   """Returns a cell's text: 9 significant digits, empty for not a number."""
   if isinstance(value, (float, np.floating)):
@@ -140,15 +161,23 @@ def _drop_rows_after(path, step, model_ids):
   """Drops some models' rows of later steps.
 
   Returns the columns, None if there is no table.
+
+  Raises:
+    ValueError: If the table is damaged.
   """
 
   def is_kept(line):
     if not line.endswith('\n'):
       return False
-    at, model_id = line.split(',', 2)[:2]
-    return model_id not in model_ids or int(at) <= step
+    at, _, rest = line.partition(',')
+    if not at.isdigit():
+      raise ValueError(
+        f'{path} is damaged: a row begins with {at[:40]!r}, not with a step. '
+        'Mend the row, or move the file away.'
+      )
+    return rest.partition(',')[0] not in model_ids or int(at) <= step
 
-  with open(path, newline='') as file:
+  with open(path, newline='', encoding='utf-8', errors='replace') as file:
     lines = file.readlines()
   kept = list(filter(is_kept, lines[1:]))
   if not lines or not lines[0].endswith('\n'):

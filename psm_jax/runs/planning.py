@@ -1,14 +1,20 @@
 """Which models a configuration trains on a store's people, and their plans."""
 
 import dataclasses
+import hashlib
+import json
+import pathlib
 from collections.abc import Sequence
 
+import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from absl import logging
 
 from psm_jax import methods, paths, sampling
 from psm_jax.data import store as store_lib
+from psm_jax.engine import update
 from psm_jax.runs import run, warm_start
 
 COHORTS = ('each', 'all', 'others')
@@ -58,6 +64,7 @@ def plan_models(
             num_epochs=int(plan.clock.num_epochs),
             num_frames=len(frames.rows),
             num_videos=len(frames.video_lengths),
+            frames_digest=_digest(store, cohort),
             gap_cap=cap,
           )
         )
@@ -80,6 +87,75 @@ def plans_of(
         frames, config, seed=config.seed + model.seed
       )
   return [plans[model.cohort, model.seed] for model in models]
+
+
+def check_longer(
+  workdir: pathlib.Path,
+  config: ml_collections.ConfigDict,
+  store: store_lib.FrameStore,
+  models: Sequence[run.Model],
+  plans: Sequence[sampling.Plan],
+):
+  """Refuses another number of steps than a run began with, if that changes it.
+
+  A run may go on for longer if its models, up to the end that was planned, see
+  the same frames by the same schedules.
+
+  Args:
+    workdir: The run directory, or where there will be one.
+    config: The experiment as it is now.
+    store: The frames.
+    models: N models as they are planned now.
+    plans: Their plans.
+
+  Raises:
+    ValueError: If a step that the run had planned would be another one.
+  """
+  if not (workdir / 'config.json').exists():
+    return
+  began = run.open_run(workdir)
+  fields = ('steps', 'epochs')
+  if all(began.config.train[name] == config.train[name] for name in fields):
+    return
+  before = plans_of(models, began.config, store)
+  for model, old, new in zip(models, before, plans, strict=True):
+    changed = _changed(old, new, began.config, config)
+    if changed:
+      raise ValueError(
+        f'{workdir} was planned for {old.clock.total_steps} steps of '
+        f'{model.model_id}. With train.steps={config.train.steps}, train.epochs'
+        f'={config.train.epochs} those would have another {changed}. Choose '
+        'another --workdir, or schedules that do not depend on the end.'
+      )
+
+
+def _changed(old, new, old_config, config):
+  """Returns what differs in the steps that two plans share, '' if nothing."""
+  num_epochs = len(old.num_examples)
+  same = {
+    'order': ('order_seed', 'partner', 'rows', 'video_start', 'person_start'),
+    'number of examples': ('num_examples',),
+  }
+  for what, names in same.items():
+    for name in names:
+      theirs, ours = getattr(old, name), getattr(new, name)
+      ours = ours[:num_epochs] if name == 'num_examples' else ours
+      if not np.array_equal(theirs, ours):
+        return what
+  steps = jnp.arange(int(old.clock.total_steps))
+  schedules = [
+    jax.vmap(lambda step, c=clock, k=kept: update.schedule_at(c, step, k))(
+      steps
+    )
+    for clock, kept in ((old.clock, old_config), (new.clock, config))
+  ]
+  for field in dataclasses.fields(schedules[0]):
+    theirs, ours = (getattr(schedule, field.name) for schedule in schedules)
+    if not np.array_equal(theirs, ours):
+      return field.name
+  if not np.array_equal(old.clock.gap, new.clock.gap[:num_epochs]):
+    return 'gap'
+  return ''
 
 
 def plan_validation(
@@ -182,6 +258,19 @@ def _frames(config, store, cohort, *, part='training'):
     fps=np.array([v.fps for _, v in videos]),
     video_people=np.array(people),
   )
+
+
+def _digest(store, cohort):
+  """Returns a text that changes with a frame of a cohort."""
+  described = [
+    [
+      person,
+      store.checksums.get(person),
+      *([v.video_id, v.stop - v.start, v.fps] for v in store.videos(person)),
+    ]
+    for person in cohort
+  ]
+  return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
 
 
 def _usable_people(config, store):

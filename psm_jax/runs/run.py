@@ -1,24 +1,29 @@
 """The run directory: its configuration, its models, and who may write it.
 
 config.json   the experiment and the versions of the packages
-models.json   the models: cohort, seed, steps, status
+models.json   the models: cohort, seed, steps, status, who trains them
+crops.json    how the frames were cut out of videos, if launch.ingest did it
 checkpoints/  embeddings/  evaluation/  metrics.csv  report.html
 """
 
 import contextlib
 import dataclasses
-import fcntl
 import importlib.metadata
 import json
 import pathlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import ml_collections
+from absl import logging
 
-from psm_jax import paths
+from psm_jax import json_files, paths
 from psm_jax.data import store as store_lib
+from psm_jax.ops import precision
+from psm_jax.presets import base
 
 SCHEMA_VERSION = 1
+_CROPS = 'crops.json'
 _PACKAGES = ('psm_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint')
 # These may differ between the start of a run and its resumption.
 _FREE_FIELDS = (
@@ -31,11 +36,14 @@ _FREE_FIELDS = (
   'population.chunk',
   'population.num_devices',
   'population.data_parallel',
+  'population.precision',  # What it comes to is compared instead.
   'train.save_minutes',
   'train.save_steps',
   'train.keep_steps',
 )
-# These may not, and follow from the data.
+# These may rise; `planning.check_longer` looks at the steps done.
+_RISING = ('train.steps', 'train.epochs', 'total_steps', 'num_epochs')
+# These may not differ, and follow from the data.
 _PLANNED = (
   'cohort',
   'seed',
@@ -44,7 +52,17 @@ _PLANNED = (
   'num_epochs',
   'num_frames',
   'num_videos',
+  'frames_digest',
 )
+# What changes as a model trains.
+_STATE = {
+  'model_id': str,
+  'status': str,
+  'steps_done': int,
+  'failed_step': (int, type(None)),
+  'rollbacks': int,
+  'stopped_early': bool,
+}
 
 
 @dataclasses.dataclass
@@ -64,6 +82,13 @@ class Model:
     status: 'running', 'done' or 'failed'.
     steps_done: Updates taken.
     failed_step: Step whose loss or update was not finite, if one was.
+    frames_digest: A text that changes with its cohort's frames.
+    shard: Which of the machines that share the run trains it.
+    waves: Folders of its checkpoints: the last one is that of the models which
+      train together with it now; in those before it began.
+    rollbacks: Steps that were not finite, after which it went on at half its
+      rate.
+    stopped_early: Whether it was done for want of progress, by train.patience.
   """
 
   model_id: str
@@ -78,6 +103,42 @@ class Model:
   steps_done: int = 0
   failed_step: int | None = None
   init_from: str | None = None
+  frames_digest: str = ''
+  shard: int = 0
+  waves: tuple[int, ...] = (0,)
+  rollbacks: int = 0
+  stopped_early: bool = False
+
+
+_STATUSES = ('running', 'done', 'failed')
+_MODELS_SHAPE = {
+  'schema_version': int,
+  'method': str,
+  'data_dir': str,
+  'num_shards': int,
+  'models': [
+    {
+      'model_id': str,
+      'cohort': [str],
+      'seed': int,
+      'total_steps': int,
+      'num_epochs': int,
+      'num_frames': int,
+      'num_videos': int,
+      'frames_digest': str,
+      'gap_cap': (int, type(None)),
+      'status': str,
+      'steps_done': int,
+      'failed_step': (int, type(None)),
+      'init_from': (str, type(None)),
+      'shard': int,
+      'waves': [int],
+      'rollbacks': int,
+      'stopped_early': bool,
+    }
+  ],
+}
+_CONFIG_SHAPE = {'versions': dict, 'computed_in': str}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +149,7 @@ class Run:
   config: ml_collections.ConfigDict
   models: tuple[Model, ...]
   data_dir: pathlib.Path
+  num_shards: int
 
 
 def start(
@@ -95,29 +157,101 @@ def start(
   config: ml_collections.ConfigDict,
   models: Sequence[Model],
   data_dir: pathlib.Path,
+  *,
+  num_shards: int = 1,
 ):
   """Writes config.json and models.json, or checks those of an earlier start.
 
-  Models that ended then are given how they ended.
+  Models are then given their places in it, and how they ended if they did.
 
   Raises:
     ValueError: If the directory holds a run of another configuration or of
       other data.
   """
-  path = workdir / 'config.json'
-  if path.exists():
-    _check_same(_read_config(path), config, workdir)
-    earlier = open_run(workdir).models
-    _check_same_models(earlier, models, workdir)
-    for model, before in zip(models, earlier, strict=True):
-      if before.status != 'running':
-        model.status = before.status
-        model.steps_done = before.steps_done
-        model.failed_step = before.failed_step
+  if not (workdir / 'config.json').exists():
+    content = {
+      **config.to_dict(),
+      'computed_in': precision.compute_dtype(config).name,
+      'versions': versions(),
+    }
+    write_models(
+      workdir, config.method.name, models, data_dir, num_shards=num_shards
+    )
+    text = json.dumps(content, indent=2)
+    paths.write_atomic(workdir / 'config.json', text + '\n')
     return
-  text = json.dumps({**config.to_dict(), 'versions': versions()}, indent=2)
-  write_models(workdir, config.method.name, models, data_dir)
-  paths.write_atomic(path, text + '\n')
+  content = _read_content(workdir)
+  opened = open_run(workdir)
+  _check_same(opened.config, config, content['computed_in'], workdir)
+  _check_same_models(opened.models, models, workdir)
+  _warn_of_versions(content['versions'], workdir)
+  for model, before in zip(models, opened.models, strict=True):
+    is_longer = model.total_steps > before.total_steps
+    if before.status == 'failed' or not is_longer:
+      model.status = before.status
+    model.steps_done = before.steps_done
+    model.failed_step = before.failed_step
+    model.shard, model.waves = before.shard, before.waves
+    model.rollbacks = before.rollbacks
+    model.stopped_early = before.stopped_early and model.status == 'done'
+  if _steps_of(opened.config) != _steps_of(config):
+    logging.info(
+      'From step %d the run goes on to %d.',
+      max(model.total_steps for model in opened.models),
+      max(model.total_steps for model in models),
+    )
+    rewrite(workdir, config, models, data_dir)
+
+
+def rewrite(
+  workdir: pathlib.Path,
+  config: ml_collections.ConfigDict,
+  models: Sequence[Model],
+  data_dir: pathlib.Path,
+):
+  """Writes another configuration and other models into a run directory."""
+  content = _read_content(workdir)
+  kept = {name: content[name] for name in _CONFIG_SHAPE}
+  # Models that begin anew are dealt anew.
+  is_shared = any(model.shard for model in models)
+  num_shards = open_run(workdir).num_shards if is_shared else 1
+  write_models(
+    workdir, config.method.name, models, data_dir, num_shards=num_shards
+  )
+  text = json.dumps({**config.to_dict(), **kept}, indent=2)
+  paths.write_atomic(workdir / 'config.json', text + '\n')
+
+
+def _steps_of(config):
+  return config.train.steps, config.train.epochs
+
+
+def _warn_of_versions(there, workdir):
+  """Says what of the packages has changed since a run began."""
+  here = versions()
+  changed = [
+    f'{package} {there.get(package)} then, {here.get(package)} now'
+    for package in sorted(here.keys() | there.keys())
+    if here.get(package) != there.get(package)
+  ]
+  if changed:
+    logging.warning(
+      '%s began with other packages (%s). It goes on, but not bit for bit as '
+      'an unbroken run would.',
+      workdir,
+      '; '.join(changed),
+    )
+
+
+def write_crops(workdir: pathlib.Path, crops: dict):
+  """Writes crops.json: how the run's frames were cut out of videos."""
+  paths.write_atomic(workdir / _CROPS, json.dumps(crops, indent=1) + '\n')
+
+
+def read_crops(workdir: str | pathlib.Path) -> dict:
+  """Returns how a run's frames were cut out of videos, {} if unknown."""
+  path = pathlib.Path(workdir) / _CROPS
+  return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def versions() -> dict[str, str]:
@@ -139,17 +273,52 @@ def write_models(
   method: str,
   models: Sequence[Model],
   data_dir: pathlib.Path,
+  *,
+  num_shards: int = 1,
 ):
-  """Writes models.json."""
+  """Writes models.json, and removes what shards wrote beside the old one."""
   content = {
     'schema_version': SCHEMA_VERSION,
     'method': method,
     'data_dir': str(data_dir),
+    'num_shards': num_shards,
     'models': [dataclasses.asdict(model) for model in models],
   }
   paths.write_atomic(
     workdir / 'models.json', json.dumps(content, indent=1) + '\n'
   )
+  for path in workdir.glob('shards/wave*.json'):
+    path.unlink()
+
+
+def shard_file(workdir: pathlib.Path, wave: int, suffix: str) -> pathlib.Path:
+  """Returns the file of a wave that its shard alone writes."""
+  return workdir / 'shards' / f'wave{wave:03d}.{suffix}'
+
+
+def write_states(workdir: pathlib.Path, wave: int, models: Sequence[Model]):
+  """Writes how the models of a wave are, beside models.json."""
+  path = shard_file(workdir, wave, 'json')
+  paths.make_private_dir(path.parent)
+  content = {
+    'models': [
+      {name: getattr(model, name) for name in _STATE} for model in models
+    ]
+  }
+  paths.write_atomic(path, json.dumps(content, indent=1) + '\n')
+
+
+def with_states(workdir: pathlib.Path, content: dict) -> dict:
+  """Returns the content of models.json with what shards wrote beside it."""
+  states = {}
+  for path in sorted(workdir.glob('shards/wave*.json')):
+    for state in json_files.read(path, {'models': [_STATE]})['models']:
+      states[state['model_id']] = state
+  for model in content['models']:
+    # A model that has ended stays as it is.
+    if model['status'] == 'running' and model['model_id'] in states:
+      model |= states[model['model_id']]
+  return content
 
 
 def open_run(workdir: str | pathlib.Path) -> Run:
@@ -165,18 +334,53 @@ def open_run(workdir: str | pathlib.Path) -> Run:
         f'{workdir} is no run directory: it has no {name}. Train first: '
         f'python -m launch.train --config=... --workdir={workdir}'
       )
-  content = json.loads((workdir / 'models.json').read_text())
-  if content.get('schema_version') != SCHEMA_VERSION:
+  content = json_files.read(workdir / 'models.json', {'schema_version': int})
+  if content['schema_version'] != SCHEMA_VERSION:
     raise ValueError(
       f'{workdir}/models.json has schema version '
-      f'{content.get("schema_version")!r}; this program reads {SCHEMA_VERSION}.'
+      f'{content["schema_version"]!r}; this program reads {SCHEMA_VERSION}.'
     )
-  models = tuple(
-    Model(**{**entry, 'cohort': tuple(entry['cohort'])})
-    for entry in content['models']
+  content = json_files.read(workdir / 'models.json', _MODELS_SHAPE)
+  content = with_states(workdir, content)
+  models = tuple(_model(entry, workdir) for entry in content['models'])
+  if not models:
+    raise ValueError(f'{workdir}/models.json names no model.')
+  return Run(
+    workdir,
+    read_config(workdir),
+    models,
+    pathlib.Path(content['data_dir']),
+    content['num_shards'],
   )
-  config = _read_config(workdir / 'config.json')
-  return Run(workdir, config, models, pathlib.Path(content['data_dir']))
+
+
+def _model(entry, workdir):
+  """Returns a model of models.json, its names checked."""
+  where = f'in {workdir}/models.json'
+  paths.check_id(entry['model_id'], what=f'model_id {where}')
+  for person in entry['cohort']:
+    paths.check_id(person, what=f'person_id {where}')
+  if entry['status'] not in _STATUSES:
+    raise ValueError(
+      f'status {entry["status"]!r} of {entry["model_id"]} {where} should be '
+      f'one of {", ".join(_STATUSES)}.'
+    )
+  if not entry['waves']:
+    raise ValueError(f'{entry["model_id"]} {where} is of no wave.')
+  return model_of(entry)
+
+
+def model_of(entry: dict) -> Model:
+  """Returns the model that JSON content describes, further fields aside."""
+  fields = {field.name for field in dataclasses.fields(Model)}
+  known = {name: entry[name] for name in fields}
+  return Model(
+    **{
+      **known,
+      'cohort': tuple(entry['cohort']),
+      'waves': tuple(entry['waves']),
+    }
+  )
 
 
 @contextlib.contextmanager
@@ -184,24 +388,79 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
   """Holds a run directory for one writer.
 
   Raises:
-    ValueError: If another process holds it.
+    ValueError: If another process holds it, or a part of it.
   """
   paths.make_private_dir(workdir)
-  with open(workdir / '.lock', 'w') as lock:
-    try:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      raise ValueError(
-        f'Another process is writing to {workdir}. Wait for it, or choose '
-        'another --workdir.'
-      ) from None
+  with paths.locked(workdir / '.lock', busy=_busy(workdir)):
+    check_unshared(workdir)
     yield
 
 
-def _read_config(path):
-  content = json.loads(path.read_text())
-  content.pop('versions', None)
+def check_unshared(workdir: pathlib.Path, *, but: str = ''):
+  """Raises an error if processes that share a run are at it.
+
+  Args:
+    workdir: The run directory.
+    but: Name of a lock that does not count: the asker's own.
+
+  Raises:
+    ValueError: If there are.
+  """
+  for path in workdir.glob('.lock-*'):
+    if path.name != but:
+      with paths.locked(path, busy=_busy(workdir)):
+        pass
+
+
+@contextlib.contextmanager
+def locked_part(workdir: pathlib.Path, name: str) -> Iterator[None]:
+  """Holds one part of a run directory for one writer.
+
+  Args:
+    workdir: The run directory.
+    name: Of the part's lock, '.lock-' and more.
+
+  Raises:
+    ValueError: If another process holds it, or the whole run.
+  """
+  paths.make_private_dir(workdir)
+  with paths.locked(workdir / name, busy=_busy(workdir)):
+    # Who takes the run whole looks for parts when it has it: one of both sees
+    # the other.
+    with paths.locked(workdir / '.lock', busy=_busy(workdir)):
+      pass
+    yield
+
+
+def _busy(workdir):
+  return (
+    f'Another process is writing to {workdir}. Wait for it, or choose another '
+    '--workdir.'
+  )
+
+
+def config_shape() -> dict:
+  """Returns what a configuration looks like in JSON, for `json_files.read`."""
+  return _shape_of(base.get_config().to_dict())
+
+
+def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
+  """Returns the configuration of a run directory.
+
+  Raises:
+    ValueError: If config.json is none, or lacks a field; names it.
+  """
+  content = _read_content(workdir)
+  for name in _CONFIG_SHAPE:
+    del content[name]
   return config_of(content)
+
+
+def _read_content(workdir):
+  """Returns what config.json holds, of the shape that presets have."""
+  return json_files.read(
+    workdir / 'config.json', config_shape() | _CONFIG_SHAPE
+  )
 
 
 def _with_tuples(value):
@@ -221,18 +480,36 @@ def _flatten(config, prefix=''):
   return flat
 
 
-def _check_same(old, new, workdir):
+def _check_same(old, new, computed_in, workdir):
+  """Refuses another configuration than a run began with."""
+  computes_in = precision.compute_dtype(new).name
   old, new = _flatten(old.to_dict()), _flatten(new.to_dict())
   changed = [
     f'{field}: {old[field]!r} there, {new.get(field)!r} now'
     for field in sorted(old)
-    if old[field] != new.get(field) and field not in _FREE_FIELDS
+    if field not in _FREE_FIELDS and _differs(field, old[field], new.get(field))
   ]
+  if computes_in != computed_in:
+    changed.append(
+      f'population.precision: comes to {computed_in} there, {computes_in} now'
+    )
   if changed:
     raise ValueError(
       f'{workdir} holds a run of another configuration ({"; ".join(changed)}).'
       ' Choose another --workdir, or go on with the same configuration.'
     )
+
+
+def _differs(field, before, after):
+  """Whether a field has another value than it may have after a start."""
+  return after < before if field in _RISING else after != before
+
+
+def _shape_of(value):
+  """Returns what JSON of a configuration's value looks like."""
+  if isinstance(value, dict):
+    return {name: _shape_of(inner) for name, inner in value.items()}
+  return [Any] if isinstance(value, (list, tuple)) else type(value)
 
 
 def _check_same_models(old, new, workdir):
@@ -248,7 +525,7 @@ def _check_same_models(old, new, workdir):
     changed += [
       f'{model_id}: {field} {before!r} there, {after!r} now'
       for field, (before, after) in zip(_PLANNED, values, strict=True)
-      if before != after
+      if _differs(field, before, after)
     ]
   if changed:
     raise ValueError(

@@ -7,8 +7,10 @@ ZOO/MODEL_ID/
                      versions, SHA-256 of the tensors
   README.md          the same in words
 
-  model = zoo.load('zoo/facecycle-AV001-s0')
-  embeddings = model.embed(frames)
+  exported = zoo.load('zoo/facecycle-AV001-s0')
+  embeddings = exported.embed(frames)
+
+`psm_jax.load` makes of it what a lab works with (model.py).
 
 Reading needs no pickle and runs no code of the folder. A model of a person is
 biometric data like the videos it learned from; the folders are private (0700).
@@ -21,15 +23,16 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import ml_collections
 import numpy as np
+import safetensors
 import safetensors.numpy
 from absl import logging
 
-from psm_jax import methods, paths
+from psm_jax import json_files, methods, paths
 from psm_jax.engine import inference
 from psm_jax.methods import interface
 from psm_jax.runs import checkpoint, run
@@ -37,6 +40,17 @@ from psm_jax.runs import checkpoint, run
 SCHEMA_VERSION = 1
 _PARTS = ('params', 'method_state')
 _PARTIAL = '.partial'
+_BEFORE = '.before'  # What is being replaced; all there is after a kill.
+_SHAPE = {
+  'schema_version': int,
+  'model_id': str,
+  'cohort': [str],
+  'steps': (int, type(None)),
+  'origin': str,
+  'sha256': str,
+}
+# Names and shapes of the tensors, before the tensors themselves.
+_HEADER_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +65,8 @@ class Model:
     method_state: The method's state, NumPy.
     steps: Updates taken; None if unknown.
     origin: 'psm_jax', or what a reference checkpoint was read from.
+    crops: How the frames it learned from were cut out of videos, see
+      `processing.Options.of`; {} if unknown.
   """
 
   model_id: str
@@ -60,6 +76,7 @@ class Model:
   method_state: interface.Tree
   steps: int | None
   origin: str = 'psm_jax'
+  crops: dict = dataclasses.field(default_factory=dict)
 
   @functools.cached_property
   def _embed(self):
@@ -106,6 +123,21 @@ def export_run(
   Raises:
     ValueError: If the run has no checkpoint, or no such model.
   """
+  return [save(model, out) for model in of_run(workdir, model_ids=model_ids)]
+
+
+def of_run(
+  workdir: str | os.PathLike, *, model_ids: Sequence[str] = ()
+) -> Iterator[Model]:
+  """Yields trained models of a run; models that failed are left out.
+
+  Args:
+    workdir: A run with a checkpoint. Its frames are not read.
+    model_ids: Which models; all by default.
+
+  Raises:
+    ValueError: If the run has no checkpoint, or no such model.
+  """
   trained = run.open_run(workdir)
   ids = [model.model_id for model in trained.models]
   unknown = sorted(set(model_ids) - set(ids))
@@ -115,7 +147,6 @@ def export_run(
       f'{len(ids)}, such as {ids[0]}.'
     )
   states = checkpoint.RunStates(trained, methods.abstract(trained.config))
-  written = []
   for index, described in enumerate(trained.models):
     if model_ids and described.model_id not in model_ids:
       continue
@@ -127,28 +158,42 @@ def export_run(
         state.failed_step,
       )
       continue
-    model = Model(
+    yield Model(
       model_id=described.model_id,
       cohort=tuple(described.cohort),
       config=trained.config,
       params=state.params,
       method_state=state.method_state,
       steps=int(state.step),
+      crops=run.read_crops(workdir),
     )
-    written.append(save(model, out))
-  return written
 
 
 def save(model: Model, out: str | os.PathLike) -> pathlib.Path:
   """Writes a model to `out`/model_id, whole or not at all.
 
+  Others that write into `out` are waited for.
+
   Returns:
     The model's folder.
   """
   folder = paths.child(paths.make_private_dir(out), model.model_id)
-  partial = paths.child(out, f'{model.model_id}{_PARTIAL}')
-  shutil.rmtree(partial, ignore_errors=True)
-  paths.make_private_dir(partial)
+  busy = f'Another process writes models into {out}.'
+  with paths.locked(folder.parent / '.lock', busy=busy, wait=True):
+    partial = paths.child(out, f'{model.model_id}{_PARTIAL}')
+    shutil.rmtree(partial, ignore_errors=True)
+    _write(model, paths.make_private_dir(partial))
+    before = paths.child(out, f'{model.model_id}{_BEFORE}')
+    if folder.exists():
+      shutil.rmtree(before, ignore_errors=True)
+      folder.rename(before)
+    partial.rename(folder)
+    shutil.rmtree(before, ignore_errors=True)
+  return folder
+
+
+def _write(model, folder):
+  """Writes the files of a model into a folder."""
   data = safetensors.numpy.save(_flat(model))
   content = {
     'schema_version': SCHEMA_VERSION,
@@ -161,15 +206,11 @@ def save(model: Model, out: str | os.PathLike) -> pathlib.Path:
     'versions': run.versions(),
     'config': _without_paths(model.config),
   }
-  paths.write_atomic(partial / 'model.safetensors', data)
+  paths.write_atomic(folder / 'model.safetensors', data)
   paths.write_atomic(
-    partial / 'model.json', json.dumps(content, indent=2) + '\n'
+    folder / 'model.json', json.dumps(content, indent=2) + '\n'
   )
-  paths.write_atomic(partial / 'README.md', _card(model, content))
-  if folder.exists():
-    shutil.rmtree(folder)
-  partial.rename(folder)
-  return folder
+  paths.write_atomic(folder / 'README.md', _card(model, content))
 
 
 def load(folder: str | os.PathLike) -> Model:
@@ -184,6 +225,14 @@ def load(folder: str | os.PathLike) -> Model:
   path = folder / 'model.safetensors'
   if not path.is_file():
     raise ValueError(f'{folder} has no model.safetensors. Export it again.')
+  config = run.config_of(content['config'])
+  method = methods.abstract(config)
+  num_bytes, largest = path.stat().st_size, _num_bytes(method) + _HEADER_BYTES
+  if num_bytes > largest:
+    raise ValueError(
+      f'{path} has {num_bytes} bytes; a model of its configuration has at most '
+      f'{largest}.'
+    )
   data = path.read_bytes()
   digest = hashlib.sha256(data).hexdigest()
   if digest != content['sha256']:
@@ -191,10 +240,13 @@ def load(folder: str | os.PathLike) -> Model:
       f'{path} is damaged: its SHA-256 is {digest}, not {content["sha256"]} '
       'as model.json says. Copy or export it again.'
     )
-  config = run.config_of(content['config'])
-  params, method_state = _tree(
-    safetensors.numpy.load(data), methods.abstract(config), path
-  )
+  try:
+    tensors = safetensors.numpy.load(data)
+  except safetensors.SafetensorError as error:
+    raise ValueError(
+      f'{path} is no whole .safetensors file: {error}.'
+    ) from error
+  params, method_state = _tree(tensors, method, path)
   return Model(
     model_id=content['model_id'],
     cohort=tuple(content['cohort']),
@@ -203,6 +255,7 @@ def load(folder: str | os.PathLike) -> Model:
     method_state=method_state,
     steps=content['steps'],
     origin=content['origin'],
+    crops=content.get('crops', {}),
   )
 
 
@@ -231,16 +284,16 @@ def describe(folder: str | os.PathLike) -> dict:
       f'{folder} is no exported model: it has no model.json. Export one with '
       'python -m launch.export --workdir=RUN --out=ZOO'
     )
-  try:
-    content = json.loads(path.read_text())
-  except ValueError as error:
-    raise ValueError(f'{path} is no JSON file: {error}.') from error
-  if content.get('schema_version') != SCHEMA_VERSION:
+  version = json_files.read(path, {'schema_version': int})['schema_version']
+  if version != SCHEMA_VERSION:
     raise ValueError(
-      f'{path} has schema version {content.get("schema_version")!r}; this '
-      f'program reads {SCHEMA_VERSION}.'
+      f'{path} has schema version {version!r}; this program reads '
+      f'{SCHEMA_VERSION}.'
     )
+  content = json_files.read(path, {**_SHAPE, 'config': run.config_shape()})
   paths.check_id(content['model_id'], what=f'model_id in {path}')
+  for person in content['cohort']:
+    paths.check_id(person, what=f'person_id in {path}')
   return content
 
 
@@ -254,7 +307,10 @@ def folders_of(zoo: str | os.PathLike) -> dict[str, pathlib.Path]:
   is_one = (zoo / 'model.json').is_file()
   found = {}
   for path in [zoo] if is_one else sorted(zoo.iterdir()):
-    if not (path / 'model.json').is_file() or path.suffix == _PARTIAL:
+    is_replaced = path.suffix == _BEFORE and path.with_suffix('').exists()
+    if is_replaced or path.suffix == _PARTIAL:
+      continue
+    if not (path / 'model.json').is_file():
       continue
     model_id = describe(path)['model_id']
     if model_id in found:
@@ -277,7 +333,7 @@ def _without_paths(config):
   content['data']['path'] = ''
   content['data']['tree'].update(images='', labels='', folds='')
   content['method']['vgg_path'] = ''
-  content['init']['source'] = ''
+  content['init']['path'] = ''
   return content
 
 
@@ -300,11 +356,10 @@ def _tree(tensors, method, where):
   """Returns (params, method_state) of named tensors, checked for their shapes.
 
   Raises:
-    ValueError: If a tensor is missing, unknown or of another shape.
+    ValueError: If a tensor is missing, unknown, of another shape or type, or
+      not finite.
   """
-  shapes = dict(
-    zip(_PARTS, jax.eval_shape(method.init, jax.random.key(0)), strict=True)
-  )
+  shapes = _shapes(method)
   expected = {
     _name(part, path): leaf
     for part in _PARTS
@@ -320,6 +375,8 @@ def _tree(tensors, method, where):
         f'{where} holds {found} as {name}, but a model of its configuration '
         f'has {wanted} there.'
       )
+    if not np.all(np.isfinite(tensors[name])):
+      raise ValueError(f'{where} holds numbers as {name} that are not finite.')
   return tuple(
     jax.tree.unflatten(
       jax.tree.structure(shapes[part]),
@@ -330,6 +387,18 @@ def _tree(tensors, method, where):
     )
     for part in _PARTS
   )
+
+
+def _shapes(method):
+  """Returns the shapes of a model's parts."""
+  made = jax.eval_shape(method.init, jax.random.key(0))
+  return dict(zip(_PARTS, made, strict=True))
+
+
+def _num_bytes(method):
+  """Returns the bytes of a model's tensors."""
+  leaves = jax.tree.leaves(_shapes(method))
+  return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
 
 
 def _card(model, content):
@@ -351,10 +420,10 @@ A model of facial movement, learned without labels.
 | versions | {json.dumps(content['versions'])} |
 
 ```python
-from psm_jax import zoo
+import psm_jax
 
-model = zoo.load('{model.model_id}')
-embeddings = model.embed(frames)  # uint8 [n, S, S, 3], aligned as above
+model = psm_jax.load('{model.model_id}')
+table = model.transform('recording.mp4')  # a row for every frame
 ```
 
 A model of a person's face is biometric data, as the videos are that it learned

@@ -5,6 +5,7 @@
 """
 
 from psm_jax.sampling.plan import (
+  MAX_EPOCHS,
   PAIRINGS,
   Clock,
   Cohort,
@@ -17,6 +18,7 @@ from psm_jax.sampling.plan import (
 )
 
 __all__ = [
+  'MAX_EPOCHS',
   'PAIRINGS',
   'Clock',
   'Cohort',

@@ -43,6 +43,8 @@ PAIRINGS = (
   'views',
   'clips',
 )
+# A table of each is kept, for every model.
+MAX_EPOCHS = 100_000
 _BY_GAP = ('gap', 'drawn_gap')
 _IN_TURN = ('views', 'clips')
 _REFERENCE_PAIRING_SEED = 912
@@ -211,6 +213,11 @@ def _epochs(cohort, config, lengths):
     if count < batch:
       break
     starts.append(starts[-1] + count // batch)
+    if epoch > MAX_EPOCHS:
+      raise ValueError(
+        f'train.steps={steps} are more than {MAX_EPOCHS} epochs of cohort '
+        f'{cohort.name}, {count // batch} steps each. Lower it.'
+      )
   if steps:
     starts[-1] = steps
   return starts, counts, gaps, cap_met

@@ -1,5 +1,6 @@
 """A store comes out of its pack; damage and other files are named."""
 
+import io
 import json
 import os
 import pathlib
@@ -7,15 +8,17 @@ import shutil
 import stat
 import subprocess
 import sys
+import tarfile
 import tempfile
-import zipfile
 from unittest import mock
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from absl.testing import absltest, parameterized
 
 from psm_jax.data import pack, store
+from tests.data import stores
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _SIZE = 16
@@ -35,7 +38,7 @@ def _smooth(num_frames):
   return np.stack(channels, -1).astype(np.uint8).reshape(num_frames, -1)
 
 
-def _write_store(path):
+def _write_store(path, *, dimmed=0):
   rows = [
     (person, video, 3 + frame, frame / fps, float(frame))
     for ((person, video), fps), length in zip(
@@ -44,15 +47,31 @@ def _write_store(path):
     for frame in range(length)
   ]
   index = pd.DataFrame(rows, columns=[*store.KEY_COLUMNS, 'AU12'])
-  with store.writing(path, num_frames=len(rows), size_px=_SIZE) as writer:
-    writer.frames[:] = _smooth(len(rows))
-    writer.finish(
-      index,
-      fps=_FPS,
-      problems=[{'path': 'p0/v1/9', 'reason': 'unreadable'}],
-      source={'kind': 'frame_folder', 'fingerprint': 'abc'},
-    )
+  stores.write(
+    path,
+    _smooth(len(rows)) - np.minimum(_smooth(len(rows)), dimmed),
+    index,
+    size_px=_SIZE,
+    fps=_FPS,
+    problems=[{'path': 'p0/v1/9', 'reason': 'unreadable'}],
+    source={'kind': 'frame_folder', 'fingerprint': 'abc'},
+  )
   return store.open_store(path)
+
+
+def _members(path):
+  with tarfile.open(path) as archive:
+    return {
+      name: archive.extractfile(name).read() for name in archive.getnames()
+    }
+
+
+def _write_members(path, members):
+  with tarfile.open(path, 'w') as archive:
+    for name, content in members.items():
+      member = tarfile.TarInfo(name)
+      member.size = len(content)
+      archive.addfile(member, io.BytesIO(content))
 
 
 class PackTest(parameterized.TestCase):
@@ -88,7 +107,7 @@ class PackTest(parameterized.TestCase):
 
   def test_jpeg_loses_as_little_as_it_says(self):
     opened = self._unpacked(self.jpeg)
-    error = opened.frames.astype(float) - self.store.frames
+    error = opened.frames[:].astype(float) - self.store.frames[:]
     psnr = 10 * np.log10(255**2 / np.mean(error**2, axis=1))
     self.assertAlmostEqual(psnr.min(), self.packed.least_psnr, places=3)
     self.assertAlmostEqual(psnr.mean(), self.packed.mean_psnr, places=3)
@@ -100,7 +119,10 @@ class PackTest(parameterized.TestCase):
 
   def test_a_lower_quality_is_smaller_and_loses_more(self):
     low = pack.write(self.store, self.folder / 'low', quality=40)
-    self.assertLess(low.num_bytes, self.packed.num_bytes)
+    smaller, larger = (
+      sum(map(len, _members(path).values())) for path in (low.path, self.jpeg)
+    )
+    self.assertLess(smaller, larger)
     self.assertLess(low.mean_psnr, self.packed.mean_psnr - 1)
 
   def test_unpacking_again_uses_what_is_there(self):
@@ -117,14 +139,14 @@ class PackTest(parameterized.TestCase):
     self.assertEqual(stat.S_IMODE(cache.stat().st_mode), 0o700)
     self.assertEqual(stat.S_IMODE(folder.stat().st_mode), 0o700)
 
-  def test_a_pack_is_a_zip_file_of_pictures(self):
-    with zipfile.ZipFile(self.png) as archive:
-      self.assertIsNone(archive.testzip())
-      sizes = np.load(archive.open('blobs.npy'))[:, 0]
-      pictures = archive.read('frames.bin')
-      self.assertEqual(json.loads(archive.read('pack.json'))['size_px'], _SIZE)
-    self.assertEqual(sizes.sum(), len(pictures))
-    self.assertEqual(pictures.count(b'\x89PNG\r\n'), len(self.store.frames))
+  def test_a_pack_is_a_tar_file_of_pictures(self):
+    members = _members(self.png)
+    self.assertEqual(list(members), ['p0.arrow', 'p1.arrow', 'store.json'])
+    self.assertEqual(json.loads(members['store.json'])['size_px'], _SIZE)
+    table = pa.ipc.open_file(members['p1.arrow']).read_all()
+    self.assertEqual(table['frame'].to_pylist(), list(range(3, 9)))
+    for picture in table['picture'].to_pylist():
+      self.assertStartsWith(picture, b'\x89PNG\r\n')
 
   def test_an_existing_file_is_not_written_over(self):
     with self.assertRaisesRegex(ValueError, 'png.pack exists'):
@@ -187,29 +209,31 @@ class DamageTest(parameterized.TestCase):
 
   @parameterized.parameters(0.1, 0.5, 0.9, 0.999)
   def test_a_pack_cut_short_is_refused(self, share):
-    size = int(share * len(self.content))
-    self._assert_refused(self.content[:size], 'is cut short or damaged')
+    # What follows the last member's content is empty.
+    size = int(share * len(self.content.rstrip(b'\0')))
+    self._assert_refused(self.content[:size], 'damaged')
 
-  def test_a_damaged_frame_is_named(self):
-    pictures = [
-      at
-      for at in range(len(self.content))
-      if self.content.startswith(b'\x89PNG\r\n', at)
-    ]
-    # The seventh frame: the second of p0/v2, whose numbers begin at 3.
-    self._assert_refused(
-      self._flipped(pictures[6] + 60), 'frame 4 of p0/v2.*checksum'
+  def test_a_damaged_person_is_named(self):
+    at = self.content.rindex(b'ARROW1') - 60
+    self._assert_refused(self._flipped(at), 'p1.arrow: its checksum')
+
+  def test_a_member_of_another_pack_is_refused(self):
+    _write_store(self.folder / 'other', dimmed=1)
+    pack.write(
+      store.open_store(self.folder / 'other'),
+      self.folder / 'other.pack',
+      encoding='png',
     )
-
-  def test_a_damaged_index_is_named(self):
-    at = self.content.index(b'PAR1') + 10
-    self._assert_refused(self._flipped(at), 'index.parquet')
+    other = _members(self.folder / 'other.pack')
+    members = _members(self.whole) | {'p1.arrow': other['p1.arrow']}
+    _write_members(self.path, members)
+    with self.assertRaisesRegex(ValueError, 'p1.arrow: its checksum'):
+      pack.unpack(self.path, directory=self.cache)
 
   def test_any_flipped_byte_is_refused_or_harmless(self):
-    positions = np.linspace(0, len(self.content) - 1, 120).astype(int)
-    # All of the zip file's own tables.
-    tail = self.content.rindex(b'}\n') + 2
-    positions = {*positions.tolist(), *range(tail, len(self.content), 3)}
+    positions = np.linspace(0, len(self.content) - 1, 60).astype(int)
+    # The tar file's first header too.
+    positions = {*positions.tolist(), *range(0, 512, 12)}
     refused = 0
     for position in sorted(positions):
       self.path.write_bytes(self._flipped(position))
@@ -223,8 +247,8 @@ class DamageTest(parameterized.TestCase):
       np.testing.assert_array_equal(opened.frames, self.store.frames)
       pd.testing.assert_frame_equal(opened.index, self.store.index)
       shutil.rmtree(self.cache)
-    # The rest are dates and the like.
-    self.assertGreater(refused, 100)
+    # The rest only fill up blocks.
+    self.assertGreater(refused, 60)
 
   @parameterized.parameters(
     (b'', 'is no frame pack'), (b'GIF89a and more', 'is no frame pack')
@@ -232,25 +256,18 @@ class DamageTest(parameterized.TestCase):
   def test_other_files_are_refused(self, content, message):
     self._assert_refused(content, message)
 
-  def test_other_zip_files_are_refused(self):
-    with zipfile.ZipFile(self.path, 'w') as archive:
-      archive.writestr('../evil', 'x')
-    with self.assertRaisesRegex(ValueError, r'no frame pack: it holds \.\./ev'):
+  def test_other_tar_files_are_refused(self):
+    _write_members(self.path, {'../evil': b'x'})
+    with self.assertRaisesRegex(ValueError, "no frame pack.*store.json' not"):
       pack.unpack(self.path, directory=self.cache)
     self.assertFalse((self.folder / 'evil').exists())
 
   def test_a_later_version_is_refused(self):
-    with (
-      zipfile.ZipFile(self.whole) as whole,
-      zipfile.ZipFile(self.path, 'w') as archive,
-    ):
-      for name in whole.namelist():
-        content = whole.read(name)
-        if name == 'pack.json':
-          meta = json.loads(content) | {'schema_version': 2}
-          content = json.dumps(meta)
-        archive.writestr(name, content)
-    with self.assertRaisesRegex(ValueError, 'schema version 2, .* reads 1'):
+    members = _members(self.whole)
+    described = json.loads(members['store.json']) | {'schema_version': 4}
+    members['store.json'] = json.dumps(described).encode()
+    _write_members(self.path, members)
+    with self.assertRaisesRegex(ValueError, 'schema version 4, .* reads 3'):
       pack.unpack(self.path, directory=self.cache)
 
   def test_a_missing_file_is_named(self):

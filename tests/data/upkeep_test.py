@@ -1,7 +1,7 @@
 import errno
-import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 from unittest import mock
@@ -11,6 +11,7 @@ import pandas as pd
 from absl.testing import absltest, parameterized
 
 from psm_jax.data import labels, store, upkeep
+from tests.data import stores
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _SIZE = 4
@@ -34,22 +35,19 @@ def _write(path, first_value=0, problems=(), **columns):
   ]
   index = pd.DataFrame(rows, columns=list(store.KEY_COLUMNS))
   index = pd.concat([index, pd.DataFrame(columns, index.index)], axis=1)
-  values = np.arange(len(rows)) + first_value
-  with store.writing(path, num_frames=len(rows), size_px=_SIZE) as writer:
-    writer.frames[:] = values[:, None]
-    writer.finish(
-      index,
-      fps={
-        (person, video): 10.0 for person in people for video in ('v1', 'v2')
-      },
-      problems=problems,
-      source={
-        'kind': 'frame_folder',
-        'align': 'none',
-        'folds': dict.fromkeys(people, '1'),
-      },
-    )
-  return path
+  values = (np.arange(len(rows)) + first_value).astype(np.uint8)
+  return stores.write(
+    path,
+    np.repeat(values[:, None], _SIZE * _SIZE * 3, axis=1),
+    index,
+    size_px=_SIZE,
+    problems=problems,
+    source={
+      'kind': 'frame_folder',
+      'align': 'none',
+      'folds': dict.fromkeys(people, '1'),
+    },
+  )
 
 
 class _TestCase(parameterized.TestCase):
@@ -57,74 +55,34 @@ class _TestCase(parameterized.TestCase):
     super().setUp()
     self.folder = pathlib.Path(self.create_tempdir().full_path)
 
-  def _flip(self, path, row):
-    """Changes one bit of a frame, as a disk or a copy might."""
-    frames = path / json.loads((path / 'store.json').read_text())['frames']
-    content = bytearray(frames.read_bytes())
-    row_bytes = _SIZE * _SIZE * 3
-    num_frames = json.loads((path / 'store.json').read_text())['num_frames']
-    content[len(content) - (num_frames - row) * row_bytes] ^= 1
-    frames.write_bytes(content)
-
   def _values(self, path):
     """The value of each frame by person."""
     opened = store.open_store(path)
-    values = opened.frames[:, 0].tolist()
     return {
-      person: [values[v.start : v.stop] for v in opened.videos(person)]
+      person: [
+        opened.frames[v.start : v.stop][:, 0].tolist()
+        for v in opened.videos(person)
+      ]
       for person in opened.person_ids
     }
 
 
 class VerifyTest(_TestCase):
-  def test_a_flipped_byte_is_named_by_person_and_video(self):
+  def test_each_damaged_person_is_named_with_what_to_do(self):
     path = _write(self.folder / 'ABC')
     self.assertEmpty(upkeep.verify(path))
-    self._flip(path, 10)
-    (sentence,) = upkeep.verify(path)
-    self.assertIn(
-      'frames.npy: frames of person B, video v2 (rows 9 to 11)', sentence
-    )
-
-  def test_each_damaged_video_is_named(self):
-    path = _write(self.folder / 'ABC')
-    for row in (0, 1, 17):
-      self._flip(path, row)
-    self.assertLen(upkeep.verify(path), 2)
-
-  def test_frames_are_read_once_until_they_are_copied_or_changed(self):
-    path = _write(self.folder / 'AB')
-    with mock.patch.object(upkeep, 'verify', return_value=[]) as verify:
-      upkeep.verify_once(path)
-      verify.assert_not_called()
-      os.utime(path / 'frames.npy', ns=(5, 5))
-      upkeep.verify_once(path)
-      verify.assert_called_once()
-    upkeep.verify_once(path)
-    with mock.patch.object(upkeep, 'verify', side_effect=AssertionError):
-      upkeep.verify_once(path)
-
-  def test_a_store_that_may_not_be_written_is_verified_each_time(self):
-    path = _write(self.folder / 'AB')
-    (path / 'verified.json').unlink()
-    with mock.patch.object(
-      upkeep.store_files.paths, 'write_atomic', side_effect=PermissionError
-    ):
-      upkeep.verify_once(path)
-    self.assertFalse((path / 'verified.json').exists())
-
-  def test_damage_stops_with_what_to_do(self):
-    path = _write(self.folder / 'AB')
-    self._flip(path, 0)
-    with self.assertRaisesRegex(ValueError, 'person A, video v1.*prepare it'):
-      upkeep.verify_once(path)
+    stores.flip(path, 'B', row=4)
+    (path / 'C.arrow').write_bytes((path / 'C.arrow').read_bytes()[:-1])
+    first, second = upkeep.verify(path)
+    self.assertRegex(first, 'B.arrow, .* person B, .*frames are.*--remove=B')
+    self.assertRegex(second, 'C.arrow, .* person C, .*bytes of')
 
 
 class AddTest(_TestCase):
-  def test_people_are_added_behind_those_there(self):
+  def test_people_are_added_and_the_others_not_touched(self):
     path = _write(self.folder / 'AC', AU12=1.0)
     other = _write(self.folder / 'BD', first_value=100, AU06=2.0)
-    before = (path / 'frames.npy').stat().st_ino
+    before = (path / 'A.arrow').stat()
     self.assertEqual(upkeep.add_people(path, other), ['B', 'D'])
     self.assertEqual(
       self._values(path),
@@ -135,14 +93,16 @@ class AddTest(_TestCase):
         'D': [[106, 107, 108], [109, 110, 111]],
       },
     )
-    # The same file, longer, and still one that NumPy reads.
-    self.assertEqual((path / 'frames.npy').stat().st_ino, before)
-    self.assertEqual(np.load(path / 'frames.npy').shape, (24, 48))
+    self.assertEqual((path / 'A.arrow').stat(), before)
+    self.assertEqual(
+      (path / 'D.arrow').read_bytes(), (other / 'D.arrow').read_bytes()
+    )
     self.assertEmpty(upkeep.verify(path))
     self.assertEmpty(upkeep.strays(path))
     index = store.open_store(path).index
-    self.assertEqual(index['AU12'].notna().tolist(), [True] * 12 + [False] * 12)
-    self.assertEqual(index['AU06'].notna().tolist(), [False] * 12 + [True] * 12)
+    is_mine = index['person_id'].isin(['A', 'C'])
+    self.assertEqual(index['AU12'].notna().tolist(), is_mine.tolist())
+    self.assertEqual(index['AU06'].isna().tolist(), is_mine.tolist())
 
   def test_people_without_landmarks_can_be_added(self):
     points = dict.fromkeys(labels.LANDMARK_COLUMNS, 1.5)
@@ -161,22 +121,25 @@ class AddTest(_TestCase):
     before = self._values(path)
     with (
       mock.patch.object(
-        upkeep.store_files, 'write_description', side_effect=KeyboardInterrupt
+        upkeep, '_write_manifest', side_effect=KeyboardInterrupt
       ),
+      # As a kill would, it leaves the files.
+      mock.patch.object(pathlib.Path, 'unlink'),
       self.assertRaises(KeyboardInterrupt),
     ):
       upkeep.add_people(path, other)
     self.assertEqual(self._values(path), before)
     self.assertEmpty(upkeep.verify(path))
+    self.assertEqual([p.name for p in upkeep.strays(path)], ['B.arrow'])
     upkeep.add_people(path, other)
     self.assertEqual(self._values(path)['B'], [[50, 51, 52], [53, 54, 55]])
-    self.assertEqual(np.load(path / 'frames.npy').shape, (12, 48))
+    self.assertEmpty(upkeep.strays(path))
 
   def test_whoever_has_it_open_goes_on(self):
     path = _write(self.folder / 'A')
     opened = store.open_store(path)
     upkeep.add_people(path, _write(self.folder / 'B', first_value=50))
-    self.assertEqual(opened.frames[:, 0].tolist(), [0, 1, 2, 3, 4, 5])
+    self.assertEqual(opened.frames[:][:, 0].tolist(), [0, 1, 2, 3, 4, 5])
 
   def test_a_person_in_both_is_refused(self):
     path = _write(self.folder / 'AB')
@@ -185,29 +148,29 @@ class AddTest(_TestCase):
 
   def test_another_alignment_is_refused(self):
     path, other = _write(self.folder / 'A'), _write(self.folder / 'B')
-    described = json.loads((other / 'store.json').read_text())
-    described['source'] |= {'align': 'eyes', 'eye_distance': 0.4}
-    (other / 'store.json').write_text(json.dumps(described))
+    stores.change_manifest(other, source={'align': 'eyes', 'eye_distance': 0.4})
     with self.assertRaisesRegex(ValueError, 'align=eyes, .*=0.4.*align=none'):
       upkeep.add_people(path, other)
 
   def test_damage_is_not_taken_over(self):
     path, other = _write(self.folder / 'A'), _write(self.folder / 'B')
-    self._flip(other, 2)
-    with self.assertRaisesRegex(ValueError, 'person B, video v1'):
+    stores.flip(other, 'B')
+    with self.assertRaisesRegex(ValueError, 'person B'):
       upkeep.add_people(path, other)
     self.assertEqual(list(self._values(path)), ['A'])
 
   def test_a_full_disk_leaves_the_store_as_it_was(self):
-    path, other = _write(self.folder / 'A'), _write(self.folder / 'B')
-    size = (path / 'frames.npy').stat().st_size
+    path, other = _write(self.folder / 'A'), _write(self.folder / 'BC')
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    copy = shutil.copyfileobj
     with (
-      mock.patch.object(upkeep.os, 'fsync', side_effect=full),
+      mock.patch.object(upkeep.shutil, 'copyfileobj', side_effect=[copy, full]),
       self.assertRaisesRegex(OSError, 'No space left'),
     ):
       upkeep.add_people(path, other)
-    self.assertEqual((path / 'frames.npy').stat().st_size, size)
+    self.assertEqual(
+      sorted(p.name for p in path.iterdir()), ['A.arrow', 'store.json']
+    )
     self.assertEmpty(upkeep.verify(path))
 
 
@@ -240,9 +203,7 @@ class RemoveTest(_TestCase):
 
   def test_the_records_beside_it_go_too_but_nothing_else(self):
     path = _write(self.folder / 'AB')
-    described = json.loads((path / 'store.json').read_text())
-    described['source']['records'] = 'frame_folder/abc'
-    (path / 'store.json').write_text(json.dumps(described))
+    stores.change_manifest(path, source={'records': 'frame_folder/abc'})
     made = self.folder / 'tfds' / 'frame_folder'
     for name in ('abc', 'other'):
       (made / name / '1.0.0').mkdir(parents=True)
@@ -255,20 +216,14 @@ class RemoveTest(_TestCase):
     self, named
   ):
     path = _write(self.folder / 'AB')
-    described = json.loads((path / 'store.json').read_text())
-    described['source']['records'] = named
-    (path / 'store.json').write_text(json.dumps(described))
+    stores.change_manifest(path, source={'records': named})
     self.assertEmpty(upkeep.remove_person(path, 'A'))
 
   def test_what_a_killed_removal_leaves_is_named_and_goes_with_the_next(self):
     path = _write(self.folder / 'ABC')
-    with (
-      mock.patch.object(upkeep, 'strays', return_value=[]),
-    ):
+    with mock.patch.object(upkeep, 'strays', return_value=[]):
       upkeep.remove_person(path, 'B')
-    self.assertEqual(
-      [p.name for p in upkeep.strays(path)], ['frames.npy', 'index.parquet']
-    )
+    self.assertEqual([p.name for p in upkeep.strays(path)], ['B.arrow'])
     (path / 'notes.txt').write_text('mine')
     with self.assertRaisesRegex(ValueError, "no person 'B'"):
       upkeep.remove_person(path, 'B')
@@ -278,10 +233,18 @@ class RemoveTest(_TestCase):
 
   def test_damage_of_others_stays_known(self):
     path = _write(self.folder / 'ABC')
-    self._flip(path, 0)
+    stores.flip(path, 'A')
     upkeep.remove_person(path, 'B')
     (sentence,) = upkeep.verify(path)
-    self.assertIn('person A, video v1', sentence)
+    self.assertIn('person A', sentence)
+
+  def test_a_damaged_or_missing_person_can_be_removed(self):
+    path = _write(self.folder / 'ABC')
+    (path / 'B.arrow').write_bytes(b'garbage')
+    (path / 'C.arrow').unlink()
+    upkeep.remove_person(path, 'B')
+    upkeep.remove_person(path, 'C')
+    self.assertEqual(self._values(path), {'A': [[0, 1, 2], [3, 4, 5]]})
 
   def test_the_last_person_is_not_removed(self):
     path = _write(self.folder / 'A')
@@ -289,11 +252,9 @@ class RemoveTest(_TestCase):
       upkeep.remove_person(path, 'A')
 
   def test_two_changes_at_a_time_are_refused(self):
-    if upkeep.fcntl is None:
-      self.skipTest('no locks here')
     path = _write(self.folder / 'AB')
     with (
-      upkeep._held(path),
+      upkeep._changing(path),
       self.assertRaisesRegex(ValueError, 'Another process is changing'),
     ):
       upkeep.remove_person(path, 'A')
@@ -333,10 +294,10 @@ class ProgramTest(_TestCase):
       'person_id,videos,frames,seconds\nA,2,6,0.6\nC,2,6,0.6\n',
       ended.stderr,
     )
-    self._flip(path, 7)
+    stores.flip(path, 'C')
     ended = self._start(f'--path={path}', '--verify')
     self.assertEqual(ended.returncode, 1, ended.stderr)
-    self.assertIn('person C, video v1', ended.stderr)
+    self.assertIn('person C', ended.stderr)
     self.assertNotIn('Traceback', ended.stderr)
 
   def test_several_verbs_at_once_are_refused(self):

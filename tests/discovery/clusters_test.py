@@ -6,7 +6,7 @@ from absl.testing import absltest, parameterized
 from sklearn import cluster
 
 from psm_jax.discovery import clusters, stability
-from psm_jax.evaluation import splits
+from psm_jax.evaluation import features, splits
 
 
 def _blobs(sizes=(60, 25, 15, 10), *, num_units=8, spread=0.15, seed=0):
@@ -33,10 +33,17 @@ def _grid(data, *, config=clusters.DEFAULT):
 class FramesTest(absltest.TestCase):
   def test_the_same_numbers_are_selected_for_everybody(self):
     for first in (0, 1):
-      frames = pd.DataFrame({'frame': np.arange(first, first + 4845)})
-      chosen = clusters.select_frames(frames, stride=10)
-      self.assertEqual(chosen.sum(), 485 - first)
-      self.assertTrue((frames['frame'][chosen] % 10 == 0).all())
+      number = np.arange(first, first + 4845)[::-1]
+      frames = pd.DataFrame(
+        {'person_id': 'P', 'video_id': 'v', 'frame': number, 'time_s': number}
+      )
+      table = features.FeatureTable(
+        'psm', 'm', 'P', number[:, None].astype(np.float32), frames
+      )
+      chosen = clusters.select(table, stride=10)
+      np.testing.assert_array_equal(
+        chosen.features[:, 0], np.arange(10 * first, 4845, 10)
+      )
 
 
 class DistanceTest(parameterized.TestCase):

@@ -8,6 +8,7 @@ from absl.testing import absltest, parameterized
 
 from psm_jax.discovery import clusters, matching, movements, novelty, search
 from psm_jax.evaluation import features, splits
+from tests.evaluation import people
 
 _UNITS = [f'AU{unit:02d}' for unit in (1, 2, 4, 5, 6, 9, 12, 15)]
 # Common movements, and last the planted one, as indices of action units.
@@ -90,7 +91,7 @@ def _discover(first, second, *, config=_CONFIG, **options):
 
 def _strict(results):
   """Returns (source, person_id) of the strictly novel clusters."""
-  chosen = results.clusters[results.clusters['is_strictly_novel']]
+  chosen = results['clusters'][results['clusters']['is_strictly_novel']]
   return set(zip(chosen['source'], chosen['person_id'], strict=True))
 
 
@@ -118,7 +119,7 @@ class PlantedTest(absltest.TestCase):
           first[index], features=other.features[rows]
         )
       results = _discover(first, second)
-      own = results.clusters.query("source == 'psm'")
+      own = results['clusters'].query("source == 'psm'")
       strict |= {
         (seed, person_id)
         for person_id in own['person_id'][own['is_strictly_novel']]
@@ -138,18 +139,18 @@ class DiscoverTest(parameterized.TestCase):
     cls.results = _discover(cls.first, cls.second)
 
   def _planted(self, results=None):
-    table = (results or self.results).clusters
+    table = (results or self.results)['clusters']
     return table[table['is_strictly_novel']].iloc[0]
 
   def test_every_table_has_its_columns(self):
     for name, columns in search.COLUMNS.items():
-      self.assertEqual(list(getattr(self.results, name)), list(columns))
-    self.assertEmpty(self.results.skipped)
-    self.assertEmpty(self.results.flows)
-    self.assertLen(self.results.persons, 6)
+      self.assertEqual(list(self.results[name]), list(columns))
+    self.assertEmpty(self.results['skipped'])
+    self.assertEmpty(self.results['flows'])
+    self.assertLen(self.results['persons'], 6)
 
   def test_both_models_have_the_same_settings(self):
-    table = self.results.settings
+    table = self.results['settings']
     self.assertLen(table, 2 * 3 * 8)
     for _, own in table.groupby('person_id'):
       one, other = (
@@ -161,10 +162,14 @@ class DiscoverTest(parameterized.TestCase):
       self.assertEqual(one['is_working'].sum(), 1)
 
   def test_person_counts_are_means_over_the_grid(self):
-    means = self.results.settings.groupby(['source', 'person_id'])[
-      ['num_clusters', 'num_clusters_with_noise']
-    ].mean()
-    for row in self.results.persons.itertuples():
+    means = (
+      self.results['settings']
+      .groupby(['source', 'person_id'])[
+        ['num_clusters', 'num_clusters_with_noise']
+      ]
+      .mean()
+    )
+    for row in self.results['persons'].itertuples():
       own = means.loc[(row.source, row.person_id)]
       self.assertAlmostEqual(row.grid_mean, own['num_clusters'])
       other = 'gm' if row.source == 'psm' else 'psm'
@@ -184,21 +189,25 @@ class DiscoverTest(parameterized.TestCase):
     self.assertGreater(planted['purity'], 0.95)
     self.assertLess(planted['purity_against'], 0.5)
     self.assertEqual(planted['fails'], '')
-    profile = self.results.profiles.query(
-      "source == 'psm' and person_id == 'P1' and "
-      f'cluster == {planted["cluster"]}'
-    ).set_index('au')
+    profile = (
+      self.results['profiles']
+      .query(
+        "source == 'psm' and person_id == 'P1' and "
+        f'cluster == {planted["cluster"]}'
+      )
+      .set_index('au')
+    )
     self.assertEqual(
       set(profile.index[profile['active'] > 0.5]), {'AU01', 'AU06', 'AU15'}
     )
     self.assertAlmostEqual(profile['residual'].abs().sum(), planted['residual'])
 
   def test_similarities_are_the_matrix_behind_the_published_rule(self):
-    self.assertEqual(set(self.results.similarities['source']), {'psm'})
-    for person_id, own in self.results.similarities.groupby('person_id'):
+    self.assertEqual(set(self.results['similarities']['source']), {'psm'})
+    for person_id, own in self.results['similarities'].groupby('person_id'):
       self.assertEqual(own['normalised'].min(), 0)
       self.assertEqual(own['normalised'].max(), 1)
-      verdicts = self.results.clusters.query(f'person_id == {person_id!r}')
+      verdicts = self.results['clusters'].query(f'person_id == {person_id!r}')
       for source, side in (('psm', 'cluster'), ('gm', 'against_cluster')):
         best = own.loc[own.groupby(side)['normalised'].idxmax()]
         said = verdicts.query(f'source == {source!r}').set_index('cluster')
@@ -211,11 +220,11 @@ class DiscoverTest(parameterized.TestCase):
   def test_similarities_equal_a_sum_over_action_units(self):
     profiles = {
       source: own.pivot(index='cluster', columns='au', values='active')
-      for source, own in self.results.profiles.query(
-        "person_id == 'P1'"
-      ).groupby('source')
+      for source, own in self.results['profiles']
+      .query("person_id == 'P1'")
+      .groupby('source')
     }
-    rows = self.results.similarities.query("person_id == 'P1'")
+    rows = self.results['similarities'].query("person_id == 'P1'")
     self.assertGreater(len(rows), 10)
     for row in rows.itertuples():
       first = profiles['psm'].loc[row.cluster]
@@ -225,7 +234,7 @@ class DiscoverTest(parameterized.TestCase):
 
   def test_exemplars_show_the_movement_on_different_occasions(self):
     planted = self._planted()
-    shown = self.results.exemplars.query(
+    shown = self.results['exemplars'].query(
       "source == 'psm' and person_id == 'P1' and "
       f'cluster == {planted["cluster"]}'
     )
@@ -236,13 +245,15 @@ class DiscoverTest(parameterized.TestCase):
     self.assertGreater(np.diff(np.sort(merged['frame'])).min(), 14)
 
   def test_shares_of_a_bin_add_up_to_one(self):
-    shares = self.results.occupancy.groupby(
-      ['source', 'person_id', 'video_id', 'bin_start_s']
-    )['share'].sum()
+    shares = (
+      self.results['occupancy']
+      .groupby(['source', 'person_id', 'video_id', 'bin_start_s'])['share']
+      .sum()
+    )
     np.testing.assert_allclose(shares, 1)
 
   def test_models_of_better_sight_agree_more_with_the_truth(self):
-    table = self.results.persons.query("person_id == 'P1'")
+    table = self.results['persons'].query("person_id == 'P1'")
     psm, gm = (table.query(f'source == {s!r}').iloc[0] for s in ('psm', 'gm'))
     self.assertGreater(psm['ami_truth'], gm['ami_truth'])
     self.assertGreater(psm['ami_action_units'], gm['ami_action_units'])
@@ -251,16 +262,16 @@ class DiscoverTest(parameterized.TestCase):
     swapped = _discover(self.second, self.first)
     keys = ['source', 'person_id', 'cluster']
     one, other = (
-      r.clusters.sort_values(keys).reset_index(drop=True)
+      r['clusters'].sort_values(keys).reset_index(drop=True)
       for r in (self.results, swapped)
     )
     pd.testing.assert_frame_equal(one, other)
 
   def test_one_person_does_not_depend_on_the_others(self):
     alone = _discover(self.first[1:2], self.second[1:2])
-    together = self.results.clusters.query("person_id == 'P1'")
+    together = self.results['clusters'].query("person_id == 'P1'")
     pd.testing.assert_frame_equal(
-      alone.clusters, together.reset_index(drop=True)
+      alone['clusters'], together.reset_index(drop=True)
     )
 
   def test_the_order_of_rows_does_not_matter(self):
@@ -271,9 +282,9 @@ class DiscoverTest(parameterized.TestCase):
       frames=self.first[1].frames.iloc[order],
     )
     results = _discover([shuffled], self.second[1:2])
-    together = self.results.clusters.query("person_id == 'P1'")
+    together = self.results['clusters'].query("person_id == 'P1'")
     pd.testing.assert_frame_equal(
-      results.clusters, together.reset_index(drop=True)
+      results['clusters'], together.reset_index(drop=True)
     )
 
   def test_another_seed_that_lacks_the_movement_takes_the_verdict_back(self):
@@ -284,11 +295,11 @@ class DiscoverTest(parameterized.TestCase):
         _table('psm', person, sees_planted=sees, seed=0, model_seed=1),
       ]
       results = _discover(seeds, self.second[1:2])
-      own = results.clusters.query("source == 'psm' and truth == 100")
+      own = results['clusters'].query("source == 'psm' and truth == 100")
       own = own[own['truth_precision'] > 0.9]
       self.assertEqual(own['replicated'].tolist(), [replicated])
       self.assertEqual(own['is_strictly_novel'].tolist(), [sees])
-      counts = results.persons.query("source == 'psm'").iloc[0]
+      counts = results['persons'].query("source == 'psm'").iloc[0]
       self.assertEqual(counts['num_strictly_novel_seed'], 0 if sees else 1)
 
   def test_another_seed_of_the_rival_that_has_it_takes_the_verdict_back(self):
@@ -309,7 +320,7 @@ class DiscoverTest(parameterized.TestCase):
     )
     results = _discover(self.first[1:2], self.second[1:2], config=config)
     self.assertEqual(_strict(results), {('psm', 'P1')})
-    self.assertTrue(results.settings['eps'].isna().all())
+    self.assertTrue(results['settings']['eps'].isna().all())
 
   def test_flow_of_a_novel_cluster_is_its_difference_from_the_rest(self):
     table = self.first[1]
@@ -324,14 +335,14 @@ class DiscoverTest(parameterized.TestCase):
 
     results = _discover(self.first[:2], self.second[:2], flows=flows)
     # Once for a model with novel clusters, of the frames that are grouped.
-    novel = results.clusters[results.clusters['is_novel']]
+    novel = results['clusters'][results['clusters']['is_novel']]
     self.assertLen(set(asked), len(asked))
     self.assertEqual(
       set(asked), set(zip(novel['source'], novel['person_id'], strict=True))
     )
     planted = self._planted(results)['cluster']
-    own = results.flows.query(f"cluster == {planted} and person_id == 'P1'")
-    self.assertEqual(set(results.flows['source']), {'psm'})
+    own = results['flows'].query(f"cluster == {planted} and person_id == 'P1'")
+    self.assertEqual(set(results['flows']['source']), {'psm'})
     self.assertLen(own, 64)
     first = own.query('row == 0 and column == 0').iloc[0]
     self.assertBetween(first['dy'], 0.85, 1.0)
@@ -356,8 +367,8 @@ class SkippedTest(absltest.TestCase):
     )
     extra = _table('psm', _person('P9', 0), sees_planted=True, seed=0)
     results = _discover([*first, extra], second)
-    self.assertEqual(set(results.persons['person_id']), {'P3'})
-    reasons = results.skipped.set_index('person_id')['reason']
+    self.assertEqual(set(results['persons']['person_id']), {'P3'})
+    reasons = results['skipped'].set_index('person_id')['reason']
     for person_id, reason in (
       ('P0', 'do not vary'),
       ('P1', 'different frames'),
@@ -375,12 +386,12 @@ class SkippedTest(absltest.TestCase):
       for tables in _population(0, num_people=1)
     )
     results = _discover(first, second)
-    self.assertEqual(results.skipped['part'].tolist(), ['novelty'])
-    self.assertNotEmpty(results.exemplars)
-    self.assertTrue(results.clusters['is_strictly_novel'].isna().all())
-    self.assertTrue(results.clusters['overlap'].notna().any())
-    self.assertEmpty(results.profiles)
-    self.assertEmpty(results.similarities)
+    self.assertEqual(results['skipped']['part'].tolist(), ['novelty'])
+    self.assertNotEmpty(results['exemplars'])
+    self.assertTrue(results['clusters']['is_strictly_novel'].isna().all())
+    self.assertTrue(results['clusters']['overlap'].notna().any())
+    self.assertEmpty(results['profiles'])
+    self.assertEmpty(results['similarities'])
 
   def test_labels_of_one_side_serve_both(self):
     first, second = (own[1:2] for own in _population(0, planted_in='P1'))
@@ -395,11 +406,11 @@ class SkippedTest(absltest.TestCase):
       raise splits.Impossible(f'no frames of {table.model_id}')
 
     results = _discover(first, second, flows=flows)
-    self.assertEqual(set(results.skipped['part']), {'flows'})
-    self.assertIn('no frames of psm-P0-s0', set(results.skipped['reason']))
-    self.assertEmpty(results.flows)
+    self.assertEqual(set(results['skipped']['part']), {'flows'})
+    self.assertIn('no frames of psm-P0-s0', set(results['skipped']['reason']))
+    self.assertEmpty(results['flows'])
     pd.testing.assert_frame_equal(
-      results.clusters, _discover(first, second).clusters
+      results['clusters'], _discover(first, second)['clusters']
     )
 
   def test_too_few_frames_are_named(self):
@@ -409,7 +420,7 @@ class SkippedTest(absltest.TestCase):
       for t in (first[0], second[0])
     ]
     results = _discover(few[:1], few[1:])
-    self.assertIn('3 frames are fewer', results.skipped['reason'].iloc[0])
+    self.assertIn('3 frames are fewer', results['skipped']['reason'].iloc[0])
 
 
 class WrongInputTest(absltest.TestCase):
@@ -494,53 +505,49 @@ class FilesTest(absltest.TestCase):
     for path in written:
       table = pd.read_csv(path)
       self.assertEqual(list(table), list(search.COLUMNS[path.stem]))
-      self.assertLen(table, len(getattr(results, path.stem)))
+      self.assertLen(table, len(results[path.stem]))
     exact = pd.read_csv(folder / 'similarities.csv', dtype=str)
     for column in ('similarity', 'normalised'):
       np.testing.assert_array_equal(
-        exact[column].astype(float), results.similarities[column]
+        exact[column].astype(float), results['similarities'][column]
       )
 
-  def _write(self, table, name, **changes):
-    data = table.frames.assign(model_id=table.model_id, **changes)
-    data['person_id'] = '007'  # Not the number 7.
-    units = pd.DataFrame(table.features, index=data.index)
-    units.columns = [f'e{unit:03d}' for unit in units]
-    data = pd.concat([data, units], axis=1)
-    path = pathlib.Path(self.create_tempdir().full_path) / name
-    if name.endswith('.csv'):
-      data.to_csv(path, index=False)
-    else:
-      data.to_parquet(path, index=False)
-    return path
 
-  def test_files_of_other_programs_are_read(self):
-    table = _table('psm', _person('P0', 0), sees_planted=True, seed=0)
-    for name in ('a.csv', 'a.parquet'):
-      (read,) = search.read_tables([self._write(table, name)], source='x')
-      self.assertEqual(
-        (read.source, read.model_id, read.person_id),
-        ('x', table.model_id, '007'),
-      )
-      np.testing.assert_allclose(read.features, table.features, rtol=1e-6)
-      np.testing.assert_allclose(read.frames['AU01'], table.frames['AU01'])
+class FlowsTest(absltest.TestCase):
+  """Flows as launch.embed writes them."""
 
-  def test_bad_files_are_named(self):
-    table = _table('psm', _person('P0', 0), sees_planted=True, seed=0)
-    path = self._write(table, 'a.csv')
-    data = pd.read_csv(path, dtype={'person_id': str})
-    data.drop(columns='time_s').to_csv(path, index=False)
-    with self.assertRaisesRegex(ValueError, r"a\.csv lacks .*'time_s'"):
-      search.read_tables([path], source='x')
-    data.loc[3, 'e004'] = np.inf
-    data.to_csv(path, index=False)
-    with self.assertRaisesRegex(ValueError, r'a\.csv has 1 rows .* row 3'):
-      search.read_tables([path], source='x')
-    path.with_suffix('.parquet').write_bytes(b'no table')
-    with self.assertRaisesRegex(ValueError, r'a\.parquet is not a readable'):
-      search.read_tables([path.with_suffix('.parquet')], source='x')
-    with self.assertRaisesRegex(ValueError, 'no files'):
-      search.read_tables([], source='x')
+  def setUp(self):
+    super().setUp()
+    self.workdir = pathlib.Path(self.create_tempdir().full_path)
+    frames, _, _ = _person('P0', 0)
+    self.cells = np.random.default_rng(0).normal(size=(len(frames), 128))
+    flow = features.FeatureTable(
+      'psm', 'm', 'P0', self.cells.astype(np.float32), frames
+    )
+    people.write_tables(self.workdir / 'flows', [flow])
+    frames.attrs = {'state': 'a state'}
+    self.table = features.FeatureTable(
+      'psm', 'm', 'P0', np.ones((len(frames), 2), np.float32), frames
+    )
+    self.flow_of = search.flows_of({'psm': self.workdir})
+
+  def test_they_are_of_the_frames_that_are_asked_for(self):
+    flow = self.flow_of(self.table.take(np.array([9, 4])))
+    np.testing.assert_allclose(
+      flow, self.cells[[9, 4]].reshape(2, 8, 8, 2), rtol=1e-6
+    )
+
+  def test_a_source_that_is_no_run_has_none(self):
+    other = dataclasses.replace(self.table, source='gm')
+    self.assertIsNone(self.flow_of(other))
+
+  def test_of_another_state_or_model_there_is_a_reason(self):
+    self.table.frames.attrs['state'] = 'another'
+    with self.assertRaisesRegex(splits.Impossible, 'another state .* --flows'):
+      self.flow_of(self.table)
+    other = dataclasses.replace(self.table, model_id='x')
+    with self.assertRaisesRegex(splits.Impossible, 'no flows of x'):
+      self.flow_of(other)
 
 
 if __name__ == '__main__':

@@ -12,10 +12,11 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from psm_jax import sampling
-from psm_jax.data import canonical_faces
+from psm_jax.data import canonical_faces, store
 from psm_jax.data.tf import tf
 from psm_jax.engine import feed
-from tests import tiny
+from tests import tiny, training_test
+from tests.data import stores
 
 _LENGTHS = (30, 21, 47)
 _ROWS = sum(_LENGTHS)
@@ -169,6 +170,22 @@ class StreamTest(parameterized.TestCase):
           stream.batches_at(step)
       stream._frames = good
       self.assertLen(stream.batches_at(step), 3)
+
+  def test_a_damaged_person_is_named(self):
+    # As of a store: without TensorFlow's wrapping, which programs trace back.
+    config = _config(data__feed='stream')
+    path = training_test.write_store(self.create_tempdir().full_path)
+    stores.flip(path, 'p1')
+    source = feed.make(
+      _built(config, people=tiny.cohorts(30, 21)),
+      store.open_store(path).frames,
+      config,
+    )
+    with (
+      contextlib.closing(source),
+      self.assertRaisesRegex(ValueError, 'p1.arrow, .* person p1'),
+    ):
+      source.batches_at(0)
 
   def test_tensorflow_sees_no_accelerator(self):
     self.assertEmpty(tf.config.get_visible_devices('GPU'))

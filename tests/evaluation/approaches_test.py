@@ -1,13 +1,11 @@
 import dataclasses
 import pathlib
-import types
-from unittest import mock
 
 import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 
-from psm_jax.evaluation import approaches, features
+from psm_jax.evaluation import approaches
 from tests.evaluation import people
 
 _PERSONS = ('P1', 'P2')
@@ -69,7 +67,7 @@ class ReadTest(parameterized.TestCase):
 
   def test_a_run_that_was_not_embedded_is_named(self):
     people.write_run(self.folder, [])
-    with self.assertRaisesRegex(ValueError, 'Run mine: Found no embeddings'):
+    with self.assertRaisesRegex(ValueError, 'Run mine: Found no tables'):
       approaches.read_run('mine', self.folder)
 
   def test_a_folder_that_is_no_run_is_named(self):
@@ -137,75 +135,33 @@ class JoinSeedsTest(absltest.TestCase):
 
 
 class ControlsTest(absltest.TestCase):
-  """Against a stand-in for a run's checkpoint and frame store."""
-
-  def _trained(self, tables, models):
-    index = pd.concat(
-      {t.person_id: t.frames for t in tables}.values(), ignore_index=True
-    )
-    index = index.iloc[::-1].reset_index(drop=True)
-    generator = np.random.default_rng(0)
-    frames = generator.integers(0, 256, (len(index), 32 * 32 * 3), np.uint8)
-    store = types.SimpleNamespace(
-      index=index, frames=frames, size_px=32, path='store'
-    )
-    return types.SimpleNamespace(
-      run=types.SimpleNamespace(models=models),
-      store=store,
-      embed_untrained=lambda i, rows: np.stack(
-        [np.full(len(rows), i), rows], axis=1
-      ).astype(np.float32),
-    )
-
-  def _controls(self, tables, models, runs=('run',)):
-    origins = {
-      t.model_id: (
-        pathlib.Path(runs[-1] if t.model_id.endswith('r1') else runs[0]),
-        t.model_id.split('-r')[0],
-      )
-      for t in tables
-    }
-    costs = pd.DataFrame(columns=approaches.COST_COLUMNS)
-    approach = approaches.Approach('psm', tuple(tables), costs, {}, origins)
-    trained = self._trained(tables, models)
-    with mock.patch.object(
-      approaches.embedding, 'Trained', return_value=trained
-    ):
-      return approaches.controls_of(approach), trained
-
-  def _model(self, model_id, seed):
-    return types.SimpleNamespace(
-      model_id=model_id, cohort=(model_id.split('-')[1],), seed=seed
-    )
+  def setUp(self):
+    super().setUp()
+    self.folder = pathlib.Path(self.create_tempdir().full_path)
+    self.tables = _psm('mine', seeds=(0, 3))
+    people.write_run(self.folder, self.tables)
 
   def test_pixels_once_a_person_and_random_weights_once_a_seed(self):
-    tables = _psm(seeds=(0, 1))
-    models = [self._model(t.model_id, int(t.model_id[-1])) for t in tables]
-    # A donor changes the model that begins, not its random weights.
-    tables.append(dataclasses.replace(tables[0], model_id='m-P1-s0-from-x'))
-    models.append(self._model('m-P1-s0-from-x', 0))
-    made, trained = self._controls(tables, models)
-    counts = pd.Series([t.source for t in made]).value_counts()
-    self.assertEqual(counts['pixel_pca'], 2)
-    self.assertEqual(counts['random_encoder'], 4)
-    for table in made:
-      if table.source == features.RANDOM_ENCODER:
-        rows = table.features[:, 1].astype(int)
-        keys = ['person_id', 'video_id', 'frame']
-        np.testing.assert_array_equal(
-          trained.store.index.iloc[rows][keys], table.frames[keys]
-        )
-
-  def test_of_the_runs_of_several_seeds_the_first_is_taken(self):
-    tables = [
-      dataclasses.replace(table, model_id=f'{table.model_id}-r{number}')
-      for table in _psm()
-      for number in (0, 1)
+    people.write_tables(self.folder / 'controls/random_encoder', self.tables)
+    grey = [
+      dataclasses.replace(table, model_id='grey') for table in self.tables[::2]
     ]
-    models = [self._model(f'm-{p}-s0', 0) for p in _PERSONS]
-    made, _ = self._controls(tables, models, runs=('a', 'b'))
-    random = [t for t in made if t.source == features.RANDOM_ENCODER]
-    self.assertEqual({t.model_id[-2:] for t in random}, {'r0'})
+    people.write_tables(self.folder / 'controls/pixel_pca', grey)
+    made = approaches.controls_of(approaches.read_run('mine', self.folder))
+    counts = pd.Series([table.source for table in made]).value_counts()
+    self.assertEqual(
+      counts.to_dict(),
+      {
+        'random_encoder': 4,
+        'pixel_pca': 2,
+        'head_pose': 2,
+        'nearest_in_time': 2,
+      },
+    )
+
+  def test_a_run_without_controls_says_the_command(self):
+    with self.assertRaisesRegex(ValueError, 'no controls.*launch.embed'):
+      approaches.controls_of(approaches.read_run('mine', self.folder))
 
   def test_tables_of_another_program_have_none(self):
     costs = pd.DataFrame(columns=approaches.COST_COLUMNS)

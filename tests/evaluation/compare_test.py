@@ -6,18 +6,18 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest
 
-from psm_jax.discovery import named_movements
+from psm_jax.discovery import agreement, named_movements
 from psm_jax.evaluation import (
   approach_table,
   approaches,
   compare,
-  leakage,
   probes,
+  results,
   shared_frames,
 )
 from tests.evaluation import people
 
-_PERSONS = ('P1', 'P2', 'P3')
+_PERSONS = ('P1', 'P2', 'P3', 'P4', 'P5')
 _CONFIG = dataclasses.replace(
   probes.DEFAULT,
   splits=('cross_video',),
@@ -74,7 +74,6 @@ def _compare(found, **options):
     'baseline': found[0].name,
     'config': _CONFIG,
     'omitted': omitted,
-    'num_person_resamples': 200,
     'show_progress': False,
     **options,
   }
@@ -103,13 +102,18 @@ class CompareTest(absltest.TestCase):
     movements = pd.concat(
       named_movements.derive(people.frames(p), rules) for p in _PERSONS
     )
+    tables = [table for approach in cls.found for table in approach.tables]
     cls.comparison = _compare(
-      cls.found, controls=cls.controls, movements=movements, align_to='gm'
+      cls.found,
+      controls=cls.controls,
+      more=agreement.agreement([*tables, *cls.controls], movements),
+      align_to='gm',
     )
-    cls.table = cls.comparison.approaches.set_index('approach')
+    cls.wide = results.wide(cls.comparison['results'])
+    cls.table = cls.comparison['approaches'].set_index('approach')
 
   def test_a_row_an_approach_then_a_row_a_control(self):
-    table = self.comparison.approaches
+    table = self.comparison['approaches']
     self.assertEqual(list(table), list(approach_table.COLUMNS))
     self.assertEqual(
       table['approach'].tolist(),
@@ -117,7 +121,7 @@ class CompareTest(absltest.TestCase):
     )
     self.assertEqual(table['kind'].tolist(), ['run'] * 3 + ['control'] * 2)
     self.assertEqual(table['is_baseline'].tolist(), [True] + [False] * 4)
-    self.assertEqual(table['num_models'].tolist()[:3], [3, 1, 6])
+    self.assertEqual(table['num_models'].tolist()[:3], [5, 1, 10])
     self.assertEqual(table['num_seeds'].tolist()[:3], [1, 1, 2])
     self.assertEqual(
       table['has_shared_coordinates'].tolist(),
@@ -125,7 +129,8 @@ class CompareTest(absltest.TestCase):
     )
 
   def test_scores_are_means_over_models_then_persons(self):
-    scores = self.comparison.results.scores.query("source == 'psm_seeds'")
+    scores = self.wide.query("source == 'psm_seeds'").dropna(subset='auc')
+    scores = scores[scores['target'] != 'action_units']
     of_person = scores.groupby('person_id')['auc'].mean()
     row = self.table.loc['psm_seeds']
     self.assertAlmostEqual(row['auc_cross_video'], of_person.mean())
@@ -145,14 +150,15 @@ class CompareTest(absltest.TestCase):
     )
     self.assertLess(row['auc_cross_video_difference_ci_high'], 0)
     self.assertEqual(
-      (row['auc_cross_video_wins'], row['auc_cross_video_losses']), (0, 3)
+      (row['auc_cross_video_wins'], row['auc_cross_video_losses']), (0, 5)
     )
     self.assertTrue(
       pd.isna(self.table.loc['psm', 'auc_cross_video_difference'])
     )
-    pairs = set(self.comparison.results.summary['source'])
+    summary = self.comparison['summary']
     self.assertLessEqual(
-      {'gm - psm', 'psm - pixel_pca', 'gm - random_encoder'}, pairs
+      {('gm', 'psm'), ('psm', 'pixel_pca'), ('gm', 'random_encoder')},
+      set(zip(summary['first'], summary['second'], strict=True)),
     )
 
   def test_splits_that_were_not_asked_for_are_empty(self):
@@ -161,31 +167,32 @@ class CompareTest(absltest.TestCase):
 
   def test_identity_only_where_coordinates_are_shared(self):
     self.assertGreater(self.table.loc['gm', 'identity'], 0.6)
-    self.assertAlmostEqual(self.table.loc['gm', 'identity_chance'], 1 / 3)
+    self.assertAlmostEqual(self.table.loc['gm', 'identity_chance'], 1 / 5)
     self.assertTrue(np.isnan(self.table.loc['psm', 'identity']))
     self.assertIn('model of their own', self.table.loc['psm', 'note'])
 
   def test_pose_is_told_of_everybody(self):
     self.assertGreater(self.table.loc['psm', 'pose_r2'], 0.8)
     self.assertLess(self.table.loc['gm', 'pose_r2'], 0.2)
-    own = leakage.pose(self.found[0].tables)
+    pose = self.wide.query("source == 'psm' and target == 'pose'")
     self.assertAlmostEqual(
-      self.table.loc['psm', 'pose_mae_mean_deg'], own['mae_mean_deg'].mean()
+      self.table.loc['psm', 'pose_mae_mean_deg'], pose['mae_mean_deg'].mean()
     )
 
   def test_retrieval_of_aligned_models_stands_beside_the_general_one(self):
-    sources = set(self.comparison.retrieval['source'])
+    sources = set(self.wide.query("target == 'retrieval'")['source'])
     self.assertLessEqual({'gm', 'psm_in_gm', 'gm_held_out'}, sources)
     self.assertTrue(np.isnan(self.table.loc['psm', 'retrieval']))
     self.assertFalse(np.isnan(self.table.loc['psm', 'aligned_retrieval']))
     self.assertFalse(np.isnan(self.table.loc['gm', 'aligned_retrieval']))
     self.assertTrue(np.isnan(self.table.loc['gm', 'aligned_r2']))
-    quality = self.comparison.alignment
-    mean = quality.query("source == 'psm' and map == 'procrustes'")['r2'].mean()
+    mean = self.wide.query("source == 'psm' and target == 'aligned'")[
+      'r2'
+    ].mean()
     self.assertAlmostEqual(self.table.loc['psm', 'aligned_r2'], mean)
 
   def test_movements_have_their_agreement_and_its_difference(self):
-    agreed = self.comparison.agreement
+    agreed = self.wide.query("target == 'movements'")
     self.assertEqual(set(agreed['source']), set(self.table.index))
     row = self.table.loc['gm']
     self.assertAlmostEqual(
@@ -194,51 +201,40 @@ class CompareTest(absltest.TestCase):
 
   def test_costs_are_sums_over_models(self):
     row = self.table.loc['psm_seeds']
-    self.assertEqual(row['steps'], 600)
+    self.assertEqual(row['steps'], 1000)
     self.assertEqual(row['steps_per_model'], 100)
-    self.assertEqual((row['examples'], row['images']), (2400, 4800))
-    self.assertEqual(row['seconds'], 60)
+    self.assertEqual((row['examples'], row['images']), (4000, 8000))
+    self.assertEqual(row['seconds'], 100)
     self.assertTrue(pd.isna(self.table.loc['pixel_pca', 'steps']))
 
   def test_the_text_holds_every_approach_and_marks_the_baseline(self):
-    shown = approach_table.text(self.comparison.approaches)
+    shown = approach_table.text(self.comparison['approaches'])
     self.assertIn('psm *', shown)
     for name in self.table.index:
       self.assertIn(name, shown)
-    self.assertIn('AUC cross-video', shown)
+    self.assertIn('auc_cross_video', shown)
     self.assertNotIn('blocked', shown)
     self.assertNotIn('nan', shown.lower())
 
   def test_every_table_is_written_for_its_owner_alone(self):
     folder = pathlib.Path(self.create_tempdir().full_path) / 'new'
-    written = compare.write(self.comparison, folder)
+    written = results.write(self.comparison, folder)
     self.assertEqual(written[0].name, 'approaches.csv')
     self.assertEqual(os.stat(folder).st_mode & 0o777, 0o700)
     names = {path.name for path in written}
-    self.assertLessEqual(
-      {
-        'approaches.csv',
-        'scores.csv',
-        'summary.csv',
-        'identity.csv',
-        'identity_persons.csv',
-        'pose.csv',
-        'retrieval.csv',
-        'retrieval_persons.csv',
-        'alignment.csv',
-        'agreement.csv',
-        'agreement_summary.csv',
-        'costs.csv',
-        'omitted.csv',
-      },
+    self.assertEqual(
       names,
+      {
+        *('approaches.csv', 'results.csv', 'scores.csv', 'summary.csv'),
+        *('skipped.csv', 'costs.csv', 'omitted.csv'),
+      },
     )
     self.assertLen(written, len(names))
     again = pd.read_csv(written[0])
     self.assertEqual(list(again), list(approach_table.COLUMNS))
     np.testing.assert_allclose(
       again['auc_cross_video'],
-      self.comparison.approaches['auc_cross_video'],
+      self.comparison['approaches']['auc_cross_video'],
       rtol=1e-5,
     )
 
@@ -252,12 +248,12 @@ class SmallTest(absltest.TestCase):
       for table in _tables('gm', own_models=False, identity=30.0, pose=1.0)
     )
     comparison = _compare([_approach('gm', tables)])
-    (row,) = comparison.approaches.to_dict('records')
+    (row,) = comparison['approaches'].to_dict('records')
     self.assertTrue(np.isnan(row['auc_cross_video']))
     self.assertGreater(row['identity'], 0.6)
     self.assertGreater(row['pose_r2'], 0.5)
-    self.assertNotEmpty(comparison.results.skipped)
-    self.assertIn('identity', approach_table.text(comparison.approaches))
+    self.assertNotEmpty(comparison['skipped'])
+    self.assertIn('identity', approach_table.text(comparison['approaches']))
 
   def test_an_alignment_that_cannot_be_is_a_row_with_a_reason(self):
     own = tuple(
@@ -268,8 +264,9 @@ class SmallTest(absltest.TestCase):
     comparison = _compare(
       [_approach('psm', own), _approach('gm', general)], align_to='gm'
     )
-    self.assertLen(comparison.alignment, 3)
-    self.assertIn('as many units', comparison.alignment['reason'].iloc[0])
+    reasons = comparison['skipped'].query("target == 'aligned'")['reason']
+    self.assertLen(reasons, 5)
+    self.assertIn('as many units', reasons.iloc[0])
 
   def test_an_unknown_baseline_is_named(self):
     found = [_approach('psm', _tables('psm', own_models=True))]

@@ -1,8 +1,6 @@
-import types
-
 import numpy as np
 import pandas as pd
-from absl.testing import absltest, parameterized
+from absl.testing import absltest
 
 from psm_jax.evaluation import controls, features
 
@@ -95,100 +93,6 @@ class NeighboursTest(absltest.TestCase):
       ]
       np.testing.assert_allclose(mean[place], values[around].mean(axis=0))
       self.assertEqual(near[place], own[np.abs(gap).argmin()])
-
-
-class GreyPixelsTest(parameterized.TestCase):
-  @parameterized.parameters((64, 64), (32, 32), (96, 64), (45, 70), (20, 33))
-  def test_constant_frame_keeps_its_luma(self, height, width):
-    frames = np.empty((2, height, width, 3), np.uint8)
-    frames[:] = (10, 100, 200)
-    grey = controls.grey_pixels(frames)
-    self.assertEqual(grey.shape, (2, 1024))
-    np.testing.assert_allclose(
-      grey, (0.299 * 10 + 0.587 * 100 + 0.114 * 200) / 255, rtol=1e-5
-    )
-
-  def test_multiples_of_32_are_block_means(self):
-    frames = np.random.default_rng(0).integers(0, 256, (3, 64, 96, 3), np.uint8)
-    luma = frames @ np.array([0.299, 0.587, 0.114]) / 255
-    blocks = luma.reshape(3, 32, 2, 32, 3).mean(axis=(2, 4))
-    np.testing.assert_allclose(
-      controls.grey_pixels(frames), blocks.reshape(3, -1), atol=1e-6
-    )
-
-  @parameterized.parameters(40, 31, 77)
-  def test_any_size_equals_means_of_finely_repeated_pixels(self, size):
-    frames = np.random.default_rng(1).integers(
-      0, 256, (1, size, size, 3), np.uint8
-    )
-    luma = frames[0] @ np.array([0.299, 0.587, 0.114]) / 255
-    fine = luma.repeat(32, axis=0).repeat(32, axis=1)
-    blocks = fine.reshape(32, size, 32, size).mean(axis=(1, 3))
-    np.testing.assert_allclose(
-      controls.grey_pixels(frames)[0], blocks.ravel(), atol=1e-6
-    )
-
-  def test_pixels_are_row_major(self):
-    frames = np.zeros((1, 32, 32, 3), np.uint8)
-    frames[0, 2, 5] = 255
-    self.assertEqual(controls.grey_pixels(frames)[0].argmax(), 2 * 32 + 5)
-
-  def test_float_frames_are_an_error(self):
-    with self.assertRaisesRegex(ValueError, 'float32'):
-      controls.grey_pixels(np.zeros((1, 32, 32, 3), np.float32))
-
-
-class PixelTableTest(absltest.TestCase):
-  def setUp(self):
-    super().setUp()
-    index = pd.concat(
-      [
-        pd.DataFrame(
-          {'person_id': p, 'video_id': 'v1', 'frame': [0, 1], 'time_s': [0, 1]}
-        )
-        for p in ('P1', 'P2')
-      ],
-      ignore_index=True,
-    )
-    frames = np.arange(4, dtype=np.uint8)[:, None].repeat(8 * 8 * 3, axis=1)
-    self.store = types.SimpleNamespace(
-      path='store', size_px=8, index=index, frames=frames * 10
-    )
-
-  def _embeddings(self, frame):
-    return features.FeatureTable(
-      'psm',
-      'm-s0',
-      'P2',
-      np.zeros((len(frame), 2), np.float32),
-      pd.DataFrame(
-        {
-          'person_id': 'P2',
-          'video_id': 'v1',
-          'frame': frame,
-          'time_s': np.float64(frame),
-          'AU01': 3.0,
-        }
-      ),
-    )
-
-  def test_rows_follow_the_embeddings(self):
-    table = controls.pixel_table(self._embeddings([1, 0]), self.store)
-    np.testing.assert_allclose(table.features[:, 0] * 255, [30, 20], rtol=1e-5)
-    self.assertEqual(
-      (table.source, table.model_id, table.features.shape),
-      ('pixel_pca', 'm-s0', (2, 1024)),
-    )
-    self.assertEqual(table.frames['AU01'].tolist(), [3.0, 3.0])
-
-  def test_frames_of_the_store_are_rows_of_rgb_pixels(self):
-    self.store.frames[:] = np.tile(np.uint8([200, 0, 0]), 64)
-    table = controls.pixel_table(self._embeddings([0]), self.store)
-    np.testing.assert_allclose(table.features, 0.299 * 200 / 255, rtol=1e-5)
-
-  def test_frame_that_the_store_lacks_is_an_error(self):
-    with self.assertRaisesRegex(ValueError, 'lacks 1 of the 2'):
-      controls.pixel_table(self._embeddings([1, 7]), self.store)
 
 
 if __name__ == '__main__':

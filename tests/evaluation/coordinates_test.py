@@ -72,7 +72,7 @@ class RowsTest(parameterized.TestCase):
     shuffled = dataclasses.replace(
       table, features=table.features[order], frames=table.frames.iloc[order]
     )
-    found = coordinates.in_order(shuffled)
+    found = shuffled.in_order()
     np.testing.assert_array_equal(found.features, table.features)
     self.assertTrue(found.frames.equals(table.frames))
 

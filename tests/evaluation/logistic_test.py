@@ -28,6 +28,29 @@ class FitTest(parameterized.TestCase):
     )
 
 
+class ValidatedTest(absltest.TestCase):
+  def test_each_block_is_told_by_a_probe_of_the_others(self):
+    data, label = _example(90)
+    block = np.arange(90) // 30
+    folds = [(block != b, block == b) for b in range(3)]
+    told = logistic.validated(data, label, folds, inverse_penalty=1.0)
+    self.assertLen(told, 3)
+    model = logistic.fit(data[:60], label[:60], inverse_penalty=1.0)
+    truth, said = told[2]
+    np.testing.assert_array_equal(truth, label[60:])
+    np.testing.assert_allclose(said, model.decision_function(data[60:]))
+
+  def test_classes_are_told_as_text(self):
+    data, label = _example(90)
+    classes = np.where(label == 1, 'a', 'b').astype(object)
+    fit = np.arange(90) < 60
+    ((truth, said),) = logistic.validated(
+      data, classes, [(fit, ~fit)], inverse_penalty=1.0
+    )
+    self.assertLessEqual(set(said), {'a', 'b'})
+    self.assertGreater((truth == said).mean(), 0.6)
+
+
 class TunedThresholdTest(absltest.TestCase):
   def test_it_is_below_even_odds_where_most_frames_are_active(self):
     data, label = _example()

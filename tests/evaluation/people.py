@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pandas as pd
 
-from psm_jax.evaluation import features
+from psm_jax.evaluation import features, results
 from psm_jax.presets import base
 from psm_jax.runs import run
 
@@ -85,6 +85,11 @@ def given(data, source='psm', **columns):
   )
 
 
+def wide(rows):
+  """Returns rows of results, a row a probe and a column a metric."""
+  return results.wide(results.table(rows))
+
+
 def write_run(workdir, tables, *, seed_of=None, steps=100, wave_seconds=50.0):
   """Writes a run as training and embedding would, but for its checkpoint."""
   workdir = pathlib.Path(workdir)
@@ -118,15 +123,28 @@ def write_run(workdir, tables, *, seed_of=None, steps=100, wave_seconds=50.0):
     for model in models
   ]
   (workdir / 'metrics.csv').write_text('\n'.join(lines) + '\n')
+  write_tables(workdir / 'embeddings', tables)
+  return workdir
+
+
+def write_tables(root, tables, *, step=100, state='a state'):
+  """Writes tables as launch.embed does."""
   for own in tables:
     units = [f'e{unit:03d}' for unit in range(own.features.shape[1])]
     data = pd.concat(
       [own.frames, pd.DataFrame(own.features, columns=units)], axis=1
-    ).assign(model_id=own.model_id)
+    )
+    data.insert(0, 'model_id', own.model_id)
     for video_id, part in data.groupby('video_id'):
-      path = workdir.joinpath(
-        'embeddings', own.model_id, own.person_id, f'{video_id}.parquet'
-      )
+      path = root / own.model_id / own.person_id / f'{video_id}.parquet'
       path.parent.mkdir(parents=True, exist_ok=True)
+      part.attrs = {
+        'schema_version': 1,
+        'model_id': own.model_id,
+        'step': step,
+        'state': state,
+        'config': 'an experiment',
+        'epochs': step / 10,
+        'examples_seen': 4 * step,
+      }
       part.to_parquet(path, index=False)
-  return workdir

@@ -6,7 +6,7 @@ from absl.testing import absltest, parameterized
 from sklearn import linear_model, metrics, pipeline
 from sklearn import preprocessing as skl_preprocessing
 
-from psm_jax.evaluation import features, person_independent, probes
+from psm_jax.evaluation import features, person_independent, probes, results
 
 _CONFIG = probes.ProbeConfig(l2_normalise=False)
 _FOLDS = person_independent.FoldConfig(num_partitions=3)
@@ -36,7 +36,8 @@ def _table(person, *, model_id='gm', source='psm', rotation=0, num_frames=90):
 
 
 def _evaluate(tables, **options):
-  return person_independent.evaluate(
+  """Returns scores, summary, expressions and skipped, by these names."""
+  rows, skipped = person_independent.evaluate(
     tables,
     **{
       'config': _CONFIG,
@@ -45,6 +46,16 @@ def _evaluate(tables, **options):
       **options,
     },
   )
+  table = results.table(rows)
+  named = {'direction': 'fold', 'draw': 'partition', 'target': 'au'}
+  wide = results.wide(table).rename(columns=named)
+  is_unit = wide['au'].str.match(r'AU\d')
+  return {
+    'scores': wide[is_unit].reset_index(drop=True),
+    'expressions': wide[wide['au'] == 'expression'],
+    'summary': person_independent.summarise(table),
+    'skipped': results.skipped(skipped),
+  }
 
 
 class FoldsTest(parameterized.TestCase):
@@ -53,11 +64,12 @@ class FoldsTest(parameterized.TestCase):
     super().setUpClass()
     cls.given = [_table(person) for person in range(7)]
     cls.found = _evaluate(cls.given)
-    cls.scores = cls.found['person_independent']
+    cls.scores = cls.found['scores']
 
-  def test_every_table_has_its_columns(self):
-    for name, columns in person_independent.COLUMNS.items():
-      self.assertEqual(list(self.found[name]), list(columns))
+  def test_nobody_is_skipped_and_the_summary_has_its_columns(self):
+    self.assertEqual(
+      list(self.found['summary']), list(person_independent.SUMMARY_COLUMNS)
+    )
     self.assertEmpty(self.found['skipped'])
 
   def test_a_row_for_every_partition_fold_and_action_unit_asked_for(self):
@@ -76,7 +88,7 @@ class FoldsTest(parameterized.TestCase):
 
   def test_folds_follow_the_seed_alone(self):
     pd.testing.assert_frame_equal(
-      self.scores, _evaluate(self.given[::-1])['person_independent']
+      self.scores, _evaluate(self.given[::-1])['scores']
     )
     other = _evaluate(self.given, config=dataclasses.replace(_CONFIG, seed=4))[
       'person_independent'
@@ -90,14 +102,14 @@ class FoldsTest(parameterized.TestCase):
     self.assertFalse(positive[0].equals(positive[1]))
 
   def test_shared_coordinates_are_read_across_people(self):
-    summary = self.found['person_independent_summary'].set_index('metric')
+    summary = self.found['summary'].set_index('metric')
     row = summary.loc['auc']
     self.assertGreater(row['mean'], 0.9)
-    self.assertEqual((row['num_persons'], row['num_folds']), (7, 3))
+    self.assertEqual(row['num_folds'], 3)
     self.assertEqual(row['num_partitions'], 3)
 
   def test_summary_is_of_the_folds_and_of_the_partitions(self):
-    row = self.found['person_independent_summary'].set_index('metric').loc['f1']
+    row = self.found['summary'].set_index('metric').loc['f1_bootstrap']
     fold = self.scores.groupby(['partition', 'fold'])['f1_bootstrap'].mean()
     self.assertAlmostEqual(row['mean'], fold[0].mean())
     self.assertAlmostEqual(row['fold_sd'], fold[0].std())
@@ -115,7 +127,7 @@ class FoldsTest(parameterized.TestCase):
       fold_config=person_independent.FoldConfig(
         num_partitions=1, action_units=('AU05',)
       ),
-    )['person_independent'].set_index('fold')
+    )['scores'].set_index('fold')
     train, test = self.given[3:], self.given[:3]
     model = pipeline.make_pipeline(
       skl_preprocessing.StandardScaler(),
@@ -143,7 +155,7 @@ class FoldsTest(parameterized.TestCase):
       num_partitions=1, max_train_frames=60
     )
     found = _evaluate(self.given, fold_config=fold_config)
-    scores = found['person_independent']
+    scores = found['scores']
     self.assertEqual(set(scores['n_train']), {60})
     self.assertGreater(scores['auc'].mean(), 0.85)
 
@@ -152,13 +164,11 @@ class FoldsTest(parameterized.TestCase):
       num_partitions=1, action_units=()
     )
     found = _evaluate(self.given, fold_config=fold_config)
-    self.assertEqual(
-      set(found['person_independent']['au']), {'AU01', 'AU05', 'AU12_c'}
-    )
+    self.assertEqual(set(found['scores']['au']), {'AU01', 'AU05', 'AU12_c'})
 
   def test_threshold_is_chosen_on_people_held_out_of_training(self):
     config = dataclasses.replace(_CONFIG, threshold_from='validation')
-    tuned = _evaluate(self.given, config=config)['person_independent']
+    tuned = _evaluate(self.given, config=config)['scores']
     np.testing.assert_allclose(tuned['auc'], self.scores['auc'])
     self.assertGreater((tuned['f1'] != self.scores['f1']).sum(), 3)
     self.assertGreater(tuned['f1'].mean(), self.scores['f1'].mean() - 0.02)
@@ -171,49 +181,41 @@ class GivenFoldsTest(absltest.TestCase):
       table = _table(person)
       frames = table.frames.assign(fold=float(person % 2))
       given.append(dataclasses.replace(table, frames=frames))
-    scores = _evaluate(given)['person_independent']
+    scores = _evaluate(given)['scores']
     self.assertEqual(set(scores[scores['partition'] == 0]['fold']), {'0', '1'})
 
   def test_person_in_no_fold_is_named_and_left_out(self):
     given = [_table(person) for person in range(4)]
     found = _evaluate(given, folds={'P0': 'a', 'P1': 'a', 'P2': 'b'})
-    scores = found['person_independent']
+    scores = found['scores']
     first = scores[scores['partition'] == 0]
     self.assertEqual(first['n_test_persons'].tolist(), [2, 2, 1, 1])
-    self.assertEqual(
-      found['skipped'].to_dict('records'),
-      [
-        {
-          'person_id': 'P3',
-          'split': 'person_independent',
-          'reason': 'in no fold',
-        }
-      ],
-    )
+    (row,) = found['skipped'].to_dict('records')
+    self.assertEqual((row['person_id'], row['reason']), ('P3', 'in no fold'))
 
 
 class RefusalTest(absltest.TestCase):
   def _reasons(self, found):
-    self.assertEmpty(found['person_independent'])
+    self.assertEmpty(found['scores'])
     return ' '.join(found['skipped']['reason'])
 
   def test_models_of_one_person_each_are_refused(self):
     given = [_table(p, model_id=f'psm-P{p}', rotation=p) for p in range(4)]
     reasons = self._reasons(_evaluate(given))
-    self.assertRegex(reasons, 'psm: each person has a model of their own')
+    self.assertRegex(reasons, 'each person has a model of their own')
     self.assertRegex(reasons, 'coordinates')
 
   def test_pixels_and_pose_are_shared_whatever_their_model(self):
     for source in ('pixel_pca', 'head_pose'):
       given = [_table(p, model_id=f'psm-P{p}', source=source) for p in range(4)]
-      scores = _evaluate(given)['person_independent']
+      scores = _evaluate(given)['scores']
       self.assertEqual(set(scores['source']), {source})
       self.assertGreater(scores['auc'].mean(), 0.85)
 
   def test_nearest_in_time_is_left_out_without_a_word(self):
     given = [_table(p, source='nearest_in_time') for p in range(4)]
     found = _evaluate(given)
-    self.assertEmpty(found['person_independent'])
+    self.assertEmpty(found['scores'])
     self.assertEmpty(found['skipped'])
 
   def test_too_few_people_and_no_labels_are_named(self):
@@ -235,11 +237,11 @@ class RefusalTest(absltest.TestCase):
       given.append(dataclasses.replace(table, frames=frames))
     found = _evaluate(given)
     self.assertIn('AU25', ' '.join(found['skipped']['reason']))
-    self.assertIn('AU01', set(found['person_independent']['au']))
+    self.assertIn('AU01', set(found['scores']['au']))
 
   def test_two_models_of_everybody_are_probed_apart(self):
     given = [_table(p, model_id=m) for p in range(3) for m in ('a', 'b')]
-    summary = _evaluate(given)['person_independent_summary']
+    summary = _evaluate(given)['summary']
     self.assertEqual(set(summary['model_id']), {'a', 'b'})
 
 
@@ -254,7 +256,7 @@ class ExpressionsTest(absltest.TestCase):
       )
       given.append(dataclasses.replace(table, frames=frames))
     found = _evaluate(given)
-    rows = found['person_independent_expressions'].set_index('fold')
+    rows = found['expressions'].set_index('fold')
     self.assertEqual(list(rows.index), ['1', '2', '3', 'all'])
     self.assertEqual(rows.loc['all', 'n_test'], 180)
     folds = rows.drop('all')
@@ -263,7 +265,7 @@ class ExpressionsTest(absltest.TestCase):
       np.average(folds['accuracy'], weights=folds['n_test']),
     )
     self.assertGreater(rows.loc['all', 'accuracy'], 0.85)
-    self.assertEmpty(found['person_independent'])
+    self.assertEmpty(found['scores'])
 
 
 class FoldConfigTest(parameterized.TestCase):

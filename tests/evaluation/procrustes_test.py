@@ -21,7 +21,7 @@ def _turned(table, seed, **changes):
 
 
 def _r2(quality):
-  return quality.groupby('map')['r2'].mean()
+  return people.wide(quality).groupby('target')['r2'].mean()
 
 
 class FitTest(absltest.TestCase):
@@ -71,9 +71,9 @@ class AlignToGeneralTest(absltest.TestCase):
     own = _turned(general, 1, source='psm', model_id='m-P1')
     aligned = procrustes.align_to_general(own, general)
     r2 = _r2(aligned.quality)
-    self.assertGreater(r2['procrustes'], 0.999)
-    self.assertLess(r2['identity'], 0.5)
-    self.assertLess(r2['random'], 0.5)
+    self.assertGreater(r2['aligned'], 0.999)
+    self.assertLess(r2['aligned_identity'], 0.5)
+    self.assertLess(r2['aligned_random'], 0.5)
     self.assertEqual(
       (aligned.table.source, aligned.table.model_id), ('psm_in_gm', 'gm')
     )
@@ -87,14 +87,15 @@ class AlignToGeneralTest(absltest.TestCase):
     general = people.table(frames)
     noise = people.table(frames, 'psm', model_id='m-P1', action=0, noise=1.0)
     aligned = procrustes.align_to_general(noise, general)
-    self.assertLess(_r2(aligned.quality)['procrustes'], 0.1)
+    self.assertLess(_r2(aligned.quality)['aligned'], 0.1)
 
   def test_one_video_is_mapped_by_its_other_half(self):
     general = people.table(people.frames('P1', num_videos=1))
     own = _turned(general, 1, source='psm', model_id='m-P1')
     aligned = procrustes.align_to_general(own, general)
-    self.assertEqual(set(aligned.quality['split']), {'blocked'})
-    self.assertEqual(set(aligned.quality['num_test']), {80})
+    quality = people.wide(aligned.quality)
+    self.assertEqual(set(quality['split']), {'blocked'})
+    self.assertEqual(set(quality['n_test']), {80})
     # What lies in the guard was never held out.
     self.assertLen(aligned.table.frames, 160)
 
@@ -107,7 +108,7 @@ class AlignToGeneralTest(absltest.TestCase):
       together.append(aligned)
       apart.append(dataclasses.replace(own, model_id='as-if-shared'))
     score = [
-      retrieval.retrieve(tables).summary['normalised'].iloc[0]
+      people.wide(retrieval.retrieve(tables)[0])['normalised'].mean()
       for tables in (apart, together)
     ]
     self.assertGreater(score[1], score[0] + 0.3)
@@ -127,11 +128,10 @@ class AlignByProfilesTest(absltest.TestCase):
     )
     aligned = procrustes.align_by_profiles(first, second)
     r2 = _r2(aligned.quality)
-    self.assertGreater(r2['procrustes'], 0.5)
-    self.assertGreater(r2['procrustes'], r2['random'] + 0.4)
+    self.assertGreater(r2['aligned'], 0.5)
+    self.assertGreater(r2['aligned'], r2['aligned_random'] + 0.4)
     self.assertIsNone(aligned.table)
-    self.assertEqual(set(aligned.quality['matched_by']), {'action_units'})
-    self.assertGreaterEqual(aligned.quality['num_train'].min(), 3)
+    self.assertGreaterEqual(people.wide(aligned.quality)['n_train'].min(), 3)
 
   def test_persons_who_share_too_little_are_a_reason(self):
     first = people.table(people.frames('P1'))

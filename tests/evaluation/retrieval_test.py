@@ -16,10 +16,16 @@ def _population(source='gm', *, seeds=(0, 0, 0), **options):
   ]
 
 
-def _normalised(tables, centring='none', **options):
+def _retrieve(tables, **options):
+  """Returns a row a model, person and target, and the reasons."""
   config = retrieval.RetrievalConfig(**options)
-  summary = retrieval.retrieve(tables, config=config).summary
-  return summary.set_index('centring').loc[centring, 'normalised']
+  rows, skipped = retrieval.retrieve(tables, config=config)
+  return people.wide(rows), [row['reason'] for row in skipped]
+
+
+def _normalised(tables, target='retrieval', **options):
+  found, _ = _retrieve(tables, **options)
+  return found[found['target'] == target]['normalised'].mean()
 
 
 def _with_labels_as_features(table):
@@ -40,7 +46,11 @@ class AgreementTest(absltest.TestCase):
 class RetrieveTest(parameterized.TestCase):
   def test_labels_as_features_are_the_best_there_is(self):
     tables = [_with_labels_as_features(table) for table in _population()]
-    found = retrieval.retrieve(tables).summary.iloc[0]
+    found = (
+      _retrieve(tables)[0]
+      .query("target == 'retrieval'")
+      .mean(numeric_only=True)
+    )
     self.assertAlmostEqual(found['normalised'], 1.0)
     self.assertAlmostEqual(found['score'], found['best'])
     self.assertGreater(found['best'], found['chance'] + 0.2)
@@ -58,12 +68,12 @@ class RetrieveTest(parameterized.TestCase):
   def test_centring_finds_what_a_persons_looks_hide(self):
     tables = _population(identity=20.0)
     self.assertGreater(
-      _normalised(tables, 'person'), _normalised(tables, 'none') + 0.1
+      _normalised(tables, 'retrieval_centred'), _normalised(tables) + 0.1
     )
 
   def test_scores_equal_those_of_a_plain_loop(self):
     tables = _population(identity=2.0)
-    found = retrieval.retrieve(tables).persons.query("centring == 'none'")
+    found = _retrieve(tables)[0].query("target == 'retrieval'")
     active = [
       splits.action_unit_labels(t.frames, threshold=2.0).to_numpy() == 1
       for t in tables
@@ -83,8 +93,8 @@ class RetrieveTest(parameterized.TestCase):
         chances.append(f1.mean())
         bests.append(np.sort(f1)[-5:].mean())
       row = found.iloc[person]
-      self.assertEqual(row['num_queries'], len(scores))
-      self.assertEqual(row['num_candidates'], 800)
+      self.assertEqual(row['n_test'], len(scores))
+      self.assertEqual(row['n_train'], 800)
       np.testing.assert_allclose(
         row[['score', 'chance', 'best']].astype(float),
         [np.mean(scores), np.mean(chances), np.mean(bests)],
@@ -93,10 +103,9 @@ class RetrieveTest(parameterized.TestCase):
 
   def test_a_bound_on_frames_is_kept_and_hardly_moves_the_score(self):
     tables = _population()
-    config = retrieval.RetrievalConfig(max_frames=300)
-    persons = retrieval.retrieve(tables, config=config).persons
-    self.assertTrue((persons['num_queries'] <= 100).all())
-    self.assertTrue((persons['num_candidates'] == 200).all())
+    persons, _ = _retrieve(tables, max_frames=300)
+    self.assertTrue((persons['n_test'] <= 100).all())
+    self.assertTrue((persons['n_train'] == 200).all())
     self.assertLess(
       abs(_normalised(tables, max_frames=300) - _normalised(tables)), 0.1
     )
@@ -106,26 +115,26 @@ class RetrieveTest(parameterized.TestCase):
       dataclasses.replace(table, model_id=f'm-{table.person_id}')
       for table in _population('psm')
     ]
-    (row,) = retrieval.retrieve(tables).summary.to_dict('records')
-    self.assertEqual(row['reason'], coordinates.OWN_MODELS)
-    self.assertTrue(np.isnan(row['normalised']))
+    found, reasons = _retrieve(tables)
+    self.assertEqual(reasons, [coordinates.OWN_MODELS])
+    self.assertEmpty(found)
 
   def test_a_person_without_labels_is_left_out(self):
     bare = people.frames('P4')
     bare[list(people.UNITS)] = np.nan
     hidden = people.table(bare.fillna(0.0))
     tables = [*_population(), dataclasses.replace(hidden, frames=bare)]
-    persons = retrieval.retrieve(tables).persons
+    persons, _ = _retrieve(tables)
     self.assertEqual(set(persons['person_id']), set(_PERSONS))
-    self.assertEqual(set(persons['num_candidates']), {800})
+    self.assertEqual(set(persons['n_train']), {800})
 
   def test_nobody_labelled_is_a_reason(self):
     tables = []
     for table in _population():
       frames = table.frames.drop(columns=list(people.UNITS))
       tables.append(dataclasses.replace(table, frames=frames))
-    (row,) = retrieval.retrieve(tables).summary.to_dict('records')
-    self.assertIn('no action-unit labels', row['reason'])
+    _, (reason,) = _retrieve(tables)
+    self.assertIn('no action-unit labels', reason)
 
   def test_the_threshold_is_that_of_the_probes(self):
     self.assertEqual(retrieval.DEFAULT.threshold, probes.DEFAULT.threshold)

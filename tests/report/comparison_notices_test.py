@@ -18,11 +18,11 @@ class ComparisonNoticesTest(parameterized.TestCase):
     changes = {'gm': {'steps_per_model': 300}}
     self.assertIn('from 300 (gm) to 1,000', self._notices(changes=changes))
 
-  @parameterized.parameters((3, True), (20, False))
+  @parameterized.parameters((4, True), (5, False))
   def test_few_people_are_warned_about(self, number, is_said):
     people = [f'P{index}' for index in range(number)]
     text = self._notices(people=people)
-    self.assertEqual('tend to be too narrow' in text, is_said)
+    self.assertEqual('4 people allow no interval' in text, is_said)
 
   def test_one_seed_is_warned_about(self):
     self.assertIn('trained with one seed', self._notices())

@@ -55,7 +55,7 @@ def _scores(people) -> pd.DataFrame:
             (source, f'{source}-m', person, SPLIT, direction, unit, 0.2)
             + (value - 0.1, value)
           )
-  columns = ['source', 'model_id', 'person_id', 'split', 'direction', 'au']
+  columns = ['source', 'model_id', 'person_id', 'split', 'direction', 'target']
   columns += ['base_rate', 'f1_bootstrap', 'auc']
   return pd.DataFrame(rows, columns=columns)
 
@@ -63,20 +63,21 @@ def _scores(people) -> pd.DataFrame:
 def _summary(num_persons, half_width) -> pd.DataFrame:
   """Returns means and differences as the tables of evaluation do."""
   rows = []
-  for metric in ('auc', 'f1'):
+  for metric in ('auc', 'f1_bootstrap'):
+    at = SPLIT, 'action_units', metric
     for name, mean in {**APPROACHES, **CONTROLS}.items():
-      mean -= 0.1 * (metric == 'f1')
-      rows.append((name, SPLIT, metric, mean, mean - 0.03, mean + 0.03))
+      mean -= 0.1 * (metric != 'auc')
+      rows.append((name, '', *at, mean, mean - 0.03, mean + 0.03))
     pairs = [(name, 'psm') for name in APPROACHES if name != 'psm']
     pairs += [(name, control) for name in APPROACHES for control in CONTROLS]
     both = {**APPROACHES, **CONTROLS}
-    for first, other in pairs:
-      mean = round(both[first] - both[other], 6)
+    for first, second in pairs:
+      mean = round(both[first] - both[second], 6)
       ends = mean - half_width, mean + half_width
-      rows.append((f'{first} - {other}', SPLIT, metric, mean, *ends))
-  columns = ['source', 'split', 'metric', 'mean', 'ci_low', 'ci_high']
-  table = pd.DataFrame(rows, columns=columns)
-  is_pair = table['source'].str.contains(' - ')
+      rows.append((first, second, *at, mean, *ends))
+  columns = ['first', 'second', 'split', 'target', 'metric', 'mean', 'ci_low']
+  table = pd.DataFrame(rows, columns=[*columns, 'ci_high'])
+  is_pair = table['second'] != ''
   table['num_persons'] = num_persons
   table['wins'] = np.where(is_pair, num_persons - 1, np.nan)
   table['losses'] = np.where(is_pair, 1, np.nan)

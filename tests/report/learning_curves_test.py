@@ -15,19 +15,19 @@ def write(folder, *, names=('psm', 'ctl'), splits=('blocked', 'cross_video')):
   for split in splits:
     for place, step in enumerate((0, 100, 200)):
       seen = {'step': step, 'epochs': step / 40, 'examples_seen': 8 * step}
-      for metric in ('auc', 'f1'):
+      for metric in ('auc', 'f1_bootstrap'):
         cell = {**seen, 'split': split, 'metric': metric, 'num_persons': 6}
+        cell['target'] = 'action_units'
         for name in names:
           mean = _MEANS[name][place]
           ends = {'ci_low': mean - 0.05, 'ci_high': mean + 0.05}
-          rows.append({**cell, 'source': name, 'mean': mean, **ends})
+          rows.append({**cell, 'first': name, 'mean': mean, **ends})
         if len(names) == 2:
           mean = _MEANS['ctl'][place] - _MEANS['psm'][place]
           ends = {'ci_low': mean - 0.05, 'ci_high': mean + 0.05}
           wins = {'wins': 6, 'losses': 0}
-          rows.append(
-            {**cell, 'source': 'ctl - psm', 'mean': mean, **ends, **wins}
-          )
+          pair = {'first': 'ctl', 'second': 'psm'}
+          rows.append({**cell, **pair, 'mean': mean, **ends, **wins})
   columns = learning_curve.SUMMARY_COLUMNS
   pd.DataFrame(rows, columns=columns).to_csv(
     folder / learning_curves.FILE, index=False

@@ -17,15 +17,13 @@ _FILES = (
   'metrics.csv',
   'evaluation/scores.csv',
   'evaluation/summary.csv',
-  'evaluation/structure.csv',
   'evaluation/skipped.csv',
 )
 _SLOW_FILES = (
   'metrics.csv',
   'evaluation/scores.csv',
-  'evaluation/structure.csv',
 )
-_SOURCES = ('psm', 'random_encoder', 'pixel_pca')
+_SOURCES = ('trained', 'random_encoder', 'pixel_pca')
 _SPLITS = ('random', 'cross_video')
 _METRICS = ('f1', 'f1_flat', 'auc', 'ap', 'balanced_accuracy', 'mcc')
 
@@ -88,48 +86,56 @@ def _scores(models, units):
     for unit in units
     for source in _SOURCES
   ]
-  columns = ('source', 'model_id', 'person_id', 'split', 'direction', 'au')
+  columns = ('source', 'model_id', 'person_id', 'split', 'direction', 'target')
   table = pd.DataFrame(rows, columns=columns)
   table['base_rate'] = 0.1
   for metric in ('f1', 'f1_bootstrap', 'balanced_accuracy', 'auc', 'ap', 'mcc'):
     table[metric] = generator.uniform(0.4, 0.9, len(table))
-  return table
+  return pd.concat([table, _structure(models)])
 
 
 def _summary(*, low=-0.01, high=0.09):
   rows = []
   for split in _SPLITS:
     for metric in _METRICS:
+      metric = 'f1_bootstrap' if metric == 'f1' else metric
+      at = split, 'action_units', metric
       rows += [
-        (source, split, metric, 0.7, 0.65, 0.75, 27, None, None)
+        (source, '', *at, 0.7, 0.65, 0.75, 27, None, None)
         for source in _SOURCES
       ]
       rows += [
-        ('psm - random_encoder', split, metric, 0.04, low, high, 27, 20, 7),
-        ('psm - pixel_pca', split, metric, -0.15, -0.2, -0.1, 27, 1, 26),
+        ('trained', 'random_encoder', *at, 0.04, low, high, 27, 20, 7),
+        ('trained', 'pixel_pca', *at, -0.15, -0.2, -0.1, 27, 1, 26),
       ]
-  columns = ('source', 'split', 'metric', 'mean', 'ci_low', 'ci_high')
-  columns += ('num_persons', 'wins', 'losses')
+  columns = ('first', 'second', 'split', 'target', 'metric', 'mean', 'ci_low')
+  columns += ('ci_high', 'num_persons', 'wins', 'losses')
   return pd.DataFrame(rows, columns=columns)
 
 
 def _structure(models):
-  return pd.DataFrame(
-    [
-      {
+  rows = []
+  for model in models:
+    for source in _SOURCES:
+      ids = {
         'source': source,
         'model_id': model['model_id'],
         'person_id': model['cohort'][0],
-        'effective_rank': 2.5,
-        'unit_std': 0.05,
-        'yaw_correlation': 0.9,
-        'pitch_correlation': None,
-        'roll_correlation': 0.4,
       }
-      for model in models
-      for source in _SOURCES
-    ]
-  )
+      rows.append(
+        {
+          **ids,
+          'split': '',
+          'target': 'embedding',
+          'effective_rank': 2.5,
+          'unit_std': 0.05,
+        }
+      )
+      rows += [
+        {**ids, 'split': 'cross_video', 'target': pose, 'pearson': value}
+        for pose, value in (('yaw', 0.9), ('roll', 0.4))
+      ]
+  return pd.DataFrame(rows)
 
 
 def _fill(workdir, *, models=None, units=('AU01', 'AU12'), skipped=()):
@@ -147,7 +153,6 @@ def _fill(workdir, *, models=None, units=('AU01', 'AU12'), skipped=()):
     'metrics.csv': _metrics(models),
     'evaluation/scores.csv': _scores(models, units),
     'evaluation/summary.csv': _summary(),
-    'evaluation/structure.csv': _structure(models),
     'evaluation/skipped.csv': pd.DataFrame(
       skipped, columns=['person_id', 'split', 'reason']
     ),

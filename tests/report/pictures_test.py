@@ -1,4 +1,5 @@
 import dataclasses
+import pathlib
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -60,6 +61,40 @@ class PicturesTest(parameterized.TestCase):
     with figures.style():
       image = figures.render(pictures.draw('m', _pictures(1, shift=0.0)))
     self.assertStartsWith(image.png, b'\x89PNG')
+
+
+class ReadTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.workdir = pathlib.Path(self.create_tempdir().full_path)
+
+  def test_what_was_written_is_shown_in_its_order(self):
+    (self.workdir / 'pictures').mkdir()
+    image = np.zeros((2, 16, 16, 3), np.uint8)
+    for name in ('b', 'a'):
+      np.savez(
+        self.workdir / f'pictures/{name}.npz',
+        input=image,
+        made_00_target=image + 1,
+        made_01_neutral=image,
+        frames=np.array([['NA', 'v1', '7'], ['NA', 'v1', '9']]),
+      )
+    found = pictures.read(self.workdir, max_models=5)
+    self.assertEqual(list(found), ['a', 'b'])
+    self.assertEqual(list(found['a'].made), ['target', 'neutral'])
+    self.assertIsNone(found['a'].flow)
+    self.assertEqual(found['a'].frames, [('NA', 'v1', 7), ('NA', 'v1', 9)])
+    self.assertLen(pictures.read(self.workdir, max_models=1), 1)
+
+  def test_what_is_missing_says_the_command(self):
+    with self.assertRaisesRegex(ValueError, 'launch.embed .* --pictures=5'):
+      pictures.read(self.workdir, max_models=5)
+
+  def test_another_file_is_named(self):
+    (self.workdir / 'pictures').mkdir()
+    (self.workdir / 'pictures/a.npz').write_bytes(b'no archive')
+    with self.assertRaisesRegex(ValueError, r'a\.npz holds no pictures'):
+      pictures.read(self.workdir, max_models=5)
 
 
 if __name__ == '__main__':

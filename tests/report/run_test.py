@@ -1,6 +1,7 @@
 import json
 import pathlib
 
+import numpy as np
 from absl.testing import absltest, parameterized
 
 from psm_jax.report import run as report_run
@@ -45,15 +46,18 @@ class ReadTest(parameterized.TestCase):
 
   def test_ids_stay_text(self):
     self._write(
-      'evaluation/structure.csv',
-      'source,model_id,person_id,effective_rank,unit_std,yaw_correlation,'
-      'pitch_correlation,roll_correlation\n'
-      'psm,1,001,2,0.1,,nan,0.5\n'
-      'psm,2,NA,2,0.1,,,0.5\n',
+      'evaluation/scores.csv',
+      'source,model_id,person_id,split,target,effective_rank,pearson\n'
+      'trained,1,001,,embedding,2,\n'
+      'trained,2,NA,,embedding,2,nan\n'
+      'trained,2,NA,cross_video,yaw,,0.5\n'
+      'trained,2,NA,cross_video,yaw,,0.7\n',
     )
     table = report_run.read(self.workdir).structure
     self.assertEqual(list(table['person_id']), ['001', 'NA'])
     self.assertTrue(table['pitch_correlation'].isna().all())
+    self.assertTrue(np.isnan(table['yaw_correlation'][0]))
+    self.assertAlmostEqual(table['yaw_correlation'][1], 0.6)
 
   def test_a_line_that_is_being_written_is_left_out(self):
     self._write(

@@ -6,7 +6,7 @@ import tempfile
 
 from absl.testing import absltest, parameterized
 
-from psm_jax.evaluation import features, scoring
+from psm_jax.evaluation import evaluate, features
 from psm_jax.report import page
 from tests.evaluation import people
 from tests.report import checker
@@ -15,9 +15,11 @@ from tests.report import checker
 def _written(people_frames):
   """Returns the page of what the evaluation says of people's frames."""
   workdir = pathlib.Path(tempfile.mkdtemp())
-  scoring.score_tables(
-    [_features(frames, person) for person, frames in people_frames.items()],
-    workdir / 'evaluation',
+  evaluate.score(
+    others=[
+      _features(frames, person) for person, frames in people_frames.items()
+    ],
+    folder=workdir / 'evaluation',
     num_workers=1,
   )
   return page.write(workdir)

@@ -146,6 +146,12 @@ class GapPlanTest(parameterized.TestCase):
   def test_cap_is_the_largest_gap_with_a_batch(self, lengths, batch, expected):
     self.assertEqual(curriculum.gap_cap(np.array(lengths), batch), expected)
 
+  def test_more_epochs_than_a_table_holds_are_refused(self):
+    config = _config(epochs=0)
+    config.train.steps = 2**31 - 1
+    with self.assertRaisesRegex(ValueError, '100000 epochs of cohort p'):
+      sampling.make_plan(_cohort(9), config, seed=0)
+
 
 class RandomPairsTest(parameterized.TestCase):
   def test_fixed_pairs_stay_and_only_their_order_changes(self):

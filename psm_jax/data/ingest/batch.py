@@ -319,15 +319,14 @@ def _run(jobs, options, root, num_workers):
 
     # Long videos first, so that none is left over at the end.
     jobs = sorted(jobs, key=lambda job: -job.path.stat().st_size)
-    for result in workers.run(
+    yield from workers.run(
       jobs,
       options,
       root,
       num_workers=num_workers,
       num_threads=max(1, cores // num_workers),
       report=report,
-    ):
-      yield result
+    )
 
 
 def _finish(root, plan, rows, min_person_s):

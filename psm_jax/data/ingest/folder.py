@@ -110,10 +110,13 @@ def scan(
     for video_id in sorted(parts):
       if person_id in parts[video_id] and (not persons or person_id in persons):
         entry = _video(root, by_id[video_id], person_id, parts[video_id])
-        if not entry.labels_name and len(parts[video_id]) > 1:
-          if labels_path(root, video_id, '', is_alone=True).is_file():
-            reason = 'labels.csv not used: more than one person is confirmed'
-            problems.append({'path': video_id, 'reason': reason})
+        if (
+          not entry.labels_name
+          and len(parts[video_id]) > 1
+          and labels_path(root, video_id, '', is_alone=True).is_file()
+        ):
+          reason = 'labels.csv not used: more than one person is confirmed'
+          problems.append({'path': video_id, 'reason': reason})
         videos.append(entry)
         _digest_video(root, by_id[video_id], entry, digest)
   if not videos:
@@ -127,6 +130,24 @@ def scan(
     problems=tuple(problems),
     fingerprint=digest.hexdigest()[:16],
   )
+
+
+def options(root: str | pathlib.Path) -> dict:
+  """Returns how the videos of an ingest folder were cut, {} if in two ways.
+
+  Args:
+    root: the folder.
+
+  Returns:
+    What `processing.Options.of` takes; `table` names a table of boxes or is
+    None.
+  """
+  contents, _ = layout.list_videos(pathlib.Path(root))
+  ways = [
+    content['options'] | {'table': content['options']['table'] and 'a table'}
+    for content in contents
+  ]
+  return ways[0] if ways and all(way == ways[0] for way in ways) else {}
 
 
 def _left_out(confirmed, contents, table, by_id):

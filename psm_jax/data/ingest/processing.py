@@ -12,7 +12,7 @@ import pathlib
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import cv2
 import numpy as np
@@ -67,6 +67,26 @@ class Options:
   eye_distance: float = 0.40
   first_row: int | None = None
   boxes: joining.Settings = joining.Settings()
+
+  @classmethod
+  def of(cls, content: Mapping) -> 'Options':
+    """Returns the options that a video.json or a trained model keeps.
+
+    Raises:
+      ValueError: If there are options of another version of this program.
+    """
+    values = {k: v for k, v in content.items() if k != 'table'}
+    try:
+      return cls(
+        detector=detection.DetectorOptions(**values.pop('detector')),
+        boxes=joining.Settings(**values.pop('boxes')),
+        **values,
+      )
+    except (KeyError, TypeError) as error:
+      raise ValueError(
+        f'The options of an ingest are of another version: {error}. Ingest the '
+        'videos again.'
+      ) from error
 
   def check(self) -> None:
     """Raises ValueError if an option is out of range."""

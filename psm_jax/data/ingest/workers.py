@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import cv2
 from absl import logging
 
+from psm_jax import stopping
 from psm_jax.data.ingest import processing
 
 # Started anew, so that no lock or thread of this process is taken along.
@@ -127,6 +128,7 @@ class _Worker:
 
 def _serve(pipe, options, root, num_threads):
   """Ingests what comes through the pipe until it is closed."""
+  stopping.begin_worker()
   cv2.setNumThreads(num_threads)
 
   def report(num_frames, seconds):

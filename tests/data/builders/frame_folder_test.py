@@ -95,7 +95,7 @@ class FrameFolderBuilderTest(absltest.TestCase):
       pathlib.Path(builder.data_dir), path, size_px=8, source={}
     )
     self.assertEqual(
-      store.open_store(path).frames[:, 0].tolist(), [5, 7, 15, 17, 25, 27]
+      store.open_store(path).frames[:][:, 0].tolist(), [5, 7, 15, 17, 25, 27]
     )
 
   def test_a_damaged_record_is_named_not_skipped(self):

@@ -1,0 +1,145 @@
+"""What models make of example frames. These files show faces.
+
+P frames, S pixels a side.
+"""
+
+import os
+import pathlib
+
+import numpy as np
+
+from psm_jax import paths
+from psm_jax.data import embedded
+from psm_jax.embedding import trained as trained_lib
+from psm_jax.runs import run
+
+_FRAMES = 6
+_PEOPLE = 2  # Of a model of several people, with so many frames each:
+_FRAMES_A_PERSON = 4
+_CANDIDATES = 100  # Frames of each person among which the nearest is sought.
+# The order of rows; what is numbered is ordered by its number.
+_ORDER = ('target', 'source', 'warped', 'mask', 'neutral', 'reconstruction')
+
+
+def write_pictures(
+  workdir: str | os.PathLike, *, max_models: int
+) -> list[pathlib.Path]:
+  """Writes what a run's models make of example frames, for launch.report.
+
+  Args:
+    workdir: A trained run.
+    max_models: The first so many models.
+
+  Returns:
+    The files written, below `workdir`/pictures; [] of a method that draws none.
+  """
+  trained = trained_lib.Trained(workdir)
+  folder = trained.run.workdir / embedded.PICTURES
+  return [
+    path
+    for index in range(min(max_models, len(trained.run.models)))
+    for path in write(trained, index, folder)
+  ]
+
+
+def write(
+  trained: trained_lib.Trained, index: int, folder: pathlib.Path
+) -> list[pathlib.Path]:
+  """Writes the pictures that a model makes of frames, as an .npz file.
+
+  The frames are spread evenly over the person's, or over those of the first
+  people of a model of several, beside which stands the nearest frame of others.
+  Arrays: input [P, S, S, 3] uint8; made_<number>_<name> in the order in which
+  they are shown; flow, if any; frames [P, 3] str: person, video, number.
+
+  Args:
+    trained: The run.
+    index: The model's.
+    folder: Where the file goes.
+
+  Returns:
+    Its path; [] of a method that draws none.
+  """
+  model = trained.run.models[index]
+  people, num_frames = model.cohort[:_PEOPLE], _FRAMES_A_PERSON
+  if len(people) == 1:
+    num_frames = _FRAMES
+  by_person = [_spread(trained.rows_of(p), num_frames) for p in people]
+  # One person at a time: frames of one example are of the same person.
+  parts = [trained.pictures(index, rows) for rows in by_person]
+  made = {
+    name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+  }
+  arrays = {'flow': made.pop('flow')} if 'flow' in made else {}
+  names = sorted(made, key=_place)
+  shown = {name: np.rint(255 * made[name]).astype(np.uint8) for name in names}
+  rows = np.concatenate(by_person)
+  if len(people) > 1:
+    nearest = _nearest_in_others(trained, index, model, rows)
+    shown['nearest in others'] = _images(trained, nearest)
+  paths.make_private_dir(folder)
+  if not shown:
+    return []
+  for number, name in enumerate(shown):
+    arrays[f'made_{number:02d}_{name}'] = shown[name]
+  described = trained.store.index.iloc[rows][['person_id', 'video_id', 'frame']]
+  path = paths.child(folder, f'{model.model_id}.npz')
+  with open(path, 'wb') as file:
+    np.savez(
+      file,
+      input=_images(trained, rows),
+      frames=described.astype(str).to_numpy(dtype=str),
+      **arrays,
+    )
+  return [path]
+
+
+def _spread(rows: np.ndarray, num: int) -> np.ndarray:
+  """Returns some rows at equal distances, none of them the first or last."""
+  return rows[np.linspace(0, len(rows) - 1, num + 2)[1:-1].astype(int)]
+
+
+def _place(name: str) -> tuple[int, int]:
+  """Returns where a row stands: 'warped 1' behind 'source 1'."""
+  kind, _, number = name.partition(' ')
+  place = _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
+  if number.isdigit():
+    return 1, 10 * int(number) + place
+  return place, 0
+
+
+def _nearest_in_others(
+  trained: trained_lib.Trained, index: int, model: run.Model, rows: np.ndarray
+) -> np.ndarray:
+  """Returns for each row the row of another person with the nearest embedding.
+
+  Args:
+    trained: The run.
+    index: The model's.
+    model: Of several people.
+    rows: [n] rows of the store.
+  """
+  candidates = np.concatenate(
+    [
+      theirs[
+        np.linspace(0, len(theirs) - 1, min(_CANDIDATES, len(theirs))).astype(
+          int
+        )
+      ]
+      for theirs in map(trained.rows_of, model.cohort)
+    ]
+  )
+  person = trained.store.index.person_id.to_numpy()
+  query, offered = (
+    values / np.linalg.norm(values, axis=1, keepdims=True).clip(1e-12)
+    for values in (trained.embed(index, r) for r in (rows, candidates))
+  )
+  cosine = query @ offered.T
+  cosine[person[rows][:, None] == person[candidates][None]] = -np.inf
+  return candidates[cosine.argmax(axis=1)]
+
+
+def _images(trained, rows):
+  """Returns [n, S, S, 3] uint8, frames of the store."""
+  size = trained.store.size_px
+  return np.array(trained.store.frames[rows]).reshape(-1, size, size, 3)

@@ -1,0 +1,213 @@
+"""Scores of embeddings, of a run or of files, and of their controls.
+
+  made = evaluate.evaluate(features.read_files(files, source='lab'))
+  evaluate.score('runs/first')
+
+results.py describes the tables.
+"""
+
+import collections
+import concurrent.futures
+import dataclasses
+import itertools
+import multiprocessing
+import os
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import tqdm
+from absl import logging
+
+from psm_jax import stopping
+from psm_jax.evaluation import (
+  controls,
+  features,
+  person,
+  person_independent,
+  probes,
+  results,
+  splits,
+)
+
+_PEOPLE_A_WORKER = 4
+ACROSS = ('auto', 'yes', 'no')
+
+
+def evaluate(
+  tables: Sequence[features.FeatureTable],
+  *,
+  config: probes.ProbeConfig = probes.DEFAULT,
+  workdir: str | os.PathLike | None = None,
+  add_controls: bool = True,
+  num_workers: int = 1,
+  show_progress: bool = True,
+) -> tuple[list[dict], list[dict]]:
+  """Probes every source's features, person by person.
+
+  All sources of a person are probed on the same split. A person whom a split
+  does not suit (no labels, one video, no action unit active often enough) is
+  recorded in skipped with the reason, and the others go on.
+
+  Args:
+    tables: Features of any number of sources, models and persons.
+    config: How probes are split, fitted and scored.
+    workdir: A run whose controls of the same frames are added, a person at a
+      time.
+    add_controls: Add the controls of the run, if any, and of the labels.
+    num_workers: Processes that probe a person each; 0: one a processor, where
+      there are people enough. More than 1 are spawned, so a script that calls
+      this needs the guard `if __name__ == '__main__'`.
+    show_progress: Show a progress bar over the persons.
+
+  Returns:
+    Rows of results, and of skipped.
+
+  Raises:
+    ValueError: If there are no tables, two are of the same source, model and
+      person, or those of one person differ in their frames or labels.
+  """
+  people = collections.defaultdict(list)
+  for table in tables:
+    people[table.person_id].append(table)
+  if not people:
+    raise ValueError('There are no feature tables to evaluate.')
+  if num_workers == 0:  # As many as repay the seconds in which each starts.
+    num_workers = min(os.cpu_count() or 1, len(people) // _PEOPLE_A_WORKER)
+  jobs = [
+    (people[name], workdir, config, add_controls) for name in sorted(people)
+  ]
+  made, skipped = [], []
+  for scored, reasons in tqdm.tqdm(
+    _each(jobs, num_workers),
+    desc='evaluate',
+    total=len(jobs),
+    unit='person',
+    disable=not show_progress,
+  ):
+    made += scored
+    skipped += reasons
+  return made, skipped
+
+
+def score(
+  workdir: str | pathlib.Path | None = None,
+  *,
+  others: Sequence[features.FeatureTable] = (),
+  folder: str | pathlib.Path | None = None,
+  config: probes.ProbeConfig = probes.DEFAULT,
+  across: str = 'auto',
+  folds: Mapping[str, str] | None = None,
+  fold_config: person_independent.FoldConfig = person_independent.DEFAULT,
+  num_workers: int = 0,
+) -> list[pathlib.Path]:
+  """Scores embeddings beside their controls and writes the tables.
+
+  Where frames were held out (a column held_out of 0 and 1) the split 'held_out'
+  is added to the default splits.
+
+  Args:
+    workdir: A run whose frames have been embedded, or None.
+    others: Embeddings of other programs, beside a run of the same frames. A
+      column fold says in which fold a person is tested.
+    folder: Where the tables go; `workdir`/evaluation by default.
+    config: Splits, threshold and classifier.
+    across: Whether people are probed across, see person_independent.py: 'yes',
+      'no', or 'auto': where one model of the run learned from everybody.
+    folds: Person to fold, see person_independent.evaluate.
+    fold_config: How people are dealt into folds.
+    num_workers: See evaluate.
+
+  Returns:
+    The files written: results, scores, summary, person_independent_summary
+    and skipped.
+
+  Raises:
+    ValueError: If embeddings are missing or unusable, or are of other frames,
+      or across is none of ACROSS.
+  """
+  if across not in ACROSS:
+    raise ValueError(f'across is {across!r}; expected one of {ACROSS}.')
+  learned = [] if workdir is None else features.read_run(workdir)
+  tables = [*learned, *others]
+  if config.splits == splits.SPLITS and any(
+    splits.HELD_OUT in table.frames for table in tables
+  ):
+    config = dataclasses.replace(config, splits=splits.ALL_SPLITS)
+  made, skipped = evaluate(
+    tables, config=config, workdir=workdir, num_workers=num_workers
+  )
+  if across == 'yes' or (across == 'auto' and _is_general(learned)):
+    for part in _sources(tables, learned, workdir):
+      scored, reasons = person_independent.evaluate(
+        part, config=config, folds=folds, fold_config=fold_config
+      )
+      made += scored
+      skipped += reasons
+  else:
+    logging.info('People are not probed across: their models are their own.')
+  sources = list(dict.fromkeys(table.source for table in tables))
+  table = results.table(made)
+  is_across = table['split'] == person_independent.SPLIT
+  named = {
+    'results': table,
+    'scores': results.wide(table),
+    'summary': results.summarise(
+      table[~is_across],
+      pairs=[
+        *itertools.product(sources, features.CONTROLS),
+        *itertools.combinations(sources, 2),
+      ],
+    ),
+    'skipped': results.skipped(skipped),
+    'person_independent_summary': person_independent.summarise(table),
+  }
+  return results.write(named, folder or pathlib.Path(workdir) / 'evaluation')
+
+
+def _is_general(learned) -> bool:
+  """Tells whether every model learned from everybody."""
+  people = collections.defaultdict(set)
+  for table in learned:
+    people[table.model_id].add(table.person_id)
+  everybody = set().union(*people.values())
+  return len(everybody) > 1 and all(
+    theirs == everybody for theirs in people.values()
+  )
+
+
+def _sources(tables, learned, workdir):
+  """Yields the tables of some sources, so that not all are in memory."""
+  yield tables
+  if learned:
+    for source in (features.RANDOM_ENCODER, features.PIXEL_PCA):
+      yield features.controls(workdir, learned, sources=[source])
+  persons = {table.person_id: table for table in reversed(tables)}
+  yield [
+    control
+    for table in persons.values()
+    for control in controls.from_labels(table)
+    if control.source == features.HEAD_POSE
+  ]
+
+
+def _person(tables, workdir, config, add_controls):
+  """Returns the rows of one person, with the controls."""
+  if add_controls:
+    made = features.controls(workdir, tables) if workdir else []
+    tables = [*tables, *made, *controls.from_labels(tables[0])]
+  return person.evaluate(tables, config=config)
+
+
+def _each(jobs, num_workers) -> Iterator[tuple[list[dict], list[dict]]]:
+  """Yields the rows of every person in the order in which they come."""
+  if num_workers <= 1:
+    yield from itertools.starmap(_person, jobs)
+    return
+  # Not threads: scikit-learn changes the filters of warnings as it fits, which
+  # threads share. Not forks: JAX's threads do not survive them.
+  with concurrent.futures.ProcessPoolExecutor(
+    num_workers,
+    mp_context=multiprocessing.get_context('spawn'),
+    initializer=stopping.begin_worker,
+  ) as pool:
+    yield from pool.map(_person, *zip(*jobs, strict=True))

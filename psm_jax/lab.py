@@ -1,0 +1,214 @@
+"""From videos to a page: everything that one command does, and goes on with.
+
+LAB/videos/     links to the videos, if several were named
+LAB/ingested/   faces, and tracks.csv, which says who is who
+LAB/run/        the run directory, its page among it
+LAB/steps.json  what was asked and what is done
+
+  outcome = lab.run(['videos'], 'LAB')
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+
+import jax
+import ml_collections
+from absl import logging
+
+from psm_jax import embedding, paths, presets, training
+from psm_jax.data.ingest import batch, folder, layout, tracks
+from psm_jax.engine import dispatch
+from psm_jax.evaluation import evaluate
+from psm_jax.report import page, pictures
+
+DONE, ASKS, STOPPED = 'done', 'asks', 'stopped'
+_ON_CPU, _ON_ACCELERATOR = 'canonical_narrow', 'canonical'
+# Of a model of _ON_CPU, on one core; docs/presets.md.
+_STEP_CORE_S = 0.1
+_MAX_PICTURES = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """How a call of `run` ended.
+
+  Attributes:
+    state: DONE, ASKS (somebody must say who is who) or STOPPED (by a signal);
+      after the last two the same call goes on.
+    page: The report, None unless done.
+  """
+
+  state: str
+  page: pathlib.Path | None = None
+
+
+def run(
+  videos: Sequence[str | os.PathLike],
+  out: str | os.PathLike,
+  *,
+  config: ml_collections.ConfigDict | None = None,
+  person_from: str = 'file',
+  show_faces: bool = False,
+) -> Outcome:
+  """Does all that is not done yet, from videos to the page.
+
+  Args:
+    videos: Videos, a folder of them, or a manifest.
+    out: The lab's folder; holds faces, so it is made mode 0700.
+    config: What is trained; None: what the machine trains in hours.
+    person_from: See `batch.ingest`.
+    show_faces: Whether the page may show faces.
+
+  Raises:
+    ValueError: If a video, option or file of the folder cannot be used.
+  """
+  root = paths.make_private_dir(out)
+  ingested, workdir = root / 'ingested', root / 'run'
+  outcome = batch.ingest(
+    _as_one(videos, root, person_from), ingested, person_from=person_from
+  )
+  if not _is_named(root, ingested, outcome):
+    return Outcome(ASKS)
+  if config is None:
+    config = presets.get(preset(num_people=len(outcome.people)))
+  config = ml_collections.ConfigDict(config)
+  config.data.source, config.data.path = 'video_folder', str(ingested)
+  config.data.align = 'none'
+  if training.train(config, workdir).was_stopped:
+    return Outcome(STOPPED)
+  steps = _Steps(root / 'steps.json')
+  trained = _digest([workdir / 'models.json'])
+  if steps.is_new('embed', trained):
+    embedding.write_embeddings(workdir)
+    steps.note('embed', trained)
+  if _has_labels(workdir) and steps.is_new('evaluate', trained):
+    evaluate.score(workdir)
+    steps.note('evaluate', trained)
+  shown = store = None
+  if show_faces:
+    if steps.is_new('pictures', trained):
+      embedding.write_pictures(workdir, max_models=_MAX_PICTURES)
+      embedding.write_films(workdir, max_models=_MAX_PICTURES)
+      steps.note('pictures', trained)
+    shown = pictures.read(workdir, max_models=_MAX_PICTURES)
+    store = embedding.open_frames(workdir)
+  return Outcome(DONE, page.write(workdir, pictures=shown, store=store))
+
+
+def preset(*, num_people: int) -> str:
+  """Returns the preset for this machine; logs why, and how long it takes."""
+  backend, devices = jax.default_backend(), jax.devices()
+  name = _ON_CPU if backend == 'cpu' else _ON_ACCELERATOR
+  logging.info(
+    'This machine computes on %d x %s: the preset %s. Another one: '
+    '--config=NAME, of %s.',
+    len(devices),
+    devices[0].device_kind,
+    name,
+    ', '.join(presets.NAMES),
+  )
+  if name == _ON_CPU:
+    steps = presets.get(name).train.steps
+    hours = num_people * steps * _STEP_CORE_S / dispatch.num_cores() / 3600
+    logging.info(
+      'Training %d models for %d steps should take about %.1f h.',
+      num_people,
+      steps,
+      hours,
+    )
+  else:
+    logging.info('How long that takes is said after the first steps.')
+  return name
+
+
+def _as_one(videos, root, person_from):
+  """Returns one input of an ingest: several files become a folder of links."""
+  if len(videos) == 1:
+    return videos[0]
+  folder = paths.make_private_dir(root / 'videos')
+  for video in map(pathlib.Path, videos):
+    parent = folder
+    if person_from == 'folder':
+      parent = folder / video.absolute().parent.name
+      parent.mkdir(exist_ok=True)
+    link, target = parent / video.name, video.resolve()
+    if link.is_symlink() and link.resolve() != target:
+      raise ValueError(
+        f'{video} and {link.resolve()} have the same name. Rename one, or give '
+        'a folder that holds both.'
+      )
+    if not link.is_symlink():
+      link.symlink_to(target)
+  return folder
+
+
+def _is_named(root, ingested, outcome):
+  """Whether tracks.csv says who is who; if not, says what to do.
+
+  Tracks may be left unnamed: they are asked for once.
+  """
+  steps = _Steps(root / 'steps.json')
+  unnamed = sorted(
+    f'{row["video_id"]} {row["track"]}'
+    for row in tracks.read(ingested).rows
+    if not row['person_id']
+  )
+  table = _digest([ingested / layout.TRACKS])
+  asked = steps.of('ask') or {'unnamed': [], 'table': ''}
+  if (
+    outcome.people
+    and set(unnamed) <= set(asked['unnamed'])
+    and (not unnamed or asked['table'] != table)
+  ):
+    return True
+  steps.note('ask', {'unnamed': unnamed, 'table': table})
+  logging.warning(
+    'Who is who? %d faces wait for a name. Look at the pictures in %s, fill in '
+    'person_id in %s (the same id for the same person in all videos; leave '
+    'empty whom you do not want), and give the same command again.',
+    len(unnamed),
+    ingested / layout.SHEETS,
+    ingested / layout.TRACKS,
+  )
+  return False
+
+
+def _has_labels(workdir):
+  """Whether the frames have labels that a probe can be fitted to."""
+  store = embedding.open_frames(workdir)
+  return bool(set(store.label_columns) - set(folder.QUALITY_COLUMNS))
+
+
+class _Steps:
+  """What is done, in a file: a value for each step, which names its input."""
+
+  def __init__(self, path):
+    self._path = path
+
+  def of(self, step):
+    """Returns what was noted of a step, None if nothing."""
+    return self._read().get(step)
+
+  def is_new(self, step, value):
+    """Whether a step was not done with this input."""
+    return self.of(step) != value
+
+  def note(self, step, value):
+    """Notes what a step was done with."""
+    content = json.dumps({**self._read(), step: value}, indent=1) + '\n'
+    paths.write_atomic(self._path, content)
+
+  def _read(self):
+    if not self._path.is_file():
+      return {}
+    return json.loads(self._path.read_text())
+
+
+def _digest(files):
+  """Returns 16 hex digits of files' bytes."""
+  content = b''.join(path.read_bytes() for path in files)
+  return hashlib.sha256(content).hexdigest()[:16]

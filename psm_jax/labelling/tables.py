@@ -1,0 +1,303 @@
+"""The table that a person fills in, and what is made of it.
+
+RUN/labels/frames.csv        a row a frame to look at: person_id, video_id,
+                             frame, time_s, cell (of the sheet), and a column a
+                             label: 1 seen, 0 not seen, empty not looked at
+RUN/labels/sheets/PERSON.jpg the frames, by row and number; these show faces
+RUN/labels/quality.csv       a row a person and label: how well it is told
+RUN/labels/predicted/PERSON/VIDEO.parquet  every frame: each label's
+                             probability, whether it is seen, and confidence
+"""
+
+import csv
+import pathlib
+import shutil
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from absl import logging
+
+from psm_jax import model as model_lib
+from psm_jax import paths
+from psm_jax.data import store as store_lib
+from psm_jax.data.ingest import layout, sheets
+from psm_jax.labelling import choose, exports, probes
+
+FRAMES, SHEETS = 'frames.csv', 'sheets'
+QUALITY, PREDICTED = 'quality.csv', 'predicted'
+_KEYS = ['person_id', 'video_id', 'frame']
+_FIXED = (*_KEYS, 'time_s', 'cell')
+
+
+def ask(
+  workdir: str | pathlib.Path,
+  store: store_lib.FrameStore,
+  labels: Sequence[str],
+  *,
+  num: int,
+) -> pathlib.Path:
+  """Adds frames to the table, the most useful ones of each person.
+
+  The first are spread over the embedding; once the table is filled in, those
+  whose labels are least certain come first.
+
+  Args:
+    workdir: A run whose frames are embedded.
+    store: Its frames.
+    labels: Names of the columns to fill in.
+    num: How many frames of each person.
+
+  Returns:
+    The table.
+
+  Raises:
+    ValueError: If there are no embeddings, or a label has an unsafe name.
+  """
+  folder = paths.make_private_dir(pathlib.Path(workdir) / 'labels')
+  asked = read(folder / FRAMES) if (folder / FRAMES).is_file() else None
+  labels = _names(asked) if asked is not None else labels
+  for label in labels:
+    paths.check_id(label, what='label')
+  parts = [] if asked is None else [asked]
+  for person, table in people(workdir):
+    theirs = _of(asked, person)
+    rows = _next(table, theirs, labels, num)
+    new = table.iloc[np.sort(rows)][[*_KEYS, 'time_s']].copy()
+    new[list(labels)] = np.nan
+    parts.append(new)
+  whole = pd.concat(parts, ignore_index=True)
+  whole['cell'] = whole.groupby('person_id').cumcount() + 1
+  whole = whole[[*_FIXED, *labels]].sort_values(
+    ['person_id', 'cell'], kind='stable'
+  )
+  path = paths.write_atomic(
+    folder / FRAMES, layout.table(list(whole), whole.to_dict('records'))
+  )
+  _draw(paths.make_private_dir(folder / SHEETS), store, whole)
+  return path
+
+
+def read(path: str | pathlib.Path) -> pd.DataFrame:
+  """Returns the table as it was filled in; labels as numbers.
+
+  Raises:
+    ValueError: If it is no such table, or a cell is neither 0, 1 nor empty.
+  """
+  with open(path, encoding='utf-8-sig', newline='') as file:
+    head = file.readline()
+    separator = max(',;\t', key=head.count)
+    file.seek(0)
+    rows = list(csv.DictReader(file, delimiter=separator))
+  missing = [name for name in _KEYS if not rows or name not in rows[0]]
+  if missing:
+    raise ValueError(f'{path} lacks the columns {", ".join(missing)}.')
+  table = pd.DataFrame(rows)
+  for name in table.columns.difference(['person_id', 'video_id']):
+    texts = table[name].str.strip().str.replace(',', '.')
+    numbers = pd.to_numeric(texts.where(texts != ''), errors='coerce')
+    is_label = name not in _FIXED
+    wrong = (texts != '') & ~(
+      numbers.isin([0, 1]) if is_label else numbers > -1
+    )
+    if wrong.any():
+      line = int(np.flatnonzero(wrong)[0]) + 2
+      raise ValueError(
+        f'{path}, line {line}: {name} is {texts[line - 2]!r}; expected '
+        f'{"1 (seen), 0 (not seen) or nothing" if is_label else "a number"}.'
+      )
+    table[name] = numbers
+  table['frame'] = table['frame'].astype(np.int64)
+  return table
+
+
+def predict(
+  workdir: str | pathlib.Path,
+  *,
+  observed: Mapping[str, Sequence[exports.Interval]] | None = None,
+) -> pd.DataFrame:
+  """Writes the labels of every frame, and how well they hold.
+
+  Args:
+    workdir: A run whose frames are embedded.
+    observed: Intervals of whole videos by video_id, from `exports.read`, beside
+      or instead of the table.
+
+  Returns:
+    quality.csv: a row a person and label: person_id, label, num_present,
+    num_absent, auc and balanced_accuracy of frames that the probe was not
+    fitted to.
+
+  Raises:
+    ValueError: If nothing is labelled.
+  """
+  folder = paths.make_private_dir(pathlib.Path(workdir) / 'labels')
+  filled = read(folder / FRAMES) if (folder / FRAMES).is_file() else None
+  quality = []
+  for person, table in people(workdir):
+    known = _known(table, _of(filled, person), observed or {})
+    values, told = _values(table), table[[*_KEYS, 'time_s']].copy()
+    for label in known:
+      answer = probes.tell(values, known[label].to_numpy())
+      if answer is None:
+        logging.warning(
+          '%s: too few frames show %s, or do not, to tell it: 2 of each at '
+          'least.',
+          person,
+          label,
+        )
+        continue
+      told[f'{label}_probability'] = answer.probability
+      told[label] = (answer.probability >= 0.5).astype(float)
+      told[f'{label}_confidence'] = np.abs(answer.probability - 0.5) + 0.5
+      quality.append(
+        {
+          'person_id': person,
+          'label': label,
+          'num_present': answer.num_present,
+          'num_absent': answer.num_absent,
+          'auc': answer.auc,
+          'balanced_accuracy': answer.balanced_accuracy,
+        }
+      )
+    _write_predicted(folder / PREDICTED, person, told)
+  if not quality:
+    raise ValueError(
+      f'Nothing to learn from: fill in {folder / FRAMES}, 1 where a label is '
+      'seen and 0 where it is not, or give intervals of ELAN or BORIS.'
+    )
+  table = pd.DataFrame(quality)
+  paths.write_atomic(
+    folder / QUALITY, layout.table(list(table), table.to_dict('records'))
+  )
+  return table
+
+
+def forget(workdir: str | pathlib.Path, person_id: str) -> list[str]:
+  """Removes a person's sheets, rows and predictions; returns what was done."""
+  folder = pathlib.Path(workdir) / 'labels'
+  theirs = [
+    path
+    for path in (
+      *sorted((folder / SHEETS).glob('*.jpg')),
+      *sorted((folder / PREDICTED).glob('*')),
+    )
+    if path.name.split('.')[0] == person_id
+  ]
+  for path in theirs:
+    if path.is_dir():
+      shutil.rmtree(path)
+    else:
+      path.unlink()
+  done = [f'Deleted {path}.' for path in theirs]
+  for name in (FRAMES, QUALITY):
+    if (folder / name).is_file():
+      table = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+      rest = table[table['person_id'] != person_id]
+      if len(rest) < len(table):
+        rows = rest.to_dict('records')
+        paths.write_atomic(folder / name, layout.table(list(table), rows))
+        done.append(
+          f'Removed {len(table) - len(rest)} rows of {folder / name}.'
+        )
+  return done
+
+
+def people(workdir: str | pathlib.Path):
+  """Yields (person_id, embeddings of the first model that knows them)."""
+  root = pathlib.Path(workdir) / 'embeddings'
+  names = sorted({path.name for path in root.glob('*/*') if path.is_dir()})
+  if not names:
+    model_lib.embeddings(workdir)  # Says what to do.
+  for person in names:
+    table = model_lib.embeddings(workdir, person_id=person)
+    table = table[table['model_id'] == table['model_id'].iloc[0]]
+    yield person, table.reset_index(drop=True)
+
+
+def _of(table, person):
+  """Returns a person's rows of the filled table."""
+  if table is None:
+    return pd.DataFrame(columns=list(_FIXED))
+  return table[table['person_id'] == person]
+
+
+def _names(table):
+  """Returns the label columns of a table."""
+  return [name for name in table if name not in _FIXED]
+
+
+def _values(table):
+  """Returns [n, D] float32 embeddings."""
+  return table.filter(regex=r'^e\d{3,}$').to_numpy(np.float32)
+
+
+def _places(table, filled):
+  """Returns the rows of a table of embeddings that a filled one names."""
+  places = pd.Series(
+    np.arange(len(table)),
+    index=pd.MultiIndex.from_frame(table[['video_id', 'frame']]),
+  )
+  keys = pd.MultiIndex.from_frame(filled[['video_id', 'frame']])
+  return places.reindex(keys).dropna().to_numpy(int)
+
+
+def _next(table, filled, labels, num):
+  """Returns the rows of a person to look at next."""
+  values, taken = _values(table), _places(table, filled)
+  known = _known(table, filled, {})
+  answers = [
+    probes.tell(values, known[label].to_numpy())
+    for label in labels
+    if label in known
+  ]
+  told = [answer.probability for answer in answers if answer is not None]
+  if told:
+    return choose.uncertain(values, np.stack(told, axis=1), num, taken=taken)
+  return choose.spread(values, num, taken=taken)
+
+
+def _known(table, filled, observed):
+  """Returns labels of a person's frames, NaN where nobody looked."""
+  known = pd.DataFrame(index=range(len(table)))
+  places = _places(table, filled)
+  for label in _names(filled):
+    column = np.full(len(table), np.nan)
+    column[places] = filled[label].to_numpy(float)
+    known[label] = column
+  for video_id, intervals in observed.items():
+    rows = np.flatnonzero(table['video_id'] == video_id)
+    if len(rows):
+      seen = exports.labels(intervals, table['time_s'].to_numpy()[rows])
+      for label in seen:
+        column = known.get(label, pd.Series(np.nan, index=known.index)).copy()
+        column.iloc[rows] = seen[label].to_numpy()
+        known[label] = column
+  return known
+
+
+def _draw(folder, store, table):
+  """Writes a sheet a person: the frames to look at, with their cells."""
+  size = store.size_px
+  keys = store.index[_KEYS].assign(row=np.arange(len(store.index)))
+  merged = table.merge(keys, on=_KEYS, how='left')
+  for person, theirs in merged.groupby('person_id'):
+    theirs = theirs[theirs['row'].notna()]
+    images = store.frames[theirs['row'].to_numpy(int)]
+    images = images.reshape(-1, size, size, 3)
+    rows = []
+    for start in range(0, len(theirs), sheets.COLUMNS):
+      cells = theirs['cell'].iloc[start : start + sheets.COLUMNS].astype(int)
+      shown = dict(zip(cells, images[start:], strict=False))
+      rows.append((f'{person}: cells {cells.iloc[0]} on', shown))
+    for number, sheet in enumerate(sheets.draw(rows)):
+      suffix = f'.{number + 1}' if number else ''
+      paths.write_atomic(paths.child(folder, f'{person}{suffix}.jpg'), sheet)
+
+
+def _write_predicted(root, person, told):
+  """Writes a table a video."""
+  folder = paths.make_private_dir(paths.child(root, person))
+  for video_id, table in told.groupby('video_id', sort=False):
+    path = paths.child(folder, f'{video_id}.parquet')
+    table.reset_index(drop=True).to_parquet(path, index=False)
