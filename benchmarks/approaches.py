@@ -21,8 +21,7 @@ import shlex
 import ml_collections
 from absl import app, flags, logging
 
-from psm_jax import training
-from psm_jax.embedding import tables
+from psm_jax import embedding, training
 from psm_jax.presets import (
   base,
   clp,
@@ -168,7 +167,7 @@ def main():
     outcome = training.train(config, out / name, data_dir=out / 'data')
     if outcome.was_stopped:
       return _STOPPED
-    tables.write_run(out / name)
+    embedding.write_embeddings(out / name)
   runs = [f'--run={name}={out / name}' for name in chosen]
   command = ['python', '-m', 'launch.compare', *runs, f'--out={out}/comparison']
   logging.info('Next: %s', shlex.join(command))

@@ -44,8 +44,11 @@ if [[ -z ${PYTHON:-} ]]; then
 fi
 
 flags=()
+job=$SLURM_JOB_ID
 if [[ -n ${SLURM_ARRAY_TASK_ID:-} ]]; then
   flags+=(--shard=auto)
+  # One of its tasks has the number of the whole array.
+  job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
 elif ((${SLURM_NTASKS:-1} > 1)); then
   flags+=(--distributed)
 fi
@@ -59,7 +62,8 @@ srun --kill-on-bad-exit=0 "$PYTHON" -m "launch.$program" \
 code=0
 wait $! || code=$?
 if ((code == 75)); then
-  echo "Stopped; queueing job $SLURM_JOB_ID again." >&2
-  scontrol requeue "$SLURM_JOB_ID"
+  echo "Stopped; queueing job $job again." >&2
+  # Slurm did that itself if it was Slurm that took the node.
+  scontrol requeue "$job" || true
 fi
 exit "$code"

@@ -44,6 +44,8 @@ _AT_LEAST = {
   'train.steps': 0,
   'train.epochs': 0,
   'train.validation_batches': 1,
+  'train.rollbacks': 0,
+  'train.patience': 0,
   'train.log_every': 1,
   'train.save_steps': 0,
   'train.keep_steps': 0,

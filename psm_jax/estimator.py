@@ -17,10 +17,9 @@ import numpy as np
 import pandas as pd
 from sklearn import base, exceptions
 
+from psm_jax import embedding, paths, presets, training
 from psm_jax import model as model_lib
-from psm_jax import paths, presets, training
 from psm_jax.data import frame_files, recordings
-from psm_jax.embedding import tables
 from psm_jax.runs import run, zoo
 
 # A folder, or {person_id: {video_id: [n, S, S, 3] uint8}}.
@@ -81,7 +80,7 @@ class PersonSpecificModels(base.BaseEstimator):
     self._check_fitted()
     if X is None:
       if not (self.workdir_ / 'embeddings').is_dir():
-        tables.write_run(self.workdir_, controls=False)
+        embedding.write_embeddings(self.workdir_, controls=False)
       return model_lib.embeddings(self.workdir_)
     sources = X if isinstance(X, Mapping) else {None: X}
     return pd.concat(

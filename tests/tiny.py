@@ -74,7 +74,9 @@ def cohorts(*lengths):
   return made
 
 
-def toy_method(made_config, *, axis=data_axis.ONE_DEVICE, is_coupled=True):
+def toy_method(
+  made_config, *, axis=data_axis.ONE_DEVICE, is_coupled=True, platform=None
+):
   """Returns a method of three convolutions, which compiles in a second.
 
   Its loss may couple the examples of a batch: their mean code is taken out.

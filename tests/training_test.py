@@ -19,9 +19,7 @@ import numpy as np
 import pytest
 from absl.testing import absltest, parameterized
 
-from psm_jax import methods, training
-from psm_jax.embedding import tables as embedding_tables
-from psm_jax.embedding import trained as trained_lib
+from psm_jax import embedding, methods, training
 from psm_jax.runs import run
 from tests import tiny
 from tests.data import stores
@@ -39,17 +37,20 @@ training.train(config, sys.argv[2])
 """
 
 
-def write_store(folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX, seed=0):
+def write_store(
+  folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX, seed=0, people=None
+):
   """Writes a finished frame store of noise, two videos a person."""
   import pandas as pd
 
   rows, fps = [], {}
-  for person, length in enumerate(lengths):
+  people = people or [f'p{person}' for person in range(len(lengths))]
+  for person, length in zip(people, lengths, strict=True):
     for video, share in (('v1', length - length // 3), ('v2', length // 3)):
-      fps[f'p{person}', video] = 20.0
+      fps[person, video] = 20.0
       rows += [
         {
-          'person_id': f'p{person}',
+          'person_id': person,
           'video_id': video,
           'frame': frame,
           'time_s': frame / 20,
@@ -58,12 +59,9 @@ def write_store(folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX, seed=0):
         for frame in range(share)
       ]
   path = pathlib.Path(folder) / 'store'
+  frames = tiny.frames(len(rows), seed=seed)
   return stores.write(
-    path,
-    tiny.frames(len(rows), seed=seed),
-    pd.DataFrame(rows),
-    size_px=size_px,
-    fps=fps,
+    path, frames, pd.DataFrame(rows), size_px=size_px, fps=fps
   )
 
 
@@ -79,7 +77,7 @@ def _config(store_path, **fields):
 
 
 def _final_states(workdir):
-  trained = trained_lib.Trained(workdir)
+  trained = embedding.Trained(workdir)
   states = [
     trained.model_state(index) for index in range(len(trained.run.models))
   ]
@@ -320,7 +318,7 @@ class RunTest(parameterized.TestCase):
   def test_embeddings_have_a_row_for_every_frame(self):
     import pandas as pd
 
-    written = embedding_tables.write_run(self.unbroken, controls=False)
+    written = embedding.write_embeddings(self.unbroken, controls=False)
     self.assertLen(written, 4)
     table = pd.read_parquet(written[0])
     self.assertEqual(
@@ -333,7 +331,7 @@ class RunTest(parameterized.TestCase):
       [name for name in table if re.fullmatch(r'e\d+', name)]
     ].to_numpy()
     self.assertEqual(units.dtype, np.float32)
-    trained = trained_lib.Trained(self.unbroken)
+    trained = embedding.Trained(self.unbroken)
     frames = trained.store.frames[:20]
     state = trained.model_state(0)
     expected = trained.method.embed(state.params, state.method_state, frames)

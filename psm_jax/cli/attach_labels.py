@@ -33,14 +33,14 @@ from psm_jax.data.labels import (
   collection,
   joining,
   numbering,
-  readers,
+  tools,
 )
 
 _LABELS = flags.DEFINE_string('labels', None, "Folder of the tool's tables.")
 _TOOL = flags.DEFINE_enum(
   'tool',
   None,
-  list(readers.TOOLS),
+  list(tools.TOOLS),
   'Who wrote them. openface: OpenFace 1 and 2, frames from 1; openface3: a '
   'column action_units; pyfeat, libreface: frames from 0; mediapipe: a column '
   'a blendshape, frames from 0; generic: columns AU<k>, AU<k>_r, AU<k>_c, '
@@ -108,7 +108,7 @@ _OVERWRITE = flags.DEFINE_bool(
 )
 _UNITS = flags.DEFINE_list(
   'units',
-  list(map(str, readers.OPENFACE3_UNITS)),
+  list(map(str, tools.OPENFACE3_UNITS)),
   "Action units of OpenFace 3's list, in order; the default is not documented "
   'by it.',
 )

@@ -16,8 +16,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.
 from absl import flags, logging
 
 import psm_jax
-from psm_jax import film
-from psm_jax.embedding import trained
+from psm_jax import embedding, film
 
 _MODEL = flags.DEFINE_string('model', None, 'A run, or an exported model.')
 _PERSON = flags.DEFINE_string(
@@ -44,7 +43,7 @@ def main() -> int | None:
   model = psm_jax.load(_MODEL.value, person_id=_PERSON.value)
   source, labels, fps, store = _SOURCE.value, None, 25.0, None
   if source is None:
-    store = trained.Trained(_MODEL.value).store
+    store = embedding.open_frames(_MODEL.value)
     source, labels, fps = film.video_of(store, model.person_id, _VIDEO.value)
   face = _DRIVE.value
   if store is not None and face in store.person_ids:

@@ -69,7 +69,7 @@ _TIMES = flags.DEFINE_enum(
 _DETECTOR = flags.DEFINE_enum(
   'detector', 'mtcnn', detection.DETECTORS, 'Which detector finds faces.'
 )
-_MODEL = flags.DEFINE_string('model', '', "YuNet's ONNX file.")
+_MODEL = flags.DEFINE_string('model', None, "YuNet's ONNX file.")
 _MIN_SCORE = flags.DEFINE_float(
   'min_score', 0.9, 'Least score of a face; the score is kept in the tables.'
 )
@@ -117,7 +117,7 @@ def _options():
   return processing.Options(
     detector=detection.DetectorOptions(
       name=_DETECTOR.value,
-      model=_MODEL.value,
+      model=_MODEL.value or '',
       min_score=_MIN_SCORE.value,
       longest_px=_DETECT_PX.value,
       min_face_px=_MIN_FACE_PX.value,

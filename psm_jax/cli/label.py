@@ -19,8 +19,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 from absl import flags, logging
 
+from psm_jax import embedding
 from psm_jax.cli import program
-from psm_jax.embedding import trained
 from psm_jax.labelling import exports, tables
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.embed.')
@@ -51,7 +51,7 @@ def main() -> int | None:
   if _LABELS.value or _MORE.value:
     path = tables.ask(
       _WORKDIR.value,
-      trained.Trained(_WORKDIR.value).store,
+      embedding.open_frames(_WORKDIR.value),
       _LABELS.value,
       num=_MORE.value or _NUM.value,
     )

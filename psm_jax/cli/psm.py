@@ -20,7 +20,8 @@ VERBS = {
   'Look closer': ('film', 'label', 'discover', 'compare', 'learning_curve'),
   'Models in and out': ('export', 'import_reference'),
   'Frames and labels': ('store', 'pack', 'attach_labels'),
-  'Machines': ('bench',),
+  'People': ('forget',),
+  'Machines': ('doctor', 'status', 'bench', 'compile'),
 }
 _PROGRAM = re.compile(r'(?:python -m )?\blaunch\.(\w+)')
 _WRONG_USAGE = 2

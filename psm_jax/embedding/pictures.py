@@ -3,11 +3,13 @@
 P frames, S pixels a side.
 """
 
+import os
 import pathlib
 
 import numpy as np
 
 from psm_jax import paths
+from psm_jax.data import embedded
 from psm_jax.embedding import trained as trained_lib
 from psm_jax.runs import run
 
@@ -17,6 +19,27 @@ _FRAMES_A_PERSON = 4
 _CANDIDATES = 100  # Frames of each person among which the nearest is sought.
 # The order of rows; what is numbered is ordered by its number.
 _ORDER = ('target', 'source', 'warped', 'mask', 'neutral', 'reconstruction')
+
+
+def write_pictures(
+  workdir: str | os.PathLike, *, max_models: int
+) -> list[pathlib.Path]:
+  """Writes what a run's models make of example frames, for launch.report.
+
+  Args:
+    workdir: A trained run.
+    max_models: The first so many models.
+
+  Returns:
+    The files written, below `workdir`/pictures; [] of a method that draws none.
+  """
+  trained = trained_lib.Trained(workdir)
+  folder = trained.run.workdir / embedded.PICTURES
+  return [
+    path
+    for index in range(min(max_models, len(trained.run.models)))
+    for path in write(trained, index, folder)
+  ]
 
 
 def write(

@@ -1,6 +1,6 @@
-"""Writes what needs a model and frames as tables; layout.py names them.
+"""Writes what needs a model and frames as tables; data/embedded.py names them.
 
-  tables.write_run(workdir)
+  embedding.write_embeddings(workdir)
 
 n frames, D features.
 """
@@ -9,6 +9,7 @@ import hashlib
 import json
 import pathlib
 import re
+import secrets
 from collections.abc import Callable
 
 import jax
@@ -19,21 +20,22 @@ import tqdm
 from absl import logging
 
 from psm_jax import paths, sampling
+from psm_jax.data import embedded
 from psm_jax.data import store as store_lib
-from psm_jax.embedding import grey, layout, pictures
+from psm_jax.embedding import grey
 from psm_jax.embedding import trained as trained_lib
-from psm_jax.runs import checkpoint, zoo
+from psm_jax.runs import checkpoint, shards, zoo
 
 _KEYS = list(store_lib.KEY_COLUMNS)
 
 
-def write_run(
+def write_embeddings(
   workdir: str | pathlib.Path,
   *,
   controls: bool = True,
   flows: bool = False,
   kept_steps: bool = False,
-  num_pictures: int = 0,
+  shard: shards.Shard = shards.ALONE,
 ) -> list[pathlib.Path]:
   """Embeds every frame of every model's cohort and writes the tables.
 
@@ -47,7 +49,7 @@ def write_run(
       seed, grey pixels once for each person.
     flows: Write flows, see `_flow_cells`.
     kept_steps: Embed the labelled frames at every checkpoint that was kept.
-    num_pictures: Models whose pictures are written, the first ones.
+    shard: Which of the machines that share the models this one is.
 
   Returns:
     The files written.
@@ -55,24 +57,22 @@ def write_run(
   Raises:
     ValueError: If the run cannot be opened, or has not what is asked for.
   """
-  trained = trained_lib.Trained(workdir)
+  trained = trained_lib.Trained(workdir, shard=shard)
   root = trained.run.workdir
-  written = _write_models(trained, root / layout.EMBEDDINGS, with_labels=True)
+  written = _write_models(trained, root / embedded.EMBEDDINGS, with_labels=True)
   if controls:
     written += _write_models(
-      trained.at_step(0), root / layout.RANDOM_ENCODER, once=True
+      trained.at_step(0), root / embedded.RANDOM_ENCODER, once=True
     )
-    written += _write_pixels(trained, root / layout.PIXELS)
+    written += _write_pixels(trained, root / embedded.PIXELS)
   if flows:
     cells = _flow_cells(trained)
-    written += _write_models(trained, root / layout.FLOWS, function=cells)
+    written += _write_models(trained, root / embedded.FLOWS, function=cells)
   if kept_steps:
-    written += _write_steps(trained, root / layout.STEPS)
-  for index in range(min(num_pictures, len(trained.run.models))):
-    written += pictures.write(trained, index, root / layout.PICTURES)
+    written += _write_steps(trained, root / embedded.STEPS)
   logging.info(
     'Wrote %d files of %d models at step %d to %s',
-    *(len(written), len(trained.run.models), trained.step, root),
+    *(len(written), len(trained.indices), trained.step, root),
   )
   return written
 
@@ -85,7 +85,7 @@ def write_with(
   Args:
     model: The model.
     store: Frames of its size, aligned as those it learned from.
-    out: The tables go to `out`/embeddings, as `write_run` writes them.
+    out: The tables go to `out`/embeddings, as `write_embeddings` writes them.
 
   Returns:
     The files written.
@@ -99,7 +99,7 @@ def write_with(
       f'embeds frames of {model.config.data.size_px} px. Prepare them in that '
       'size.'
     )
-  root = pathlib.Path(out) / layout.EMBEDDINGS
+  root = pathlib.Path(out) / embedded.EMBEDDINGS
   origin = _origin(model.model_id, model.steps, model, model.config)
   written = []
   for person in store.person_ids:
@@ -148,7 +148,8 @@ def _write_models(
   """
   written, starts = [], set()
   config, store = trained.run.config, trained.store
-  for index, model in enumerate(tqdm.tqdm(trained.run.models, unit='model')):
+  for index in tqdm.tqdm(trained.indices, unit='model'):
+    model = trained.run.models[index]
     if once and (model.cohort, model.seed) in starts:
       continue
     starts.add((model.cohort, model.seed))
@@ -178,8 +179,9 @@ def _write_pixels(
 ) -> list[pathlib.Path]:
   """Writes everybody's frames as grey pixels."""
   store, size, written = trained.store, trained.store.size_px, []
-  origin = _origin(layout.GREY, 0, None, trained.run.config)
-  for person in sorted({p for m in trained.run.models for p in m.cohort}):
+  origin = _origin(embedded.GREY, 0, None, trained.run.config)
+  models = [trained.run.models[index] for index in trained.indices]
+  for person in sorted({p for model in models for p in model.cohort}):
     for video in store.videos(person):
       rows = np.arange(video.start, video.stop)
       images = store.frames[rows].reshape(-1, size, size, 3)
@@ -249,7 +251,8 @@ def _write(root, store, rows, values, origin, described=None) -> pathlib.Path:
   table.insert(0, 'model_id', origin['model_id'])
   table.attrs = origin
   path = paths.child(folder, f'{video_id}.parquet')
-  partial = paths.child(folder, f'{video_id}.partial')
+  # Two shards may write the same control.
+  partial = paths.child(folder, f'{video_id}.{secrets.token_hex(4)}.partial')
   # Dictionaries would only add to numbers that hardly repeat.
   table.to_parquet(
     partial, index=False, use_dictionary=['model_id', *store_lib.KEY_COLUMNS]
@@ -266,7 +269,7 @@ def _origin(model_id, step, state, config: ml_collections.ConfigDict) -> dict:
     for leaf in leaves:
       digest.update(np.ascontiguousarray(leaf).tobytes())
   return {
-    'schema_version': layout.SCHEMA_VERSION,
+    'schema_version': embedded.SCHEMA_VERSION,
     'model_id': model_id,
     'step': step,
     'state': digest.hexdigest()[:16],
@@ -284,7 +287,7 @@ def _flow_cells(trained: trained_lib.Trained) -> Callable[..., np.ndarray]:
     ValueError: If the method draws no flow from a neutral face, or a coarse
       one.
   """
-  method, state = trained.method, trained.model_state(0)
+  method, state = trained.method, trained.model_state(trained.indices[0])
   args = jax.random.key(0), state.params, state.method_state, method.shared
   frames = trained.store.frames[:2]
   faces = frames if method.uses_canonical else ()
@@ -293,10 +296,10 @@ def _flow_cells(trained: trained_lib.Trained) -> Callable[..., np.ndarray]:
   if not {'neutral', 'flow'} <= made.keys():
     raise ValueError(f'{method.name} draws no flow from a neutral face.')
   height, width = made['flow'].shape[1:3]
-  if min(height, width) < layout.FLOW_CELLS:
+  if min(height, width) < embedded.FLOW_CELLS:
     raise ValueError(
       f'{method.name} of {method.size_px} px draws flows of {height} x '
-      f'{width}; expected {layout.FLOW_CELLS} x {layout.FLOW_CELLS} or more.'
+      f'{width}; expected {embedded.FLOW_CELLS} or more a side.'
     )
 
   # What else is in the pictures is then not computed.
@@ -310,7 +313,7 @@ def _flow_cells(trained: trained_lib.Trained) -> Callable[..., np.ndarray]:
     # It was (x, y) in halves of the side.
     flow = np.asarray(flow_of(*args))[..., ::-1] / 2
     for axis in (1, 2):
-      parts = np.array_split(flow, layout.FLOW_CELLS, axis=axis)
+      parts = np.array_split(flow, embedded.FLOW_CELLS, axis=axis)
       flow = np.stack([part.mean(axis=axis) for part in parts], axis=axis)
     return flow
 

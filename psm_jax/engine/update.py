@@ -19,6 +19,27 @@ from psm_jax.methods import interface
 from psm_jax.ops import data_axis
 from psm_jax.sampling import curriculum
 
+_SMOOTHING = 0.02  # Share of the newest loss.
+
+
+@flax.struct.dataclass
+class Course:
+  """How the training of a model goes, apart from what it learns.
+
+  Attributes:
+    rollbacks: () int32, steps whose loss or update was not finite, from which
+      it returned to the state before; each halves its learning rate.
+    smoothed: () float32, mean training loss of some fifty steps.
+    best: () float32, least loss at the end of an epoch: the validation's where
+      the method validates, else `smoothed`; infinite before the first.
+    stale: () int32, epochs since then.
+  """
+
+  rollbacks: jax.Array
+  smoothed: jax.Array
+  best: jax.Array
+  stale: jax.Array
+
 
 @flax.struct.dataclass
 class TrainState:
@@ -31,6 +52,7 @@ class TrainState:
     method_state: The method's own state, () if none.
     failed_step: () int32, the step whose loss or update was not finite, after
       which the model is frozen; -1 while it is sound.
+    course: How its training goes.
   """
 
   step: jax.Array
@@ -38,6 +60,7 @@ class TrainState:
   opt_state: optax.OptState
   method_state: interface.Tree
   failed_step: jax.Array
+  course: Course
 
 
 def apply_gradients(optimizer, params, opt_state, grads, learning_rate):
@@ -85,7 +108,27 @@ def init_model(key: jax.Array, method: interface.Method) -> TrainState:
     opt_state=method.optimizer.init(params),
     method_state=method_state,
     failed_step=jnp.int32(-1),
+    course=Course(
+      rollbacks=jnp.int32(0),
+      smoothed=jnp.float32(jnp.inf),
+      best=jnp.float32(jnp.inf),
+      stale=jnp.int32(0),
+    ),
   )
+
+
+def is_running(
+  state: TrainState, clock: sampling.Clock, config: ml_collections.ConfigDict
+) -> jax.Array:
+  """Returns whether a model still learns, () bool."""
+  goes_on = (state.step < clock.total_steps) & (state.failed_step < 0)
+  return goes_on & ~has_stopped(state.course, config)
+
+
+def has_stopped(course: Course, config: ml_collections.ConfigDict) -> jax.Array:
+  """Returns whether a model has not become better for `train.patience`."""
+  patience = config.train.patience
+  return (course.stale >= patience) & (patience > 0)
 
 
 def initialiser(
@@ -114,9 +157,9 @@ def train_step(
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """Advances one model by one step.
 
-  A model that has reached its total_steps, or that failed, keeps its state
-  bit for bit; so does a model whose loss or update is not finite, which is
-  marked as failed.
+  A model that does not learn any more keeps its state bit for bit. So does one
+  whose loss or update is not finite: it leaves this step out and goes on at
+  half its rate, `train.rollbacks` times; then it is marked as failed.
 
   Args:
     method: What is learned.
@@ -129,7 +172,7 @@ def train_step(
 
   Returns:
     The new state, and scalars: the schedule's values, the loss and its terms,
-    the norm of the gradient, `is_active` and `failed_step`.
+    the norm of the gradient, `is_active`, `failed_step` and `rollbacks`.
   """
   key = jax.random.wrap_key_data(clock.key, impl='threefry2x32')
   key = jax.random.fold_in(jax.random.fold_in(key, 1), state.step)
@@ -159,22 +202,32 @@ def train_step(
     state.params,
     state.opt_state,
     grads,
-    schedule.learning_rate * method.rate_scale(method_state),
+    _rate(schedule, state.course, config) * method.rate_scale(method_state),
   )
   method_state = method.after_update(params, method_state)
-  is_active = (state.step < clock.total_steps) & (state.failed_step < 0)
+  is_active = is_running(state, clock, config)
   is_finite = _all_finite((loss, params, opt_state, method_state))
+  course = state.course
+  if config.train.patience and method.validate is None:
+    course = _smooth(course, loss, clock, state.step)
   new = TrainState(
     step=state.step + 1,
     params=params,
     opt_state=opt_state,
     method_state=method_state,
     failed_step=state.failed_step,
+    course=course,
   )
   new = jax.tree.map(
     functools.partial(jnp.where, is_active & is_finite), new, state
   )
-  failed_step = jnp.where(is_active & ~is_finite, state.step, new.failed_step)
+  is_bad = is_active & ~is_finite
+  returns = is_bad & (state.course.rollbacks < config.train.rollbacks)
+  new = new.replace(
+    step=new.step + returns,
+    failed_step=jnp.where(is_bad & ~returns, state.step, new.failed_step),
+    course=new.course.replace(rollbacks=new.course.rollbacks + returns),
+  )
   metrics = {
     **{
       field.name: getattr(schedule, field.name)
@@ -184,9 +237,56 @@ def train_step(
     **terms,
     'grad_norm': optax.tree.norm(grads),
     'is_active': is_active,
-    'failed_step': failed_step,
+    'failed_step': new.failed_step,
+    'rollbacks': new.course.rollbacks,
   }
-  return new.replace(failed_step=failed_step), metrics
+  return new, metrics
+
+
+def rest(
+  state: TrainState, metrics: dict[str, jax.ShapeDtypeStruct]
+) -> tuple[TrainState, dict[str, jax.Array]]:
+  """Returns what `train_step` gives of models that do not learn, but for work.
+
+  Args:
+    state: The models' states.
+    metrics: Shapes of the metrics.
+  """
+  zeros = {
+    name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in metrics.items()
+  }
+  return state, zeros | {
+    'failed_step': state.failed_step,
+    'rollbacks': state.course.rollbacks,
+  }
+
+
+def _rate(schedule, course, config):
+  """Returns the learning rate of a model, halved by each rollback."""
+  if not config.train.rollbacks:
+    return schedule.learning_rate
+  return schedule.learning_rate * jnp.exp2(-course.rollbacks.astype('f4'))
+
+
+def _smooth(course, loss, clock, step):
+  """Returns the course after a step, by the training loss."""
+  before = jnp.where(jnp.isinf(course.smoothed), loss, course.smoothed)
+  course = course.replace(smoothed=before + _SMOOTHING * (loss - before))
+  epoch, following = (
+    sampling.epoch_index(clock, at) for at in (step, step + 1)
+  )
+  return _look(course, course.smoothed, is_end=following > epoch)
+
+
+def _look(course, loss, *, is_end):
+  """Returns the course after the loss at the end of an epoch, if it is one."""
+  is_better = loss < course.best
+  return course.replace(
+    best=jnp.where(is_end & is_better, loss, course.best),
+    stale=jnp.where(
+      is_end, jnp.where(is_better, 0, course.stale + 1), course.stale
+    ),
+  )
 
 
 def _accumulate(gradient, method, batch, count, axis):
@@ -229,6 +329,7 @@ def _accumulate(gradient, method, batch, count, axis):
 
 def observe(
   method: interface.Method,
+  config: ml_collections.ConfigDict,
   state: TrainState,
   loss: jax.Array,
   epoch: jax.Array,
@@ -237,18 +338,20 @@ def observe(
 
   Args:
     method: What is learned.
+    config: The experiment; closed over, static.
     state: The model's state.
     loss: () float32, the mean of `Method.validate` over its validation.
     epoch: () int32, the epoch that has ended, from 0; -1 if none has: the state
-      then stays bit for bit, as does that of a failed model.
+      then stays bit for bit, as does that of a model that failed or stopped.
   """
-  told = method.on_validation(state.method_state, loss, epoch)
-  is_told = (epoch >= 0) & (state.failed_step < 0)
-  return state.replace(
-    method_state=jax.tree.map(
-      functools.partial(jnp.where, is_told), told, state.method_state
-    )
+  told = state.replace(
+    method_state=method.on_validation(state.method_state, loss, epoch)
   )
+  if config.train.patience:
+    told = told.replace(course=_look(state.course, loss, is_end=True))
+  is_told = (epoch >= 0) & (state.failed_step < 0)
+  is_told &= ~has_stopped(state.course, config)
+  return jax.tree.map(functools.partial(jnp.where, is_told), told, state)
 
 
 def _all_finite(tree):

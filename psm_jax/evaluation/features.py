@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 
 from psm_jax import paths
-from psm_jax.data import labels
-from psm_jax.embedding import layout
+from psm_jax.data import embedded, labels
 
 TRAINED = 'trained'
 RANDOM_ENCODER = 'random_encoder'
@@ -25,7 +24,7 @@ PIXEL_PCA = 'pixel_pca'
 HEAD_POSE = 'head_pose'
 NEAREST_IN_TIME = 'nearest_in_time'
 CONTROLS = (RANDOM_ENCODER, PIXEL_PCA, HEAD_POSE, NEAREST_IN_TIME)
-_MADE = {RANDOM_ENCODER: layout.RANDOM_ENCODER, PIXEL_PCA: layout.PIXELS}
+_MADE = {RANDOM_ENCODER: embedded.RANDOM_ENCODER, PIXEL_PCA: embedded.PIXELS}
 
 FRAME_COLUMNS = ('person_id', 'video_id', 'frame', 'time_s')
 _KEYS = ['video_id', 'frame']
@@ -114,14 +113,14 @@ def read_run(
   workdir: str | os.PathLike,
   *,
   source: str = TRAINED,
-  folder: str = layout.EMBEDDINGS,
+  folder: str = embedded.EMBEDDINGS,
 ) -> list[FeatureTable]:
   """Reads the tables of launch.embed, one for each model and person.
 
   Args:
     workdir: The run directory.
     source: Name of these features in the results.
-    folder: One of layout.py.
+    folder: One of data/embedded.py.
 
   Returns:
     Tables ordered by model and person, their frames by video and time; `attrs`
@@ -229,9 +228,9 @@ def at(table: FeatureTable, frames: pd.DataFrame) -> FeatureTable:
   """
   keys, wanted = (
     pd.MultiIndex.from_frame(
-      own[_KEYS].astype({'video_id': str, 'frame': np.int64})
+      side[_KEYS].astype({'video_id': str, 'frame': np.int64})
     )
-    for own in (table.frames, frames)
+    for side in (table.frames, frames)
   )
   rows = keys.get_indexer(wanted)
   if (rows < 0).any():
@@ -279,7 +278,7 @@ def _read_tree(
           f'{path} holds {column} {seen}; its place says {expected!r}.'
         )
     again = 'Embed again: python -m launch.embed'
-    if data.attrs.get('schema_version') != layout.SCHEMA_VERSION:
+    if data.attrs.get('schema_version') != embedded.SCHEMA_VERSION:
       raise ValueError(
         f'{path} does not say of which model and step it is, or as another '
         f'version does. {again}'
@@ -361,7 +360,8 @@ def _join(
   units, tables = _units(whole), []
   origins = {data.attrs.get('model_id'): data.attrs for data in parts.values()}
   for (model_id, person_id), data in whole.groupby(['model_id', 'person_id']):
-    frames = data.drop(columns=['model_id', *units]).reset_index(drop=True)
+    frames = data.drop(columns=['model_id', *units])
+    frames = frames.reset_index(drop=True).copy()  # In one piece.
     frames.attrs = origins.get(model_id, {})
     table = FeatureTable(
       source, model_id, person_id, data[units].to_numpy(), frames

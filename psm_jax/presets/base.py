@@ -46,6 +46,10 @@ def get_config():
   method.vgg_path = ''  # torchvision's vgg19 weights, with vgg = 'file'.
   method.code_std = 0.01  # Initial spread of the two code layers (reference).
   method.ssim_images = 'normalised'  # normalised (published) | positive
+  # Of FaceCycle, see psm_jax/methods/facecycle.py; the published values.
+  method.encoder = 'published'  # published | plain
+  method.weigh_regions = False  # Eyes, brows and mouth, of eye-aligned frames.
+  method.neutral_consistency = 0.0  # Weight between a pair's neutral faces.
 
   fabnet = method.fabnet = ml_collections.ConfigDict()
   # jittered (published, for frames as loose as VoxCeleb's) | centre | whole
@@ -137,6 +141,12 @@ def get_config():
   # whole videos if there are enough, else the end of each.
   train.validation_share = 0.0
   train.validation_batches = 4  # Looked at when an epoch ends.
+  # How often a model may leave out a step whose loss or update is not finite,
+  # and go on at half its rate; then it is frozen.
+  train.rollbacks = 0
+  # Epochs without a better loss after which a model is done: the validation's
+  # where the method validates, else the smoothed training loss. 0: never.
+  train.patience = 0
   train.compilation_cache = True  # Programs, for the next start; not on CPUs.
   train.log_every = 10  # Steps between rows of metrics.csv.
   train.save_minutes = 10.0  # Wall-clock time between checkpoints.

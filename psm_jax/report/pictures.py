@@ -11,7 +11,7 @@ import pathlib
 
 import numpy as np
 
-from psm_jax.embedding import layout
+from psm_jax.data import embedded
 from psm_jax.report import figures, formats
 
 _TILE_IN = 1.1
@@ -98,7 +98,7 @@ def read(workdir: str | os.PathLike, *, max_models: int) -> dict[str, Pictures]:
   Raises:
     ValueError: If none were written, or a file is none of that kind.
   """
-  folder = pathlib.Path(workdir) / layout.PICTURES
+  folder = pathlib.Path(workdir) / embedded.PICTURES
   if not folder.is_dir():
     raise ValueError(
       f'{folder} holds no pictures. Make them: python -m launch.embed '

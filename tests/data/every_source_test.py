@@ -83,6 +83,7 @@ def _ingest(root):
       root / 'videos',
       root,
       options=processing.Options(size_px=32),
+      person_from='file',
       boxes=root / 'boxes',
     )
 

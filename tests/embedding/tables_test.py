@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 
-from psm_jax import methods, sampling, training
+from psm_jax import embedding, methods, sampling, training
 from psm_jax.embedding import grey, pictures, tables
-from psm_jax.embedding import trained as trained_lib
 from psm_jax.evaluation import features
 from psm_jax.runs import checkpoint, planning, run
 from tests import tiny, training_test
@@ -72,8 +71,8 @@ class RunTest(absltest.TestCase):
     cls.workdir = _train(
       cls.folder / 'run', cls.store, train__validation_share=0.25
     )
-    cls.written = tables.write_run(cls.workdir, kept_steps=True)
-    cls.trained = trained_lib.Trained(cls.workdir)
+    cls.written = embedding.write_embeddings(cls.workdir, kept_steps=True)
+    cls.trained = embedding.Trained(cls.workdir)
     cls.learned = features.read_run(cls.workdir)
     cls.controls = {
       (table.source, table.person_id): table
@@ -157,7 +156,7 @@ class RunTest(absltest.TestCase):
     path = broken / 'checkpoints/wave000/4/state/_METADATA'
     path.write_bytes(path.read_bytes()[:10])
     with self.assertLogs('absl', 'WARNING') as logs:
-      tables.write_run(broken, controls=False, kept_steps=True)
+      embedding.write_embeddings(broken, controls=False, kept_steps=True)
     self.assertIn('Step 4 is left out', ' '.join(logs.output))
     folders = sorted(int(p.name) for p in (broken / 'steps').iterdir())
     self.assertEqual(folders, [0, 8, 10])
@@ -167,7 +166,7 @@ class RunTest(absltest.TestCase):
     for step in (4, 8):
       shutil.rmtree(kept / f'checkpoints/wave000/{step}')
     with self.assertRaisesRegex(ValueError, r'train\.keep_steps'):
-      tables.write_run(kept, controls=False, kept_steps=True)
+      embedding.write_embeddings(kept, controls=False, kept_steps=True)
 
   def test_a_wave_that_ended_early_stays_at_its_end(self):
     # Epochs of 15 and 10 steps, so the waves end apart.
@@ -185,13 +184,13 @@ class RunTest(absltest.TestCase):
     self.assertGreater(first, second)
     kept = checkpoint.kept_steps(opened)
     self.assertIn(first, kept)
-    trained = trained_lib.Trained(workdir).at_step(first)
+    trained = embedding.Trained(workdir).at_step(first)
     self.assertEqual(int(trained.model_state(1).step), second)
 
 
-def _pictures(key, params, method_state, shared, frames):
+def _pictures(key, params, method_state, shared, frames, canonical):
   """Returns flows that repeat a frame's first two bytes, scaled."""
-  del key, method_state, shared
+  del key, method_state, shared, canonical
   flow = params * frames[:, None, None, :2] * np.ones((1, 9, 10, 1))
   return {'neutral': flow, 'flow': flow}
 
@@ -202,7 +201,11 @@ def _trained(pictures_of=_pictures):
   frames = np.arange(24, dtype=np.uint8).reshape(12, 2)
   return types.SimpleNamespace(
     method=types.SimpleNamespace(
-      name='toy', size_px=36, shared=(), pictures=pictures_of
+      name='toy',
+      size_px=36,
+      shared=(),
+      pictures=pictures_of,
+      uses_canonical=False,
     ),
     store=dataclasses.replace(store, frames=frames),
     model_state=lambda index: types.SimpleNamespace(
@@ -239,7 +242,9 @@ class FlowsTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, 'toy of 36 px .* 4 x 10'):
       tables._flow_cells(trained)
 
-  @parameterized.parameters(('facecycle', 'gap'), ('fabnet', 'views'))
+  @parameterized.parameters(
+    ('facecycle', 'gap'), ('canonical', 'repaired'), ('fabnet', 'views')
+  )
   def test_only_a_flow_from_a_neutral_face_counts(self, name, pairing):
     method = methods.make(
       tiny.config(method__name=name, curriculum__pairing=pairing)
@@ -252,7 +257,7 @@ class FlowsTest(parameterized.TestCase):
         params=params, method_state=method_state
       ),
     )
-    if name == 'facecycle':
+    if name != 'fabnet':
       tables._flow_cells(trained)
     else:
       with self.assertRaisesRegex(ValueError, f'{name} draws no flow'):

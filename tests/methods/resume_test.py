@@ -81,7 +81,9 @@ class ResumeTest(parameterized.TestCase):
       )[0]
     )
     observe = _jit(
-      lambda state, loss, epoch: update.observe(method, state, loss, epoch)
+      lambda state, loss, epoch: update.observe(
+        method, config, state, loss, epoch
+      )
     )
     generator = np.random.default_rng(0)
     shapes = method.batch_shapes(_BATCH)

@@ -15,11 +15,10 @@ from tests.report import checker
 def _written(people_frames):
   """Returns the page of what the evaluation says of people's frames."""
   workdir = pathlib.Path(tempfile.mkdtemp())
-  tables = [
-    _features(frames, person) for person, frames in people_frames.items()
-  ]
   evaluate.score(
-    others=tables,
+    others=[
+      _features(frames, person) for person, frames in people_frames.items()
+    ],
     folder=workdir / 'evaluation',
     num_workers=1,
   )

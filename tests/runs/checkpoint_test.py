@@ -34,6 +34,12 @@ def _states(step, *, num_models=2):
     ),
     method_state=(),
     failed_step=np.full(num_models, -1, np.int32),
+    course=update.Course(
+      rollbacks=np.zeros(num_models, np.int32),
+      smoothed=draw(),
+      best=draw(),
+      stale=np.full(num_models, step, np.int32),
+    ),
   )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from psm_jax.data.ingest import faces as faces_lib
 from psm_jax.data.ingest import video
-from psm_jax.data.labels import joining, numbering, readers, tables
+from psm_jax.data.labels import joining, numbering, readers, tables, tools
 
 
 def read(path: pathlib.Path, *, first_row: int | None) -> readers.ToolTable:
@@ -71,7 +71,7 @@ def place(
   shown = np.array([counts.width, counts.height])
   scale = shown / counts.stored
   if not np.allclose(scale, 1, atol=0.01):
-    sees_stored = readers.TOOLS[table.tool].sees_stored
+    sees_stored = tools.TOOLS[table.tool].sees_stored
     problems.append(
       f'pixels are not square: the picture is stored as '
       f'{counts.stored[0]}x{counts.stored[1]} and shown as '

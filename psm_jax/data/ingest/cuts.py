@@ -22,7 +22,7 @@ _NOISE = 0.05  # Energy a pixel that tells nothing, once they are.
 # in grey, at a third of the brightness and at a quarter of the contrast. Two
 # tracks of one person cost a look at the sheet, one of two spoils a model.
 _LEAST_CHANGE = 0.2
-_LEAST_AREA = 1 / 6  # A person who comes in changes less at once.
+_LEAST_AREA = 1 / 7  # A person who comes in changes one side at once.
 _ELSEWHERE = 0.3  # Of a part's energy.
 _BEFORE = 8  # Frames.
 

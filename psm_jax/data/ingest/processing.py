@@ -77,8 +77,11 @@ class Options:
     """
     values = {k: v for k, v in content.items() if k != 'table'}
     try:
-      detector = detection.DetectorOptions(**values.pop('detector'))
-      return cls(detector=detector, **values)
+      return cls(
+        detector=detection.DetectorOptions(**values.pop('detector')),
+        boxes=joining.Settings(**values.pop('boxes')),
+        **values,
+      )
     except (KeyError, TypeError) as error:
       raise ValueError(
         f'The options of an ingest are of another version: {error}. Ingest the '

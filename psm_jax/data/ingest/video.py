@@ -203,23 +203,23 @@ def read(
       yield from _frames(container, stream, counts)
 
 
-def frame_rate(times_s: np.ndarray) -> float:
-  """Returns frames a second from the usual step of a video's times.
+def frame_rate(time_s: np.ndarray) -> float:
+  """Returns frames a second, by which gaps in seconds are counted in frames.
 
   Args:
-    times_s: [T] float64 seconds.
+    time_s: [T] float64 seconds.
 
   Returns:
-    1 / the mean of the steps near the middle one, which undoes rounded times
-    and leaves gaps out; 25 if there are no two different times.
+    1 / the mean of the steps up to 2.5 times the middle one, which leaves
+    pauses out, but not single frames that a camera dropped; 25 if there are no
+    two different times.
   """
-  steps = np.diff(times_s)
+  steps = np.diff(time_s)
   steps = steps[steps > 0]
   if not len(steps):
     return _DEFAULT_FPS
   middle = np.percentile(steps, 50, method='lower')
-  usual = np.abs(steps / middle - 1) < 0.5
-  return float(1 / steps[usual].mean())
+  return float(1 / steps[steps < 2.5 * middle].mean())
 
 
 def presentation_times(counts: Counts) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
-from psm_jax import paths
+from psm_jax import csv_files, paths
 from psm_jax.data import folders
 from psm_jax.data.ingest import folder as ingest_folder
 from psm_jax.data.ingest import layout
@@ -19,6 +19,7 @@ from psm_jax.data.labels import (
   lags,
   table_files,
 )
+from psm_jax.data.labels import tables as text_tables
 
 
 def to_frames(
@@ -64,7 +65,8 @@ def to_frames(
       columns={column: f'{options.tool}_{column}' for column in reserved}
     )
     if paths_of[name].is_file():
-      there[name] = _read_text(paths_of[name])
+      columns.read_columns(paths_of[name])
+      there[name] = text_tables.read(paths_of[name])
       _refuse_present(there[name], made[name], options, paths_of[name])
       known = _numeric(there[name]).reindex(frames[name])
       notes += _lag_note(name, frames[name], known, labels.values)
@@ -144,7 +146,9 @@ def _ingested(root):
           names_of_people[person]: _boxes(table, parts, len(moments))
           for person, parts in people.items()
         },
-        scale=tuple(content.get('pixel_scale', (1.0, 1.0))),
+        scale=tuple(content['pixel_scale']),
+        has_others=len(content['tracks'])
+        > len({track for parts in people.values() for track, *_ in parts}),
       )
     )
     for person in people:
@@ -313,18 +317,6 @@ def _parquet_columns(path):
   return tuple(parquet.read_schema(path).names)
 
 
-def _read_text(path):
-  """A label table as text, checked to be one."""
-  columns.read_columns(path)
-  return pd.read_csv(
-    path,
-    dtype=str,
-    keep_default_na=False,
-    index_col=False,
-    encoding='utf-8-sig',
-  )
-
-
 def _numeric(table):
   """A label table by frame, under the store's names."""
   names = [columns.column_name(name) for name in table.columns]
@@ -339,13 +331,11 @@ def _merge(there, frames, made):
   texts = made.map(lambda value: '' if np.isnan(value) else f'{value:.9g}')
   texts.insert(0, 'frame', [str(frame) for frame in frames])
   if there is not None:
-    frame_column = next(c for c in there.columns if c.strip() == 'frame')
     replaced = {columns.column_name(str(name)) for name in made}
     kept = [c for c in there if columns.column_name(c) not in replaced]
-    there = there[kept].rename(columns={frame_column: 'frame'})
-    there['frame'] = there['frame'].str.strip()
+    there = there[kept].assign(frame=there['frame'].str.strip())
     texts = there.merge(texts, on='frame', how='outer', sort=False)
     texts = texts.fillna('')
     order = pd.to_numeric(texts['frame'], errors='coerce').to_numpy()
     texts = texts.iloc[np.argsort(order, kind='stable')]
-  return texts.to_csv(index=False, lineterminator='\n')
+  return csv_files.text_of(texts)

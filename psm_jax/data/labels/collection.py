@@ -15,14 +15,15 @@ from psm_jax.data.labels import (
   readers,
   table_files,
   tables,
+  tools,
 )
 
 SCORES = {
   'none': None,
-  'intensity': readers.INTENSITY,
-  'presence': readers.PRESENCE,
-  'probability': readers.PROBABILITY,
-  'raw': readers.RAW,
+  'intensity': tools.INTENSITY,
+  'presence': tools.PRESENCE,
+  'probability': tools.PROBABILITY,
+  'raw': tools.RAW,
 }
 _MIN_OVERLAP = 0.2  # Of intersection over union: the same face.
 _DEFAULTS = joining.Settings()
@@ -33,7 +34,7 @@ class Options:
   """How tables are read and what is written.
 
   Attributes:
-    tool: one of `readers.TOOLS`.
+    tool: one of `tools.TOOLS`.
     first_row: number of a video's first frame in the tables; None for the
       tool's habit.
     first_frame: number of a video's first frame among ours: 'check', '0', '1'.
@@ -51,7 +52,7 @@ class Options:
   first_row: int | None = None
   first_frame: str = 'check'
   settings: joining.Settings = _DEFAULTS
-  units: tuple[int, ...] = readers.OPENFACE3_UNITS
+  units: tuple[int, ...] = tools.OPENFACE3_UNITS
   score: str = 'none'
   prefix: str = ''
   overwrite: bool = False
@@ -69,12 +70,14 @@ class Video:
     people: by PERSON/VIDEO, [T, 4] float64 boxes of the person's face in pixels
       of the picture as shown, NaN where it is not seen; None if not known.
     scale: (x, y) size of the picture as shown, in that of the stored one.
+    has_others: whether faces are seen in it that are none of these people's.
   """
 
   target: joining.Target
   table_names: tuple[str, ...]
   people: Mapping[str, np.ndarray | None]
   scale: tuple[float, float] = (1.0, 1.0)
+  has_others: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +219,7 @@ def _read_all(videos, paths, options, problems):
       continue
     problems += [(str(path), sentence) for sentence in table.problems]
     left_out.setdefault(table.left_out, path)
-    if readers.TOOLS[options.tool].sees_stored:
+    if tools.TOOLS[options.tool].sees_stored:
       table = table.scaled(np.array(video.scale))
     pairs.append((video, table))
   for names, path in left_out.items():
@@ -261,12 +264,25 @@ def _rows_of_people(video, table, reading, faces, problems):
   place = pd.Series(reading.place[every])
   names = sorted(set(table.faces.tolist()))
   boxes = [video.people[name] for name in open_people]
-  if len(names) < 2 and not place.duplicated().any() and len(video.people) == 1:
-    if open_people:
-      rows[open_people[0]] = _row_of_frame(video, reading, every)
-  elif table.seen is not None and all(box is not None for box in boxes):
+  if not open_people:
+    return rows
+  is_one_face = len(names) < 2 and not place.duplicated().any()
+  has_boxes = table.seen is not None and all(box is not None for box in boxes)
+  is_alone = len(video.people) == 1
+  if is_one_face and is_alone and not video.has_others:
+    rows[open_people[0]] = _row_of_frame(video, reading, every)
+  elif has_boxes:
     rows |= _by_overlap(video, table, reading, open_people)
-  elif open_people and len(video.people) > 1:
+  elif is_one_face and is_alone:
+    rows[open_people[0]] = _row_of_frame(video, reading, every)
+    problems.append(
+      (
+        video.target.name,
+        'somebody else is seen in it, and the table has no boxes that tell '
+        'whose its rows are; taken to be of this person',
+      )
+    )
+  elif not is_alone:
     problems.append(
       (
         video.target.name,
@@ -274,7 +290,7 @@ def _rows_of_people(video, table, reading, faces, problems):
         'whose its rows are; not used. Name the faces by --faces',
       )
     )
-  elif open_people and len(names) > 1:
+  elif len(names) > 1:
     problems.append(
       (
         str(table.path),
@@ -282,7 +298,7 @@ def _rows_of_people(video, table, reading, faces, problems):
         'of them is the person; not used. Name it by --faces',
       )
     )
-  elif open_people:
+  else:
     several = place[place.duplicated(keep=False)].nunique()
     problems.append(
       (

@@ -6,13 +6,14 @@ A column `frame` holds the frame's own number. Action units may be called `au1`,
 Other numeric columns keep their names. Empty cells are missing.
 """
 
-import csv
 import dataclasses
 import pathlib
 import re
 
 import numpy as np
 import pandas as pd
+
+from psm_jax.data.labels import tables
 
 NUM_LANDMARKS = 68
 _ACTION_UNIT = re.compile(r'au0?(\d+)(_[rc])?', re.IGNORECASE)
@@ -56,11 +57,13 @@ def names_landmarks(content: bytes) -> bool:
   """Tells whether the head of a label table names all 136 landmark columns.
 
   Args:
-    content: of the file; only its first line matters.
+    content: of the file; what is no table names none.
   """
-  head = content.partition(b'\n')[0].decode('utf-8-sig', 'replace')
-  names = {column_name(name) for name in next(csv.reader([head]), [])}
-  return names.issuperset(LANDMARK_COLUMNS)
+  try:
+    names = tables.names(content)
+  except ValueError:
+    return False
+  return {column_name(name) for name in names}.issuperset(LANDMARK_COLUMNS)
 
 
 def read_columns(path: pathlib.Path) -> list[str]:
@@ -115,31 +118,15 @@ def read_labels(path: pathlib.Path) -> LabelTable:
 
 def _read(path, num_rows):
   """The table with its columns renamed, as text."""
-  try:
-    table = pd.read_csv(
-      path,
-      encoding='utf-8-sig',
-      dtype=str,
-      keep_default_na=False,
-      nrows=num_rows,
-      index_col=False,
-    )
-  except ValueError as error:  # pandas' parsing errors, and bad UTF-8.
-    raise ValueError(
-      f'{path} cannot be read as a CSV table in UTF-8: {error}'
-    ) from error
-  table.columns = [column_name(str(name)) for name in table.columns]
-  twice = table.columns[table.columns.duplicated()].tolist()
-  # pandas itself renames exact repetitions to name.1, name.2.
-  twice += [n[:-2] for n in table.columns if n.endswith('.1')]
+  table = tables.read(path, num_rows=num_rows)
+  table.columns = [column_name(name) for name in table]
+  twice = sorted(set(table.columns[table.columns.duplicated()]))
   if twice:
-    raise ValueError(
-      f'{path} has more than one column for {sorted(set(twice))}.'
-    )
-  if 'frame' not in table.columns:
+    raise ValueError(f'{path} has more than one column for {twice}.')
+  if 'frame' not in table:
     raise ValueError(
       f'{path} has no column `frame`; its columns are '
-      f'{", ".join(map(str, table.columns[:8]))}...'
+      f'{", ".join(table.columns[:8])}...'
     )
   return table
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from psm_jax.data.labels import readers
+from psm_jax.data.labels import tools
 
 _LAGS = range(-3, 4)
 _FEWEST_FOR_LAG = 100
@@ -30,7 +30,7 @@ def lag(
   best = None
   for column in joined:
     unit, _, kind = str(column).partition('_')
-    if kind not in (readers.INTENSITY, readers.PRESENCE, readers.PROBABILITY):
+    if kind not in (tools.INTENSITY, tools.PRESENCE, tools.PROBABILITY):
       continue
     if unit not in own:
       continue

@@ -15,129 +15,14 @@ import pandas as pd
 from psm_jax.data import alignment
 from psm_jax.data.ingest import faces as faces_lib
 from psm_jax.data.labels import columns as label_columns
-from psm_jax.data.labels import tables
+from psm_jax.data.labels import tables, tools
 
-INTENSITY, PRESENCE, PROBABILITY, RAW = 'r', 'c', 'p', 'raw'
-_UNIT = re.compile(r'au_?0*(\d+)(_r|_c|_intensity)?', re.IGNORECASE)
 _INTEGER = re.compile(r'[0-9]+')
 _PICTURE = re.compile(r'\.(?:jpe?g|png|bmp|tiff?|webp)$', re.IGNORECASE)
-_FRAMES = ('frame', 'frame_idx', 'frame_index', 'frame_number')
-_TIMES = {
-  'timestamp': 1.0,
-  'time_s': 1.0,
-  'timestamp_ms': 1e-3,
-  'time_ms': 1e-3,
-  'frame_time_in_ms': 1e-3,
-}
-_FACES = ('face_id', 'identity', 'face', 'track')
-_FILES = ('input', 'image', 'image_path', 'file', 'filename', 'path')
-_SCORES = ('confidence', 'facescore', 'face_detection_score')
-# The names of both versions of py-feat, and of LibreFace.
-_LABELS = {
-  name: meaning
-  for meaning, names in {
-    'confidence': _SCORES,
-    'success': ('success',),
-    'anger': ('anger', 'angry'),
-    'contempt': ('contempt',),
-    'disgust': ('disgust',),
-    'fear': ('fear',),
-    'happiness': ('happiness', 'happy'),
-    'sadness': ('sadness', 'sad'),
-    'surprise': ('surprise',),
-    'neutral': ('neutral',),
-    'valence': ('valence',),
-    'arousal': ('arousal',),
-    'gaze_pitch': ('gaze_pitch',),
-    'gaze_yaw': ('gaze_yaw',),
-    'gaze_angle': ('gaze_angle',),
-    'gaze_angle_x': ('gaze_angle_x',),
-    'gaze_angle_y': ('gaze_angle_y',),
-    'pose_pitch': ('pose_rx',),
-    'pose_yaw': ('pose_ry',),
-    'pose_roll': ('pose_rz',),
-    # Degrees or radians, by the version of the tool.
-    'pitch_raw': ('pitch',),
-    'yaw_raw': ('yaw',),
-    'roll_raw': ('roll',),
-  }.items()
-  for name in names
-}
-_IN_RADIANS = ('pose_rx', 'pose_ry', 'pose_rz')
-_SIDES = ('Left', 'Right')
-# As MediaPipe's model names them.
-BLENDSHAPES = (
-  '_neutral',
-  *(f'browDown{s}' for s in _SIDES),
-  'browInnerUp',
-  *(f'browOuterUp{s}' for s in _SIDES),
-  'cheekPuff',
-  *(f'cheekSquint{s}' for s in _SIDES),
-  *(
-    f'eye{what}{s}'
-    for what in 'Blink LookDown LookIn LookOut LookUp Squint Wide'.split()
-    for s in _SIDES
-  ),
-  *'jawForward jawLeft jawOpen jawRight mouthClose'.split(),
-  *(f'mouthDimple{s}' for s in _SIDES),
-  *(f'mouthFrown{s}' for s in _SIDES),
-  'mouthFunnel',
-  'mouthLeft',
-  *(f'mouthLowerDown{s}' for s in _SIDES),
-  *(f'mouthPress{s}' for s in _SIDES),
-  *'mouthPucker mouthRight mouthRollLower mouthRollUpper'.split(),
-  *'mouthShrugLower mouthShrugUpper'.split(),
-  *(f'mouthSmile{s}' for s in _SIDES),
-  *(f'mouthStretch{s}' for s in _SIDES),
-  *(f'mouthUpperUp{s}' for s in _SIDES),
-  *(f'noseSneer{s}' for s in _SIDES),
-  'tongueOut',
-)
-_LABELS |= {name.lower(): name for name in BLENDSHAPES}
-_BOXES = (
-  ('facerectx', 'facerecty', 'facerectwidth', 'facerectheight'),
-  ('x', 'y', 'width', 'height'),
-)
 _NOSE_TIP, _MOUTH_CORNERS = 30, (48, 54)
 # From OpenFace's landmarks, brows to chin, up to the forehead.
 _FOREHEAD_SHARE = 0.2
 _NAMED = 5
-
-
-@dataclasses.dataclass(frozen=True)
-class Tool:
-  """One tool's habits.
-
-  Attributes:
-    first: the number of a video's first frame.
-    kinds: from a unit column's suffix in the tool's table to its kind: 'r'
-      intensity 0 to 5, 'c' presence 0 or 1, 'p' probability, 'raw' unknown.
-    list_column: a column that holds all units as a list, if there is one.
-    tells_starts: whether time stamps are known to be those of frames' starts.
-    sees_stored: whether it takes pictures as they are stored, whatever shape
-      the file says that their pixels have.
-  """
-
-  first: int
-  kinds: dict[str, str]
-  list_column: str = ''
-  tells_starts: bool = True
-  sees_stored: bool = True
-
-
-_OPENFACE = {'_r': INTENSITY, '_c': PRESENCE, '': RAW}
-_GENERIC = {'': INTENSITY, '_r': INTENSITY, '_c': PRESENCE}
-TOOLS = {
-  'openface': Tool(1, _OPENFACE),
-  'openface3': Tool(0, _OPENFACE, list_column='action_units'),
-  'pyfeat': Tool(0, {'': PROBABILITY}),
-  'libreface': Tool(0, {'_intensity': INTENSITY, '': PRESENCE}),
-  'mediapipe': Tool(0, {}),
-  'generic': Tool(0, _GENERIC, tells_starts=False, sees_stored=False),
-}
-# By the order of the eight units of DISFA that OpenFace 3 was trained on; the
-# table itself does not name them.
-OPENFACE3_UNITS = (1, 2, 4, 6, 9, 12, 25, 26)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +31,7 @@ class ToolTable:
 
   Attributes:
     path: the file.
-    tool: one of TOOLS.
+    tool: one of `tools.TOOLS`.
     numbers: [R] float64 as the table counts; NaN where it gives none.
     are_pictures: whether numbers are those in the names of pictures.
     base: number of the video's first frame; None for pictures' own numbers.
@@ -180,7 +65,7 @@ class ToolTable:
   @property
   def tells_starts(self) -> bool:
     """Whether time stamps are known to be those of frames' starts."""
-    return TOOLS[self.tool].tells_starts
+    return tools.TOOLS[self.tool].tells_starts
 
   def take(self, rows: np.ndarray) -> 'ToolTable':
     """Returns the table of some rows, [n] int or [R] bool."""
@@ -208,13 +93,13 @@ def read(
   *,
   tool: str,
   first: int | None = None,
-  units: tuple[int, ...] = OPENFACE3_UNITS,
+  units: tuple[int, ...] = tools.OPENFACE3_UNITS,
 ) -> ToolTable:
   """Reads one tool's table of one video.
 
   Args:
     path: the file, see `tables.read`.
-    tool: one of TOOLS.
+    tool: one of `tools.TOOLS`.
     first: the number of a video's first frame in this table; None for the
       tool's habit, of which the table's own time stamps must not speak against.
     units: action units of a list column, in order.
@@ -222,8 +107,8 @@ def read(
   Raises:
     ValueError: If the tool is unknown, or the file is no such table.
   """
-  if tool not in TOOLS:
-    raise ValueError(f'Tool {tool!r} is none of {list(TOOLS)}.')
+  if tool not in tools.TOOLS:
+    raise ValueError(f'Tool {tool!r} is none of {list(tools.TOOLS)}.')
   text = tables.read(path)
   if not len(text):
     raise ValueError(
@@ -235,9 +120,9 @@ def read(
   time_s = _times(text, names)
   base = first
   if first is None and not are_pictures:
-    base = TOOLS[tool].first
+    base = tools.TOOLS[tool].first
     _check_base(numbers, time_s, base, tool, path)
-  values, used, problems = _values(text, names, TOOLS[tool], units, path)
+  values, used, problems = _values(text, names, tools.TOOLS[tool], units, path)
   failed = _failed(values)
   landmarks, seen = _positions(text, names, failed)
   table = ToolTable(
@@ -270,20 +155,20 @@ def _by_small_letters(columns):
 
 def _numbers(text, names, path):
   """Frame numbers, and whether they are of pictures read one by one."""
-  for name in _FILES:
+  for name in tools.FILES:
     if name in names:
       files = text[names[name]].str.strip().str.replace('\\', '/')
       if files.nunique() > 1 and files.str.contains(_PICTURE).all():
         return _picture_numbers(files), True
-  for name in _FRAMES:
+  for name in tools.FRAMES:
     if name in names:
       numbers = tables.numbers(text[names[name]])
       return np.where(numbers == np.floor(numbers), numbers, np.nan), False
-  if not any(name in names for name in _TIMES):
+  if not any(name in names for name in tools.TIMES):
     raise ValueError(
-      f'{path} has neither frame numbers ({", ".join(_FRAMES)}), nor times '
-      f'({", ".join(_TIMES)}), nor names of pictures; its columns are '
-      f'{list(text.columns)[:8]}.'
+      f'{path} has neither frame numbers ({", ".join(tools.FRAMES)}), nor '
+      f'times ({", ".join(tools.TIMES)}), nor names of pictures; its columns '
+      f'are {list(text.columns)[:8]}.'
     )
   return np.full(len(text), np.nan), False
 
@@ -300,7 +185,7 @@ def _picture_numbers(files):
 
 
 def _times(text, names):
-  for name, scale in _TIMES.items():
+  for name, scale in tools.TIMES.items():
     if name in names:
       return tables.numbers(text[names[name]]) * scale
   return np.full(len(text), np.nan)
@@ -329,7 +214,7 @@ def _check_base(numbers, time_s, base, tool, path):
 
 
 def _faces(text, names):
-  for name in _FACES:
+  for name in tools.FACES:
     if name in names:
       return text[names[name]].str.strip().to_numpy(str)
   return np.full(len(text), '', dtype=str)
@@ -339,20 +224,20 @@ def _values(text, names, habits, units, path):
   """(label columns as float32, names of the columns used, problems)."""
   values, used = {}, set()
   for name in text.columns:
-    match = _UNIT.fullmatch(name)
+    match = tools.UNIT.fullmatch(name)
     suffix = (match[2] or '').lower() if match else ''
     low = name.lower()
     if match and suffix in habits.kinds:
       meaning = f'AU{int(match[1]):02d}_{habits.kinds[suffix]}'
-    elif low in _LABELS and names.get(low) == name:
-      meaning = _LABELS[low]
+    elif low in tools.LABELS and names.get(low) == name:
+      meaning = tools.LABELS[low]
     else:
       continue
     if meaning in values:
       raise ValueError(f'{path} has more than one column for {meaning}.')
     used.add(name)
     values[meaning] = tables.numbers(text[name])
-    if low in _IN_RADIANS:
+    if low in tools.IN_RADIANS:
       values[meaning] = np.degrees(values[meaning])
   if habits.list_column in names:
     used.add(names[habits.list_column])
@@ -390,7 +275,7 @@ def _from_list(cells, units, path):
       )
     rows.append(row)
   array = np.array(rows, np.float64).reshape(-1, len(units))
-  return {f'AU{u:02d}_{RAW}': array[:, i] for i, u in enumerate(units)}
+  return {f'AU{u:02d}_{tools.RAW}': array[:, i] for i, u in enumerate(units)}
 
 
 def _positions(text, names, failed):
@@ -403,7 +288,7 @@ def _positions(text, names, failed):
   if set(wanted) <= set(text.columns):
     landmarks = _array(text, wanted).reshape(len(text), -1, 2)
     landmarks[failed] = np.nan
-  for box in _BOXES:
+  for box in tools.BOXES:
     if set(box) <= set(names):
       boxes = _array(text, [names[name] for name in box])
       break
@@ -421,7 +306,7 @@ def _positions(text, names, failed):
     pair = [f'{point}_x', f'{point}_y']
     if set(pair) <= set(names):
       points[:, index] = _array(text, [names[name] for name in pair])
-  scores = next((names[name] for name in _SCORES if name in names), None)
+  scores = next((names[name] for name in tools.SCORES if name in names), None)
   return landmarks, faces_lib.Faces(
     boxes,
     points,
@@ -441,7 +326,13 @@ def _around(landmarks):
 
 def _left_out(columns, used):
   """Names of columns that hold neither keys, nor labels, nor positions."""
-  keys = {*_FRAMES, *_TIMES, *_FACES, *_FILES, *sum(_BOXES, ())}
+  keys = {
+    *tools.FRAMES,
+    *tools.TIMES,
+    *tools.FACES,
+    *tools.FILES,
+    *sum(tools.BOXES, ()),
+  }
   keys |= {f'{point}_{axis}' for point in faces_lib.POINTS for axis in 'xy'}
   points = re.compile(r'[xy]_\d+')
   return tuple(

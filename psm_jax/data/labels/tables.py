@@ -47,15 +47,8 @@ def read(
       more cells than the head.
   """
   path = pathlib.Path(path)
-  head, encoding = _open(path)
-  lines = head.split('\n')
-  first = next(i for i, line in enumerate(lines) if line.strip())
-  said = lines[first].strip().strip('"')
-  separator = max(',;\t', key=lines[first].count)
-  if said.lower().startswith('sep='):
-    separator, first = said[4:5] or '\t', first + 1
-  rows = csv.reader(lines[first:], delimiter=separator, skipinitialspace=True)
-  names = [name.strip() for name in next(rows, [])]
+  with open(path, 'rb') as file:
+    names, separator, first, encoding = _head(file.read(_HEAD_BYTES), path)
   twice = sorted({name for name in names if name and names.count(name) > 1})
   if twice:
     raise ValueError(f'{path} has more than one column {twice[:8]}.')
@@ -90,10 +83,9 @@ def read(
       'decimal commas among comma separated columns?'
     )
   table.columns = names
-  names = [name for name in names if name]
-  table = table[names]
+  table = table[[name for name in names if name]]
   if separator != ',':
-    for name in names:
+    for name in table:
       commas = table[name].str.fullmatch(_DECIMAL_COMMA)
       if commas.any():
         table[name] = (
@@ -102,17 +94,26 @@ def read(
   return table
 
 
+def names(content: bytes) -> list[str]:
+  """Returns the names in a table's head.
+
+  Args:
+    content: of the file; only its beginning matters.
+
+  Raises:
+    ValueError: If it is no table of text.
+  """
+  return _head(content[:_HEAD_BYTES], 'The table')[0]
+
+
 def numbers(column: pd.Series) -> np.ndarray:
   """Returns a column of text as [R] float64, NaN where it is no number."""
   values = pd.to_numeric(column, errors='coerce').to_numpy(np.float64)
   return np.where(np.isfinite(values), values, np.nan)
 
 
-def _open(path):
-  """(the beginning of a file as text, its encoding)."""
-  with open(path, 'rb') as file:
-    content = file.read(_HEAD_BYTES)
-    is_whole = not file.read(1)
+def _head(content, path):
+  """(names, separator, lines before the names, encoding) of a file's start."""
   if not content.strip():
     raise ValueError(f'{path} is empty.')
   for mark, kind in _KINDS.items():
@@ -127,10 +128,18 @@ def _open(path):
     )
   try:
     # A character may be cut at the end of what was read.
+    is_whole = len(content) < _HEAD_BYTES
     text = content.decode(encoding, 'strict' if is_whole else 'ignore')
   except UnicodeDecodeError as error:
     raise ValueError(
       f'{path} is in another alphabet than UTF-8: {error.reason} at byte '
       f'{error.start}. {_REMEDY}.'
     ) from error
-  return text.replace('\r\n', '\n').replace('\r', '\n'), encoding
+  lines = text.splitlines()
+  first = next(i for i, line in enumerate(lines) if line.strip())
+  said = lines[first].strip().strip('"')
+  separator = max(',;\t', key=lines[first].count)
+  if said.lower().startswith('sep='):
+    separator, first = said[4:5] or '\t', first + 1
+  rows = csv.reader(lines[first:], delimiter=separator, skipinitialspace=True)
+  return [name.strip() for name in next(rows, [])], separator, first, encoding

@@ -544,6 +544,20 @@ class TrainingDataTest(_FolderTest):
       )
       self.assertEqual(self._labels('a')['AU01_raw'][10], 9 + first)
 
+  def test_rows_at_another_place_are_not_the_persons(self):
+    self._add('b.mp4', [(range(24), 2, 10), (range(24), 70, 10)])
+    self._run()
+    path = self.out / 'tracks.csv'
+    path.write_text(path.read_text().replace('b,0,0,23,', 'b,0,0,23,c'))
+    # One face a frame: the other person's from frame 12 on.
+    lefts = [19] * 12 + [87] * 12
+    rows = [f'{i},{left},22,54,74,{i}' for i, left in enumerate(lefts)]
+    self._table('b.csv', 'frame,x,y,width,height,AU12', rows)
+    self._attach(tool='generic')
+    labels_of = self._labels('b')['AU12_r']
+    self.assertEqual(labels_of[:12].tolist(), list(range(12)))
+    self.assertTrue(labels_of[12:].isna().all())
+
   def test_people_of_one_video_get_the_rows_of_their_place_or_name(self):
     self._add('b.mp4', [(range(24), 2, 10), (range(24), 70, 10)])
     self._run()
@@ -566,6 +580,7 @@ class TrainingDataTest(_FolderTest):
       self.assertEqual(
         table['AU12_r'].tolist(), [int(f'{person}{f}') for f in range(24)]
       )
+    self._attach(tool='generic', overwrite=True, faces={'c/b': '1', 'd/b': '0'})
     index = self._store(folder.scan(self.out)).index
     last = index[index['frame'] == 23].set_index('person_id')['AU12_r']
     self.assertEqual(last.to_dict(), {'c': 23, 'd': 123})

@@ -228,12 +228,14 @@ class RateTest(parameterized.TestCase):
     ([0.0, 0.5, 1.0], 2.0),
     # Milliseconds: 33, 34, 33 stand for 30 frames a second.
     ([0.0, 0.033, 0.067, 0.1], 30.0),
+    # A camera that drops every fourth frame.
+    ([0.0, 0.04, 0.08, 0.16, 0.2, 0.24, 0.32], 18.75),
     # One long gap is no frame rate.
     ([0.0, 0.04, 0.08, 5.0, 5.04], 25.0),
     ([3.0], 25.0),
     ([1.0, 1.0], 25.0),
   )
-  def test_frame_rate_is_that_of_the_usual_step(self, times, rate):
+  def test_frame_rate_leaves_out_pauses_alone(self, times, rate):
     self.assertAlmostEqual(video.frame_rate(np.array(times)), rate)
 
 

@@ -92,7 +92,7 @@ class ToFramesTest(_AttachTest):
     self.attach(prefix='openface_')
     self.assertEqual(
       path.read_text(),
-      'frame, AU12,note,openface_confidence,openface_success,openface_AU12_r,'
+      'frame,AU12,note,openface_confidence,openface_success,openface_AU12_r,'
       'openface_AU12_c\n1,,,0.899999976,1,0,0\n2,1.50,smile,0.899999976,1,1,1\n'
       '3,,,0.899999976,1,2,0\n9,4,,,,,\n',
     )

@@ -5,7 +5,7 @@ import pandas as pd
 from absl.testing import absltest, parameterized
 
 from psm_jax.data import labels
-from psm_jax.evaluation import regression
+from psm_jax.evaluation import targets
 
 
 class ColumnNameTest(parameterized.TestCase):
@@ -84,12 +84,12 @@ class ReadLabelsTest(parameterized.TestCase):
     self.assertEmpty(self._read('frame,au1\n').values)
 
   @parameterized.parameters(
-    ('', 'cannot be read'),
+    ('', 'is empty'),
     ('time,au1\n1,2\n', 'no column `frame`'),
     ('frame,au1,AU01\n1,2,3\n', "more than one column.*'AU01'"),
     ('frame,au1,au1\n1,2,3\n', 'more than one column'),
     ('frame,time_s\n1,2\n', 'time_s'),
-    ('frame,au1\n1,2\n1,2,3,4\n', 'cannot be read'),
+    ('frame,au1\n1,2\n1,2,3,4\n', 'more cells'),
   )
   def test_a_table_that_cannot_be_understood_is_refused(self, text, message):
     with self.assertRaisesRegex(ValueError, message):
@@ -122,9 +122,8 @@ class NamesLandmarksTest(parameterized.TestCase):
 
   def test_evaluation_knows_them_by_these_names(self):
     frames = pd.DataFrame([range(136)], columns=list(labels.LANDMARK_COLUMNS))
-    self.assertEqual(
-      regression.target_columns(frames), list(labels.LANDMARK_COLUMNS)
-    )
+    (target,) = targets.numbers(frames)
+    self.assertEqual(target.values.tolist(), [list(range(136))])
 
 
 if __name__ == '__main__':

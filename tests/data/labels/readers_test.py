@@ -3,7 +3,7 @@ import pathlib
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from psm_jax.data.labels import readers
+from psm_jax.data.labels import readers, tools
 
 
 class _ReaderTest(parameterized.TestCase):
@@ -127,7 +127,7 @@ class OtherToolsTest(_ReaderTest):
     self.assertEqual(
       list(table.values), ['_neutral', 'jawOpen', 'eyeBlinkLeft']
     )
-    self.assertLen(readers.BLENDSHAPES, 53)
+    self.assertLen(tools.BLENDSHAPES, 53)
 
   def test_numbers_of_pictures_are_what_changes_in_their_names(self):
     table = self.read(

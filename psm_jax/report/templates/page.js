@@ -1,11 +1,3 @@
-"""What makes the maps of a page answer to a pointer and to keys.
-
-For every element with data-map a slider walks through the frames in their order
-(also by arrow keys), a ring shows the frame in each panel, and a line of text
-says whose it is. The pointer, or a finger, picks the nearest dot.
-"""
-
-SCRIPT = """
 (function () {
   'use strict';
   document.querySelectorAll('[data-map]').forEach(function (box) {
@@ -21,8 +13,39 @@ SCRIPT = """
     slider.value = 0;
     label.append('Frame ', slider);
     says.className = 'readout';
-    says.textContent = 'Move the slider, or point at a dot.';
+    slider.title = 'Move the slider, or point at a dot';
     box.append(label, says);
+    var canvas = document.createElement('canvas');
+    var pen = canvas.getContext('2d');
+    var sprite = null;
+    canvas.className = 'preview';
+    canvas.width = canvas.height = 288;
+    canvas.setAttribute('role', 'img');
+    canvas.setAttribute('aria-label', 'The frame that is chosen');
+    if (map.sprite) {
+      sprite = new Image();
+      sprite.src = map.sprite;
+    }
+    if (map.sprite || map.faces) { box.append(canvas); }
+    function draw(index) {
+      pen.clearRect(0, 0, 288, 288);
+      if (sprite) {
+        var side = map.side, columns = map.columns;
+        pen.drawImage(sprite, side * (index % columns),
+          side * Math.floor(index / columns), side, side, 0, 0, 288, 288);
+      } else if (map.faces) {
+        pen.strokeStyle = '#24292f';
+        pen.lineWidth = 3;
+        map.lines.forEach(function (line) {
+          pen.beginPath();
+          line.forEach(function (point) {
+            pen.lineTo(2.88 * map.faces[index][2 * point],
+              2.88 * map.faces[index][2 * point + 1]);
+          });
+          pen.stroke();
+        });
+      }
+    }
     frame.style.position = 'relative';
     var rings = map.places.map(function () {
       var ring = document.createElement('span');
@@ -41,6 +64,7 @@ SCRIPT = """
       slider.value = index;
       slider.setAttribute('aria-valuetext', map.texts[index]);
       says.textContent = map.texts[index];
+      draw(index);
     }
     function nearest(event) {
       var area = image.getBoundingClientRect();
@@ -57,6 +81,11 @@ SCRIPT = """
       });
       if (found >= 0) { show(found); }
     }
+    if (sprite) {
+      sprite.addEventListener('load', function () { show(+slider.value); });
+    } else {
+      show(0);
+    }
     slider.addEventListener('input', function () { show(+slider.value); });
     image.addEventListener('pointermove', nearest);
     image.addEventListener('pointerdown', nearest);
@@ -65,4 +94,26 @@ SCRIPT = """
     });
   });
 })();
-"""
+
+(function () {
+  'use strict';
+  var films = Array.from(document.querySelectorAll('video'));
+  if (!films.length) { return; }
+  var button = document.createElement('button');
+  var still = window.matchMedia('(prefers-reduced-motion: reduce)').matches;
+  var playing = !still;
+  button.type = 'button';
+  function set() {
+    button.textContent = playing ? 'Pause the films' : 'Play the films';
+    films.forEach(function (film) {
+      if (playing) { film.play(); } else { film.pause(); }
+    });
+  }
+  films.forEach(function (film) { film.removeAttribute('controls'); });
+  button.addEventListener('click', function () {
+    playing = !playing;
+    set();
+  });
+  films[0].closest('section').querySelector('h2').after(button);
+  set();
+})();
