@@ -130,7 +130,9 @@ class ForgetTest(absltest.TestCase):
       self.assertEqual(
         [(m.status, m.steps_done) for m in outcome.models], [('done', 15)] * 2
       )
-      self.assertLen(embedding.write_embeddings(self.root / name, controls=False), 4)
+      self.assertLen(
+        embedding.write_embeddings(self.root / name, controls=False), 4
+      )
     (model,) = run.open_run(self.root / 'all').models
     self.assertEqual(model.cohort, (_PEOPLE[0], _PEOPLE[2]))
     self.assertEqual((model.status, model.steps_done), ('running', 0))
