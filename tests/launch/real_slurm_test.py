@@ -17,6 +17,7 @@ import pytest
 from absl.testing import absltest
 
 from psm_jax import methods
+from psm_jax.report import run as report_run
 from psm_jax.runs import run
 from tests import runs, tiny, training_test
 from tests.launch import scripts
@@ -148,7 +149,7 @@ class RealSlurmTest(absltest.TestCase):
       self._final(workdir),
       self._alone(workdir.with_suffix('.py'), 'alone'),
     )
-    self.assertIn('stopping within', self._said())
+    self.assertIn('Going on from step', self._said())
 
   def test_two_tasks_make_one_run_by_what_slurm_tells_jax(self):
     config = runs.config(
@@ -164,7 +165,10 @@ class RealSlurmTest(absltest.TestCase):
     self._await(lambda: self._has_ended(job), 'the end')
     (model,) = run.open_run(workdir).models
     self.assertEqual(model.status, 'done', self._said())
-    self.assertIn('4 x cpu', self._said())
+    # Both took part, and one of them kept the run.
+    (output,) = self.folder.glob(f'psm_jax-{job}_*.out')
+    self.assertEqual(output.read_text().count('The first step took'), 2)
+    self.assertEqual(len(report_run.read(workdir).metrics), 1 + 12 // 2)
 
 
 if __name__ == '__main__':
