@@ -8,19 +8,15 @@ n frames, S pixels a side, D features of an embedding.
 """
 
 import dataclasses
-import functools
-import json
 import os
 import pathlib
 
-import jax
 import numpy as np
 import pandas as pd
 
-from psm_jax import methods
 from psm_jax.data import canonical_faces, recordings
 from psm_jax.data import store as store_lib
-from psm_jax.engine import inference
+from psm_jax.engine import inference, programs
 from psm_jax.runs import run, zoo
 
 Source = str | os.PathLike | np.ndarray | store_lib.FrameStore
@@ -253,17 +249,17 @@ class Model:
     Returns:
       [n, S, S, 3] uint8, a picture for each frame of the source with a face.
     """
-    programs = self._programs
-    if programs.method.draw is None:
+    computed = self._programs
+    if computed.method.draw is None:
       raise ValueError(
-        f'{self.model_id} ({programs.method.name}) draws no face.'
+        f'{self.model_id} ({computed.method.name}) draws no face.'
       )
     if not (isinstance(face, np.ndarray) and face.ndim == 3):
       face = self.neutral(face, **options)
     state = self.exported.method_state, np.float32(face) / 255
     with self._opened(source, **options) as recording:
       rows = np.arange(len(recording.store.frames))
-      made = self._on(recording.store, rows, programs.drive, state=state)
+      made = self._on(recording.store, rows, computed.drive, state=state)
     return np.rint(255 * made).astype(np.uint8)
 
   def save(self, zoo_folder: str | os.PathLike) -> pathlib.Path:
@@ -335,75 +331,8 @@ class Model:
     return self._on(store, rows, self._programs.picture(name), drawn=True)
 
   @property
-  def _programs(self) -> '_Programs':
-    return _programs_of(self.exported.config.to_json())
-
-
-class _Programs:
-  """What a configuration computes, compiled once for all of its models.
-
-  Functions of (params, method_state, frames) and, where the method uses them,
-  of the canonical faces behind the frames.
-
-  Attributes:
-    method: The method.
-    embed: Gives embeddings.
-    drawn: The names of the pictures that the method draws.
-  """
-
-  def __init__(self, config):
-    self.method = methods.make(config)
-    self.embed = inference.embedder(self.method)
-    frames = jax.ShapeDtypeStruct((2, config.data.size_px**2 * 3), np.uint8)
-    state = jax.eval_shape(self.method.init, jax.random.key(0))
-    canonical = (frames,) if self.method.uses_canonical else ()
-    self.drawn = tuple(
-      jax.eval_shape(self._all_pictures, *state, frames, *canonical)
-    )
-
-  def _all_pictures(self, params, method_state, frames, canonical=()):
-    return self.method.pictures(
-      jax.random.key(0),
-      params,
-      method_state,
-      self.method.shared,
-      frames,
-      canonical,
-    )
-
-  @functools.cache  # noqa: B019 (lives as long as the programs do)
-  def picture(self, name):
-    """Returns what gives one kind of picture."""
-    return jax.jit(lambda *given: self._all_pictures(*given)[name])
-
-  @functools.cached_property
-  def error(self):
-    """Gives [B] float32, the reconstruction's mean error in grey levels."""
-
-    def error(params, method_state, frames, *canonical):
-      made = self._all_pictures(params, method_state, frames, *canonical)
-      drawn = made['reconstruction']
-      image = frames.reshape(drawn.shape).astype(np.float32)
-      return abs(255 * drawn - image).mean(axis=(1, 2, 3))
-
-    return jax.jit(error)
-
-  @functools.cached_property
-  def drive(self):
-    """Gives a face, which comes with the method's state, as frames move it."""
-
-    def drive(params, state_and_face, frames):
-      method_state, face = state_and_face
-      code = self.method.embed(params, method_state, frames)
-      faces = jax.numpy.broadcast_to(face, (len(frames), *face.shape))
-      return self.method.draw(params, self.method.shared, code, faces)
-
-    return jax.jit(drive)
-
-
-@functools.lru_cache(maxsize=4)
-def _programs_of(config_json: str) -> _Programs:
-  return _Programs(run.config_of(json.loads(config_json)))
+  def _programs(self) -> programs.Programs:
+    return programs.of(self.exported.config)
 
 
 def _by_eyes(data):

@@ -22,7 +22,7 @@ _SEEN = [f for f in range(_FRAMES) if f != 0]
 
 def toy_that_draws(config):
   """Returns a toy that draws: half the light is the neutral face."""
-  toy = tiny.toytoy_that_draws(config, is_coupled=False)
+  toy = tiny.toy_method(config, is_coupled=False)
 
   def image_of(frames):
     size = tiny.SIZE_PX

@@ -97,7 +97,7 @@ def read_tables(name: str, files: Sequence[str | os.PathLike]) -> Approach:
   return Approach(name, tuple(tables), costs, {}, {})
 
 
-def join_seeds(found: Sequence[Approach]) -> list[Approach]:
+def join_seeds(given: Sequence[Approach]) -> list[Approach]:
   """Joins approaches NAME-s0, NAME-s1, ... to one approach NAME.
 
   Their models are told apart by the ending -r0, -r1, ...; each run is a seed.
@@ -106,7 +106,7 @@ def join_seeds(found: Sequence[Approach]) -> list[Approach]:
     ValueError: If there is an approach NAME as well.
   """
   groups: dict[str, list[tuple[str, Approach]]] = {}
-  for approach in found:
+  for approach in given:
     match = re.fullmatch(r'(.+)-s(\d+)', approach.name)
     name, seed = match.groups() if match else (approach.name, '')
     groups.setdefault(name, []).append((seed, approach))

@@ -63,7 +63,7 @@ def write(
       f'{name} ({time:%Y-%m-%d %H:%M} UTC)'
       for name, time in found.written.items()
     ],
-    script=document.source('map.js') if drawn else None,
+    script=document.source('page.js') if drawn else None,
   )
   document.write_figures(pathlib.Path(directory), images)
   return paths.write_atomic(pathlib.Path(directory) / 'report.html', content)

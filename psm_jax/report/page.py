@@ -84,7 +84,7 @@ def write(
       f'{name} ({time:%Y-%m-%d %H:%M} UTC)'
       for name, time in run.written.items()
     ],
-    script=document.source('map.js') if shown.tables else None,
+    script=document.source('page.js') if shown.tables else None,
   )
   document.write_figures(pathlib.Path(workdir), images)
   return paths.write_atomic(pathlib.Path(workdir) / 'report.html', content)

@@ -24,6 +24,7 @@ from absl import logging
 from psm_jax import methods, paths
 from psm_jax.data import prepare, upkeep
 from psm_jax.data import store as store_lib
+from psm_jax.labelling import tables as labelled
 from psm_jax.runs import (
   checkpoint,
   metrics,
@@ -390,6 +391,7 @@ def _forget_tables(workdir, person_id, gone):
   for path in theirs:
     _delete(path)
   lines = [f'Deleted {path}.' for path in theirs]
+  lines += labelled.forget(workdir, person_id)
   return lines + _delete_all(workdir, *_MADE)
 
 

@@ -97,6 +97,15 @@ class LaunchTest(parameterized.TestCase):
     self.assertIn('return 1 / 0', log.read_text())
     self.assertEqual(log.stat().st_mode & 0o777, 0o600)
 
+  @parameterized.parameters(
+    ((_CONFIG, '--topology=v9:2x2'), "Unknown topology 'v9:2x2'"),
+    (('--topology=v5e:2x2',), '--config, or give --layers'),
+  )
+  def test_compile_names_what_it_cannot_compile_for(self, arguments, message):
+    ended = programs.start('compile', *arguments)
+    self.assertEqual(ended.returncode, 1, ended.stderr)
+    self.assertIn(message, ended.stderr)
+
 
 if __name__ == '__main__':
   absltest.main()

@@ -19,6 +19,7 @@ _CONFIG = probes.ProbeConfig(
   l2_normalise=False, num_frame_resamples=5, num_block_resamples=20
 )
 _RANDOM = dataclasses.replace(_CONFIG, splits=('random',))
+_ONE_PARTITION = person_independent.FoldConfig(num_partitions=1)
 _PERSONS = ('P1', 'P2', 'P3', 'P4', 'P5')
 
 
@@ -138,10 +139,7 @@ class ScoreTest(absltest.TestCase):
     self.assertEqual(set(held_out['n_test']), {2 * 59})
 
   def test_a_model_of_everybody_is_probed_across_people(self):
-    across = evaluate.Across(
-      config=person_independent.FoldConfig(num_partitions=1)
-    )
-    found = self._score(_tables(shared=True), across=across)
+    found = self._score(_tables(shared=True), fold_config=_ONE_PARTITION)
     summary = found['person_independent_summary']
     self.assertEqual(
       set(summary['source']),
@@ -154,12 +152,12 @@ class ScoreTest(absltest.TestCase):
   def test_people_of_their_own_models_are_not_unless_asked_and_then_refused(
     self,
   ):
-    across = evaluate.Across(
-      when='yes',
+    found = self._score(
+      _tables(persons=('P1', 'P2')),
+      across='yes',
       folds={'P1': '1', 'P2': '2'},
-      config=person_independent.FoldConfig(num_partitions=1),
+      fold_config=_ONE_PARTITION,
     )
-    found = self._score(_tables(persons=('P1', 'P2')), across=across)
     self.assertEqual(
       set(found['person_independent_summary']['source']),
       {'pixel_pca', 'head_pose'},
@@ -198,7 +196,7 @@ class ScoreTest(absltest.TestCase):
 
   def test_unknown_choice_is_an_error(self):
     with self.assertRaisesRegex(ValueError, "'perhaps'"):
-      evaluate.Across(when='perhaps')
+      evaluate.score(others=_tables(), across='perhaps')
 
 
 if __name__ == '__main__':

@@ -56,6 +56,19 @@ class SsimTest(parameterized.TestCase):
     back = image_losses.ssim_losses(second, [first])[0]
     self.assertAlmostEqual(forth, back, places=6)
 
+  def test_pixels_count_as_their_weights_say(self):
+    target, image = _draw(2, 12, 12, 3), _draw(2, 12, 12, 4)[..., :3]
+    image[:, :, 8:] = target[:, :, 8:] = 0
+    left = np.float32(np.arange(12) < 8) * np.ones((12, 1), np.float32) * 1.5
+    whole, half, none = (
+      image_losses.ssim_losses(target, [image], weights)[0]
+      for weights in (np.ones_like(left), left, 0 * left)
+    )
+    (plain,) = image_losses.ssim_losses(target, [image])
+    self.assertAlmostEqual(whole, plain, places=6)
+    self.assertGreater(half, whole + 0.1)
+    self.assertEqual(none, 1)
+
   def test_blur_is_eleven_taps_of_a_gaussian_that_sum_to_one(self):
     matrix = image_losses.blur_matrix(31)
     taps = np.exp(-((np.arange(11) - 5) ** 2) / 4.5)
@@ -107,6 +120,12 @@ class L1Test(absltest.TestCase):
     image = np.array([1.0, -2.0, 4.0, 0.0], np.float32)
     target = np.array([0.0, -2.0, 6.0, 1.0], np.float32)
     self.assertEqual(image_losses.l1(image, target), 1.0)
+
+  def test_pixels_count_as_their_weights_say(self):
+    image = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
+    weights = np.array([[0, 1], [2, 1]], np.float32)
+    value = image_losses.l1(image, np.zeros_like(image), weights)
+    self.assertEqual(value, (0 * 1 + 1 * 5 + 2 * 9 + 1 * 13) / 8)
 
 
 if __name__ == '__main__':

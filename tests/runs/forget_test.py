@@ -12,7 +12,6 @@ from absl.testing import absltest
 
 from psm_jax import embedding, methods, training
 from psm_jax.data import store as store_lib
-from psm_jax.embedding import tables
 from psm_jax.runs import forget, run, zoo
 from tests import tiny, training_test
 
@@ -57,7 +56,7 @@ class ForgetTest(absltest.TestCase):
     cls._train('each', population__strategy='loop')
     cls._train('stacked', population__strategy='vmap')
     cls._train('all', population__cohorts='all')
-    tables.write_run(cls.begun / 'each')
+    embedding.write_embeddings(cls.begun / 'each')
     for name in ('each', 'all'):
       zoo.export_run(cls.begun / name, cls.begun / 'zoo')
     made = cls.begun / 'each' / 'evaluation'
@@ -131,7 +130,9 @@ class ForgetTest(absltest.TestCase):
       self.assertEqual(
         [(m.status, m.steps_done) for m in outcome.models], [('done', 15)] * 2
       )
-      self.assertLen(tables.write_run(self.root / name, controls=False), 4)
+      self.assertLen(
+        embedding.write_embeddings(self.root / name, controls=False), 4
+      )
     (model,) = run.open_run(self.root / 'all').models
     self.assertEqual(model.cohort, (_PEOPLE[0], _PEOPLE[2]))
     self.assertEqual((model.status, model.steps_done), ('running', 0))

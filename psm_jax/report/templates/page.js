@@ -94,3 +94,26 @@
     });
   });
 })();
+
+(function () {
+  'use strict';
+  var films = Array.from(document.querySelectorAll('video'));
+  if (!films.length) { return; }
+  var button = document.createElement('button');
+  var still = window.matchMedia('(prefers-reduced-motion: reduce)').matches;
+  var playing = !still;
+  button.type = 'button';
+  function set() {
+    button.textContent = playing ? 'Pause the films' : 'Play the films';
+    films.forEach(function (film) {
+      if (playing) { film.play(); } else { film.pause(); }
+    });
+  }
+  films.forEach(function (film) { film.removeAttribute('controls'); });
+  button.addEventListener('click', function () {
+    playing = !playing;
+    set();
+  });
+  films[0].closest('section').querySelector('h2').after(button);
+  set();
+})();
