@@ -57,6 +57,7 @@ class Place:
 
 
 def find(
+  *,
   coordinator: str | None = None,
   count: int | None = None,
   index: int | None = None,
@@ -64,6 +65,11 @@ def find(
   """Returns a process's place: as given, the rest as JAX detects it.
 
   JAX knows Slurm, Open MPI, Kubernetes and Cloud TPUs.
+
+  Args:
+    coordinator: HOST:PORT of the first process.
+    count: Processes of the run.
+    index: Of this one, from 0.
 
   Raises:
     ValueError: If something is neither given nor detected.

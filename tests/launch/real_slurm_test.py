@@ -161,7 +161,9 @@ class RealSlurmTest(absltest.TestCase):
       train__batch_size=4,
     )
     workdir = self.folder / 'together'
-    job = self._submit('--ntasks=2', '-N2', workdir=workdir, config=config)
+    job = self._submit(
+      *('--ntasks=2', '--nodelist=localhost'), workdir=workdir, config=config
+    )
     self._await(lambda: self._has_ended(job), 'the end')
     (model,) = run.open_run(workdir).models
     self.assertEqual(model.status, 'done', self._said())
