@@ -23,7 +23,7 @@ from psm_jax.engine import feed, population
 from psm_jax.runs import planning
 from tests import tiny
 from tests.data import fake_trees
-from tests.data.ingest import batch_test, films
+from tests.data.ingest import films
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _SOURCES = [source for source in prepare.SOURCES if source != 'store']
@@ -78,7 +78,7 @@ def _ingest(root):
     )
     boxes = films.box_rows([(range(12), 20, 10)])
     (root / 'boxes' / f'{person}.csv').write_text(boxes)
-  with mock.patch.object(workers, 'run', batch_test.run_here):
+  with mock.patch.object(workers, 'run', workers.run_here):
     batch.ingest(
       root / 'videos',
       root,

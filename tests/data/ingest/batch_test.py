@@ -36,22 +36,9 @@ _OPTIONS = processing.Options(
 )
 
 
-def run_here(jobs, options, root, *, num_workers, num_threads, report):
-  """Stands in for `workers.run` without processes, which start slowly."""
-  del num_workers
-  for job in jobs:
-    try:
-      content = processing.ingest_video(
-        job, options, root, report=report, num_threads=num_threads
-      )
-      yield job, content, ''
-    except (ValueError, OSError) as error:
-      yield job, None, str(error)
-
-
 def _ingest(path, output, **options):
   options = {'person_from': 'file'} | options
-  with unittest.mock.patch.object(workers, 'run', run_here):
+  with unittest.mock.patch.object(workers, 'run', workers.run_here):
     return batch.ingest(path, output, options=_OPTIONS, **options)
 
 
@@ -293,7 +280,7 @@ class BatchTest(_FolderTest):
     (row,) = self._run().rows
     self.assertRegex(row['reason'], '--first_row=0.*--first_row=1')
     options = dataclasses.replace(_OPTIONS, first_row=1)
-    with unittest.mock.patch.object(workers, 'run', run_here):
+    with unittest.mock.patch.object(workers, 'run', workers.run_here):
       (row,) = batch.ingest(
         self.root / 'videos',
         self.out,
