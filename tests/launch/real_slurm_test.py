@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -161,8 +162,9 @@ class RealSlurmTest(absltest.TestCase):
       train__batch_size=4,
     )
     workdir = self.folder / 'together'
+    host = socket.gethostname().partition('.')[0]
     job = self._submit(
-      *('--ntasks=2', '--nodelist=localhost'), workdir=workdir, config=config
+      *('--ntasks=2', f'--nodelist={host}'), workdir=workdir, config=config
     )
     self._await(lambda: self._has_ended(job), 'the end')
     (model,) = run.open_run(workdir).models

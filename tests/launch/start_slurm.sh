@@ -52,7 +52,7 @@ SchedulerParameters=sched_interval=1,bf_interval=1
 CONF
 port=$((30000 + $$ % 10000))
 # JAX connects to the first node by its name.
-names=(localhost)
+names=("$host")
 for ((node = 1; node < num_nodes; node++)); do
   names+=("n$node")
 done
