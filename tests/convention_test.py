@@ -193,8 +193,10 @@ class SignatureTest(absltest.TestCase):
         for parameter in parameters
         if parameter.default is not parameter.empty
         and parameter.kind is not parameter.KEYWORD_ONLY
-        # Flax passes (key, shape, dtype) to an initialiser, in that order.
+        # Flax passes (key, shape, dtype) to an initialiser, in that order, and
+        # scikit-learn the data and the target.
         and [p.name for p in parameters] != ['key', 'shape', 'dtype']
+        and parameter.name not in ('X', 'y')
       ]
     )
 

@@ -90,7 +90,7 @@ def evaluate(
 
 
 def score(
-  workdir: str | pathlib.Path | None = None,
+  workdir: str | pathlib.Path | None,
   *,
   others: Sequence[features.FeatureTable] = (),
   folder: str | pathlib.Path | None = None,

@@ -196,7 +196,7 @@ class ScoreTest(absltest.TestCase):
 
   def test_unknown_choice_is_an_error(self):
     with self.assertRaisesRegex(ValueError, "'perhaps'"):
-      evaluate.score(others=_tables(), across='perhaps')
+      evaluate.score(None, others=_tables(), across='perhaps')
 
 
 if __name__ == '__main__':

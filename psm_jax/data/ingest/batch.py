@@ -30,12 +30,6 @@ from psm_jax.data.ingest import (
 )
 from psm_jax.data.labels import table_files
 
-try:
-  import fcntl
-except ImportError:  # Windows: two ingests of one folder are not kept apart.
-  fcntl = None
-
-
 _DEFAULTS = processing.Options()
 
 
@@ -125,14 +119,8 @@ def _make_folders(root):
 @contextlib.contextmanager
 def _locked(root):
   """Keeps other ingests out, and removes what killed ones left."""
-  with open(root / '.lock', 'w', encoding='utf-8') as file:
-    if fcntl:
-      try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      except BlockingIOError as error:
-        raise ValueError(
-          f'Another process is ingesting into {root}. Wait for it.'
-        ) from error
+  busy = f'Another process is ingesting into {root}. Wait for it.'
+  with paths.locked(root / '.lock', busy=busy):
     for leftover in (root / layout.VIDEOS).glob('.new-*'):
       shutil.rmtree(leftover, ignore_errors=True)
     try:

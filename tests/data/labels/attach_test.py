@@ -262,7 +262,7 @@ class ToEmbeddingsTest(_AttachTest):
   def test_what_is_scored_is_what_an_evaluation_reads(self):
     _openface(self.tables / 'A' / 'v1.csv', 4)
     self.attach(score='intensity')
-    tables = features.read_embeddings(self.run)
+    tables = features.read_run(self.run)
     labels_of = [
       splits.action_unit_labels(table.frames, threshold=2) for table in tables
     ]
