@@ -7,9 +7,10 @@
 #       --config=configs/psm_ctl.py --workdir=runs/lab
 #   sbatch --array=0-7 --gres=gpu:1 launch/slurm.sh embed --workdir=runs/lab
 #
-# As one job of several tasks, these make one run through jax.distributed:
+# As one job of several tasks, one a GPU, these train a general model together
+# through jax.distributed:
 #
-#   sbatch --nodes=2 --ntasks-per-node=1 --gres=gpu:4 launch/slurm.sh train \
+#   sbatch --nodes=2 --ntasks-per-node=4 --gres=gpu:4 launch/slurm.sh train \
 #       --config=configs/gm_ctl.py --config.population.data_parallel=True \
 #       --workdir=runs/gm
 #

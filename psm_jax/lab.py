@@ -51,7 +51,7 @@ def run(
   out: str | os.PathLike,
   *,
   config: ml_collections.ConfigDict | None = None,
-  person_from: str = 'file',
+  person_from: str = 'ask',
   show_faces: bool = False,
 ) -> Outcome:
   """Does all that is not done yet, from videos to the page.

@@ -88,7 +88,9 @@ def train(
           run.write_models(workdir, config.method.name, models, data_dir)
         if was_stopped:
           break
-  ours = tuple(model for model in models if model.shard == shard.index)
+  ours = tuple(
+    model for model in models if shard.is_alone or model.shard == shard.index
+  )
   is_running = any(model.status == 'running' for model in ours)
   return Outcome(ours, was_stopped=is_running and was_stopped)
 

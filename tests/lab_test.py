@@ -8,7 +8,6 @@ from absl.testing import absltest
 from psm_jax import lab, methods
 from psm_jax.data.ingest import batch, layout, processing, workers
 from tests import model_test, tiny
-from tests.data.ingest import batch_test
 
 
 class LabTest(absltest.TestCase):
@@ -23,14 +22,16 @@ class LabTest(absltest.TestCase):
 
     for patched in (
       mock.patch.dict(methods.METHODS, facecycle=model_test.toy_that_draws),
-      mock.patch.object(workers, 'run', batch_test.run_here),
+      mock.patch.object(workers, 'run', workers.run_here),
       mock.patch.object(batch, 'ingest', with_boxes),
     ):
       self.enterContext(patched)
     self.config = tiny.config(train__steps=2)
 
   def _run(self, videos):
-    return lab.run(videos, self.root / 'LAB', config=self.config)
+    return lab.run(
+      videos, self.root / 'LAB', config=self.config, person_from='file'
+    )
 
   def test_faces_are_named_once_and_then_a_page_is_there(self):
     pair = model_test.video(

@@ -14,7 +14,7 @@ import psm_jax
 from psm_jax import embedding, methods, training
 from psm_jax.data.ingest import batch, processing, workers
 from tests import tiny
-from tests.data.ingest import batch_test, films
+from tests.data.ingest import films
 
 _FRAMES = 24
 _SEEN = [f for f in range(_FRAMES) if f != 0]
@@ -69,7 +69,7 @@ class ModelTest(absltest.TestCase):
     cls.addClassCleanup(temporary.cleanup)
     for patched in (
       mock.patch.dict(methods.METHODS, facecycle=toy_that_draws),
-      mock.patch.object(workers, 'run', batch_test.run_here),
+      mock.patch.object(workers, 'run', workers.run_here),
     ):
       patched.start()
       cls.addClassCleanup(patched.stop)

@@ -16,7 +16,9 @@ from tests import tiny
 def main():
   """Does what launch.train --distributed does, with toy models."""
   config_path, workdir, coordinator, count, index = sys.argv[1:]
-  place = processes.find(coordinator, int(count), int(index))
+  place = processes.find(
+    coordinator=coordinator, count=int(count), index=int(index)
+  )
   if not processes.is_child():
     return processes.supervise(sys.orig_argv, place)
   processes.join(place)

@@ -59,7 +59,7 @@ def lower(
     [plan] * num_models,
     config,
     devices=devices,
-    wave=num_models,
+    sizes=[num_models],
     is_placed=False,
   )
   needed = memory.estimate(method, built, 0, config)

@@ -78,7 +78,9 @@ def main() -> int | None:
   shard = shards.parse(_SHARD.value)
   if _DISTRIBUTED.value:
     place = processes.find(
-      _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+      coordinator=_COORDINATOR.value,
+      count=_NUM_PROCESSES.value,
+      index=_PROCESS_ID.value,
     )
     if not config.population.data_parallel:
       shard = shards.Shard(place.index, place.count)

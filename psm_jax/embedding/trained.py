@@ -52,8 +52,8 @@ class Trained:
 
     Args:
       workdir: The run directory.
-      shard: Which of the machines that share its models this one is; models of
-        about as many frames are each one's.
+      shard: Which of the machines that share its models this one is: those it
+        trained, if as many trained them, or a part of about as many frames.
 
     Raises:
       ValueError: If there is no run, no checkpoint or no frame store.
@@ -63,8 +63,7 @@ class Trained:
     self.store = open_frames(workdir)
     self.plans = planning.plans_of(self.run.models, config, self.store)
     self.method = methods.make(config)
-    sizes = [model.num_frames for model in self.run.models]
-    self.indices = shards.balanced(sizes, shard.count)[shard.index]
+    self.indices = shards.indices_of(self.run, shard)
     self._states = checkpoint.RunStates(
       self.run, self.method, indices=self.indices
     )

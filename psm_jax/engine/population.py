@@ -154,11 +154,18 @@ class Population:
       metrics: The slots' newest.
       is_idle: [N] bool, which models do not learn.
     """
-    idle = self.from_host(is_idle, fill=True)
+    shape = (
+      len(self.devices) // self.num_copies,
+      self.num_slots,
+      self.slot_models,
+    )
+    idle = np.ones(math.prod(shape), bool)
+    idle[: self.num_models] = is_idle
+    by_slot = idle.reshape(shape).all(axis=(0, 2))
     return {
-      slot: metrics[slot] | {'is_active': np.zeros_like(idle[slot])}
-      for slot in range(self.num_slots)
-      if np.all(idle[slot])
+      int(slot): metrics[slot]
+      | {'is_active': metrics[slot]['is_active'] & False}
+      for slot in np.flatnonzero(by_slot)
     }
 
   def lower(

@@ -36,7 +36,9 @@ HEARTBEAT_S = 20
 _JOIN_S = 300
 _CHILD = 'PSM_JAX_CHILD'
 _ABORTED = (-signal.SIGABRT, 128 + signal.SIGABRT)
+# How JAX names who was lost: a number, or the first, where its service was.
 _TASK = re.compile(rb'/task:(\d+)')
+_NO_FIRST = b'Failed to send RPC to coordination service'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Place:
 
 
 def find(
+  *,
   coordinator: str | None = None,
   count: int | None = None,
   index: int | None = None,
@@ -62,6 +65,11 @@ def find(
   """Returns a process's place: as given, the rest as JAX detects it.
 
   JAX knows Slurm, Open MPI, Kubernetes and Cloud TPUs.
+
+  Args:
+    coordinator: HOST:PORT of the first process.
+    count: Processes of the run.
+    index: Of this one, from 0.
 
   Raises:
     ValueError: If something is neither given nor detected.
@@ -228,6 +236,7 @@ def _copy(stream, lost):
     sys.stderr.buffer.write(chunk)
     sys.stderr.buffer.flush()
     lost += [int(number) for number in _TASK.findall(chunk)]
+    lost += [0] if _NO_FIRST in chunk else []
 
 
 def _end_with_parent():

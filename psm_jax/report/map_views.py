@@ -166,13 +166,11 @@ def _texts(a_map: maps.Map) -> list[str]:
   names = np.array(a_map.active.columns, dtype=object)
   texts = []
   for row, is_active in zip(a_map.frames.itertuples(), active, strict=True):
-    units = ', '.join(names[is_active])
-    if not len(names):
-      units = 'no labels'
-    texts.append(
-      f'{row.person_id}, {row.video_id}, {row.time_s:.2f} s: '
-      f'{units or "no active action unit"}'
-    )
+    text = f'{row.person_id}, {row.video_id}, {row.time_s:.2f} s'
+    if len(names):
+      units = ', '.join(names[is_active])
+      text += f': {units or "no active action unit"}'
+    texts.append(text)
   return texts
 
 

@@ -38,6 +38,18 @@ def _is_no_orbax_chatter(record: python_logging.LogRecord) -> bool:
   )
 
 
+def _alone():
+  """Returns what tells Orbax that this process of several acts by itself."""
+  index = jax.process_index()
+  if jax.process_count() == 1:
+    return ocp.options.MultiprocessingOptions()
+  return ocp.options.MultiprocessingOptions(
+    primary_host=index,
+    active_processes={index},
+    barrier_sync_key_prefix=f'process{index}',
+  )
+
+
 class Checkpoints:
   """The checkpoints of a wave of a run: the newest two, and some that stay."""
 
@@ -60,19 +72,25 @@ class Checkpoints:
     """
     logging.get_absl_logger().addFilter(_is_no_orbax_chatter)
     self._folder = (workdir / 'checkpoints' / f'wave{wave:03d}').absolute()
+    if not read_only:
+      self._folder.mkdir(parents=True, exist_ok=True)
+    alone = _alone()
     self._manager = ocp.CheckpointManager(
       self._folder,
       item_handlers={
         # Compressing numbers like these takes most of a save for a tenth of
         # its size.
-        'state': ocp.PyTreeCheckpointHandler(use_compression=False),
-        'models': ocp.JsonCheckpointHandler(),
+        'state': ocp.PyTreeCheckpointHandler(
+          use_compression=False, multiprocessing_options=alone
+        ),
+        'models': ocp.JsonCheckpointHandler(multiprocessing_options=alone),
       },
       options=ocp.CheckpointManagerOptions(
         max_to_keep=2,
         keep_period=keep_steps or None,
-        create=not read_only,
+        create=False,
         cleanup_tmp_directories=not read_only,
+        multiprocessing_options=alone,
         async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
       ),
     )

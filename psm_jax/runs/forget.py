@@ -11,6 +11,7 @@ goes as the caller says. Nothing is changed before all of this is known.
 
 import contextlib
 import dataclasses
+import operator
 import os
 import pathlib
 import re
@@ -30,7 +31,6 @@ from psm_jax.runs import (
   metrics,
   planning,
   run,
-  shards,
   warm_start,
   zoo,
 )
@@ -48,6 +48,7 @@ _OF_RUN = (
 _MADE = ('evaluation', 'discovery', 'pictures', 'report', 'report.html')
 # What they make of one model and person, in folders of these names.
 _BY_PERSON = ('embeddings', 'controls', 'flows', 'steps')
+_PLACE = ('shard', 'waves')
 _PROGRESS = (
   'status',
   'steps_done',
@@ -234,16 +235,6 @@ def _check_general(runs, exports, person_id, general):
       'run of theirs then begins anew), or --keep_models to keep them as they '
       'are, without the name.'
     )
-  for planned in runs:
-    opened = planned.opened
-    is_split = len(shards.waves_of(opened.models)) > 1
-    if planned.own and is_split:
-      running = [m for m in opened.models if m.status == 'running']
-      if running:
-        raise ValueError(
-          f'{opened.workdir} trains in several waves, and '
-          f'{running[0].model_id} is not done. Train it to its end first.'
-        )
 
 
 def _people(path):
@@ -330,43 +321,38 @@ def _planned_anew(opened, config, models, person_id, *, begins_anew):
     ]
   for model in anew:
     was = before.get(model.model_id)
-    if was is not None and not begins_anew:
-      for field in _PROGRESS:
+    if was is not None:
+      fields = _PLACE if begins_anew else _PLACE + _PROGRESS
+      for field in fields:
         setattr(model, field, getattr(was, field))
   return anew
 
 
 def _rewrite_checkpoints(opened, gone):
   """Writes a run's checkpoints without some models, then swaps the folders."""
-  workdir = opened.workdir
+  workdir, partial = opened.workdir, opened.workdir / 'checkpoints.partial'
   method = methods.abstract(opened.config)
-  ids = [model.model_id for model in opened.models]
-  stay = [index for index, name in enumerate(ids) if name not in gone]
-  if not stay:
-    return
-  partial = workdir / 'checkpoints.partial'
   shutil.rmtree(partial, ignore_errors=True)
-  for step in checkpoint.kept_steps(opened):
-    try:
-      states = checkpoint.RunStates(opened, method, until=step)
-    except ValueError as error:
-      logging.warning('Step %d goes: %s', step, error)
+  (partial / 'checkpoints').mkdir(parents=True, mode=0o700)
+  for number in sorted({n for model in opened.models for n in model.waves}):
+    ids = [m.model_id for m in opened.models if number in m.waves]
+    stay = np.flatnonzero([name not in gone for name in ids])
+    if not len(stay):
       continue
-    waves = {}
-    for index in stay:
-      waves.setdefault(opened.models[index].waves[-1], []).append(index)
-    for number, members in waves.items():
-      stacked = jax.tree.map(
-        lambda *leaves: np.stack(leaves),
-        *(states.model(index) for index in members),
-      )
-      written = checkpoint.Checkpoints(partial, wave=number, keep_steps=1)
-      written.save(step, stacked, [ids[index] for index in members])
-      written.close()
-  for index in stay:  # What a wave was before it was divided is not written.
-    opened.models[index].waves = opened.models[index].waves[-1:]
-  if not (partial / 'checkpoints').is_dir():  # There was none that can be read.
-    (partial / 'checkpoints').mkdir(parents=True)
+    before = checkpoint.Checkpoints(workdir, wave=number, read_only=True)
+    after = checkpoint.Checkpoints(partial, wave=number, keep_steps=1)
+    template = checkpoint.template(method, len(ids))
+    for step in before.steps:
+      try:
+        _, states = before.restore(template, ids, until=step)
+      except ValueError as error:
+        logging.warning('Step %d goes: %s', step, error)
+        continue
+      states = jax.tree.map(operator.itemgetter(stay), states)
+      after.save(step, states, [ids[index] for index in stay])
+      after.wait()
+    before.close()
+    after.close()
   (partial / 'checkpoints').rename(workdir / 'checkpoints.without')
   shutil.rmtree(partial)
   _finish_swap(workdir)

@@ -1,6 +1,7 @@
 """Which models a configuration trains on a store's people, and their plans."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -144,8 +145,8 @@ def _changed(old, new, old_config, config):
         return what
   steps = jnp.arange(int(old.clock.total_steps))
   schedules = [
-    jax.vmap(lambda step, c=clock, k=kept: update.schedule_at(c, step, k))(
-      steps
+    jax.vmap(functools.partial(update.schedule_at, config=kept), (None, 0))(
+      jax.tree.map(jnp.asarray, clock), steps
     )
     for clock, kept in ((old.clock, old_config), (new.clock, config))
   ]

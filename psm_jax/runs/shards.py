@@ -184,6 +184,22 @@ def _divide(models):
       unused += 1
 
 
+def indices_of(opened: run.Run, shard: Shard) -> Sequence[int]:
+  """Returns which models of a run a shard uses: those it trained, if it can.
+
+  A part of a run that was trained elsewhere may not be here. If another number
+  of machines shares them now, each takes about as many frames.
+
+  Raises:
+    ValueError: If there are fewer models than shards.
+  """
+  models = opened.models
+  numbers = {model.shard for model in models}
+  if numbers == set(range(shard.count)):
+    return [i for i, model in enumerate(models) if model.shard == shard.index]
+  return balanced([m.num_frames for m in models], shard.count)[shard.index]
+
+
 def waves_of(models: Sequence[run.Model]) -> dict[int, list[run.Model]]:
   """Returns the models that train together, by the number of their wave."""
   waves = {}

@@ -48,6 +48,7 @@ _SHAPE = {
   'steps': (int, type(None)),
   'origin': str,
   'sha256': str,
+  'crops': dict,
 }
 # Names and shapes of the tensors, before the tensors themselves.
 _HEADER_BYTES = 1 << 20
@@ -204,6 +205,7 @@ def _write(model, folder):
     'origin': model.origin,
     'sha256': hashlib.sha256(data).hexdigest(),
     'versions': run.versions(),
+    'crops': model.crops,
     'config': _without_paths(model.config),
   }
   paths.write_atomic(folder / 'model.safetensors', data)
@@ -255,7 +257,7 @@ def load(folder: str | os.PathLike) -> Model:
     method_state=method_state,
     steps=content['steps'],
     origin=content['origin'],
-    crops=content.get('crops', {}),
+    crops=content['crops'],
   )
 
 

@@ -51,8 +51,13 @@ MinJobAge=3600
 SchedulerParameters=sched_interval=1,bf_interval=1
 CONF
 port=$((30000 + $$ % 10000))
+# JAX connects to the first node by its name.
+names=("$host")
+for ((node = 1; node < num_nodes; node++)); do
+  names+=("n$node")
+done
 for ((node = 0; node < num_nodes; node++)); do
-  echo "NodeName=n$node NodeHostname=$host NodeAddr=127.0.0.1" \
+  echo "NodeName=${names[node]} NodeHostname=$host NodeAddr=127.0.0.1" \
     "Port=$((port + node)) CPUs=2 State=UNKNOWN" >>"$folder/slurm.conf"
 done
 echo "PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE" \
@@ -61,8 +66,8 @@ echo "PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE" \
 export SLURM_CONF=$folder/slurm.conf
 slurmctld -D >"$folder/slurmctld.out" 2>&1 &
 echo $! >>"$folder/pids"
-for ((node = 0; node < num_nodes; node++)); do
-  slurmd -D -N "n$node" >"$folder/slurmd-n$node.out" 2>&1 &
+for name in "${names[@]}"; do
+  slurmd -D -N "$name" >"$folder/slurmd-$name.out" 2>&1 &
   echo $! >>"$folder/pids"
 done
 for ((second = 0; second < 60; second++)); do

@@ -50,12 +50,13 @@ def _table(person_id, *, landmarks=False):
       'confidence': np.float32(0.9),
     }
   )
-  table[[f'e{i:03d}' for i in range(8)]] = values.astype(np.float32)
+  units = [f'e{i:03d}' for i in range(8)]
+  parts = [table, pd.DataFrame(values.astype(np.float32), columns=units)]
   if landmarks:
     shape = generator.uniform(5, 27, (1, 68, 2))
-    moved = shape + kind[:, None, None]
-    table[list(labels.LANDMARK_COLUMNS)] = moved.reshape(num, -1)
-  return table
+    moved = (shape + kind[:, None, None]).reshape(num, -1)
+    parts.append(pd.DataFrame(moved, columns=list(labels.LANDMARK_COLUMNS)))
+  return pd.concat(parts, axis=1)
 
 
 def _run(people, *, models=None, **options):

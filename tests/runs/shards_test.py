@@ -113,6 +113,26 @@ class DealTest(parameterized.TestCase):
     self.assertEqual([m.waves for m in models], [(0,), (0,), (1,), (1,)])
 
 
+class IndicesTest(absltest.TestCase):
+  def _indices(self, models, count):
+    opened = run.Run(pathlib.Path('x'), None, tuple(models), 'data', count)
+    return [
+      [*shards.indices_of(opened, shards.Shard(index, count))]
+      for index in range(count)
+    ]
+
+  def test_who_trained_models_uses_them(self):
+    models = _models(9, 1, 1, 1)
+    shards.deal(models, 2, wave=0)
+    self.assertEqual(self._indices(models, 2), [[0], [1, 2, 3]])
+
+  def test_another_number_shares_them_by_frames(self):
+    models = _models(9, 1, 1, 1)
+    shards.deal(models, 2, wave=0)
+    self.assertEqual(self._indices(models, 4), [[0], [1], [2], [3]])
+    self.assertEqual(self._indices(models, 1), [[0, 1, 2, 3]])
+
+
 class StartTest(absltest.TestCase):
   def setUp(self):
     super().setUp()

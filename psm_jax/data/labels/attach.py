@@ -89,7 +89,7 @@ def _pictures(root, fps):
       target=joining.Target(
         video.name,
         np.array(video.frames),
-        np.array(video.frames) / source.fps if is_stated else None,
+        np.array(video.frames) / video.fps if is_stated else None,
       ),
       table_names=_table_names(video.person_id, video.video_id),
       people={video.name: None},

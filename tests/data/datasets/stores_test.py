@@ -6,26 +6,12 @@ import tempfile
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from psm_jax.data import alignment, decode, labels, prepare, store
-from psm_jax.data.builders import records
-from psm_jax.data.builders.bp4d import bp4d_dataset_builder
-from psm_jax.data.builders.ckplus import ckplus_dataset_builder
-from psm_jax.data.builders.disfa import disfa_dataset_builder
-from psm_jax.data.builders.gft import gft_dataset_builder
-from psm_jax.data.builders.voxceleb1 import voxceleb1_dataset_builder
-from psm_jax.data.builders.voxceleb2 import voxceleb2_dataset_builder
+from psm_jax.data import alignment, labels, prepare, store
+from psm_jax.data import builder as builder_lib
 from psm_jax.data.tf import tfds
 from tests import tiny
 from tests.data import fake_trees
 
-_BUILDERS = {
-  'disfa': disfa_dataset_builder,
-  'bp4d': bp4d_dataset_builder,
-  'gft': gft_dataset_builder,
-  'ckplus': ckplus_dataset_builder,
-  'voxceleb1': voxceleb1_dataset_builder,
-  'voxceleb2': voxceleb2_dataset_builder,
-}
 # A label of one frame of the fake tree, or None where there are none.
 _LABEL = {
   'disfa': ('SN002', 'left', 4, 'AU12', 3.0),
@@ -46,14 +32,14 @@ _FOLDS = {
 _OPTIONS = {'gft': {'images': 'images'}}
 
 
-class BuilderTest(parameterized.TestCase):
+class StoresTest(parameterized.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
     temporary = tempfile.TemporaryDirectory(prefix='psm_jax_builders_')
     cls.addClassCleanup(temporary.cleanup)
     cls.folder = pathlib.Path(temporary.name)
-    for kind in _BUILDERS:
+    for kind in prepare.DATASETS:
       getattr(fake_trees, kind)(cls.folder / kind)
 
   def _check_label(self, kind, opened):
@@ -70,7 +56,7 @@ class BuilderTest(parameterized.TestCase):
     else:
       self.assertEqual(row[column].item(), value)
 
-  @parameterized.parameters(*_BUILDERS)
+  @parameterized.parameters(*prepare.DATASETS)
   def test_the_config_reads_a_copy_into_a_store(self, kind):
     config = tiny.config(
       data__source=kind, data__path=str(self.folder / kind), data__size_px=16
@@ -85,58 +71,19 @@ class BuilderTest(parameterized.TestCase):
       prepare.prepare(config, directory=self.folder / 'cache'), path
     )
 
-  @parameterized.parameters(*_BUILDERS)
-  def test_tfds_reads_its_manual_dir(self, kind):
-    builder_config = 'manual'
-    if options := _OPTIONS.get(kind):
-      builder_class = _BUILDERS[kind].Builder
-      builder_config = builder_class.builder_config_cls(
-        name='own', options=options
-      )
-    builder = _BUILDERS[kind].Builder(
-      config=builder_config, data_dir=self.folder / 'manual'
+  def test_tfds_reads_what_its_options_name(self):
+    options = {'source': 'disfa', 'path': str(self.folder / 'disfa')}
+    options['tree'] = {'images': 'frames/*1'}
+    builder = builder_lib.Faces(
+      config=builder_lib.SourceConfig(name='own', options=options),
+      data_dir=self.folder / 'tfds',
     )
-    self.assertEqual(builder.name, kind)
-    builder.download_and_prepare(
-      download_config=tfds.download.DownloadConfig(
-        manual_dir=self.folder / kind, try_download_gcs=False
-      )
-    )
-    data_dir = pathlib.Path(builder.data_dir)
-    self.assertEqual(
-      records.read_metadata(data_dir)['label_columns'],
-      list(prepare.DATASETS[kind].columns),
-    )
-    path = self.folder / f'manual-store-{kind}'
-    decode.fill_store(data_dir, path, size_px=16, source={})
-    self._check_label(kind, store.open_store(path))
-
-  def test_labels_outside_the_documented_ones_are_named(self):
-    builder = bp4d_dataset_builder.Builder(
-      config='manual', data_dir=self.folder / 'left_out'
-    )
-    builder.download_and_prepare(
-      download_config=tfds.download.DownloadConfig(
-        manual_dir=self.folder / 'bp4d', try_download_gcs=False
-      )
-    )
-    problems = records.read_metadata(builder.data_dir)['problems']
-    self.assertIn("left out: ['AU27_c']", str(problems))
-
-  def test_pictures_are_the_files_own(self):
-    builder = disfa_dataset_builder.Builder(
-      config='manual', data_dir=self.folder / 'pictures'
-    )
-    builder.download_and_prepare(
-      download_config=tfds.download.DownloadConfig(
-        manual_dir=self.folder / 'disfa', try_download_gcs=False
-      )
-    )
-    (video, _) = tfds.as_numpy(builder.as_dataset(split='train'))
+    builder_lib.write(builder)
+    (video,) = tfds.as_numpy(builder.as_dataset(split='train'))
+    self.assertEqual((video['fps'], video['video_id']), (20.0, b'left'))
     np.testing.assert_allclose(
       video['frames']['image'][:, 0, 0, 0], [0, 10, 20, 30, 40, 50], atol=1
     )
-    self.assertEqual(video['fps'], 20.0)
 
   @parameterized.parameters(
     ('none', [(5.0, 7.5), (10.0, 7.5)]), ('eyes', [(4.8, 4.8), (11.2, 4.8)])

@@ -16,16 +16,16 @@ import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax import methods, training
+from psm_jax.data import builder as builder_lib
 from psm_jax.data import prepare, store
-from psm_jax.data.builders import records
 from psm_jax.data.ingest import batch, processing, workers
 from psm_jax.engine import feed, population
 from psm_jax.runs import planning
 from tests import tiny
 from tests.data import fake_trees
-from tests.data.ingest import batch_test, films
+from tests.data.ingest import films
 
-_ROOT = pathlib.Path(__file__).resolve().parents[3]
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
 _SOURCES = [source for source in prepare.SOURCES if source != 'store']
 _SYNTHETIC = {'num_people': 2, 'num_videos': 2, 'num_frames': 8}
 # `tfds build`, without the other commands of `tfds`: they import Apache Beam.
@@ -78,7 +78,7 @@ def _ingest(root):
     )
     boxes = films.box_rows([(range(12), 20, 10)])
     (root / 'boxes' / f'{person}.csv').write_text(boxes)
-  with mock.patch.object(workers, 'run', batch_test.run_here):
+  with mock.patch.object(workers, 'run', workers.run_here):
     batch.ingest(
       root / 'videos',
       root,
@@ -151,19 +151,14 @@ class CommandLineTest(parameterized.TestCase):
     folder = pathlib.Path(self.create_tempdir().full_path)
     root = folder / 'copy'
     _make(source, root)
-    arguments = [f'psm_jax/data/builders/{source}', f'--data_dir={folder}']
-    options = {}
-    if source in prepare.DATASETS:
-      arguments.append(f'--manual_dir={root}')
-      if source == 'gft':
-        options = {'images': 'images'}
+    options = {'source': source, 'path': str(root)}
+    if source == 'gft':
+      options['tree'] = {'images': 'images'}
     elif source == 'synthetic_faces':
-      options = _SYNTHETIC
-    else:
-      options = {'path': str(root)}
-    if options:
-      config = json.dumps({'name': 'own', 'options': options})
-      arguments.append(f'--config={config}')
+      options['synthetic'] = _SYNTHETIC
+    config = json.dumps({'name': 'own', 'options': options})
+    arguments = ['faces', '--imports=psm_jax.data.builder']
+    arguments += [f'--data_dir={folder}', f'--config={config}']
     ended = subprocess.run(
       [sys.executable, '-c', _TFDS_BUILD, *arguments],
       cwd=_ROOT,
@@ -172,8 +167,8 @@ class CommandLineTest(parameterized.TestCase):
       check=False,
     )
     self.assertEqual(ended.returncode, 0, ended.stderr[-2000:])
-    (made,) = (folder / source).glob('*/1.0.0')
-    self.assertGreater(records.read_metadata(made)['num_frames'], 20)
+    made = folder / 'faces' / 'own' / '1.0.0'
+    self.assertGreater(builder_lib.read_metadata(made)['num_frames'], 20)
 
 
 if __name__ == '__main__':

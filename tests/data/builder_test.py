@@ -1,14 +1,14 @@
 import json
 import pathlib
 import tempfile
+from unittest import mock
 
 import cv2
 import numpy as np
 from absl.testing import absltest
 
+from psm_jax.data import builder as builder_lib
 from psm_jax.data import decode, folders, store
-from psm_jax.data.builders import records
-from psm_jax.data.builders.frame_folder import frame_folder_dataset_builder
 from psm_jax.data.tf import tfds
 
 
@@ -33,17 +33,15 @@ class FrameFolderBuilderTest(absltest.TestCase):
     cls.addClassCleanup(temporary.cleanup)
     cls.folder = pathlib.Path(temporary.name)
     cls.source = _make_folder(cls.folder / 'data')
-    cls.builder = frame_folder_dataset_builder.Builder.of(
-      cls.source, data_dir=cls.folder / 'tfds'
-    )
-    cls.prepared = records.prepare(cls.builder)
+    cls.builder = builder_lib.Faces.of(cls.source, data_dir=cls.folder / 'tfds')
+    cls.prepared = builder_lib.write(cls.builder)
 
   def test_is_named_by_the_sources_fingerprint(self):
     self.assertEqual(
       self.prepared,
       self.folder
       / 'tfds'
-      / 'frame_folder'
+      / 'faces'
       / self.source.fingerprint
       / str(self.builder.version),
     )
@@ -70,7 +68,7 @@ class FrameFolderBuilderTest(absltest.TestCase):
     self.assertEqual(first['frames']['image'].shape, (2, 6, 8, 3))
 
   def test_metadata_names_labels_and_counts_frames(self):
-    metadata = records.read_metadata(self.prepared)
+    metadata = builder_lib.read_metadata(self.prepared)
     self.assertEqual(metadata['label_columns'], ['AU01'])
     self.assertEqual(metadata['num_frames'], 6)
     self.assertEqual(
@@ -84,7 +82,7 @@ class FrameFolderBuilderTest(absltest.TestCase):
     )
 
   def test_several_shards_keep_the_order(self):
-    builder = frame_folder_dataset_builder.Builder.of(
+    builder = builder_lib.Faces.of(
       self.source, data_dir=self.folder / 'sharded'
     )
     builder.download_and_prepare(
@@ -99,10 +97,10 @@ class FrameFolderBuilderTest(absltest.TestCase):
     )
 
   def test_a_damaged_record_is_named_not_skipped(self):
-    builder = frame_folder_dataset_builder.Builder.of(
+    builder = builder_lib.Faces.of(
       self.source, data_dir=self.folder / 'damaged'
     )
-    prepared = records.prepare(builder)
+    prepared = builder_lib.write(builder)
     (record,) = prepared.glob('*.tfrecord*')
     content = bytearray(record.read_bytes())
     content[len(content) // 2] ^= 255
@@ -114,11 +112,9 @@ class FrameFolderBuilderTest(absltest.TestCase):
     self.assertEmpty(list(self.folder.glob('*store_damaged*')))
 
   def test_a_lost_record_is_noticed(self):
-    builder = frame_folder_dataset_builder.Builder.of(
-      self.source, data_dir=self.folder / 'lost'
-    )
-    prepared = records.prepare(builder)
-    metadata = records.read_metadata(prepared)
+    builder = builder_lib.Faces.of(self.source, data_dir=self.folder / 'lost')
+    prepared = builder_lib.write(builder)
+    metadata = builder_lib.read_metadata(prepared)
     (prepared / 'metadata.json').write_text(
       json.dumps(metadata | {'num_frames': 8})
     )
@@ -128,54 +124,72 @@ class FrameFolderBuilderTest(absltest.TestCase):
       )
 
 
-class ReadVideoTest(absltest.TestCase):
+class RecordsTest(absltest.TestCase):
+  """The frames of one video, as TFDS is given them."""
+
   def setUp(self):
     super().setUp()
     self.root = pathlib.Path(self.create_tempdir().full_path) / 'data'
 
-  def _read(self, source, index, columns=('AU01',)):
+  def _records(self, source, index):
     problems = []
-    example = frame_folder_dataset_builder.read_video(
-      source,
-      source.videos[index],
-      list(columns),
-      lambda path, reason: problems.append(path),
+    builder = builder_lib.Faces.of(
+      source, data_dir=self.create_tempdir().full_path
     )
-    return example, problems
+    records = builder._records(
+      source.videos[index], lambda path, reason: problems.append(path)
+    )
+    return list(records), problems
 
   def test_bytes_are_the_files_own(self):
-    source = _make_folder(self.root)
-    example, problems = self._read(source, 0)
+    ((frame, _),), problems = self._records(_make_folder(self.root), 0)
     self.assertEqual(
-      example['frames'][0]['image'],
-      (self.root / 'A' / 'v0' / '5.png').read_bytes(),
+      frame['image'], (self.root / 'A' / 'v0' / '5.png').read_bytes()
     )
     self.assertEmpty(problems)
 
   def test_columns_of_other_videos_are_missing(self):
-    example, _ = self._read(_make_folder(self.root), 1, ('AU02', 'AU01'))
-    np.testing.assert_array_equal(example['frames'][0]['labels'], [np.nan, 2.5])
+    source = _make_folder(self.root)
+    (self.root / 'A' / 'v2' / 'labels.csv').write_text('frame,au2\n5,1\n')
+    source = folders.scan(self.root, fps=4.0)
+    self.assertEqual(source.label_columns, ('AU01', 'AU02'))
+    ((frame, _),), _ = self._records(source, 1)
+    np.testing.assert_array_equal(frame['labels'], [2.5, np.nan])
 
   def test_without_label_columns_there_are_no_labels(self):
-    example, _ = self._read(_make_folder(self.root, labels=''), 0, ())
-    self.assertNotIn('labels', example['frames'][0])
+    ((frame, _),), _ = self._records(_make_folder(self.root, labels=''), 0)
+    self.assertNotIn('labels', frame)
 
   def test_a_vanished_picture_is_reported_and_the_rest_used(self):
     source = _make_folder(self.root)
     (self.root / 'A' / 'v0' / '5.png').unlink()
-    example, problems = self._read(source, 0)
-    self.assertLen(example['frames'], 1)
+    ((frame,),), problems = self._records(source, 0)
     self.assertEqual(problems, ['A/v0/5.png'])
     # Time still counts from the video's smallest frame number.
-    self.assertEqual(example['frames'][0]['time_s'], 0.5)
+    self.assertEqual(frame['time_s'], 0.5)
 
   def test_a_video_that_vanished_gives_no_example(self):
     source = _make_folder(self.root)
     for path in (self.root / 'A' / 'v0').iterdir():
       path.unlink()
-    example, problems = self._read(source, 0)
-    self.assertIsNone(example)
+    examples, problems = self._records(source, 0)
+    self.assertEmpty(examples)
     self.assertLen(problems, 2)
+
+  def test_a_broken_table_is_reported_once_and_its_pictures_used(self):
+    source = _make_folder(self.root, labels='frame,au1,au1\n5,1,2\n')
+    self.assertEmpty(source.label_columns)
+    (frames,), problems = self._records(source, 1)
+    self.assertLen(frames, 2)
+    self.assertEqual(problems, ['A/v1/labels.csv'])
+
+  def test_a_video_too_long_for_a_record_becomes_several(self):
+    source = _make_folder(self.root, num_videos=1, labels='')
+    size = (self.root / 'A' / 'v0' / '5.png').stat().st_size
+    for limits in ({'_RECORD_FRAMES': 1}, {'_LARGEST_RECORD_BYTES': size}):
+      with mock.patch.multiple(builder_lib, **limits):
+        ((first,), (second,)), _ = self._records(source, 0)
+      self.assertEqual((first['frame'], second['frame']), (5, 7))
 
 
 if __name__ == '__main__':
