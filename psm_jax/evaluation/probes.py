@@ -151,14 +151,13 @@ class Answer:
     return alpha | scores.of_intensity(self.truth[:, 0], self.told[:, 0])
 
 
-class Standardise(base.TransformerMixin, base.BaseEstimator):
+class _Standardise(base.TransformerMixin, base.BaseEstimator):
   """Gives columns mean 0 and standard deviation 1; constant ones become 0."""
 
   def __init__(self, *, jointly: bool = False):
-    """Args: jointly: The widest column says what is rounding in all."""
-    self.jointly = jointly
+    self.jointly = jointly  # The widest column says what is rounding in all.
 
-  def fit(self, data: np.ndarray, y: None = None) -> 'Standardise':
+  def fit(self, data: np.ndarray, y: None = None) -> '_Standardise':
     """Fits it on [n, D] float64."""
     self.mean_ = data.mean(axis=0)
     size, std = np.abs(data).max(axis=0), data.std(axis=0)
@@ -206,7 +205,7 @@ def preparation(
   elif source != features.HEAD_POSE and config.l2_normalise:
     steps.append(preprocessing.FunctionTransformer(features.unit_length))
   # Directions beyond the rank are rounding; compare with the widest one.
-  steps.append(Standardise(jointly=is_pixels))
+  steps.append(_Standardise(jointly=is_pixels))
   with np.errstate(invalid='ignore'):  # Shares of no variance.
     return pipeline.make_pipeline(*steps).fit(train)
 

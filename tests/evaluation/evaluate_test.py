@@ -63,7 +63,10 @@ class EvaluateTest(absltest.TestCase):
   def test_planted_signal_beats_noise_and_time_is_no_help_beyond_a_guard(self):
     summary = results.summarise(
       self.table, pairs=[('trained', 'other'), ('trained', 'nearest_in_time')]
-    ).set_index(['first', 'second', 'split', 'metric'])
+    )
+    summary = summary[summary['target'] == results.ACTION_UNITS]
+    keys = ['first', 'second', 'split', 'metric']
+    summary = summary.set_index(keys).sort_index()
     for split in splits.SPLITS:
       self.assertGreater(summary.loc['trained', '', split, 'auc']['mean'], 0.95)
       self.assertGreater(summary.loc['trained', '', split, 'icc']['mean'], 0.9)
@@ -71,7 +74,7 @@ class EvaluateTest(absltest.TestCase):
       self.assertGreater(gain['ci_low'], 0.1)
       self.assertEqual((gain['wins'], gain['losses']), (5, 0))
     time = summary.loc['trained', 'nearest_in_time']
-    self.assertLess(time.loc[('random', 'auc'), 'mean'], 0.02)
+    self.assertLess(time.loc[('random', 'auc'), 'mean'], 0.05)
     self.assertGreater(time.loc[('blocked', 'auc'), 'mean'], 0.1)
 
   def test_one_person_does_not_depend_on_the_others(self):
@@ -135,7 +138,9 @@ class ScoreTest(absltest.TestCase):
       rows = self._score(tables, config=config)['scores']
       self.assertEqual('held_out' in set(rows['split']), has_it)
     rows = self._score(tables, config=_CONFIG)['scores']
-    held_out = rows[(rows['split'] == 'held_out') & rows['auc'].notna()]
+    held_out = rows[
+      (rows['split'] == 'held_out') & rows['target'].str.match(r'AU\d')
+    ]
     self.assertEqual(set(held_out['n_test']), {2 * 59})
 
   def test_a_model_of_everybody_is_probed_across_people(self):
