@@ -4,9 +4,9 @@ r"""Does all, from videos to a page: ingest, train, embed, evaluate, report.
   python -m launch.run a.mp4 b.mp4 --out=LAB --show_faces
 
 Stops once for faces to be named (LAB/ingested/tracks.csv), and says how; not if
-there is one video of one face, or --person_from says who is seen. The same command goes on where it was,
-whatever stopped it. The preset follows from the machine unless --config names
-one. The page is LAB/run/report.html.
+there is one video of one face, or --person_from says who is seen. The same
+command goes on where it was, whatever stopped it. The preset follows from the
+machine unless --config names one. The page is LAB/run/report.html.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 name the faces and start again,
 75 stopped by a signal: resume.
