@@ -14,6 +14,7 @@ import pathlib
 import numpy as np
 import pandas as pd
 
+from psm_jax import paths
 from psm_jax.data import canonical_faces, recordings
 from psm_jax.data import store as store_lib
 from psm_jax.engine import inference, programs
@@ -69,6 +70,8 @@ def embeddings(
   Raises:
     ValueError: If there are none.
   """
+  if person_id is not None:
+    paths.check_id(person_id, what='person_id')
   root = pathlib.Path(workdir) / 'embeddings'
   files = sorted(root.glob(f'*/{person_id or "*"}/*.parquet'))
   if not files:

@@ -40,7 +40,7 @@ _FLOORS = (
   {'runs'},
   {'model'},
   {'config_check', 'embedding', 'interop'},
-  {'bench', 'evaluation', 'training'},
+  {'bench', 'doctor', 'evaluation', 'training'},
   {'discovery', 'estimator', 'film', 'labelling'},
   {'report'},
   {'lab'},
