@@ -222,7 +222,7 @@ class ToEmbeddingsTest(_AttachTest):
         path = self.run / 'embeddings' / model / person / f'{video}.parquet'
         path.parent.mkdir(parents=True, exist_ok=True)
         frames = np.arange(1, 5)
-        pd.DataFrame(
+        table = pd.DataFrame(
           {
             'model_id': model,
             'person_id': person,
@@ -231,7 +231,15 @@ class ToEmbeddingsTest(_AttachTest):
             'time_s': (frames - 1) / 25,
             'e000': np.zeros(4, np.float32),
           }
-        ).to_parquet(path, index=False)
+        )
+        table.attrs = {
+          'schema_version': embedded.SCHEMA_VERSION,
+          'model_id': model,
+          'step': 5,
+          'state': model,
+          'config': 'c',
+        }
+        table.to_parquet(path, index=False)
 
   def attach(self, **options):
     return attach.to_embeddings(
