@@ -43,7 +43,7 @@ _FLOORS = (
   {'bench', 'doctor', 'evaluation', 'training'},
   {'discovery', 'estimator', 'film', 'labelling'},
   {'report'},
-  {'lab'},
+  {'forget', 'lab'},
   {'cli'},
 )
 

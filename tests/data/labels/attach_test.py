@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 
-from psm_jax.data import folders, labels
+from psm_jax.data import embedded, folders, labels
 from psm_jax.data.labels import attach, collection
 from psm_jax.evaluation import features, splits
 from tests.data import fake_trees

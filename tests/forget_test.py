@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest
 
-from psm_jax import embedding, methods, training
+from psm_jax import embedding, forget, methods, training
 from psm_jax.data import store as store_lib
-from psm_jax.runs import forget, run, zoo
+from psm_jax.runs import run, zoo
 from tests import tiny, training_test
 
 _PEOPLE = ('a7Kq2mZx91LpWv03', 'b5Tn8rYc64HsEu27', 'c1Gd9wQf38JkRo56')
