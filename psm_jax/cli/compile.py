@@ -4,7 +4,6 @@ r"""Compiles a run for TPUs that are not there and says what it would be there.
       --num_models=4 --out=compiled.json
   python -m launch.compile --topology=v5e:4x4 --config=configs/narrow.py \
       --num_models=512
-  python -m launch.compile --topology=v5e:2x2 --layers --num_models=2,8
 
 Needs libtpu (pip install -e '.[tpu]') and no TPU. Memory, collectives and
 donation are those of the program; times are ESTIMATES of the compiler, without
@@ -22,7 +21,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from psm_jax import paths
-from psm_jax.bench import estimate, layers, topology
+from psm_jax.bench import estimate, topology
 from psm_jax.cli import program
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -37,13 +36,8 @@ _TOPOLOGY = flags.DEFINE_string(
 _NUM_MODELS = flags.DEFINE_list(
   'num_models', ['1'], 'Sizes of the population on all devices together.'
 )
-_LAYERS = flags.DEFINE_boolean(
-  'layers',
-  False,
-  'Estimate single convolutions in every lowering instead of a run.',
-)
 _OUT = flags.DEFINE_string('out', None, 'JSON file to write.')
-REQUIRED = ('topology',)
+REQUIRED = ('config', 'topology')
 
 flags.register_validator(
   'num_models',
@@ -56,19 +50,12 @@ def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
   # A TPU that is there is not to be taken from whoever uses it.
   jax.config.update('jax_platforms', 'cpu')
-  num_models = list(map(int, _NUM_MODELS.value))
-  if _LAYERS.value:
-    rows = layers.estimate(_TOPOLOGY.value, num_models=num_models)
-    print(layers.table(rows))
-  elif _CONFIG.value is None:
-    raise ValueError('Name an experiment with --config, or give --layers.')
-  else:
-    rows = []
-    for size in num_models:
-      rows.append(
-        estimate.compile_row(_CONFIG.value, _TOPOLOGY.value, num_models=size)
-      )
-      print(estimate.table(rows[-1]), flush=True)
+  rows = []
+  for size in map(int, _NUM_MODELS.value):
+    rows.append(
+      estimate.compile_row(_CONFIG.value, _TOPOLOGY.value, num_models=size)
+    )
+    print(estimate.table(rows[-1]), flush=True)
   if _OUT.value:
     paths.write_atomic(
       pathlib.Path(_OUT.value), json.dumps(rows, indent=1) + '\n'

@@ -1,9 +1,8 @@
 """Which lowering of a batch of convolutions is the fastest, layer by layer.
 
-The rows of a TPU are estimates of its compiler (`launch.compile --layers`), the
-CPU's are measured (BENCHMARKS.md). For GPUs there is neither: products there
-read .45 C bytes' worth of FLOP a byte of memory, which keeps those of many
-channels off the matrix units, so many channels take one convolution a model.
+The rows of a TPU are estimates of its compiler, the CPU's are measured
+(BENCHMARKS.md has both). For GPUs there is neither, and the rows are a guess:
+one product for few channels, one convolution a model for many.
 """
 
 import math

@@ -71,15 +71,6 @@ class LaunchTest(parameterized.TestCase):
     self.assertIn(message, ended.stderr)
     self.assertNotIn('Traceback', ended.stderr)
 
-  @parameterized.parameters(
-    ((_CONFIG, '--topology=v9:2x2'), "Unknown topology 'v9:2x2'"),
-    (('--topology=v5e:2x2',), '--config, or give --layers'),
-  )
-  def test_compile_names_what_it_cannot_compile_for(self, arguments, message):
-    ended = programs.start('compile', *arguments)
-    self.assertEqual(ended.returncode, 1, ended.stderr)
-    self.assertIn(message, ended.stderr)
-
 
 if __name__ == '__main__':
   absltest.main()
