@@ -224,7 +224,9 @@ def _values(summary, name, baseline) -> dict:
 
 def _seed_sds(table, name, seeds) -> dict:
   """Returns the SD over seeds of the mean over persons, of each score."""
-  own = table[(table['source'] == name) & table['target'].str.match(r'AU\d')]
+  own = table[
+    (table['source'] == name) & table['target'].str.match(splits.UNIT)
+  ]
   own = own.assign(seed=own['model_id'].map(lambda model: seeds.get(model, '')))
   cells = {}
   for to, (split, _, metric) in _SCORES.items():

@@ -19,6 +19,7 @@ import tqdm
 from absl import logging
 
 from psm_jax import stopping
+from psm_jax.data.labels import weak
 from psm_jax.evaluation import (
   controls,
   features,
@@ -122,6 +123,7 @@ def score(
   config: probes.ProbeConfig = probes.DEFAULT,
   across: Across = AUTO,
   num_workers: int = 0,
+  kind: str = weak.CODED,
 ) -> list[pathlib.Path]:
   """Scores embeddings beside their controls and writes the tables.
 
@@ -136,6 +138,8 @@ def score(
     config: Splits, threshold and classifier.
     across: Whether people are probed across.
     num_workers: See evaluate.
+    kind: Of the run's labels, see `labels.weak.choose`; of `others` they were
+      chosen when they were read.
 
   Returns:
     The files written: results, scores, summary, person_independent_summary
@@ -144,8 +148,9 @@ def score(
   Raises:
     ValueError: If embeddings are missing or unusable, or are of other frames.
   """
-  learned = [] if workdir is None else features.read_run(workdir)
+  learned = [] if workdir is None else features.read_run(workdir, kind=kind)
   tables = [*learned, *others]
+  weak.check([table.frames for table in tables], kind)
   if config.splits == splits.SPLITS and any(
     splits.HELD_OUT in table.frames for table in tables
   ):

@@ -84,7 +84,7 @@ def score(
     )
     found = results.table(made)
     found = found[
-      found['target'].str.match(r'AU\d') & found['metric'].isin(METRICS)
+      found['target'].str.match(splits.UNIT) & found['metric'].isin(METRICS)
     ]
     if found.empty:
       raise ValueError(

@@ -28,6 +28,7 @@ import pandas as pd
 import threadpoolctl
 import tqdm
 
+from psm_jax.data.labels import weak
 from psm_jax.evaluation import (
   coordinates,
   features,
@@ -155,7 +156,9 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
   """
   rows = table[table['split'] == SPLIT]
   draws = rows[rows['metric'] == 'f1_frame_sd']
-  rows = rows[rows['target'].str.match(r'AU\d') & rows['metric'].isin(_METRICS)]
+  rows = rows[
+    rows['target'].str.match(splits.UNIT) & rows['metric'].isin(_METRICS)
+  ]
   made = []
   for place, own in rows.groupby(['source', 'model_id', 'metric'], sort=False):
     fold = own.groupby(['draw', 'direction'])['value'].mean()
@@ -250,7 +253,8 @@ def _asked(tables, config, fold_config) -> list[list[targets.Target]]:
     for table in tables
   ]
   whole = pd.concat(labels, ignore_index=True)
-  if fold_config.action_units:
+  # The list names coded units; of blendshapes all that occur are asked.
+  if fold_config.action_units and not any(map(weak.is_unit, whole)):
     known = whole.columns[whole.notna().any()]
     units = [
       c for c in known if c.removesuffix('_c') in fold_config.action_units

@@ -29,6 +29,7 @@ import pandas as pd
 import scipy.stats
 
 from psm_jax import paths
+from psm_jax.evaluation import splits
 
 COLUMNS = tuple(
   (
@@ -116,7 +117,7 @@ def summarise(
       values, over the cells that both have.
   """
   found = results[results['target'] != ACTION_UNITS]
-  is_unit = found['target'].str.match(r'AU\d')
+  is_unit = found['target'].str.match(splits.UNIT)
   found = found.assign(
     group=found['target'].where(~is_unit, ACTION_UNITS),
     target=found['target'].where(is_unit, ''),

@@ -16,6 +16,7 @@ import pandas as pd
 from psm_jax import paths
 from psm_jax.data import labels, store
 from psm_jax.data.ingest import layout, tracks
+from psm_jax.data.labels import weak
 
 SCHEMA_VERSION = 1
 QUALITY_COLUMNS = ('confidence', 'face_px', 'blur', 'brightness')
@@ -261,6 +262,24 @@ def read_table(root: pathlib.Path, video_id: str) -> pd.DataFrame:
   return table
 
 
+def read_weak_labels(root: pathlib.Path, video_id: str) -> pd.DataFrame | None:
+  """Returns weak_labels.parquet of a video, None if its detector made none.
+
+  Raises:
+    ValueError: If the file is damaged.
+  """
+  path = layout.video_folder(root, video_id) / layout.WEAK_LABELS
+  if not path.is_file():
+    return None
+  try:
+    table = pd.read_parquet(path)
+    return table[['track', 'frame', *weak.COLUMNS]]
+  except (OSError, ValueError, KeyError) as error:
+    raise ValueError(
+      f'{path} is damaged: {error}. Delete its folder and ingest it again.'
+    ) from error
+
+
 def rows_of(table: pd.DataFrame, parts: Sequence[tuple]) -> pd.DataFrame:
   """Returns the rows of frames.parquet that show one person.
 
@@ -281,10 +300,16 @@ def rows_of(table: pd.DataFrame, parts: Sequence[tuple]) -> pd.DataFrame:
 def read_frames(root: pathlib.Path, entry: IngestedVideo) -> pd.DataFrame:
   """Returns the rows of frames.parquet that show one person in one video.
 
+  Weak labels are columns of them, where the detector made any.
+
   Raises:
     ValueError: If the file is damaged.
   """
-  return rows_of(read_table(root, entry.video_id), entry.parts)
+  frames = rows_of(read_table(root, entry.video_id), entry.parts)
+  labels_of = read_weak_labels(root, entry.video_id)
+  if labels_of is None:
+    return frames
+  return frames.merge(labels_of, on=['track', 'frame'], how='left')
 
 
 def read_crops(frames: pd.DataFrame) -> np.ndarray:

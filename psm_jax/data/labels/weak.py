@@ -6,6 +6,7 @@ them for coded action units, and nothing reads them unless it is asked to.
 """
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -41,9 +42,6 @@ def choose(frames: pd.DataFrame, kind: str) -> pd.DataFrame:
 
   Returns:
     n rows, a copy if anything changes.
-
-  Raises:
-    ValueError: If there are no weak labels though they are asked for.
   """
   if kind == CODED:
     return frames.drop(columns=[c for c in COLUMNS if c in frames])
@@ -53,16 +51,26 @@ def choose(frames: pd.DataFrame, kind: str) -> pd.DataFrame:
     if name in frames and PREFIX + name not in frames
   }
   made = frames.rename(columns=theirs)
-  if not any(map(is_unit, made)):
-    raise ValueError(
-      'There are no blendshapes among the labels. Ingest the videos with '
-      '--detector=landmarker, and prepare, train and embed from that folder.'
-    )
   coded = [c for c in made if _CODED.fullmatch(c) or c == 'expression']
   pose = {weak: weak.removeprefix(PREFIX) for weak in POSE_COLUMNS}
   pose = {weak: name for weak, name in pose.items() if weak in made}
   made = made.drop(columns=[*coded, *(n for n in pose.values() if n in made)])
   return made.rename(columns=pose)
+
+
+def check(frames: Sequence[pd.DataFrame], kind: str) -> None:
+  """Raises ValueError if blendshapes are asked for and nowhere.
+
+  Args:
+    frames: what `choose` returned, of all features.
+    kind: as there.
+  """
+  if kind == BLENDSHAPES and not any(is_unit(c) for own in frames for c in own):
+    raise ValueError(
+      f'--labels={BLENDSHAPES}: there are no blendshapes among the labels. '
+      'Ingest the videos with --detector=landmarker, then train and embed from '
+      'that folder.'
+    )
 
 
 def table(

@@ -5,6 +5,7 @@ import struct
 from unittest import mock
 
 import numpy as np
+import pandas as pd
 from absl.testing import absltest, parameterized
 
 from psm_jax.data.ingest import (
@@ -12,8 +13,11 @@ from psm_jax.data.ingest import (
   head_pose,
   landmark_models,
   landmarker,
+  layout,
+  processing,
   video,
 )
+from psm_jax.data.ingest import folder as ingest_folder
 from psm_jax.data.labels import weak
 from tests.data.ingest import films
 
@@ -124,6 +128,57 @@ class DetectTest(parameterized.TestCase):
   def test_a_black_or_tiny_picture_has_no_face(self):
     self.assertEmpty(self._detect(_square(0, 0, 0), StubNetworks()))
     self.assertEmpty(self._detect(_square(0, 0, 0, (16, 16)), StubNetworks()))
+
+
+class IngestTest(absltest.TestCase):
+  """A video whose face moves by 4 pixels a frame, ingested by the stub."""
+
+  def _ingest(self, **options):
+    root = pathlib.Path(self.create_tempdir().full_path)
+    film = films.write(
+      root / 'a.mp4', [_square(60 + 4 * i, 90, 80) for i in range(6)]
+    )
+    for name in (layout.VIDEOS, layout.SHEETS):
+      (root / name).mkdir()
+    job = processing.Job(
+      film, 'a.mp4', 'a', key='k', content='c', suggestion='',
+      person_id='', table=None, digest='d',
+    )  # fmt: skip
+    made = landmarker.LandmarkerDetector(_options(), StubNetworks())
+    with mock.patch.object(detection, 'make', return_value=made):
+      processing.ingest_video(
+        job,
+        processing.Options(
+          detector=_options(), min_track_frames=2, size_px=64, **options
+        ),
+        root,
+      )
+    return root
+
+  def test_landmarks_are_kept_in_pixels_of_the_crops(self):
+    root = self._ingest()
+    table = pd.read_parquet(layout.video_folder(root, 'a') / layout.LANDMARKS)
+    self.assertEqual(table['frame'].tolist(), list(range(6)))
+    points = np.stack(table['landmarks']).reshape(6, 478, 2)
+    frames = ingest_folder.read_table(root, 'a')
+    crops = ingest_folder.read_crops(frames)
+    shown = np.einsum('nij,npj->npi', crops[:, :, :2], points / 64)
+    shown += crops[:, None, :, 2]
+    low = frames[['x', 'y']].to_numpy()
+    np.testing.assert_allclose(shown.min(axis=1), low, atol=0.01)
+
+  def test_weak_labels_are_kept_beside_the_frames(self):
+    root = self._ingest()
+    labels = ingest_folder.read_weak_labels(root, 'a')
+    self.assertLen(labels, 6)
+    self.assertEqual(labels['weak__neutral'].tolist(), [0] * 6)
+    self.assertEqual(labels['weak_noseSneerRight'].tolist(), [1] * 6)
+    self.assertNotIn('noseSneerRight', ingest_folder.read_table(root, 'a'))
+
+  def test_faces_between_those_sought_have_no_weak_labels(self):
+    root = self._ingest(detect_every=2)
+    labels = ingest_folder.read_weak_labels(root, 'a')
+    self.assertEqual(labels['frame'].tolist(), [0, 2, 4])
 
 
 class DecodeTest(absltest.TestCase):

@@ -12,6 +12,7 @@ from tqdm import auto as tqdm
 from psm_jax.data import alignment, labels
 from psm_jax.data.builders import source_builder, videos
 from psm_jax.data.ingest import folder, layout
+from psm_jax.data.labels import weak
 
 # A record must stay below 2 GiB; a longer video becomes several, one behind the
 # other, which the frame store joins again.
@@ -22,8 +23,9 @@ _LARGEST_RECORD_BYTES = 1_900_000_000
 class Builder(source_builder.SourceBuilder):
   """The confirmed tracks of ingested videos, with labels.csv if any.
 
-  Labels of every frame are confidence, face_px, blur and brightness. time_s is
-  the time by the video's own clock.
+  Labels of every frame are confidence, face_px, blur and brightness, and the
+  weak labels of `labels.weak` where the detector made any. time_s is the time
+  by the video's own clock.
   """
 
   def describe(self, options):
@@ -35,6 +37,13 @@ class Builder(source_builder.SourceBuilder):
     """See `SourceBuilder`."""
     self._tables, self._broken = _read_labels(source)
     columns = dict.fromkeys(folder.QUALITY_COLUMNS)
+    if any(
+      (
+        layout.video_folder(source.root, v.video_id) / layout.WEAK_LABELS
+      ).is_file()
+      for v in source.videos
+    ):
+      columns |= dict.fromkeys(weak.COLUMNS)
     for table in self._tables.values():
       columns.update(dict.fromkeys(table.values.columns))
     return columns
