@@ -30,6 +30,7 @@ import pathlib
 from absl import flags, logging
 
 from psm_jax.cli import probe_flags
+from psm_jax.data.labels import weak
 from psm_jax.discovery import clusters, matching, search
 from psm_jax.evaluation import features
 
@@ -69,6 +70,7 @@ _SCALE = flags.DEFINE_enum(
   'unit: embeddings have length 1; spread: distances are also divided by their '
   'root mean square, so that one radius means the same to both models.',
 )
+_LABELS = probe_flags.define_labels()
 _THRESHOLD = probe_flags.define_threshold()
 _TRUTH = flags.DEFINE_string(
   'truth',
@@ -98,7 +100,12 @@ def main() -> int | None:
     _SOURCE.value: _TABLES.value or [_WORKDIR.value],
     _AGAINST_SOURCE.value: _AGAINST.value,
   }
-  sides = [features.read(place, source=name) for name, place in places.items()]
+  kind = _LABELS.value
+  sides = [
+    features.read(place, source=name, kind=kind)
+    for name, place in places.items()
+  ]
+  weak.check([table.frames for side in sides for table in side], kind)
   # Those of files, not runs, have no flows.
   runs = {
     n: place[0]

@@ -48,6 +48,7 @@ _OUT = flags.DEFINE_string(
   'out', None, 'Folder for the tables where there is no --workdir.'
 )
 _SPLITS = probe_flags.define_splits(probes.DEFAULT.splits, splits.ALL_SPLITS)
+_LABELS = probe_flags.define_labels()
 _THRESHOLD = probe_flags.define_threshold()
 _THRESHOLD_FROM = flags.DEFINE_enum(
   'threshold_from',
@@ -125,7 +126,7 @@ def main() -> int | None:
     others=[
       table
       for name, paths in files.items()
-      for table in features.read_files(paths, source=name)
+      for table in features.read_files(paths, source=name, kind=_LABELS.value)
     ],
     folder=_OUT.value,
     config=config,
@@ -133,6 +134,7 @@ def main() -> int | None:
     folds=_read_folds(),
     fold_config=person_independent.FoldConfig(action_units=_units()),
     num_workers=_NUM_WORKERS.value,
+    kind=_LABELS.value,
   )
   for path in written:
     logging.info('Wrote %s', path)

@@ -13,12 +13,15 @@ Exit codes: 0 done (summary.csv says what became of each video), 1 no video
 could be used, 2 wrong usage, 75 stopped by a signal: the same command goes on.
 """
 
+import dataclasses
+
 from absl import flags, logging
 
 from psm_jax.cli import program
 from psm_jax.data.ingest import (
   batch,
   detection,
+  landmark_models,
   layout,
   listing,
   processing,
@@ -67,9 +70,19 @@ _TIMES = flags.DEFINE_enum(
   'clock.',
 )
 _DETECTOR = flags.DEFINE_enum(
-  'detector', 'mtcnn', detection.DETECTORS, 'Which detector finds faces.'
+  'detector',
+  detection.AUTO,
+  detection.DETECTORS,
+  'Which detector finds faces. auto: the landmarker where its model file is '
+  'there, which also gives landmarks, head pose and weak labels of expression; '
+  'MTCNN elsewhere.',
 )
-_MODEL = flags.DEFINE_string('model', None, "YuNet's ONNX file.")
+_MODEL = flags.DEFINE_string(
+  'model',
+  None,
+  f"The landmarker's file {landmark_models.FILE}, if it is not at "
+  "~/.config/psm_jax, or YuNet's ONNX file.",
+)
 _MIN_SCORE = flags.DEFINE_float(
   'min_score', 0.9, 'Least score of a face; the score is kept in the tables.'
 )
@@ -114,14 +127,17 @@ _MIN_PERSON_S = flags.DEFINE_float(
 
 
 def _options():
+  detector = detection.DetectorOptions(
+    name=_DETECTOR.value,
+    model=_MODEL.value or '',
+    min_score=_MIN_SCORE.value,
+    longest_px=_DETECT_PX.value,
+    min_face_px=_MIN_FACE_PX.value,
+  )
+  if _BOXES.value is not None and detector.name == detection.AUTO:
+    detector = dataclasses.replace(detector, name=detection.MTCNN)
   return processing.Options(
-    detector=detection.DetectorOptions(
-      name=_DETECTOR.value,
-      model=_MODEL.value or '',
-      min_score=_MIN_SCORE.value,
-      longest_px=_DETECT_PX.value,
-      min_face_px=_MIN_FACE_PX.value,
-    ),
+    detector=detector.resolved(),
     detect_every=_DETECT_EVERY.value,
     gap_s=_GAP_S.value,
     min_track_frames=_MIN_TRACK_FRAMES.value,

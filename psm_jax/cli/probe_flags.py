@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from psm_jax.data.labels import weak
 from psm_jax.evaluation import probes, splits
 
 # --help shows them with the flags of the program that defines them here.
@@ -26,6 +27,18 @@ def define_splits(
   """Defines --splits, a list, and says what each allowed one is."""
   told = '; '.join(f'{name}: {_SPLITS[name]}' for name in allowed)
   return flags.DEFINE_list('splits', list(default), f'{told}.')
+
+
+def define_labels() -> flags.FlagHolder:
+  """Defines --labels."""
+  return flags.DEFINE_enum(
+    'labels',
+    weak.CODED,
+    weak.LABELS,
+    'coded: action units that people or other tools coded. blendshapes: weak '
+    'labels in their place, what the networks of launch.ingest '
+    '--detector=landmarker saw; called weak_... in every table.',
+  )
 
 
 def define_threshold() -> flags.FlagHolder:

@@ -200,7 +200,9 @@ def _values(summary, name, baseline) -> dict:
 
 def _seed_sds(table, name, seeds) -> dict:
   """Returns the SD over seeds of the mean over persons, of each score."""
-  theirs = table[(table['source'] == name) & table['target'].str.match(r'AU\d')]
+  theirs = table[
+    (table['source'] == name) & table['target'].str.match(splits.UNIT)
+  ]
   theirs = theirs.assign(
     seed=theirs['model_id'].map(lambda model: seeds.get(model, ''))
   )

@@ -19,6 +19,7 @@ import tqdm
 from absl import logging
 
 from psm_jax import stopping
+from psm_jax.data.labels import weak
 from psm_jax.evaluation import (
   controls,
   features,
@@ -99,6 +100,7 @@ def score(
   folds: Mapping[str, str] | None = None,
   fold_config: person_independent.FoldConfig = person_independent.DEFAULT,
   num_workers: int = 0,
+  kind: str = weak.CODED,
 ) -> list[pathlib.Path]:
   """Scores embeddings beside their controls and writes the tables.
 
@@ -116,6 +118,8 @@ def score(
     folds: Person to fold, see person_independent.evaluate.
     fold_config: How people are dealt into folds.
     num_workers: See evaluate.
+    kind: Of the run's labels, see `labels.weak.choose`; of `others` they were
+      chosen when they were read.
 
   Returns:
     The files written: results, scores, summary, person_independent_summary
@@ -127,8 +131,9 @@ def score(
   """
   if across not in ACROSS:
     raise ValueError(f'across is {across!r}; expected one of {ACROSS}.')
-  learned = [] if workdir is None else features.read_run(workdir)
+  learned = [] if workdir is None else features.read_run(workdir, kind=kind)
   tables = [*learned, *others]
+  weak.check([table.frames for table in tables], kind)
   if config.splits == splits.SPLITS and any(
     splits.HELD_OUT in table.frames for table in tables
   ):

@@ -17,6 +17,7 @@ import pandas as pd
 
 from psm_jax import paths
 from psm_jax.data import embedded, labels
+from psm_jax.data.labels import weak
 
 TRAINED = 'trained'
 RANDOM_ENCODER = 'random_encoder'
@@ -114,6 +115,7 @@ def read_run(
   *,
   source: str = TRAINED,
   folder: str = embedded.EMBEDDINGS,
+  kind: str = weak.CODED,
 ) -> list[FeatureTable]:
   """Reads the tables of launch.embed, one for each model and person.
 
@@ -121,6 +123,7 @@ def read_run(
     workdir: The run directory.
     source: Name of these features in the results.
     folder: One of data/embedded.py.
+    kind: Which labels are kept, see `labels.weak.choose`.
 
   Returns:
     Tables ordered by model and person, their frames by video and time; `attrs`
@@ -132,11 +135,11 @@ def read_run(
       or holds values that are not finite. Names the file.
   """
   root = pathlib.Path(workdir) / folder
-  return _join(_read_tree(root, '*/*/*.parquet', folder), source)
+  return _join(_read_tree(root, '*/*/*.parquet', folder), source, kind)
 
 
 def read_files(
-  files: Sequence[str | os.PathLike], *, source: str
+  files: Sequence[str | os.PathLike], *, source: str, kind: str = weak.CODED
 ) -> list[FeatureTable]:
   """Reads embeddings that another program wrote.
 
@@ -146,6 +149,7 @@ def read_files(
       called as in labels.column_name: AU01, au1, AU01_r, yaw. A column model_id
       is optional; without it the model is called after the source.
     source: Name of these features in the results.
+    kind: Which labels are kept, see `labels.weak.choose`.
 
   Returns:
     A table for each model and person, over all files.
@@ -161,11 +165,14 @@ def read_files(
     data = _read(path).rename(columns=labels.column_name)
     data['model_id'] = data.get('model_id', source)
     parts[path] = data
-  return _join(parts, source)
+  return _join(parts, source, kind)
 
 
 def read(
-  places: Sequence[str | os.PathLike], *, source: str = TRAINED
+  places: Sequence[str | os.PathLike],
+  *,
+  source: str = TRAINED,
+  kind: str = weak.CODED,
 ) -> list[FeatureTable]:
   """Reads a run (see `read_run`), or files (see `read_files`).
 
@@ -175,12 +182,12 @@ def read(
   if any(
     pathlib.Path(place).suffix in ('.parquet', '.csv') for place in places
   ):
-    return read_files(places, source=source)
+    return read_files(places, source=source, kind=kind)
   if len(places) != 1:
     raise ValueError(
       f'{places} are not all Parquet or CSV files. Name one run, or files.'
     )
-  return read_run(places[0], source=source)
+  return read_run(places[0], source=source, kind=kind)
 
 
 def controls(
@@ -333,7 +340,7 @@ def _read(path: pathlib.Path, *required: str) -> pd.DataFrame:
 
 
 def _join(
-  parts: dict[pathlib.Path, pd.DataFrame], source: str
+  parts: dict[pathlib.Path, pd.DataFrame], source: str, kind: str = weak.CODED
 ) -> list[FeatureTable]:
   """Returns a table for each model and person of some files."""
   (first, expected), problems = next(iter(parts.items())), []
@@ -360,8 +367,8 @@ def _join(
   units, tables = _units(whole), []
   origins = {data.attrs.get('model_id'): data.attrs for data in parts.values()}
   for (model_id, person_id), data in whole.groupby(['model_id', 'person_id']):
-    frames = data.drop(columns=['model_id', *units])
-    frames = frames.reset_index(drop=True).copy()  # In one piece.
+    frames = data.drop(columns=['model_id', *units]).reset_index(drop=True)
+    frames = weak.choose(frames, kind).copy()  # In one piece.
     frames.attrs = origins.get(model_id, {})
     table = FeatureTable(
       source, model_id, person_id, data[units].to_numpy(), frames

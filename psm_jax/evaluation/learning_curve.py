@@ -84,7 +84,7 @@ def score(
     )
     scores = results.table(made)
     scores = scores[
-      scores['target'].str.match(r'AU\d') & scores['metric'].isin(METRICS)
+      scores['target'].str.match(splits.UNIT) & scores['metric'].isin(METRICS)
     ]
     if scores.empty:
       raise ValueError(

@@ -28,6 +28,7 @@ import pandas as pd
 import threadpoolctl
 import tqdm
 
+from psm_jax.data.labels import weak
 from psm_jax.evaluation import (
   coordinates,
   features,
@@ -155,7 +156,9 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
   """
   rows = table[table['split'] == SPLIT]
   draws = rows[rows['metric'] == 'f1_frame_sd']
-  rows = rows[rows['target'].str.match(r'AU\d') & rows['metric'].isin(_METRICS)]
+  rows = rows[
+    rows['target'].str.match(splits.UNIT) & rows['metric'].isin(_METRICS)
+  ]
   made = []
   for place, of_model in rows.groupby(
     ['source', 'model_id', 'metric'], sort=False
@@ -250,7 +253,9 @@ def _asked(tables, config, fold_config):
   labels = splits.action_unit_labels(frames, threshold=config.threshold)
   expression = targets.expression(frames)
   names = splits.kept_action_units(labels, min_base_rate=config.min_base_rate)
-  if wanted := fold_config.action_units:
+  wanted = fold_config.action_units
+  # The list names coded units; of blendshapes all that occur are asked.
+  if wanted and not any(map(weak.is_unit, labels)):
     known = labels.columns[labels.notna().any()]
     names = tuple(c for c in known if c.removesuffix('_c') in wanted)
   if not names and not expression.known.any():

@@ -31,6 +31,7 @@ import pandas as pd
 import scipy.stats
 
 from psm_jax import csv_files, paths
+from psm_jax.evaluation import splits
 
 COLUMNS = tuple(
   (
@@ -118,7 +119,7 @@ def summarise(
       values, over the cells that both have.
   """
   kept = results[results['target'] != ACTION_UNITS]
-  is_unit = kept['target'].str.match(r'AU\d')
+  is_unit = kept['target'].str.match(splits.UNIT)
   kept = kept.assign(
     group=kept['target'].where(~is_unit, ACTION_UNITS),
     target=kept['target'].where(is_unit, ''),

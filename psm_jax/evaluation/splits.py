@@ -10,6 +10,12 @@ import re
 import numpy as np
 import pandas as pd
 
+from psm_jax.data.labels import weak
+
+# What targets that are movements are called: coded action units, and the
+# blendshapes of labels.weak.
+UNIT = rf'AU\d|{weak.PREFIX}'
+
 RANDOM = 'random'
 BLOCKED = 'blocked'
 CROSS_VIDEO = 'cross_video'
@@ -56,7 +62,8 @@ def action_unit_labels(
 
   Args:
     frames: n rows; the columns AU01, AU02, ... are intensities, AU01_c, ...
-      presence, 0 or 1 (NaN is missing).
+      presence, 0 or 1 (NaN is missing); or weak_mouthSmileLeft, ..., the
+      blendshapes of `labels.weak`, which has its own threshold.
     threshold: An action unit is active at this intensity or above.
 
   Returns:
@@ -64,7 +71,10 @@ def action_unit_labels(
   """
   columns = action_unit_columns(frames)
   intensity = frames[columns].astype(np.float64).reset_index(drop=True)
-  limits = [0.5 if c.endswith('_c') else threshold for c in columns]
+  limits = [
+    weak.ACTIVE if weak.is_unit(c) else 0.5 if c.endswith('_c') else threshold
+    for c in columns
+  ]
   active = intensity.ge(np.array(limits, np.float64), axis='columns')
   return active.astype(np.float64).where(intensity.notna())
 
@@ -72,12 +82,14 @@ def action_unit_labels(
 def action_unit_columns(frames: pd.DataFrame) -> list[str]:
   """Returns the columns that hold action units: AU01, AU02, ...
 
-  Presence, AU01_c, stands in where an action unit has no intensity.
+  Presence, AU01_c, stands in where an action unit has no intensity. Where
+  `labels.weak.choose` chose them, blendshapes take the action units' place.
   """
   return [
     c
     for c in frames
-    if re.fullmatch(r'AU\d{2,3}', c)
+    if weak.is_unit(c)
+    or re.fullmatch(r'AU\d{2,3}', c)
     or (re.fullmatch(r'AU\d{2,3}_c', c) and c.removesuffix('_c') not in frames)
   ]
 

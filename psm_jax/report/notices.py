@@ -5,6 +5,7 @@ for text in cautions.find(run): ...
 
 import numpy as np
 
+from psm_jax.data.labels import weak
 from psm_jax.report import formats
 from psm_jax.report import run as report_run
 
@@ -15,6 +16,7 @@ def find(run: report_run.Run) -> list[str]:
   """Returns the warnings of a run, the gravest first; [] if there are none."""
   return [
     *_failures(run),
+    *_weak(run),
     *_unfinished(run),
     *_not_finite(run),
     *_stale(run),
@@ -43,6 +45,20 @@ def _failures(run: report_run.Run) -> list[str]:
   return [
     f'{formats.plural(len(names), "model")} failed: {formats.listing(names)}. '
     'Do not use their embeddings or scores; the other models are not affected.'
+  ]
+
+
+def _weak(run: report_run.Run) -> list[str]:
+  """Returns a warning that nobody coded the labels, if nobody did."""
+  if not any(
+    str(unit).startswith(weak.PREFIX) for unit in set(run.scores.get('au', ()))
+  ):
+    return []
+  return [
+    'The labels are weak: blendshapes that the networks of the landmarker saw '
+    '(weak_...), not action units that people coded. Where this page says '
+    'action units it means them. A high score says that the embedding agrees '
+    'with those networks, not that it is right.'
   ]
 
 

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from psm_jax.evaluation import splits
+
 _TEXT_COLUMNS = frozenset(
   (
     'against',
@@ -116,7 +118,7 @@ def read_table(
 
 def unit_scores(scores: pd.DataFrame) -> pd.DataFrame:
   """Returns the rows of scores.csv that are of action units, target as `au`."""
-  found = scores[scores['target'].str.match(r'AU\d')]
+  found = scores[scores['target'].str.match(splits.UNIT)]
   return found.rename(columns={'target': 'au'}).reset_index(drop=True)
 
 

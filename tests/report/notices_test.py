@@ -57,6 +57,12 @@ class NoticesTest(parameterized.TestCase):
     }
     self.assertLen(self._find(written=written), number)
 
+  def test_scores_of_weak_labels_are_called_so(self):
+    scores = pd.DataFrame({'person_id': ['P01'], 'au': ['weak_jawOpen']})
+    (warning,) = self._find(scores=scores)
+    self.assertIn('The labels are weak', warning)
+    self.assertEmpty(self._find(scores=scores.assign(au='AU12')))
+
   def test_people_without_scores_are_named(self):
     models = (dataclasses.replace(_MODEL, cohort=('A', 'B', 'C')),)
     scores = pd.DataFrame({'person_id': ['A']})

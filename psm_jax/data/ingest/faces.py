@@ -1,10 +1,34 @@
 """The faces of one picture as arrays, and the overlap of boxes."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
 POINTS = ('left_eye', 'right_eye', 'nose', 'left_mouth', 'right_mouth')
+
+
+@dataclasses.dataclass(frozen=True)
+class Details:
+  """What one detector, the landmarker, tells of F faces besides.
+
+  Attributes:
+    landmarks: [F, 478, 2] float32 (x, y), in the pixels of the boxes.
+    pose_deg: [F, 3] float32 yaw, pitch, roll in degrees, see `head_pose`.
+    blendshapes: [F, 52] float32 from 0 to 1, see `weak_labels`.
+  """
+
+  landmarks: np.ndarray
+  pose_deg: np.ndarray
+  blendshapes: np.ndarray
+
+  def map(self, function: Callable[[np.ndarray], np.ndarray]) -> 'Details':
+    """Returns what a function makes of each of the three."""
+    return Details(*map(function, self.all()))
+
+  def all(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the three."""
+    return self.landmarks, self.pose_deg, self.blendshapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,11 +40,13 @@ class Faces:
     points: [F, 5, 2] float64 (x, y) of both eyes, the nose and both corners of
       the mouth; left and right are the picture's. NaN where unknown.
     scores: [F] float64, 0 to 1; NaN where unknown.
+    details: of the F faces; None if the detector tells none.
   """
 
   boxes: np.ndarray
   points: np.ndarray
   scores: np.ndarray
+  details: Details | None = None
 
   def __len__(self) -> int:
     """How many faces there are."""
@@ -28,13 +54,25 @@ class Faces:
 
   def scaled(self, factor: np.ndarray) -> 'Faces':
     """Returns the faces in a picture (x, y) times as large."""
+    details = self.details and dataclasses.replace(
+      self.details,
+      landmarks=self.details.landmarks * factor.astype(np.float32),
+    )
     return Faces(
-      self.boxes * np.tile(factor, 2), self.points * factor, self.scores
+      self.boxes * np.tile(factor, 2),
+      self.points * factor,
+      self.scores,
+      details,
     )
 
   def chosen(self, which: np.ndarray) -> 'Faces':
     """Returns some of the faces, by index or mask."""
-    return Faces(self.boxes[which], self.points[which], self.scores[which])
+    return Faces(
+      self.boxes[which],
+      self.points[which],
+      self.scores[which],
+      self.details and self.details.map(lambda values: values[which]),
+    )
 
 
 NO_FACES = Faces(np.zeros((0, 4)), np.zeros((0, 5, 2)), np.zeros(0))

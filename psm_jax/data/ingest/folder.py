@@ -16,6 +16,7 @@ import pandas as pd
 from psm_jax import paths
 from psm_jax.data import alignment, labels, sources
 from psm_jax.data.ingest import layout, tracks
+from psm_jax.data.labels import weak
 
 SCHEMA_VERSION = 1
 QUALITY_COLUMNS = ('confidence', 'face_px', 'blur', 'brightness')
@@ -72,11 +73,20 @@ def scan(
       f'No track of {root} is confirmed. Look at {layout.SHEETS}/ and fill in '
       f'person_id in {root / layout.TRACKS}.'
     )
+  has_weak_labels = any(
+    (video.folder / layout.WEAK_LABELS).is_file() for video in videos
+  )
   return sources.Source(
     root=root,
     videos=tuple(videos),
     label_columns=tuple(
-      dict.fromkeys((*QUALITY_COLUMNS, *sources.label_columns(videos)))
+      dict.fromkeys(
+        (
+          *QUALITY_COLUMNS,
+          *(weak.COLUMNS if has_weak_labels else ()),
+          *sources.label_columns(videos),
+        )
+      )
     ),
     problems=tuple(problems),
     fingerprint=digest.hexdigest()[:16],
@@ -95,12 +105,11 @@ def _shots(video, report, *, options):
     options: of each video's ingest, by video_id.
   """
   options = options[video.video_id]
-  rows = rows_of(
-    read_table(video.folder.parents[1], video.video_id), video.parts
-  )
+  rows = read_frames(video.folder.parents[1], video)
   rows = rows[rows['success']].reset_index(drop=True)
   frames = rows['frame'].to_numpy()
-  values, points = rows[list(QUALITY_COLUMNS)], None
+  kept = [*QUALITY_COLUMNS, *(c for c in weak.COLUMNS if c in rows)]
+  values, points = rows[kept], None
   table = sources.label_table(video, report)
   if table is not None:
     reasons = list(table.problems)
@@ -255,6 +264,24 @@ def read_table(root: pathlib.Path, video_id: str) -> pd.DataFrame:
   return table
 
 
+def read_weak_labels(root: pathlib.Path, video_id: str) -> pd.DataFrame | None:
+  """Returns weak_labels.parquet of a video, None if its detector made none.
+
+  Raises:
+    ValueError: If the file is damaged.
+  """
+  path = layout.video_folder(root, video_id) / layout.WEAK_LABELS
+  if not path.is_file():
+    return None
+  try:
+    table = pd.read_parquet(path)
+    return table[['track', 'frame', *weak.COLUMNS]]
+  except (OSError, ValueError, KeyError) as error:
+    raise ValueError(
+      f'{path} is damaged: {error}. Delete its folder and ingest it again.'
+    ) from error
+
+
 def rows_of(table: pd.DataFrame, parts: Sequence[tuple]) -> pd.DataFrame:
   """Returns the rows of frames.parquet that show one person.
 
@@ -275,10 +302,16 @@ def rows_of(table: pd.DataFrame, parts: Sequence[tuple]) -> pd.DataFrame:
 def read_frames(root: pathlib.Path, entry: sources.Video) -> pd.DataFrame:
   """Returns the rows of frames.parquet that show one person in one video.
 
+  Weak labels are columns of them, where the detector made any.
+
   Raises:
     ValueError: If the file is damaged.
   """
-  return rows_of(read_table(root, entry.video_id), entry.parts)
+  frames = rows_of(read_table(root, entry.video_id), entry.parts)
+  labels_of = read_weak_labels(root, entry.video_id)
+  if labels_of is None:
+    return frames
+  return frames.merge(labels_of, on=['track', 'frame'], how='left')
 
 
 def read_crops(frames: pd.DataFrame) -> np.ndarray:

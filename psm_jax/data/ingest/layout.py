@@ -5,6 +5,7 @@ summary.csv, people.csv       what became of each video; what there is of whom
 contact_sheets/VIDEO.jpg      a row a track
 videos/VIDEO/video.json       counts, options, tracks
 videos/VIDEO/frames.parquet   a row a frame and track
+videos/VIDEO/landmarks.parquet, weak_labels.parquet  with the landmarker only
 videos/VIDEO/track00/*.jpg    crops, named by frame number
 """
 
@@ -20,6 +21,7 @@ from psm_jax import csv_files, paths
 SCHEMA_VERSION = 2
 TRACKS, SUMMARY, PEOPLE = 'tracks.csv', 'summary.csv', 'people.csv'
 SHEETS, VIDEOS = 'contact_sheets', 'videos'
+LANDMARKS, WEAK_LABELS = 'landmarks.parquet', 'weak_labels.parquet'
 
 
 def video_folder(root: str | os.PathLike, video_id: str) -> pathlib.Path:

@@ -1,7 +1,8 @@
 """One video: reads it twice, first to find and follow faces, then to cut them.
 
 Nothing but the faces is kept in between, so memory does not grow with the
-pictures: 130 bytes a face found and some 300 a row of the table.
+pictures: 130 bytes a face found and some 300 a row of the table, and 4 kB a
+face where the detector gives landmarks.
 """
 
 import array
@@ -16,6 +17,7 @@ from collections.abc import Callable, Mapping
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from psm_jax import paths
 from psm_jax.data import sources
@@ -143,6 +145,9 @@ def digest(options: Options, table: pathlib.Path | None) -> str:
     values['detector'] = table.read_bytes().hex()
   else:
     del values['first_row'], values['boxes']
+    if options.detector.name == detection.LANDMARKER:
+      # There is but one file, wherever it lies.
+      del values['detector']['model']
   return sources.digest([layout.SCHEMA_VERSION, values])
 
 
@@ -180,6 +185,7 @@ def ingest_video(
     pages = _write_tracks(job, options, search, temporary, num_threads)
     frames = video_tables.frames_table(job.video_id, search)
     frames.to_parquet(temporary / 'frames.parquet', index=False)
+    _write_details(search, options, temporary)
     content = _describe(job, options, search, counts, warnings, frames)
     content['sheets'] = _write_sheets(root, job.video_id, pages)
     seconds = time.monotonic() - started
@@ -205,7 +211,8 @@ def _search(job, options, counts, report, num_threads):
     table = box_tables.read(job.table, first_row=options.first_row)
   else:
     detector = detection.make(options.detector)
-  finder, seen = cuts.CutFinder(), array.array('d')
+  finder = cuts.CutFinder()
+  seen = array.array('d'), [array.array('f') for _ in range(3)]
   sound = []
   for frame in video.read(job.path, counts, num_threads=num_threads):
     if not frame.is_damaged:
@@ -252,18 +259,29 @@ def _search(job, options, counts, report, num_threads):
 
 
 def _append(seen, index, faces):
-  """Keeps the faces of a frame: frame, box, points, score of each."""
+  """Keeps the faces of a frame: frame, box, points, score; details."""
+  places, details = seen
   for box, points, score in zip(
     faces.boxes, faces.points, faces.scores, strict=True
   ):
-    seen.extend([index, *box, *points.ravel(), score])
+    places.extend([index, *box, *points.ravel(), score])
+  if faces.details is not None:
+    for kept, values in zip(details, faces.details.all(), strict=True):
+      kept.frombytes(values.astype(np.float32).tobytes())
 
 
 def _unpack(seen):
   """([F] int64 frames, F faces) of what was kept."""
-  rows = np.array(seen).reshape(-1, 6 + 2 * len(faces_lib.POINTS))
+  rows = np.array(seen[0]).reshape(-1, 6 + 2 * len(faces_lib.POINTS))
   points = rows[:, 5:-1].reshape(-1, len(faces_lib.POINTS), 2)
-  faces = faces_lib.Faces(rows[:, 1:5], points, rows[:, -1])
+  details = None
+  if seen[1][0]:
+    landmarks, pose_deg, blendshapes = (
+      np.frombuffer(kept, np.float32).reshape(len(rows), -1) for kept in seen[1]
+    )
+    landmarks = landmarks.reshape(len(rows), -1, 2)
+    details = faces_lib.Details(landmarks, pose_deg, blendshapes)
+  faces = faces_lib.Faces(rows[:, 1:5], points, rows[:, -1], details)
   return rows[:, 0].astype(np.int64), faces
 
 
@@ -327,6 +345,18 @@ def _write_tracks(job, options, search, folder, num_threads):
     if watch.changed_at is not None:
       track.changes_at = int(track.frames[watch.changed_at])
   return pages
+
+
+def _write_details(search, options, folder):
+  """Writes landmarks and weak labels of the faces, if the detector gave any."""
+  tables = [
+    video_tables.details_tables(number, track, size_px=options.size_px)
+    for number, track in enumerate(search.tracks)
+    if track.faces.details is not None
+  ]
+  names = layout.LANDMARKS, layout.WEAK_LABELS
+  for name, parts in zip(names, zip(*tables, strict=True), strict=False):
+    pd.concat(parts).to_parquet(folder / name, index=False)
 
 
 def _due(tracks):

@@ -88,7 +88,7 @@ def fill(
 
   Returns:
     [m] int64 frames, m faces, and [m] bool: which were made up. Their scores
-    are NaN.
+    are NaN, and so is whatever else was told of the face.
   """
   steps = np.diff(frames)
   if every == 1 or not (steps > 1).any():
@@ -103,9 +103,17 @@ def fill(
     [np.interp(frames_now, frames, column) for column in values.T], axis=1
   )
   is_made_up = np.isin(frames_now, made_up)
-  scores = np.full(len(frames_now), np.nan)
-  scores[~is_made_up] = found.scores
+
+  def spread(values):
+    """Rows of the faces found at their new places, NaN elsewhere."""
+    spaced = np.full((len(frames_now), *values.shape[1:]), np.nan, values.dtype)
+    spaced[~is_made_up] = values
+    return spaced
+
   faces_now = faces_lib.Faces(
-    values[:, :4], values[:, 4:].reshape(-1, 5, 2), scores
+    values[:, :4],
+    values[:, 4:].reshape(-1, 5, 2),
+    spread(found.scores),
+    found.details and found.details.map(spread),
   )
   return frames_now, faces_now, is_made_up

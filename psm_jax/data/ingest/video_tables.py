@@ -5,8 +5,10 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
+from psm_jax.data import alignment
 from psm_jax.data.ingest import crops, video
 from psm_jax.data.ingest import faces as faces_lib
+from psm_jax.data.labels import weak
 
 UNITS = {
   'frame': 'counted from 0 in the order shown',
@@ -137,6 +139,36 @@ def _track_table(number, track):
   points = track.faces.points.reshape(-1, 10)
   columns |= dict(zip(_POINT_COLUMNS, points.T, strict=True))
   return pd.DataFrame(columns, index=track.frames)
+
+
+def details_tables(
+  number: int, track: TrackRows, *, size_px: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+  """Returns what is kept of the landmarks, pose and blendshapes of a track.
+
+  Args:
+    number: of the track.
+    track: whose faces have details; those that are made up have no row.
+    size_px: side of a crop's file.
+
+  Returns:
+    Rows of landmarks.parquet: track, frame and `landmarks`, a list of 956
+    float32, x and y of each in turn, in pixels of the crop's file from its top
+    left corner; rows of weak_labels.parquet, see `labels.weak`.
+  """
+  sought = ~track.is_made_up
+  details = track.faces.details.map(lambda values: values[sought])
+  frames = track.frames[sought]
+  places = alignment.to_frame(
+    details.landmarks, track.alignment.crops[sought], size_px=size_px
+  )
+  places = places.astype(np.float32).reshape(len(frames), -1)
+  landmarks = pd.DataFrame(
+    {'track': np.int32(number), 'frame': frames, 'landmarks': list(places)}
+  )
+  return landmarks, weak.table(
+    number, frames, details.pose_deg, details.blendshapes
+  )
 
 
 def describe(

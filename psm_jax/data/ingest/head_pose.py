@@ -1,0 +1,39 @@
+"""Head pose from landmarks with depth."""
+
+import numpy as np
+
+
+def pose(
+  points: np.ndarray, mean_face: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+  """Returns how a head is turned: the rotation that fits landmarks best.
+
+  Weighted orthogonal Procrustes (Kabsch, 1976) under weak perspective.
+
+  Args:
+    points: [P, 3] float, (x, y, depth): right and down in the picture, and away
+      from the camera, in one unit.
+    mean_face: [P, 3] float, a frontal face: right, up, to the camera.
+    weights: [P] float, 0 or more.
+
+  Returns:
+    [3] float64 yaw, pitch and roll in degrees: the face turned to the picture's
+    right, up, and clockwise. Turned by roll in the picture last, before that by
+    pitch, first by yaw.
+  """
+  turned = points * [1, -1, -1]
+  weights = weights / weights.sum()
+  turned = turned - weights @ turned
+  frontal = mean_face - weights @ mean_face
+  left, _, right = np.linalg.svd(turned.T @ (weights[:, None] * frontal))
+  left[:, 2] *= np.sign(np.linalg.det(left) * np.linalg.det(right))
+  rotation = left @ right
+  # Rz(-roll) Rx(-pitch) Ry(yaw), axes to the right, up and to the camera.
+  pitch = np.arcsin(np.clip(rotation[2, 1], -1, 1))
+  return np.degrees(
+    [
+      np.arctan2(-rotation[2, 0], rotation[2, 2]),
+      -pitch,
+      -np.arctan2(-rotation[0, 1], rotation[1, 1]),
+    ]
+  )

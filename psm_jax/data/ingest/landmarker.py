@@ -1,0 +1,269 @@
+"""A detector by MediaPipe's face landmarker models, without MediaPipe.
+
+Faces are sought by BlazeFace (Bazarevsky et al., 2019; short range: 896 anchors
+in a picture of 128 pixels). Each is turned upright and gets 478 landmarks
+(Kartynnik et al., 2019; Grishchenko et al., 2020), and 146 of these give 52
+blendshapes. The models' cards say what the networks take and give.
+"""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from psm_jax.data.ingest import faces as faces_lib
+from psm_jax.data.ingest import head_pose, landmark_models, video
+from psm_jax.data.ingest.faces import Details, Faces
+
+# Anchors lie in the middle of each cell: (cells a side, anchors a cell).
+_ANCHORS = ((16, 2), (8, 6))
+# BlazeFace is trained to find faces from here on; that it is one, and whether
+# its landmarks can be used, is then said by the second network.
+_MIN_SEARCH_SCORE = 0.5
+_SAME_FACE = 0.3  # Overlap of boxes that are averaged, as published.
+# Side of the smallest face that is found, in sides of the picture.
+_LEAST_SHARE = 0.14
+_ONE_ROW = 1.25
+_MARGIN = 1.5  # Side of the second network's picture, in sides of the box.
+
+# Landmarks by their published numbers.
+_EYES = (
+  (33, 7, 163, 144, 145, 153, 154, 155, 133)
+  + (246, 161, 160, 159, 158, 157, 173),
+  (263, 249, 390, 373, 374, 380, 381, 382, 362)
+  + (466, 388, 387, 386, 385, 384, 398),
+)
+_LIPS = (
+  (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
+  + (185, 40, 39, 37, 0, 267, 269, 270, 409)
+  + (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
+  + (191, 80, 81, 82, 13, 312, 311, 310, 415)
+)
+_BROWS = (46, 53, 52, 65, 55, 70, 63, 105, 66, 107) + (
+  276,
+  283,
+  282,
+  295,
+  285,
+  300,
+  293,
+  334,
+  296,
+  336,
+)
+_OVAL = (
+  (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288)
+  + (397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136)
+  + (172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
+)
+_NOSE_RIDGE = (1, 4, 5, 6, 8, 168, 195, 197)
+_IRISES = tuple(range(468, 478))
+BLENDSHAPE_POINTS = np.array(
+  sorted(
+    (*_EYES[0], *_EYES[1], *_LIPS, *_BROWS, *_OVAL, *_NOSE_RIDGE, *_IRISES)
+  )
+)
+# The corners of either eye, the tip of the nose, the corners of the mouth.
+_FIVE = ((33, 133), (362, 263), (4, 4), (61, 61), (291, 291))
+
+
+class LandmarkerDetector:
+  """Boxes, points, landmarks, head pose and blendshapes of all faces."""
+
+  def __init__(self, options, networks=None):
+    """Takes `detection.DetectorOptions`; networks are read if not given.
+
+    Raises:
+      ValueError: If the model file cannot be used.
+    """
+    self._options = options
+    self._networks = networks or landmark_models.Networks(
+      landmark_models.locate(options.model)
+    )
+
+  def detect(self, frame: video.Frame) -> Faces:
+    """Returns a frame's faces, in pixels of the picture as shown."""
+    picture = frame.picture(longest_px=self._options.longest_px)
+    faces = [self._measure(picture, crop) for crop in self._search(picture)]
+    faces = [
+      face
+      for face in faces
+      if face.scores[0] >= self._options.min_score
+      and face.boxes[0, 2:].max() >= self._options.min_face_px
+    ]
+    if not faces:
+      return faces_lib.NO_FACES
+    faces = _joined(faces)
+    size = np.array([picture.shape[1], picture.shape[0]])
+    faces = faces.scaled(np.array(frame.size) / size)
+    return faces.chosen(faces_lib.without_doubles(faces))
+
+  def _search(self, picture):
+    """[F, 2, 3] upright crops of what may be faces, see `alignment`."""
+    longest, places = max(picture.shape[:2]), np.zeros((0, 5))
+    for parts in range(3):
+      side = longest // 2**parts
+      # Smaller windows cost more, and find what is too far to be used.
+      if parts < 2 or (
+        not len(places) and side * _LEAST_SHARE * 2 > self._options.min_face_px
+      ):
+        found = [self._search_in(picture, *w) for w in windows(picture, side)]
+        places = np.concatenate([places, *found])
+    middle, side, angle, score = np.split(places, [2, 3, 4], 1)
+    boxes = np.concatenate([middle - side / 2, side, side], axis=1)
+    points = np.full((len(boxes), 5, 2), np.nan)
+    chosen = faces_lib.without_doubles(Faces(boxes, points, score[:, 0]))
+    along = np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
+    right = (_MARGIN * side * along)[chosen]
+    down = np.stack([-right[:, 1], right[:, 0]], axis=-1)
+    corner = middle[chosen] - (right + down) / 2
+    return np.stack([right, down, corner], axis=-1)
+
+  def _search_in(self, picture, left, top, width, height):
+    """[K, 5] middle, side, angle and score of what is found in a window."""
+    part = picture[top : top + height, left : left + width]
+    shrunk, share, margin = _letterbox(part)
+    place, scores = decode(*self._networks.search(shrunk))
+    place[:, :2] = (place[:, :2] - margin) / share + [left, top]
+    place[:, 2] /= share
+    return np.column_stack([place, scores])
+
+  def _measure(self, picture, crop):
+    """One face, whose score is that of the second network."""
+    size_px = landmark_models.FACE_PX
+    step = crop[:, :2] / size_px
+    start = crop[:, 2] + 0.5 * step.sum(axis=1) - 0.5
+    pixels = cv2.warpAffine(
+      picture,
+      np.column_stack([step, start]),
+      (size_px, size_px),
+      flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+      borderMode=cv2.BORDER_REPLICATE,
+    )
+    points, presence = self._networks.landmarks(pixels)
+    points = points.astype(np.float64) / size_px
+    flat = points[:, :2] @ crop[:, :2].T + crop[:, 2]
+    deep = points[:, 2:] * np.linalg.norm(crop[:, 0])
+    networks = self._networks
+    count = len(networks.mean_face)
+    low, high = flat.min(axis=0), flat.max(axis=0)
+    return Faces(
+      boxes=np.concatenate([low, high - low])[None],
+      points=np.stack([flat[list(pair)].mean(axis=0) for pair in _FIVE])[None],
+      scores=np.array([_sigmoid(presence)]),
+      details=Details(
+        landmarks=flat[None].astype(np.float32),
+        pose_deg=head_pose.pose(
+          np.concatenate([flat, deep], axis=1)[:count],
+          networks.mean_face,
+          networks.weights,
+        )[None].astype(np.float32),
+        blendshapes=np.clip(
+          networks.blendshapes(flat[BLENDSHAPE_POINTS].astype(np.float32)),
+          0,
+          1,
+        )[None],
+      ),
+    )
+
+
+def _joined(faces):
+  """Single faces as one."""
+  return Faces(
+    np.concatenate([face.boxes for face in faces]),
+    np.concatenate([face.points for face in faces]),
+    np.concatenate([face.scores for face in faces]),
+    Details(
+      np.concatenate([face.details.landmarks for face in faces]),
+      np.concatenate([face.details.pose_deg for face in faces]),
+      np.concatenate([face.details.blendshapes for face in faces]),
+    ),
+  )
+
+
+def windows(
+  picture: np.ndarray, side: int
+) -> Iterator[tuple[int, int, int, int]]:
+  """Yields overlapping parts of a picture: (left, top, width, height).
+
+  Args:
+    picture: [H, W, 3].
+    side: of a part; a little more if the picture then has one row of parts.
+  """
+  height, width = picture.shape[:2]
+  if side <= min(height, width) <= _ONE_ROW * side:
+    side = min(height, width)
+  for top in _starts(height, side):
+    for left in _starts(width, side):
+      yield left, top, min(side, width), min(side, height)
+
+
+def _starts(length, side):
+  """Where windows of a side begin that overlap by half, within a length."""
+  count = 1 + max(0, -(-(length - side) // (side // 2)))
+  return np.linspace(0, max(0, length - side), count).astype(int).tolist()
+
+
+def _letterbox(picture):
+  """(pixels to be searched, scale, [2] width of the bars that were added)."""
+  side = landmark_models.SEARCH_PX
+  height, width = picture.shape[:2]
+  share = side / max(height, width)
+  size = np.maximum(1, np.round(np.array([width, height]) * share)).astype(int)
+  margin = (side - size) // 2
+  shrunk = np.zeros((side, side, 3), np.uint8)
+  shrunk[margin[1] : margin[1] + size[1], margin[0] : margin[0] + size[0]] = (
+    cv2.resize(picture, size.tolist(), interpolation=cv2.INTER_AREA)
+  )
+  return shrunk, share, margin
+
+
+def decode(
+  boxes: np.ndarray, logits: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns the faces that the first network finds.
+
+  Boxes that overlap are one face, at the mean weighted by their scores, which
+  shakes less from frame to frame than the best of them (Bazarevsky et al.,
+  2019, section 3.3).
+
+  Args:
+    boxes: [896, 16] float32, see `Networks.search`.
+    logits: [896] float32.
+
+  Returns:
+    [F, 4] float64 (x, y) of the middle, side, and angle of the eyes' line in
+    radians clockwise; [F] float64 scores from 0 to 1.
+  """
+  scores = _sigmoid(logits.astype(np.float64))
+  likely = np.flatnonzero(scores >= _MIN_SEARCH_SCORE)
+  scores, boxes = scores[likely], boxes[likely].astype(np.float64)
+  boxes[:, :2] += _anchors()[likely]
+  boxes[:, 4:] += np.tile(_anchors()[likely], 6)
+  corners = np.concatenate([boxes[:, :2] - boxes[:, 2:4] / 2, boxes[:, 2:4]], 1)
+  left, made, best = np.argsort(-scores, kind='stable'), [], []
+  while len(left):
+    overlap = faces_lib.intersection_over_union(corners[left[0]], corners[left])
+    same = left[overlap > _SAME_FACE]
+    made.append(np.average(boxes[same], axis=0, weights=scores[same]))
+    best.append(scores[left[0]])
+    left = left[overlap <= _SAME_FACE]
+  made = np.array(made).reshape(-1, boxes.shape[1])
+  across = made[:, 6:8] - made[:, 4:6]
+  angle = np.arctan2(across[:, 1], across[:, 0])
+  side = made[:, 2:4].max(axis=1)
+  return np.column_stack([made[:, :2], side, angle]), np.array(best)
+
+
+def _anchors():
+  """[896, 2] float64 (x, y) of the anchors in the picture, row by row."""
+  parts = []
+  for cells, count in _ANCHORS:
+    middle = (np.arange(cells) + 0.5) * landmark_models.SEARCH_PX / cells
+    grid = np.stack(np.meshgrid(middle, middle), axis=-1).reshape(-1, 2)
+    parts.append(grid.repeat(count, axis=0))
+  return np.concatenate(parts)
+
+
+def _sigmoid(logits):
+  return 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
