@@ -376,7 +376,7 @@ class Networks:
     auto = self.generate(params, image_taps)
     terms = {
       **{
-        f'l1_{name}': image_losses.l1(drawn, image, self.weights)
+        f'l1_{name}': image_losses.l1(drawn, image, weights=self.weights)
         for name, drawn in (
           ('recon', recon),
           ('auto', auto),
@@ -440,7 +440,7 @@ def _ssim(target, images, scale, weights=None):
   if scale == 'positive':
     shift = jnp.asarray(np.float32(_MEAN / _STD))[None, None, None]
     target, *images = (x + shift for x in (target, *images))
-  return image_losses.ssim_losses(target, images, weights)
+  return image_losses.ssim_losses(target, images, weights=weights)
 
 
 def _perceptual(target_taps, image_taps):

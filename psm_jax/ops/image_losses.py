@@ -10,7 +10,7 @@ _C1, _C2 = 1e-4, 9e-4
 
 
 def l1(
-  image: jax.Array, target: jax.Array, weights: jax.Array | None = None
+  image: jax.Array, target: jax.Array, *, weights: jax.Array | None = None
 ) -> jax.Array:
   """Returns the mean absolute difference.
 
@@ -41,6 +41,7 @@ def blur_matrix(size: int) -> np.ndarray:
 def ssim_losses(
   target: jax.Array,
   images: list[jax.Array],
+  *,
   weights: jax.Array | None = None,
 ) -> list[jax.Array]:
   """Returns 1 - SSIM of each batch of images to the target.

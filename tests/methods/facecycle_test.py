@@ -206,7 +206,9 @@ class MendedTest(absltest.TestCase):
       weights[None, :, :, None] * np.abs(outputs['recon'] - image)
     )
     self.assertAlmostEqual(terms['l1_recon'] / recon, 1, places=5)
-    (ssim,) = image_losses.ssim_losses(image, [outputs['recon']], weights)
+    (ssim,) = image_losses.ssim_losses(
+      image, [outputs['recon']], weights=weights
+    )
     self.assertAlmostEqual(terms['ssim_recon'] / ssim, 1, places=4)
     expected = (
       terms['pixel']

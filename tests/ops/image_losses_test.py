@@ -62,7 +62,7 @@ class SsimTest(parameterized.TestCase):
     ones = np.ones((12, 12), np.float32)
     left = np.float32(np.arange(12) < 6) * 2 * ones
     whole, first, second = (
-      image_losses.ssim_losses(target, [image], weights)[0]
+      image_losses.ssim_losses(target, [image], weights=weights)[0]
       for weights in (ones, left, 2 * ones - left)
     )
     (plain,) = image_losses.ssim_losses(target, [image])
@@ -126,7 +126,7 @@ class L1Test(absltest.TestCase):
   def test_pixels_count_as_their_weights_say(self):
     image = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
     weights = np.array([[0, 1], [2, 1]], np.float32)
-    value = image_losses.l1(image, np.zeros_like(image), weights)
+    value = image_losses.l1(image, np.zeros_like(image), weights=weights)
     self.assertEqual(value, (0 * 1 + 1 * 5 + 2 * 9 + 1 * 13) / 8)
 
 
