@@ -5,7 +5,8 @@
 
 For accelerators; configs/canonical_narrow.py is for a laptop. Frames are
 aligned by the landmark columns of labels.csv; without them, set
---config.data.align=none and give aligned crops. docs/science.md has scores.
+--config.data.align=none and give aligned crops. docs/science.md has
+scores of the narrow one.
 """
 
 from psm_jax.presets import base
