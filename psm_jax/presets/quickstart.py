@@ -2,7 +2,7 @@
 
   python -m launch.train --config=configs/quickstart.py --workdir=runs/quick
 
-Canonical faces moved by a code, as in canonical_narrow, for half its steps.
+Canonical faces moved by a code, as in canonical_narrow.
 """
 
 from psm_jax.presets import canonical_narrow
@@ -14,5 +14,4 @@ def get_config():
   config.data.align = 'none'
   config.data.synthetic.num_people = 4
   config.data.synthetic.num_frames = 300
-  config.train.steps = 600
   return config
