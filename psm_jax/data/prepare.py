@@ -188,11 +188,6 @@ def _describe(config_data):
       persons=tuple(config_data.persons),
     )
     return trees.scan(DATASETS[config_data.source], config_data.path, options)
-  if config_data.align != 'none':
-    raise ValueError(
-      f'data.align {config_data.align!r} needs landmarks; synthetic faces are '
-      "drawn in place, and launch.ingest aligns videos. Use 'none'."
-    )
   if config_data.source == 'video_folder':
     if config_data.fps:
       raise ValueError(
@@ -200,7 +195,15 @@ def _describe(config_data):
         'times. Leave it 0.'
       )
     return ingest_folder.scan(
-      config_data.path, persons=tuple(config_data.persons)
+      config_data.path,
+      persons=tuple(config_data.persons),
+      align=config_data.align,
+      eye_distance=config_data.eye_distance,
+    )
+  if config_data.align != 'none':
+    raise ValueError(
+      f'data.align {config_data.align!r} needs landmarks; synthetic faces are '
+      "drawn in place. Use 'none'."
     )
   return sources.describe_synthetic(
     **config_data.synthetic,

@@ -19,6 +19,7 @@ from psm_jax.data.ingest import layout, tracks
 from psm_jax.data.labels import weak
 
 SCHEMA_VERSION = 1
+ALIGNMENTS = ('none', 'landmarks')
 QUALITY_COLUMNS = ('confidence', 'face_px', 'blur', 'brightness')
 
 
@@ -60,30 +61,48 @@ class IngestSource:
     root: the folder.
     videos: sorted by person and video.
     problems: what was left out, each {'path', 'reason'}.
-    fingerprint: 16 hex digits that change with any video or assignment.
+    fingerprint: 16 hex digits that change with any video, assignment or
+      alignment.
+    align: 'none' takes crops as they are, 'landmarks' cuts them again, see
+      `landmark_alignment`.
+    eye_distance: of 'landmarks'.
   """
 
   root: pathlib.Path
   videos: tuple[IngestedVideo, ...]
   problems: tuple[dict[str, str], ...]
   fingerprint: str
+  align: str = 'none'
+  eye_distance: float = 0.4
 
 
 def scan(
-  path: str | pathlib.Path, *, persons: Sequence[str] = ()
+  path: str | pathlib.Path,
+  *,
+  persons: Sequence[str] = (),
+  align: str = 'none',
+  eye_distance: float = 0.4,
 ) -> IngestSource:
   """Lists the confirmed tracks of an ingest folder; no crop is opened.
 
   Args:
     path: the folder that `batch.ingest` made.
     persons: ids to keep; () for all.
+    align: 'none' or 'landmarks', see `IngestSource`.
+    eye_distance: likewise.
 
   Raises:
-    ValueError: If it is no ingest folder, tracks.csv is missing or wrong, no
+    ValueError: If align is another, a video has no landmarks to align by, it is
+      no ingest folder, tracks.csv is missing or wrong, no
       track is confirmed, or a requested person is absent.
   """
   if not str(path):
     raise ValueError('data.path is empty; give the folder of launch.ingest.')
+  if align not in ALIGNMENTS:
+    raise ValueError(
+      f'data.align {align!r} is none of {ALIGNMENTS}, which ingested videos '
+      'allow: launch.ingest aligned them by their eyes.'
+    )
   root = pathlib.Path(path)
   if (
     not (root / layout.TRACKS).is_file() or not (root / layout.VIDEOS).is_dir()
@@ -125,7 +144,12 @@ def scan(
       f'No track of {root} is confirmed. Look at {layout.SHEETS}/ and fill in '
       f'person_id in {root / layout.TRACKS}.'
     )
+  if align == 'landmarks':
+    _check_landmarks(root, videos)
+    digest.update(json.dumps([align, eye_distance]).encode())
   return IngestSource(
+    align=align,
+    eye_distance=eye_distance,
     root=root,
     videos=tuple(videos),
     problems=tuple(problems),
@@ -327,6 +351,75 @@ def read_crops(frames: pd.DataFrame) -> np.ndarray:
   down = np.stack([-right[:, 1], right[:, 0]], axis=-1)
   centre = frames[['crop_x_px', 'crop_y_px']].to_numpy(np.float64)
   return np.stack([right, down, centre - (right + down) / 2], axis=-1)
+
+
+def _check_landmarks(root, videos):
+  """Refuses videos whose detector gave no landmarks."""
+  without = [
+    video.name
+    for video in videos
+    if not (
+      layout.video_folder(root, video.video_id) / layout.LANDMARKS
+    ).is_file()
+  ]
+  if without:
+    raise ValueError(
+      f"data.align 'landmarks': {len(without)} of {len(videos)} videos have no "
+      f'{layout.LANDMARKS}: {store.list_some(without)}. Ingest them again with '
+      '--detector=landmarker.'
+    )
+
+
+def landmark_crops(
+  root: pathlib.Path,
+  entry: IngestedVideo,
+  frames: pd.DataFrame,
+  *,
+  eye_distance: float,
+) -> np.ndarray:
+  """Returns where a person's crops are cut again, aligned by landmarks.
+
+  Args:
+    root: the ingest folder.
+    entry: whose rows they are.
+    frames: rows of `read_frames` that have a crop.
+    eye_distance: see `landmark_alignment.align`.
+
+  Returns:
+    [n, 2, 3] float64, see `alignment`, in pixels of the crops' files.
+
+  Raises:
+    ValueError: If landmarks.parquet is damaged, or a track has no landmarks.
+  """
+  # OpenCV is not needed to read crops as they are.
+  from psm_jax.data.ingest import landmark_alignment
+
+  path = layout.video_folder(root, entry.video_id) / layout.LANDMARKS
+  try:
+    table = pd.read_parquet(path).set_index(['track', 'frame'])['landmarks']
+  except (OSError, ValueError, KeyError) as error:
+    raise ValueError(
+      f'{path} is damaged: {error}. Delete its folder and ingest it again.'
+    ) from error
+  cut = read_crops(frames)
+  made = np.empty_like(cut)
+  for track, rows in frames.groupby('track').indices.items():
+    own = frames.iloc[rows]
+    kept = table.reindex([(track, frame) for frame in own['frame']])
+    points = np.full((len(own), 478, 2), np.nan)
+    known = kept.notna().to_numpy()
+    if not known.any():
+      raise ValueError(f'{path} has no landmarks of track {track}.')
+    points[known] = np.stack(kept[known]).reshape(-1, 478, 2) / entry.size_px
+    points = points @ cut[rows][:, :, :2].swapaxes(1, 2)
+    made[rows] = landmark_alignment.align(
+      own['time_s'].to_numpy(np.float64),
+      points + cut[rows][:, None, :, 2],
+      own[list(weak.POSE_COLUMNS)].to_numpy(np.float64),
+      eye_distance=eye_distance,
+    ).crops
+  made[..., 2] -= cut[..., 2]
+  return entry.size_px * np.linalg.inv(cut[..., :2]) @ made
 
 
 def crop_files(

@@ -11,6 +11,7 @@ from absl.testing import absltest, parameterized
 from psm_jax.data.ingest import (
   detection,
   head_pose,
+  landmark_alignment,
   landmark_models,
   landmarker,
   layout,
@@ -174,6 +175,39 @@ class IngestTest(absltest.TestCase):
     self.assertEqual(labels['weak__neutral'].tolist(), [0] * 6)
     self.assertEqual(labels['weak_noseSneerRight'].tolist(), [1] * 6)
     self.assertNotIn('noseSneerRight', ingest_folder.read_table(root, 'a'))
+
+  def test_crops_cut_again_go_by_landmarks_in_pixels_of_the_picture(self):
+    root = self._ingest()
+    frames = ingest_folder.read_table(root, 'a').merge(
+      ingest_folder.read_weak_labels(root, 'a'), on=['track', 'frame']
+    )
+    entry = ingest_folder.IngestedVideo(
+      'P', 'a', ((0, 0, 5),), 'jpg', 25.0, 64, '', False
+    )
+    cut, low = ingest_folder.read_crops(frames), frames[['x', 'y']].to_numpy()
+
+    def align(times_s, landmarks, pose_deg, *, eye_distance):
+      del times_s, pose_deg, eye_distance
+      np.testing.assert_allclose(landmarks.min(axis=1), low, atol=0.01)
+      return mock.Mock(crops=cut)
+
+    with mock.patch.object(landmark_alignment, 'align', align):
+      again = ingest_folder.landmark_crops(
+        root, entry, frames, eye_distance=0.4
+      )
+    # Aligned as they are, crops are the whole of their files.
+    whole = [[64, 0, 0], [0, 64, 0]]
+    np.testing.assert_allclose(
+      again, np.broadcast_to(whole, again.shape), atol=1e-3
+    )
+
+  def test_videos_without_landmarks_cannot_be_aligned_by_them(self):
+    root = self._ingest()
+    (layout.video_folder(root, 'a') / layout.LANDMARKS).unlink()
+    entry = mock.Mock(video_id='a')
+    entry.name = 'P/a'
+    with self.assertRaisesRegex(ValueError, 'P/a.*--detector=landmarker'):
+      ingest_folder._check_landmarks(root, [entry])
 
   def test_faces_between_those_sought_have_no_weak_labels(self):
     root = self._ingest(detect_every=2)

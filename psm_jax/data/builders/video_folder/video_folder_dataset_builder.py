@@ -98,6 +98,11 @@ def read_video(source, video, columns, table, report, *, has_landmarks=False):
   if table is not None:
     _add_labels(values, table, frames, columns, video, report)
   points = _crop_landmarks(table, frames, video.size_px)
+  crops = np.full((len(frames), 2, 3), np.nan, np.float32)
+  if source.align == 'landmarks':
+    crops = folder.landmark_crops(
+      source.root, video, frames, eye_distance=source.eye_distance
+    ).astype(np.float32)
   example, size = None, 0
   files = folder.crop_files(source.root, video, frames)
   for row, path in enumerate(files):
@@ -129,7 +134,7 @@ def read_video(source, video, columns, table, report, *, has_landmarks=False):
         'name': path.name,
         'frame': int(frames['frame'][row]),
         'time_s': float(frames['time_s'][row]),
-        'crop': np.full((2, 3), np.nan, np.float32),
+        'crop': crops[row],
         'labels': values[row],
       }
       | ({'landmarks': points[row]} if has_landmarks else {})
