@@ -66,12 +66,12 @@ def _turned(pose_deg):
   """[n, 4, 2] the head's points, turned by yaw and then by pitch."""
   yaw, pitch, _ = np.radians(pose_deg.T)[..., None]
   across, down, away = _HEAD.T
-  # Yaw brings what is near (away < 0) to the right, pitch brings it up.
+  # Yaw brings what is near (away < 0) to the right, pitch brings it down.
   turned_away = away * np.cos(yaw) + across * np.sin(yaw)
   return np.stack(
     [
       across * np.cos(yaw) - away * np.sin(yaw),
-      down * np.cos(pitch) + turned_away * np.sin(pitch),
+      down * np.cos(pitch) - turned_away * np.sin(pitch),
     ],
     axis=-1,
   )

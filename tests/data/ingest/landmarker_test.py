@@ -26,8 +26,8 @@ _REAL = pathlib.Path(__file__).parents[4] / 'shared' / 'data' / 'video'
 
 
 def rotation(yaw, pitch, roll):
-  """A head turned to the picture's right, up and clockwise, in degrees."""
-  y, p, r = np.radians([yaw, -pitch, -roll])
+  """A head turned to the picture's right, down and clockwise, in degrees."""
+  y, p, r = np.radians([yaw, pitch, -roll])
   around_y = [[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]]
   around_x = [[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]]
   around_z = [[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]]
@@ -256,10 +256,10 @@ class PoseTest(parameterized.TestCase):
       head_pose.pose(points, face, weights), angles, atol=1e-6
     )
 
-  def test_a_face_turned_to_the_right_has_a_positive_yaw(self):
+  def test_right_down_and_clockwise_are_positive(self):
     nose = rotation(30, 0, 0) @ [0, 0, 1]
     self.assertGreater(nose[0], 0)
-    self.assertGreater((rotation(0, 30, 0) @ [0, 0, 1])[1], 0)
+    self.assertLess((rotation(0, 30, 0) @ [0, 0, 1])[1], 0)
     # Clockwise: what was at the right comes down.
     self.assertLess((rotation(0, 0, 30) @ [1, 0, 0])[1], 0)
 
