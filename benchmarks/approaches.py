@@ -19,10 +19,9 @@ import pathlib
 import shlex
 
 import ml_collections
-from absl import flags, logging
+from absl import app, flags, logging
 
 from psm_jax import embedding, training
-from psm_jax.cli import program
 from psm_jax.presets import (
   base,
   clp,
@@ -176,4 +175,5 @@ def main():
 
 
 if __name__ == '__main__':
-  program.run(main, required=['data', 'out'])
+  flags.mark_flags_as_required(['data', 'out'])
+  app.run(lambda _: main())

@@ -24,10 +24,9 @@ import statistics
 import subprocess
 import sys
 
-from absl import flags
+from absl import app, flags
 
 from benchmarks import measurement, worker, workload
-from psm_jax.cli import program
 
 
 class _Process:
@@ -173,4 +172,4 @@ def main():
 
 if __name__ == '__main__':
   _define_flags()
-  program.run(main, required=[])
+  app.run(lambda _: main())

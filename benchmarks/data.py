@@ -15,7 +15,6 @@ import contextlib
 import json
 import pathlib
 import shutil
-import sys
 import tempfile
 import time
 
@@ -23,17 +22,15 @@ import jax
 import ml_collections
 import numpy as np
 import pandas as pd
-from absl import flags, logging
+from absl import app, flags, logging
 
 from benchmarks import measurement
 from psm_jax import methods, paths
-from psm_jax.cli import program
 from psm_jax.data import prepare, store, upkeep
 from psm_jax.engine import feed, population
 from psm_jax.presets import base
 from psm_jax.runs import planning
 
-REQUIRED = ()
 _TINY_PX = 8
 _FPS = 25.0
 _FED_FRAMES = 1000
@@ -255,4 +252,4 @@ def main():
 
 if __name__ == '__main__':
   _define_flags()
-  program.run(sys.modules[__name__])
+  app.run(lambda _: main())

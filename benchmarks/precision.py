@@ -15,11 +15,10 @@ import pathlib
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from absl import flags
+from absl import app, flags
 
 from psm_jax import training
-from psm_jax.cli import program
-from psm_jax.presets import narrow, quickstart
+from psm_jax.presets import narrow
 
 _OUT = flags.DEFINE_string('out', None, 'Folder of both runs and the picture.')
 _DATA = flags.DEFINE_string('data', None, 'Frame folder with landmarks.')
@@ -31,13 +30,14 @@ _WINDOW = 10  # Logged steps that a value of the table is the mean of.
 
 def _config(precision):
   """Returns the experiment of one precision."""
+  config = narrow.get_config()
   if _DATA.value:
-    config = narrow.get_config()
     config.data.path = _DATA.value
     config.data.persons = (_PERSON.value,)
   else:
-    config = quickstart.get_config()
+    config.data.source, config.data.align = 'synthetic_faces', 'none'
     config.data.synthetic.num_people = 1
+    config.train.batch_size = 4
   config.train.steps = _STEPS.value
   config.train.log_every = max(1, _STEPS.value // 100)
   config.population.precision = precision
@@ -66,4 +66,5 @@ def main():
 
 
 if __name__ == '__main__':
-  program.run(main, required=['out'])
+  flags.mark_flags_as_required(['out'])
+  app.run(lambda _: main())

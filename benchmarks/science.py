@@ -2,15 +2,18 @@
 
   python -m benchmarks.science --store=STORE --rows=all --out=science.csv
   python -m benchmarks.science --run=RUN --out=science.csv
+  python -m benchmarks.science --general=RUN --out=science.csv
   python -m benchmarks.science --out=science.csv
 
 The first trains the rows of the ablation, a model a person of a frame store
 with action units and two videos a person (that of a run of configs/narrow.py,
 say); the second measures the models of a run of configs/canonical_narrow.py or
-its like. The third prints the table: means over people. A row of the file is
+its like. The third measures a general model: probes of all other people on each
+person of its frame store, whether it learned from the person or not. The last
+prints the table: means over people. A row of the file is
 one figure of one person: AUCs across videos by number of labelled frames (0 is
 all), R2 of reconstructions and of driven faces, AUCs of action units read from
-driven faces.
+driven faces and, of runs, AUCs of frames made harder.
 """
 
 import contextlib
@@ -19,7 +22,6 @@ import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Callable
 
 import jax
 import ml_collections
@@ -27,17 +29,20 @@ import numpy as np
 import pandas as pd
 from absl import app, flags, logging
 
-from benchmarks import science_rows
+from benchmarks import science_measures, science_rows
 from psm_jax import embedding, methods
 from psm_jax.data import canonical_faces
 from psm_jax.data import store as store_lib
 from psm_jax.engine import feed, population
-from psm_jax.evaluation import driven, few_labels
-from psm_jax.methods import canonical
+from psm_jax.evaluation import few_labels
+from psm_jax.methods import canonical, interface
 from psm_jax.runs import planning
 
 _STORE = flags.DEFINE_string('store', '', 'Frame store to train rows on.')
 _RUN = flags.DEFINE_string('run', '', 'Run whose models are measured.')
+_GENERAL = flags.DEFINE_string(
+  'general', '', 'Run whose first model is measured across people.'
+)
 _ROWS = flags.DEFINE_list('rows', ['base'], 'Rows to train; all for each.')
 _PEOPLE = flags.DEFINE_list('people', [], 'Person ids; all by default.')
 _STEPS = flags.DEFINE_integer('steps', 500, 'Steps of the rows.')
@@ -51,170 +56,15 @@ _COUNTS = flags.DEFINE_list(
 _DRAWS = flags.DEFINE_integer('draws', 5, 'Draws of labelled frames.')
 
 FIELDS = ('row', 'person_id', 'seed', 'source', 'metric', 'labelled', 'value')
-_ACTIVE = 2.0  # Intensity from which a unit is active.
-_RAREST = 0.02  # Units rarer than that in a video are left out.
-_GUARD_S = 2.0
-_LUMA = np.array((0.299, 0.587, 0.114), np.float32)
-
-
-@dataclasses.dataclass(frozen=True)
-class Person:
-  """One person's frames and labels.
-
-  Attributes:
-    frames: [n, S, S, 3] float32 in [-1, 1].
-    pixels: [n, S * S * 3] uint8, the same.
-    video: [n] int, from 0.
-    faces: [V, S, S, 3] float32 in [-1, 1], canonical.
-    labels: [n, U] bool, units that are active.
-    landmarks: [n, L] float, L may be 0.
-    guard: Frames of two seconds.
-  """
-
-  frames: np.ndarray
-  pixels: np.ndarray
-  video: np.ndarray
-  faces: np.ndarray
-  labels: np.ndarray
-  landmarks: np.ndarray
-  guard: int
-
-
-def person_of(
-  store: store_lib.FrameStore,
-  faces: canonical_faces.CanonicalFaces,
-  person_id: str,
-) -> Person:
-  """Returns a person of a store; units must occur in all videos."""
-  videos = store.videos(person_id)
-  rows = np.concatenate([np.arange(v.start, v.stop) for v in videos])
-  index = store.index.iloc[rows]
-  video = faces.video[rows] - faces.video[rows[0]]
-  labels = index.filter(regex=r'^AU\d\d$').to_numpy() >= _ACTIVE
-  shares = [labels[video == v].mean(axis=0) for v in np.unique(video)]
-  pixels = np.asarray(store.frames[rows])
-  shape = (-1, store.size_px, store.size_px, 3)
-
-  def scaled(values):
-    return values.reshape(shape).astype(np.float32) / 127.5 - 1
-
-  return Person(
-    frames=scaled(pixels),
-    pixels=pixels,
-    video=video,
-    faces=scaled(faces.faces[np.unique(faces.video[rows])]),
-    labels=labels[:, np.min(shares, axis=0) > _RAREST],
-    landmarks=index.filter(regex=r'^[xy]\d+$').to_numpy(),
-    guard=round(_GUARD_S * videos[0].fps),
-  )
-
-
-def measure(
-  person: Person,
-  code: np.ndarray,
-  untrained: np.ndarray,
-  draw: Callable[[np.ndarray, np.ndarray], np.ndarray] | None,
-) -> list[tuple]:
-  """Returns (source, metric, labelled, value) of one model of a person.
-
-  Args:
-    person: n frames.
-    code: [n, D] float32, the model's embeddings.
-    untrained: [n, D] float32, those of its random weights.
-    draw: (codes, canonical faces) -> images; None measures no images.
-  """
-  sources = {
-    'canonical': few_labels.Features(code),
-    'random weights': few_labels.Features(untrained),
-    'pixel PCA': few_labels.pixel_components(_grey(person.frames)),
-  }
-  if person.landmarks.size:
-    sources['landmarks'] = few_labels.pixel_components(person.landmarks)
-  figures = []
-  for source, features in sources.items():
-    curve = few_labels.curve(
-      features,
-      person.labels,
-      person.video,
-      counts=[int(count) for count in _COUNTS.value],
-      num_draws=_DRAWS.value,
-      guard=person.guard,
-    )
-    figures += [(source, 'auc', n, value) for n, value in curve.items()]
-  if draw is None:
-    return figures
-  drawn, other = (
-    draw(code, person.faces[chosen])
-    for chosen in (person.video, (person.video + 1) % len(person.faces))
-  )
-  rest = ((drawn - person.frames) ** 2).sum()
-  whole = ((person.faces[person.video] - person.frames) ** 2).sum()
-  figures.append(('canonical', 'r2', 0, 1 - rest / whole))
-  return figures + _driven(person, other)
-
-
-def _driven(person, faces):
-  """Returns the figures of driven faces: the next video's, own codes."""
-  figures, grey = [], _grey(person.frames)
-  for video in range(len(person.faces)):
-    target = (video + 1) % len(person.faces)
-    of_video = np.flatnonzero(person.video == video)
-    for region in driven.REGIONS:
-      value = driven.r2(
-        faces[of_video],
-        person.frames[of_video],
-        canonical=person.faces[video],
-        target=person.faces[target],
-        region=region,
-      )
-      figures.append(('canonical', f'driven r2 {region}', 0, value))
-    train = np.flatnonzero(person.video == target)
-    both = few_labels.pixel_components(
-      np.concatenate([grey[train], _grey(faces[of_video])]), fit=grey
-    )
-    for name, shift in (
-      ('driven', 0),
-      ('driven, shuffled', len(of_video) // 2),
-    ):
-      shown = np.roll(person.labels[of_video], shift, axis=0)
-      value = few_labels.probe_auc(
-        both,
-        np.concatenate([person.labels[train], shown]),
-        np.arange(len(train)),
-        np.arange(len(train), len(both.values)),
-        guard=person.guard,
-      )
-      figures.append((name, 'auc', 0, np.nanmean(value)))
-  return figures
-
-
-def _grey(frames):
-  """Returns [n, S * S] grey values of frames."""
-  return (frames @ _LUMA).reshape(len(frames), -1)
-
-
-def _in_parts(function, *arrays):
-  """Returns a function of arrays [n, ...], 100 of their rows at a time."""
-  parts = [
-    np.asarray(function(*(array[i : i + 100] for array in arrays)))
-    for i in range(0, len(arrays[0]), 100)
-  ]
-  return np.concatenate(parts)
-
-
-def _drawer(networks, params):
-  """Returns what one model makes of codes and canonical faces."""
-  draw = jax.jit(networks.draw)
-  return lambda *arrays: _in_parts(lambda *a: draw(params, *a)[0], *arrays)
 
 
 def train(
   config: ml_collections.ConfigDict,
   store: store_lib.FrameStore,
-  method,
+  method: interface.Method,
   faces: canonical_faces.CanonicalFaces,
-):
-  """Trains a model a person; returns (people, untrained, trained) params."""
+) -> tuple[list[str], interface.Tree, interface.Tree]:
+  """Trains a model a person; returns (person ids, untrained, trained)."""
   models, plans = planning.plan_models(config, store)
   built = population.build(method, plans, config)
   states = built.init()
@@ -224,11 +74,8 @@ def train(
     for step in range(config.train.steps):
       states, metrics = built.step(states, source.batches_at(step))
       jax.block_until_ready(metrics)
-  return (
-    [model.cohort[0] for model in models],
-    begun,
-    built.to_host(states).params,
-  )
+  people = [model.cohort[0] for model in models]
+  return people, begun, built.to_host(states).params
 
 
 def train_row(name: str, store: store_lib.FrameStore):
@@ -236,8 +83,7 @@ def train_row(name: str, store: store_lib.FrameStore):
   row = science_rows.ROWS[name]
   config = science_rows.config_of(row, store, _STEPS.value)
   config.seed, config.data.persons = _SEED.value, tuple(_PEOPLE.value)
-  faces = canonical_faces.of_store(store)
-  fed = faces
+  faces = fed = canonical_faces.of_store(store)
   if not row.has_faces:
     fed = dataclasses.replace(faces, faces=np.full_like(faces.faces, 128))
   method = row.changed(methods.make(config), config)
@@ -246,41 +92,118 @@ def train_row(name: str, store: store_lib.FrameStore):
   seconds = (time.process_time() - start) / len(people)
   embed, networks = jax.jit(method.embed), canonical.Networks(config)
   for index, person_id in enumerate(people):
-    person = person_of(store, faces, person_id)
-    begun_one, params_one = (
+    person = science_measures.person_of(store, faces, person_id)
+    untrained, trained = (
       jax.tree.map(lambda leaf, i=index: leaf[i], tree)
       for tree in (begun, params)
     )
-    figures = measure(
-      person,
-      *(
-        _in_parts(lambda x, p=tree: embed(p, (), x), person.pixels)
-        for tree in (params_one, begun_one)
-      ),
-      _drawer(networks, params_one) if row.has_faces else None,
-    )
+    embedders = _embedders(embed, trained, untrained)
+    figures = _probes(person, embedders)
+    if row.has_faces:
+      code = embedders['canonical'](person.pixels)
+      figures += science_measures.drawn(
+        person, code, _drawer(networks, trained)
+      )
     figures.append(('canonical', 'cpu_s', 0, seconds))
     _write(name, person_id, _SEED.value, figures)
 
 
 def measure_run(workdir: str):
   """Measures the models of a run; writes their figures."""
-  trained = embedding.Trained(workdir)
-  start = trained.at_step(0)
-  networks = canonical.Networks(trained.run.config)
-  for index, model in enumerate(trained.run.models):
+  run = embedding.Trained(workdir)
+  embed = jax.jit(run.method.embed)
+  networks = canonical.Networks(run.run.config)
+  begun = run.at_step(0)
+  for index, model in enumerate(run.run.models):
+    trained = run.model_state(index).params
+    untrained = begun.model_state(index).params
+    embedders = _embedders(embed, trained, untrained)
     for person_id in model.cohort:
       if _PEOPLE.value and person_id not in _PEOPLE.value:
         continue
-      rows = trained.rows_of(person_id)
-      figures = measure(
-        person_of(trained.store, trained.canonical, person_id),
-        trained.embed(index, rows),
-        start.embed(index, rows),
-        _drawer(networks, trained.model_state(index).params),
+      person = science_measures.person_of(run.store, run.canonical, person_id)
+      code = embedders['canonical'](person.pixels)
+      figures = [
+        *_probes(person, embedders),
+        *science_measures.drawn(person, code, _drawer(networks, trained)),
+        *science_measures.harder(person, embedders),
+      ]
+      _write(_name(run), person_id, model.seed, figures)
+
+
+def measure_general(workdir: str):
+  """Measures probes across people of a run's first model; writes figures."""
+  run = embedding.Trained(workdir)
+  begun, store, people = run.at_step(0), run.store, run.store.person_ids
+  rows = [run.rows_of(person_id) for person_id in people]
+  labels = [science_measures.units(store.index.iloc[own]) for own in rows]
+  shape = (-1, store.size_px, store.size_px, 3)
+  # What sets people apart is no movement, and would fill the components.
+  pixels = [
+    science_measures.grey(np.asarray(store.frames[own]).reshape(shape))
+    for own in rows
+  ]
+  pixels = np.concatenate([own - own.mean(axis=0) for own in pixels])
+  components = few_labels.pixel_components(pixels, fit=pixels[::6])
+  borders = np.cumsum([len(own) for own in rows])[:-1]
+  sources = {
+    'canonical': ([run.embed(0, own) for own in rows], ()),
+    'random weights': ([begun.embed(0, own) for own in rows], ()),
+    'pixel PCA': (np.split(components.values, borders), components.sizes),
+  }
+  model = run.run.models[0]
+  for number, person_id in enumerate(people):
+    metric = f'across, {"seen" if person_id in model.cohort else "unseen"}'
+    figures = [
+      (
+        source,
+        metric,
+        0,
+        science_measures.across_people(values, labels, number, sizes=sizes),
       )
-      name = f'{pathlib.Path(workdir).name} {trained.step}'
-      _write(name, person_id, model.seed, figures)
+      for source, (values, sizes) in sources.items()
+    ]
+    _write(_name(run), person_id, model.seed, figures)
+
+
+def _name(run):
+  """Names a run and its step."""
+  return f'{pathlib.Path(run.run.workdir).name} {run.step}'
+
+
+def _probes(person, embedders):
+  """Returns the AUCs that the flags ask for."""
+  counts = [int(count) for count in _COUNTS.value]
+  return science_measures.probes(
+    person, embedders, counts=counts, num_draws=_DRAWS.value
+  )
+
+
+def _embedders(embed, trained, untrained):
+  """Returns what embeds pixels, by source."""
+
+  def with_params(params):
+    return lambda pixels: _in_parts(lambda x: embed(params, (), x), pixels)
+
+  return {
+    'canonical': with_params(trained),
+    'random weights': with_params(untrained),
+  }
+
+
+def _drawer(networks, params):
+  """Returns what one model makes of codes and canonical faces."""
+  draw = jax.jit(networks.draw)
+  return lambda *arrays: _in_parts(lambda *a: draw(params, *a)[0], *arrays)
+
+
+def _in_parts(function, *arrays):
+  """Returns a function of arrays [n, ...], 100 of their rows at a time."""
+  parts = [
+    np.asarray(function(*(array[i : i + 100] for array in arrays)))
+    for i in range(0, len(arrays[0]), 100)
+  ]
+  return np.concatenate(parts)
 
 
 def _write(row, person_id, seed, figures):
@@ -326,6 +249,8 @@ def main(argv):
       train_row(name, store)
   if _RUN.value:
     measure_run(_RUN.value)
+  if _GENERAL.value:
+    measure_general(_GENERAL.value)
   print(table(pd.read_csv(_OUT.value)))
 
 

@@ -28,11 +28,10 @@ import functools
 from collections.abc import Callable, Iterable
 
 import torch
-from absl import flags
+from absl import app, flags
 
 from benchmarks import measurement, torch_loss, workload
 from benchmarks import torch_networks as networks
-from psm_jax.cli import program
 
 _COMPILE_MODES = (
   'default',
@@ -397,4 +396,4 @@ def main():
 
 if __name__ == '__main__':
   _define_flags()
-  program.run(main, required=[])
+  app.run(lambda _: main())

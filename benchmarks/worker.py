@@ -9,10 +9,9 @@ import json
 import os
 import sys
 
-from absl import flags
+from absl import app, flags
 
 from benchmarks import measurement, workload
-from psm_jax.cli import program
 
 _ENGINE = 'psm_jax'
 CONTESTANTS = (_ENGINE, 'eager', 'best', 'best_float32', 'stacked')
@@ -66,4 +65,5 @@ def main():
 if __name__ == '__main__':
   define_flags()
   flags.DEFINE_enum('contestant', None, CONTESTANTS, 'Who runs.')
-  program.run(main, required=['contestant'])
+  flags.mark_flags_as_required(['contestant'])
+  app.run(lambda _: main())

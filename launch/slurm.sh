@@ -7,9 +7,10 @@
 #       --config=configs/psm_ctl.py --workdir=runs/lab
 #   sbatch --array=0-7 --gres=gpu:1 launch/slurm.sh embed --workdir=runs/lab
 #
-# As one job of several tasks, these make one run through jax.distributed:
+# As one job of several tasks, one a GPU, these train a general model together
+# through jax.distributed:
 #
-#   sbatch --nodes=2 --ntasks-per-node=1 --gres=gpu:4 launch/slurm.sh train \
+#   sbatch --nodes=2 --ntasks-per-node=4 --gres=gpu:4 launch/slurm.sh train \
 #       --config=configs/gm_ctl.py --config.population.data_parallel=True \
 #       --workdir=runs/gm
 #
@@ -44,8 +45,11 @@ if [[ -z ${PYTHON:-} ]]; then
 fi
 
 flags=()
+job=$SLURM_JOB_ID
 if [[ -n ${SLURM_ARRAY_TASK_ID:-} ]]; then
   flags+=(--shard=auto)
+  # One of its tasks has the number of the whole array.
+  job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
 elif ((${SLURM_NTASKS:-1} > 1)); then
   flags+=(--distributed)
 fi
@@ -59,7 +63,8 @@ srun --kill-on-bad-exit=0 "$PYTHON" -m "launch.$program" \
 code=0
 wait $! || code=$?
 if ((code == 75)); then
-  echo "Stopped; queueing job $SLURM_JOB_ID again." >&2
-  scontrol requeue "$SLURM_JOB_ID"
+  echo "Stopped; queueing job $job again." >&2
+  # Slurm did that itself if it was Slurm that took the node.
+  scontrol requeue "$job" || true
 fi
 exit "$code"

@@ -6,12 +6,13 @@
 #       -- --config=configs/psm_ctl.py --config.data.source=store
 #
 # What follows -- are flags of launch.train, but for --workdir. Each host trains
-# a shard of the models by itself and keeps it in the bucket, from which it goes
-# on after a preemption. Verbs: all, or one of its steps:
+# a shard of the models by itself, embeds their frames, and keeps all in the
+# bucket, from which it goes on after a preemption. Verbs: all, or one of its
+# steps:
 #
 #   create   makes the slice; one of that name that is ready is used as it is
 #   install  copies this checkout to all hosts and installs constraints.txt
-#   run      trains on all hosts, until done; new machines after a preemption
+#   run      trains on all hosts until done, on new ones after a preemption
 #   fetch    copies the run from the bucket to --out
 #   delete   removes everything that create made
 #
@@ -257,8 +258,7 @@ install() {
 
 run_on() {
   local command
-  printf -v command ' %q' "$1" "$hosts" "$mode" "$bucket" "$data" train \
-    "${train[@]}"
+  printf -v command ' %q' "$1" "$hosts" "$mode" "$bucket" "$data" "${train[@]}"
   on "$1" "psm_jax/launch/tpu_worker.sh$command"
 }
 

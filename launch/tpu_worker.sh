@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
 # Runs on a TPU virtual machine, started by launch/tpu.sh:
 #
-#   launch/tpu_worker.sh HOST NUM_HOSTS MODE BUCKET DATA PROGRAM [FLAGS]
+#   launch/tpu_worker.sh HOST NUM_HOSTS MODE BUCKET DATA [FLAGS]
 #
 # MODE is shards or together; BUCKET is the gs:// folder of the run; DATA a gs://
-# folder with a frame store, or none. Fetches what this host did so far, goes on
-# with it, and keeps the bucket up to date: every five minutes, and at the end.
+# folder with a frame store, or none; FLAGS are of launch.train. Fetches what this
+# host did so far, goes on with it, embeds the frames, which are here, and keeps
+# the bucket up to date: every five minutes, and at the end.
 set -uo pipefail
 
-host=$1 num_hosts=$2 mode=$3 bucket=$4 data=$5 program=$6
-shift 6
+host=$1 num_hosts=$2 mode=$3 bucket=$4 data=$5
+shift 5
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit
 umask 077
 workdir=$HOME/psm_run
-flags=(--workdir="$workdir")
+flags=() part=()
 
 # Of an earlier job of several slices; libtpu would wait for those.
 for name in "${!MEGASCALE_@}"; do
@@ -25,7 +26,7 @@ if [[ $mode == together ]]; then
 else
   # A folder a shard: what hosts write at the same time stays apart.
   folder=$bucket/shard-$host-of-$num_hosts
-  flags+=(--shard="$host/$num_hosts")
+  flags+=(--shard="$host/$num_hosts") part=(--shard="$host/$num_hosts")
   # A host by itself, not one of its slice: it waits for nobody.
   export TPU_PROCESS_BOUNDS=1,1,1 TPU_CHIPS_PER_PROCESS_BOUNDS=2,2,1
   export TPU_HOST_BOUNDS=1,1,1 TPU_WORKER_ID=0 TPU_WORKER_HOSTNAMES=localhost
@@ -50,7 +51,14 @@ if [[ $data != none ]]; then
   flags+=(--config.data.path="$HOME/psm_data")
 fi
 
-"$HOME/psm_venv/bin/python" -m "launch.$program" "${flags[@]}" "$@" &
+# embed: once all is trained, where the frames are.
+embed() {
+  [[ $mode == shards || $host == 0 ]] || return 0
+  "$HOME/psm_venv/bin/python" -m launch.embed --workdir="$workdir" "${part[@]}"
+}
+
+"$HOME/psm_venv/bin/python" -m launch.train --workdir="$workdir" \
+  "${flags[@]}" "$@" &
 training=$!
 # A machine that is taken away is told by a signal: the program saves and ends.
 trap 'kill -TERM "$training"' TERM INT HUP
@@ -70,6 +78,7 @@ while kill -0 "$training" 2>/dev/null; do # A signal ended the wait.
   wait "$training"
   code=$?
 done
+((code != 0)) || embed || code=$?
 kill "$pushing" 2>/dev/null
 wait "$pushing" 2>/dev/null
 push || code=1

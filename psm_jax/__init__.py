@@ -8,7 +8,7 @@ What is listed here is for users; importing psm_jax loads none of it.
 
 import importlib
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 _HOMES = {
   'Model': 'psm_jax.model',
   'PersonSpecificModels': 'psm_jax.estimator',

@@ -1,5 +1,6 @@
 """From videos to a page: everything that one command does, and goes on with.
 
+LAB/videos/     links to the videos, if several were named
 LAB/ingested/   faces, and tracks.csv, which says who is who
 LAB/run/        the run directory, its page among it
 LAB/steps.json  what was asked and what is done
@@ -20,11 +21,14 @@ from absl import logging
 
 from psm_jax import embedding, paths, presets, training
 from psm_jax.data.ingest import batch, folder, layout, tracks
+from psm_jax.engine import dispatch
 from psm_jax.evaluation import evaluate
 from psm_jax.report import page, pictures
 
 DONE, ASKS, STOPPED = 'done', 'asks', 'stopped'
 _ON_CPU, _ON_ACCELERATOR = 'canonical_narrow', 'canonical'
+# Of a model of _ON_CPU, on one core; docs/presets.md.
+_STEP_CORE_S = 0.1
 _MAX_PICTURES = 12
 
 
@@ -47,7 +51,7 @@ def run(
   out: str | os.PathLike,
   *,
   config: ml_collections.ConfigDict | None = None,
-  person_from: str = 'file',
+  person_from: str = 'ask',
   show_faces: bool = False,
 ) -> Outcome:
   """Does all that is not done yet, from videos to the page.
@@ -65,11 +69,13 @@ def run(
   root = paths.make_private_dir(out)
   ingested, workdir = root / 'ingested', root / 'run'
   outcome = batch.ingest(
-    _as_one(videos, root), ingested, person_from=person_from
+    _as_one(videos, root, person_from), ingested, person_from=person_from
   )
   if not _is_named(root, ingested, outcome):
     return Outcome(ASKS)
-  config = ml_collections.ConfigDict(config or presets.get(preset()))
+  if config is None:
+    config = presets.get(preset(num_people=len(outcome.people)))
+  config = ml_collections.ConfigDict(config)
   config.data.source, config.data.path = 'video_folder', str(ingested)
   config.data.align = 'none'
   if training.train(config, workdir).was_stopped:
@@ -82,17 +88,19 @@ def run(
   if _has_labels(workdir) and steps.is_new('evaluate', trained):
     evaluate.score(workdir)
     steps.note('evaluate', trained)
-  shown = None
+  shown = store = None
   if show_faces:
     if steps.is_new('pictures', trained):
       embedding.write_pictures(workdir, max_models=_MAX_PICTURES)
+      embedding.write_films(workdir, max_models=_MAX_PICTURES)
       steps.note('pictures', trained)
     shown = pictures.read(workdir, max_models=_MAX_PICTURES)
-  return Outcome(DONE, page.write(workdir, pictures=shown))
+    store = embedding.open_frames(workdir)
+  return Outcome(DONE, page.write(workdir, pictures=shown, store=store))
 
 
-def preset() -> str:
-  """Returns the preset for this machine, and logs why."""
+def preset(*, num_people: int) -> str:
+  """Returns the preset for this machine; logs why, and how long it takes."""
   backend, devices = jax.default_backend(), jax.devices()
   name = _ON_CPU if backend == 'cpu' else _ON_ACCELERATOR
   logging.info(
@@ -103,17 +111,39 @@ def preset() -> str:
     name,
     ', '.join(presets.NAMES),
   )
+  if name == _ON_CPU:
+    steps = presets.get(name).train.steps
+    hours = num_people * steps * _STEP_CORE_S / dispatch.num_cores() / 3600
+    logging.info(
+      'Training %d models for %d steps should take about %.1f h.',
+      num_people,
+      steps,
+      hours,
+    )
+  else:
+    logging.info('How long that takes is said after the first steps.')
   return name
 
 
-def _as_one(videos, root):
-  """Returns one input of an ingest: several files become a manifest."""
+def _as_one(videos, root, person_from):
+  """Returns one input of an ingest: several files become a folder of links."""
   if len(videos) == 1:
     return videos[0]
-  rows = [{'path': os.path.abspath(video)} for video in videos]
-  manifest = root / 'videos.csv'
-  paths.write_atomic(manifest, layout.table(['path'], rows))
-  return manifest
+  folder = paths.make_private_dir(root / 'videos')
+  for video in map(pathlib.Path, videos):
+    parent = folder
+    if person_from == 'folder':
+      parent = folder / video.absolute().parent.name
+      parent.mkdir(exist_ok=True)
+    link, target = parent / video.name, video.resolve()
+    if link.is_symlink() and link.resolve() != target:
+      raise ValueError(
+        f'{video} and {link.resolve()} have the same name. Rename one, or give '
+        'a folder that holds both.'
+      )
+    if not link.is_symlink():
+      link.symlink_to(target)
+  return folder
 
 
 def _is_named(root, ingested, outcome):
@@ -149,7 +179,7 @@ def _is_named(root, ingested, outcome):
 
 def _has_labels(workdir):
   """Whether the frames have labels that a probe can be fitted to."""
-  store = embedding.Trained(workdir).store
+  store = embedding.open_frames(workdir)
   return bool(set(store.label_columns) - set(folder.QUALITY_COLUMNS))
 
 

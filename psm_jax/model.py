@@ -8,20 +8,16 @@ n frames, S pixels a side, D features of an embedding.
 """
 
 import dataclasses
-import functools
 import os
 import pathlib
-from collections.abc import Callable
 
-import jax
 import numpy as np
 import pandas as pd
 
-from psm_jax import methods
+from psm_jax import paths
 from psm_jax.data import canonical_faces, recordings
 from psm_jax.data import store as store_lib
-from psm_jax.engine import inference
-from psm_jax.methods import interface
+from psm_jax.engine import inference, programs
 from psm_jax.runs import run, zoo
 
 Source = str | os.PathLike | np.ndarray | store_lib.FrameStore
@@ -74,6 +70,8 @@ def embeddings(
   Raises:
     ValueError: If there are none.
   """
+  if person_id is not None:
+    paths.check_id(person_id, what='person_id')
   root = pathlib.Path(workdir) / 'embeddings'
   files = sorted(root.glob(f'*/{person_id or "*"}/*.parquet'))
   if not files:
@@ -161,10 +159,11 @@ class Model:
     with self._opened(source, person_id, boxes) as recording:
       keys, place = recording.rows, recording.rows['row'].to_numpy()
       store, used = recording.store, place >= 0
-      values = self._on(store, place[used], self._embed)
+      values = self._on(store, place[used], self._programs.embed)
       lost = None
-      if errors and 'reconstruction' in self._drawn:
-        lost = self._on(store, place[used], self._error, drawn=True)
+      if errors and 'reconstruction' in self._programs.drawn:
+        error = self._programs.error
+        lost = self._on(store, place[used], error, drawn=True)
     full = np.full((len(keys), values.shape[1]), np.nan, np.float32)
     full[used] = values
     names = [f'e{unit:03d}' for unit in range(values.shape[1])]
@@ -253,21 +252,17 @@ class Model:
     Returns:
       [n, S, S, 3] uint8, a picture for each frame of the source with a face.
     """
-    draw = self._method.draw
-    if draw is None:
-      raise ValueError(f'{self.model_id} ({self._method.name}) draws no face.')
+    computed = self._programs
+    if computed.method.draw is None:
+      raise ValueError(
+        f'{self.model_id} ({computed.method.name}) draws no face.'
+      )
     if not (isinstance(face, np.ndarray) and face.ndim == 3):
       face = self.neutral(face, **options)
-    moved = np.float32(face) / 255
-
-    def drawn(params, method_state, frames):
-      code = self._method.embed(params, method_state, frames)
-      faces = jax.numpy.broadcast_to(moved, (len(frames), *moved.shape))
-      return draw(params, self._method.shared, code, faces)
-
+    state = self.exported.method_state, np.float32(face) / 255
     with self._opened(source, **options) as recording:
       rows = np.arange(len(recording.store.frames))
-      made = self._on(recording.store, rows, jax.jit(drawn))
+      made = self._on(recording.store, rows, computed.drive, state=state)
     return np.rint(255 * made).astype(np.uint8)
 
   def save(self, zoo_folder: str | os.PathLike) -> pathlib.Path:
@@ -298,7 +293,9 @@ class Model:
       boxes=boxes,
     )
 
-  def _on(self, store, rows, function, *, drawn=False) -> np.ndarray:
+  def _on(
+    self, store, rows, function, *, drawn=False, state=None
+  ) -> np.ndarray:
     """Returns what a compiled function makes of rows of a store.
 
     Args:
@@ -307,75 +304,38 @@ class Model:
       function: Of (params, method_state, frames), and of the canonical faces
         behind them if the method uses them and `drawn`.
       drawn: Whether it draws pictures.
+      state: Given for the method's state; None: the model's own.
     """
-    if store.size_px != self._method.size_px:
+    method = self._programs.method
+    if store.size_px != method.size_px:
       raise ValueError(
-        f'{self.model_id} sees frames of {self._method.size_px} px, those of '
+        f'{self.model_id} sees frames of {method.size_px} px, those of '
         f'{store.path} have {store.size_px}.'
       )
     canonical = None
-    if drawn and self._method.uses_canonical:
+    if drawn and method.uses_canonical:
       canonical = canonical_faces.of_store(store)
     return inference.in_batches(
       function,
       self.exported.params,
-      self.exported.method_state,
+      self.exported.method_state if state is None else state,
       store.frames,
       rows,
       canonical=canonical,
     )
 
-  @functools.cached_property
-  def _method(self) -> interface.Method:
-    return methods.make(self.exported.config)
-
-  @functools.cached_property
-  def _embed(self) -> Callable[..., jax.Array]:
-    return inference.embedder(self._method)
-
-  @functools.cached_property
-  def _drawn(self) -> dict:
-    """The shapes of the pictures that the method draws, by name."""
-    state = self.exported.params, self.exported.method_state
-    frames = np.zeros((2, self._method.size_px**2 * 3), np.uint8)
-    canonical = (frames,) if self._method.uses_canonical else ()
-    return jax.eval_shape(self._pictures_of, *state, frames, *canonical)
-
-  def _pictures_of(self, params, method_state, frames, canonical=()):
-    return self._method.pictures(
-      jax.random.key(0),
-      params,
-      method_state,
-      self._method.shared,
-      frames,
-      canonical,
-    )
-
-  @functools.cached_property
-  def _error(self):
-    """(params, method_state, frames) -> [B] float32 grey levels, compiled."""
-
-    def error(params, method_state, frames, *canonical):
-      made = self._pictures_of(params, method_state, frames, *canonical)
-      drawn = made['reconstruction']
-      image = frames.reshape(drawn.shape).astype(np.float32)
-      return abs(255 * drawn - image).mean(axis=(1, 2, 3))
-
-    return jax.jit(error)
-
   def _pictures(self, name, store, rows) -> np.ndarray:
     """Returns [n, ...] float32 of one kind of picture."""
-    if name not in self._drawn:
+    if name not in self._programs.drawn:
       raise ValueError(
-        f'{self.model_id} ({self._method.name}) draws no {name}; it draws '
-        f'{store_lib.list_some(list(self._drawn))}.'
+        f'{self.model_id} ({self._programs.method.name}) draws no {name}; it '
+        f'draws {store_lib.list_some(list(self._programs.drawn))}.'
       )
-    return self._on(
-      store,
-      rows,
-      jax.jit(lambda *given: self._pictures_of(*given)[name]),
-      drawn=True,
-    )
+    return self._on(store, rows, self._programs.picture(name), drawn=True)
+
+  @property
+  def _programs(self) -> programs.Programs:
+    return programs.of(self.exported.config)
 
 
 def _by_eyes(data):

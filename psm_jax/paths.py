@@ -110,7 +110,7 @@ def check_local(path: str | os.PathLike, *, what: str) -> pathlib.Path:
 
 
 def make_private_dir(path: str | os.PathLike) -> pathlib.Path:
-  """Makes a folder that only its owner may enter (mode 0700), and its parents.
+  """Makes a folder that only its owner may enter (mode 0700), parents alike.
 
   Faces, embeddings and models of one person are biometric data. A folder that
   exists already keeps its mode, because it may hold more than ours; if others
@@ -123,7 +123,10 @@ def make_private_dir(path: str | os.PathLike) -> pathlib.Path:
     FileExistsError: If path is a file.
   """
   path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
+  for parent in reversed(path.parents):
+    if not parent.exists():
+      with contextlib.suppress(FileExistsError):  # Somebody else was faster.
+        parent.mkdir(mode=0o700)
   try:
     path.mkdir(mode=0o700)
   except FileExistsError:

@@ -1,5 +1,6 @@
 """Training, read top to bottom: restore, feed, step, log, save."""
 
+import contextlib
 import dataclasses
 import pathlib
 import time
@@ -12,12 +13,20 @@ from absl import logging
 from psm_jax import config_check, methods, paths, sampling, stopping
 from psm_jax.data import canonical_faces, prepare
 from psm_jax.data import store as store_lib
-from psm_jax.engine import compilation, dispatch, memory, update
+from psm_jax.engine import compilation, dispatch, memory, processes, update
 from psm_jax.engine import feed as feed_lib
 from psm_jax.engine import population as population_lib
 from psm_jax.engine import validation as validation_lib
 from psm_jax.methods import interface
-from psm_jax.runs import checkpoint, metrics, planning, run, warm_start
+from psm_jax.ops import precision
+from psm_jax.runs import (
+  checkpoint,
+  metrics,
+  planning,
+  run,
+  shards,
+  warm_start,
+)
 from psm_jax.runs import progress as progress_lib
 
 
@@ -40,6 +49,7 @@ def train(
   workdir: str | pathlib.Path,
   *,
   data_dir: str | pathlib.Path | None = None,
+  shard: shards.Shard = shards.ALONE,
 ) -> Outcome:
   """Trains a population, from its newest checkpoint if there is one.
 
@@ -47,6 +57,8 @@ def train(
     config: The experiment.
     workdir: The run directory.
     data_dir: Where prepared data lie; `workdir`/data by default.
+    shard: Which of the machines that share the run this one is; it trains its
+      part of the models.
 
   Raises:
     ValueError: If the configuration, the data or the run directory cannot be
@@ -58,90 +70,168 @@ def train(
   workdir = paths.check_local(workdir, what='workdir').absolute()
   data_dir = workdir / 'data' if data_dir is None else data_dir
   data_dir = paths.check_local(data_dir, what='data_dir').absolute()
-  with run.locked(workdir):
+  with contextlib.ExitStack() as held:
+    store, models, plans = _begin(config, workdir, data_dir, shard, held)
+    waves = _waves(models, plans, store, config, shard)
+    if waves:
+      _log_start(config, workdir, store, waves, shard)
+    was_stopped = False
+    with stopping.polled() as asked, processes.losses_awaited():
+      stop = processes.Stop(asked)
+      for number, wave in enumerate(waves, start=1):
+        if len(waves) > 1:
+          logging.info('Wave %d of %d.', number, len(waves))
+        was_stopped = _train_wave(wave, workdir, stop)
+        if not shard.is_alone:
+          run.write_states(workdir, wave.number, wave.models)
+        elif processes.is_first():
+          run.write_models(workdir, config.method.name, models, data_dir)
+        if was_stopped:
+          break
+  ours = tuple(
+    model for model in models if shard.is_alone or model.shard == shard.index
+  )
+  is_running = any(model.status == 'running' for model in ours)
+  return Outcome(ours, was_stopped=is_running and was_stopped)
+
+
+def _begin(config, workdir, data_dir, shard, held):
+  """Starts a run or joins it, and holds it on a stack of contexts.
+
+  Returns:
+    The frames, the run's models and their plans.
+  """
+
+  def plan():
     store = store_lib.open_store(
       prepare.prepare(config.data, directory=data_dir)
     )
-    models, plans = planning.plan_models(config, store)
-    planning.check_longer(workdir, config, store, models, plans)
-    run.start(workdir, config, models, data_dir)
-    checkpoint.reopen(workdir, models, config)
-    if store.source.get('crops'):
-      run.write_crops(workdir, store.source['crops'])
-    devices = population_lib.devices_of(config)
-    method = methods.make(config, platform=devices[0].platform)
-    waves = population_lib.build_waves(method, plans, config, devices=devices)
-    _log_start(config, workdir, store, models, waves)
-    waves = _fit_memory(method, waves, store, config)
-    canonical = None
-    if method.uses_canonical:
-      canonical = canonical_faces.of_store(store)
-    with stopping.polled() as stop:
-      for number, population in enumerate(waves):
-        first = population.first_model
-        members = models[first : first + population.num_models]
-        if all(model.status != 'running' for model in members):
-          continue
-        if len(waves) > 1:
-          logging.info('Wave %d of %d.', number + 1, len(waves))
-        wave = _Wave(
-          number,
-          len(waves),
-          method,
-          population,
-          members,
-          plans[first:],
-          store,
-          canonical,
-          config,
-        )
-        _train_wave(wave, workdir, stop)
-        run.write_models(workdir, config.method.name, models, data_dir)
-        if stop.is_set():
-          break
-  is_running = any(model.status == 'running' for model in models)
-  return Outcome(tuple(models), was_stopped=is_running and stop.is_set())
+    return store, *planning.plan_models(config, store)
+
+  if processes.is_first():
+    with shards.starting(workdir):
+      held.enter_context(shards.held(workdir, shard))
+      store, models, plans = plan()
+      planning.check_longer(workdir, config, store, models, plans)
+      shards.start(workdir, config, models, data_dir, shard=shard)
+      if store.source.get('crops'):
+        run.write_crops(workdir, store.source['crops'])
+    checkpoint.reopen(workdir, models)
+  else:
+    store, models, plans = plan()
+  if processes.are_several():
+    entries = processes.text_from_first([vars(model) for model in models])
+    models = [run.model_of(entry) for entry in entries]
+  return store, models, plans
 
 
 @dataclasses.dataclass(frozen=True)
 class _Wave:
-  """Models that train together, and what they need."""
+  """Models that train together, and what they need.
+
+  Attributes:
+    number: Of the folder of their checkpoints.
+    waves_left: Waves that are still to be trained here, this one too.
+    method: What they learn.
+    population: The models on the devices.
+    models: N models of the run.
+    plans: Theirs.
+    run_models: All models of the run.
+    is_shared: Whether other machines train models of the run.
+    store: The frames.
+    canonical: Their canonical faces, if the method uses them.
+    config: The experiment.
+  """
 
   number: int
-  num_waves: int
+  waves_left: int
   method: interface.Method
   population: population_lib.Population
   models: list[run.Model]
   plans: list[sampling.Plan]
+  run_models: list[run.Model]
+  is_shared: bool
   store: store_lib.FrameStore
   canonical: canonical_faces.CanonicalFaces | None
   config: ml_collections.ConfigDict
 
 
+def _waves(models, plans, store, config, shard):
+  """Returns the waves of a shard's models that are still to be trained."""
+  waves = {
+    number: members
+    for number, members in shards.waves_of(models).items()
+    if members[0].shard == shard.index
+    and any(model.status == 'running' for model in members)
+  }
+  if not waves:
+    return []
+  devices = population_lib.devices_of(config)
+  method = methods.make(precision.settled(config, devices[0].platform))
+  plan_of = dict(zip((m.model_id for m in models), plans, strict=True))
+  populations = population_lib.build_waves(
+    method,
+    [plan_of[m.model_id] for members in waves.values() for m in members],
+    config,
+    devices=devices,
+    sizes=[len(members) for members in waves.values()],
+  )
+  populations = _fit_memory(method, populations, store, config)
+  canonical = None
+  if method.uses_canonical:
+    canonical = canonical_faces.of_store(store)
+  return [
+    _Wave(
+      number,
+      len(waves) - place,
+      method,
+      population,
+      members,
+      [plan_of[model.model_id] for model in members],
+      models,
+      not shard.is_alone,
+      store,
+      canonical,
+      config,
+    )
+    for place, ((number, members), population) in enumerate(
+      zip(waves.items(), populations, strict=True)
+    )
+  ]
+
+
 def _train_wave(wave, workdir, stop):
-  """Trains the models of a wave to their ends, or until it is stopped."""
+  """Trains a wave to its end; returns whether a signal stopped it before."""
   config, models, population = wave.config, wave.models, wave.population
   last_step = max(model.total_steps for model in models)
   ids = [model.model_id for model in models]
-  checkpoints = checkpoint.Checkpoints(
-    workdir, wave=wave.number, keep_steps=config.train.keep_steps
-  )
-  first_step, states = _restore(wave, checkpoints)
+  is_first = processes.is_first()
+  first_step, states = _restore(wave, workdir)
   feed = feed_lib.make(
     population, wave.store.frames, config, canonical=wave.canonical
   )
   validation = _validation(wave)
-  log = metrics.MetricsLog(workdir, ids, step=first_step, wave=wave.number)
+  if is_first:
+    checkpoints = checkpoint.Checkpoints(
+      workdir, wave=wave.number, keep_steps=config.train.keep_steps
+    )
+    log = metrics.MetricsLog(
+      workdir,
+      ids,
+      step=first_step,
+      wave=wave.number,
+      is_shared=wave.is_shared,
+    )
   saved_step, saved_at = first_step, time.monotonic()
   logged_step, logged_at, waited = first_step, time.monotonic(), 0.0
   previous, resting = None, {}
-  step = first_step
+  step, is_stopped = first_step, False
   try:
     with progress_lib.Progress(
       first_step,
       last_step,
       what=_program(wave),
-      waves_left=wave.num_waves - wave.number,
+      waves_left=wave.waves_left,
     ) as progress:
       for step in range(first_step + 1, last_step + 1):
         batches = feed.batches_at(step - 1)
@@ -156,14 +246,15 @@ def _train_wave(wave, workdir, stop):
         if _is_logged(step, config, models):
           host = population.to_host(step_metrics)
           now = time.monotonic()
-          log.write(
-            step,
-            host,
-            steps_per_s=(step - logged_step) / (now - logged_at),
-            examples_per_step=config.train.batch_size,
-            frames_per_example=wave.method.num_members,
-            input_wait_share=(feed.wait_s - waited) / (now - logged_at),
-          )
+          if is_first:
+            log.write(
+              step,
+              host,
+              steps_per_s=(step - logged_step) / (now - logged_at),
+              examples_per_step=config.train.batch_size,
+              frames_per_example=wave.method.num_members,
+              input_wait_share=(feed.wait_s - waited) / (now - logged_at),
+            )
           logged_step, logged_at, waited = step, now, feed.wait_s
           progress.show(loss=f'{_mean_loss(host):.3f}')
           _report(models, host)
@@ -173,10 +264,12 @@ def _train_wave(wave, workdir, stop):
             logging.warning('No model learns any more; stopping at %d.', step)
             break
 
-        if stop.is_set():
+        is_stopped = stop.is_due(step)
+        if is_stopped:
           break
         minutes = (time.monotonic() - saved_at) / 60
-        if step < last_step and (
+        is_due = is_first and step < last_step
+        if is_due and (
           minutes >= config.train.save_minutes
           or _is_multiple(step, config.train.save_steps)
           or _is_multiple(step, config.train.keep_steps)
@@ -186,15 +279,18 @@ def _train_wave(wave, workdir, stop):
           saved_step, saved_at = step, time.monotonic()
     with stopping.finishing():
       host_states = population.to_host(states)
-      log.flush()
-      if step > saved_step:
-        checkpoints.save(step, host_states, ids)
-      checkpoints.wait()
+      if is_first:
+        log.flush()
+        if step > saved_step:
+          checkpoints.save(step, host_states, ids)
+        checkpoints.wait()
   finally:
     feed.close()
-    log.close()
-    checkpoints.close()
+    if is_first:
+      log.close()
+      checkpoints.close()
   _settle(models, host_states, config)
+  return is_stopped
 
 
 def _program(wave):
@@ -207,25 +303,27 @@ def _program(wave):
   )
 
 
-def _restore(wave, checkpoints):
+def _restore(wave, workdir):
   """Returns (steps taken, states) of a wave: its checkpoint or its start."""
   population = wave.population
-  template = checkpoint.template(wave.method, len(wave.models))
-  restored = checkpoints.restore(
-    template, [model.model_id for model in wave.models]
-  )
-  if restored is not None:
-    logging.info('Going on from step %d.', restored[0])
-    return restored[0], population.from_host(restored[1])
-  states = population.init()
-  if wave.config.init.path:
-    started = warm_start.start(
-      population.to_host(states),
-      [model.init_from for model in wave.models],
-      pool=warm_start.open_pool(wave.config),
+  step, states = 0, checkpoint.template(wave.method, len(wave.models))
+  if processes.is_first():
+    restored = checkpoint.read_newest(
+      workdir, wave.models, wave.run_models, wave.method
     )
-    states = population.from_host(started)
-  return 0, states
+    if restored is None:
+      states = population.to_host(population.init())
+      if wave.config.init.path:
+        states = warm_start.start(
+          states,
+          [model.init_from for model in wave.models],
+          pool=warm_start.open_pool(wave.config),
+        )
+    else:
+      step, states = restored
+      logging.info('Going on from step %d.', step)
+  step, states = processes.from_first((np.int64(step), states))
+  return int(step), population.from_host(states)
 
 
 def _validation(wave):
@@ -234,7 +332,7 @@ def _validation(wave):
     return None
   return validation_lib.Validation(
     wave.population,
-    wave.plans[: len(wave.models)],
+    wave.plans,
     planning.plan_validation(wave.config, wave.store, wave.models),
     wave.store.frames,
     wave.config,
@@ -242,8 +340,9 @@ def _validation(wave):
   )
 
 
-def _log_start(config, workdir, store, models, waves):
-  population = waves[0]
+def _log_start(config, workdir, store, waves, shard):
+  population = waves[0].population
+  models = [model for wave in waves for model in wave.models]
   device = population.devices[0]
   logging.info(
     'jax %s on %d x %s; %d people, %d frames of %d px in %s',
@@ -256,8 +355,9 @@ def _log_start(config, workdir, store, models, waves):
     store.path,
   )
   logging.info(
-    '%d models in %d waves, %d a device in %d slots; up to %d steps of %d '
+    '%s%d models in %d waves, %d a device in %d slots; up to %d steps of %d '
     'examples; to %s',
+    '' if shard.is_alone else f'Shard {shard.index} of {shard.count}: ',
     len(models),
     len(waves),
     population.num_slots * population.slot_models,

@@ -29,6 +29,8 @@ _WRONG = {
   'method.name': 'autoencoder',
   'method.vgg': 'pretrained',
   'method.ssim_images': 'bytes',
+  'method.encoder': 'resnet',
+  'method.neutral_consistency': -1.0,
   'method.width': 0.0,
   'method.code_std': 0.0,
   'init.match': 'all',

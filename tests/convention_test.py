@@ -23,6 +23,30 @@ _OPTIONAL = {
 _IDS = {'person_id', 'video_id', 'model_id'}
 _UNSAFE = re.compile(r'allow_pickle=[T]rue|pickle\.[l]oad|shell=[T]rue')
 
+# From the ground up: imports go to the same folder or to a lower floor.
+_FLOORS = (
+  {
+    'csv_files',
+    'json_files',
+    'ops',
+    'paths',
+    'presets',
+    'sampling',
+    'stopping',
+  },
+  {'data', 'models'},
+  {'methods'},
+  {'engine'},
+  {'runs'},
+  {'model'},
+  {'config_check', 'embedding', 'interop'},
+  {'bench', 'doctor', 'evaluation', 'training'},
+  {'discovery', 'estimator', 'film', 'labelling'},
+  {'report'},
+  {'forget', 'lab'},
+  {'cli'},
+)
+
 
 def _sources(*folders):
   """Returns (path relative to the root, syntax tree) of every Python file."""
@@ -101,6 +125,17 @@ def _imports(tree):
   return names
 
 
+def _rooms(tree):
+  """Returns the folders or modules of psm_jax that a file of it imports."""
+  names = set()
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Import):
+      names |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom) and node.module:
+      names |= {f'{node.module}.{alias.name}' for alias in node.names}
+  return {n.split('.')[1] for n in names if n.startswith('psm_jax.')}
+
+
 def _requirements(*files):
   """Returns the names in requirement files, as package indexes compare them."""
   lines = '\n'.join((_ROOT / file).read_text() for file in files)
@@ -158,8 +193,10 @@ class SignatureTest(absltest.TestCase):
         for parameter in parameters
         if parameter.default is not parameter.empty
         and parameter.kind is not parameter.KEYWORD_ONLY
-        # Flax passes (key, shape, dtype) to an initialiser, in that order.
+        # Flax passes (key, shape, dtype) to an initialiser, in that order, and
+        # scikit-learn the data and the target.
         and [p.name for p in parameters] != ['key', 'shape', 'dtype']
+        and parameter.name not in ('X', 'y')
       ]
     )
 
@@ -184,6 +221,32 @@ class SignatureTest(absltest.TestCase):
 
 
 class ImportTest(parameterized.TestCase):
+  def test_imports_point_down_the_floors(self):
+    floor_of = {
+      room: number for number, rooms in enumerate(_FLOORS) for room in rooms
+    }
+    climbing = []
+    for path, tree in _sources('psm_jax'):
+      room = path.parts[1].removesuffix('.py')
+      if room == '__init__':
+        continue
+      climbing += [
+        f'{path} imports {other}'
+        for other in sorted(_rooms(tree) - {room})
+        if floor_of[other] >= floor_of[room]
+      ]
+    self.assertEmpty(climbing)
+
+  @parameterized.parameters(
+    ('from psm_jax import paths, training', {'paths', 'training'}),
+    ('from psm_jax.engine import feed', {'engine'}),
+    ('import psm_jax.runs.run', {'runs'}),
+    ('import psm_jax', set()),
+    ('def f():\n  from psm_jax.report import page', {'report'}),
+  )
+  def test_an_import_is_noticed(self, source, rooms):
+    self.assertEqual(_rooms(ast.parse(source)), rooms)
+
   def test_heavy_libraries_are_imported_for_data_and_weights_only(self):
     self.assertEmpty(
       [

@@ -14,13 +14,13 @@ import psm_jax
 from psm_jax import embedding, methods, training
 from psm_jax.data.ingest import batch, processing, workers
 from tests import tiny
-from tests.data.ingest import batch_test, films
+from tests.data.ingest import films
 
 _FRAMES = 24
 _SEEN = [f for f in range(_FRAMES) if f != 0]
 
 
-def _method(config):
+def toy_that_draws(config):
   """Returns a toy that draws: half the light is the neutral face."""
   toy = tiny.toy_method(config, is_coupled=False)
 
@@ -44,7 +44,7 @@ def _method(config):
   return dataclasses.replace(toy, pictures=pictures, draw=draw)
 
 
-def _video(root, name, tracks):
+def video(root, name, tracks):
   """Writes a video of faces and its table of boxes."""
   pictures = [
     films.picture(
@@ -68,13 +68,13 @@ class ModelTest(absltest.TestCase):
     temporary = tempfile.TemporaryDirectory(prefix='psm_jax_model_')
     cls.addClassCleanup(temporary.cleanup)
     for patched in (
-      mock.patch.dict(methods.METHODS, facecycle=_method),
-      mock.patch.object(workers, 'run', batch_test.run_here),
+      mock.patch.dict(methods.METHODS, facecycle=toy_that_draws),
+      mock.patch.object(workers, 'run', workers.run_here),
     ):
       patched.start()
       cls.addClassCleanup(patched.stop)
     cls.root = pathlib.Path(temporary.name)
-    cls.video = _video(cls.root, 'P1', [(_SEEN, 2, 10)])
+    cls.video = video(cls.root, 'P1', [(_SEEN, 2, 10)])
     cls.boxes = cls.video.with_suffix('.csv')
     options = processing.Options(size_px=48, eye_distance=0.35)
     batch.ingest(
@@ -142,17 +142,17 @@ class ModelTest(absltest.TestCase):
     )
 
   def test_two_faces_at_once_must_be_named(self):
-    pair = _video(self.root, 'pair', [(range(24), 2, 10), (range(24), 70, 10)])
+    pair = video(self.root, 'pair', [(range(24), 2, 10), (range(24), 70, 10)])
     with self.assertRaisesRegex(ValueError, 'two faces .*tracks.csv'):
       self.model.transform(pair, boxes=pair.with_suffix('.csv'))
 
   def test_a_face_that_was_lost_is_one_person(self):
-    video = _video(self.root, 'lost', [(range(10), 2, 10)])
-    boxes = video.with_suffix('.csv')
+    lost = video(self.root, 'lost', [(range(10), 2, 10)])
+    boxes = lost.with_suffix('.csv')
     boxes.write_text(
       films.box_rows([(range(10), 2, 10), (range(12, 24), 60, 10)])
     )
-    table = self.model.transform(video, boxes=boxes)
+    table = self.model.transform(lost, boxes=boxes)
     self.assertEqual(table['success'].sum(), 22)
     self.assertEqual(set(table['person_id']), {'P1'})
 
@@ -183,7 +183,9 @@ class ImportTest(absltest.TestCase):
 
 class EstimatorTest(absltest.TestCase):
   def test_it_fits_and_embeds_arrays(self):
-    self.enterContext(mock.patch.dict(methods.METHODS, facecycle=_method))
+    self.enterContext(
+      mock.patch.dict(methods.METHODS, facecycle=toy_that_draws)
+    )
     people = {
       name: {
         video: tiny.frames(30, seed=seed).reshape(30, 32, 32, 3)

@@ -84,11 +84,12 @@ class MakePrivateDirTest(absltest.TestCase):
     super().setUp()
     self.root = pathlib.Path(self.create_tempdir().full_path)
 
-  def test_the_folder_and_its_parents_are_made_only_the_folder_private(self):
+  def test_the_folder_and_the_parents_it_needs_are_made_private(self):
     self.root.chmod(0o755)
-    path = paths.make_private_dir(self.root / 'a' / 'b')
-    self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o700)
-    self.assertNotEqual(stat.S_IMODE(path.parent.stat().st_mode), 0o700)
+    path = paths.make_private_dir(self.root / 'a' / 'b' / 'c')
+    for made in (path, path.parent, path.parent.parent):
+      self.assertEqual(stat.S_IMODE(made.stat().st_mode), 0o700)
+    self.assertEqual(stat.S_IMODE(self.root.stat().st_mode), 0o755)
 
   def test_an_existing_private_folder_is_left_in_silence(self):
     path = paths.make_private_dir(self.root / 'a')

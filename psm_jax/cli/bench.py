@@ -4,22 +4,29 @@ r"""Measures how fast populations of models train, and frames are embedded.
       --strategies=loop,vmap --lowerings=matmul,grouped --out=bench
   python -m launch.bench --config=configs/narrow.py --num_models=1,2,4,8 \
       --store=/data/cache/store-0123456789abcdef --out=bench
+  python -m launch.bench --layers=bfloat16 --num_models=2,8 --out=bench
 
 Frames are random bytes, or those of a frame store; neither needs TensorFlow.
 Each row is a process of its own, in turn with one model trained alone. Prints a
-table (psm_jax/bench/summary.py explains the columns).
+table (psm_jax/bench/summary.py explains the columns). --layers measures single
+convolutions instead, in every lowering: what psm_jax/ops/lowerings.py holds.
 
 Exit codes: 0 done, 1 failed or nothing could be measured, 2 wrong usage, 75
 stopped by a signal.
 """
 
+import json
+import pathlib
+
+import jax
 from absl import flags, logging
 from ml_collections import config_flags
 
-from psm_jax.bench import summary, sweep
+from psm_jax import paths
+from psm_jax.bench import layers, summary, sweep
 from psm_jax.cli import program
 from psm_jax.engine import population
-from psm_jax.ops import conv
+from psm_jax.ops import conv, precision
 
 _DEFAULT = sweep.Options()
 _CONFIG = config_flags.DEFINE_config_file(
@@ -56,19 +63,36 @@ _FRAMES = flags.DEFINE_integer(
   'frames', _DEFAULT.num_frames, 'Random frames of a model.', lower_bound=1
 )
 
+_LAYERS = flags.DEFINE_enum(
+  'layers', None, precision.PRECISIONS[1:], 'Measure layers of this precision.'
+)
+
 flags.register_validator(
   'num_models',
   lambda sizes: all(size.isdigit() and int(size) for size in sizes),
   'Expected numbers of models, such as 1,2,4.',
 )
-REQUIRED = ('config', 'out')
+REQUIRED = ('out',)
 
 
 def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
+  num_models = list(map(int, _NUM_MODELS.value))
+  if _LAYERS.value:
+    device = jax.local_devices()[0]
+    rows = layers.measure(device, num_models=num_models, dtype=_LAYERS.value)
+    print(f'{device.device_kind}, {_LAYERS.value}\n{layers.table(rows)}')
+    folder = pathlib.Path(_OUT.value)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths.write_atomic(
+      folder / 'layers.json', json.dumps(rows, indent=1) + '\n'
+    )
+    return None
+  if _CONFIG.value is None:
+    raise ValueError('Name an experiment with --config, or give --layers.')
   result = sweep.run(
     _CONFIG.value,
-    num_models=list(map(int, _NUM_MODELS.value)),
+    num_models=num_models,
     strategies=_STRATEGIES.value,
     lowerings=_LOWERINGS.value,
     options=sweep.Options(

@@ -33,6 +33,7 @@ from psm_jax.evaluation import (
   compare,
   coordinates,
   probes,
+  results,
   shared_frames,
   splits,
 )
@@ -75,24 +76,24 @@ REQUIRED = ('out',)
 
 def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
-  found = _read()
-  baseline = _BASELINE.value or found[0].name
-  names = [approach.name for approach in found]
+  compared = _read()
+  baseline = _BASELINE.value or compared[0].name
+  names = [approach.name for approach in compared]
   if baseline not in names:
     raise ValueError(f'--baseline={baseline} is none of {", ".join(names)}.')
-  found, omitted = shared_frames.take_common(found, labels_of=baseline)
+  compared, omitted = shared_frames.take_common(compared, labels_of=baseline)
   for row in omitted.itertuples():
     logging.warning(
       'Left out %d frames of person %s of %s: %s',
       *(row.num_frames, row.person_id, row.approach, row.reason),
     )
-  controls = _controls(found, baseline)
+  controls = _controls(compared, baseline)
   more = ([], [])
   if _MOVEMENTS.value is not None:
-    tables = [table for approach in found for table in approach.tables]
-    more = agreement.agreement([*tables, *controls], _movements(found))
-  comparison = compare.compare(
-    found,
+    learned = [table for approach in compared for table in approach.tables]
+    more = agreement.agreement([*learned, *controls], _movements(compared))
+  tables = compare.compare(
+    compared,
     baseline=baseline,
     controls=controls,
     omitted=omitted,
@@ -102,25 +103,25 @@ def main() -> int | None:
     ),
     align_to=_ALIGN_TO.value,
   )
-  for path in compare.write(comparison, _OUT.value):
+  for path in results.write(tables, _OUT.value):
     logging.info('Wrote %s', path)
   logging.warning(coordinates.WARNING)
-  print(approach_table.text(comparison.approaches))
+  print(approach_table.text(tables['approaches']))
   logging.info('Next: python -m launch.report --comparison=%s', _OUT.value)
 
 
 def _read():
   """Returns the approaches that the flags name."""
-  found = [
+  compared = [
     approaches.read_run(name, workdir) for name, workdir in program.named(_RUN)
   ]
-  found += [
+  compared += [
     approaches.read_tables(name, files.split(','))
     for name, files in program.named(_TABLE)
   ]
-  if not found:
+  if not compared:
     raise ValueError('Name an approach: --run=NAME=WORKDIR or --table=...')
-  return approaches.join_seeds(found) if _SEED_GROUP.value else found
+  return approaches.join_seeds(compared) if _SEED_GROUP.value else compared
 
 
 def _splits():
@@ -133,10 +134,10 @@ def _splits():
   return tuple(_SPLITS.value)
 
 
-def _controls(found, baseline):
+def _controls(compared, baseline):
   """Returns the controls of the baseline, or of the first run."""
   runs = sorted(
-    (approach for approach in found if approach.origins),
+    (approach for approach in compared if approach.origins),
     key=lambda approach: approach.name != baseline,
   )
   try:
@@ -146,12 +147,12 @@ def _controls(found, baseline):
     return []
 
 
-def _movements(found):
+def _movements(compared):
   """Returns the movements that the flag names."""
   path = pathlib.Path(_MOVEMENTS.value)
   if path.suffix != '.json':
     return named_movements.read(path)
-  frames = {table.person_id: table.frames for table in found[0].tables}
+  frames = {table.person_id: table.frames for table in compared[0].tables}
   return named_movements.derive(
     pd.concat(frames.values()), named_movements.read_rules(path)
   )

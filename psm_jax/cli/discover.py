@@ -102,23 +102,26 @@ def main() -> int | None:
   }
   kind = _LABELS.value
   sides = [
-    features.read(own, source=name, kind=kind) for name, own in places.items()
+    features.read(place, source=name, kind=kind)
+    for name, place in places.items()
   ]
   weak.check([table.frames for side in sides for table in side], kind)
   # Those of files, not runs, have no flows.
   runs = {
-    n: own[0] for n, own in places.items() if pathlib.Path(own[0]).is_dir()
+    n: place[0]
+    for n, place in places.items()
+    if pathlib.Path(place[0]).is_dir()
   }
-  found = search.discover(*sides, config=config, flows=search.flows_of(runs))
-  for row in found['skipped'].itertuples():
+  tables = search.discover(*sides, config=config, flows=search.flows_of(runs))
+  for row in tables['skipped'].itertuples():
     logging.warning('Person %s, %s: %s', row.person_id, row.part, row.reason)
   folder = pathlib.Path(_WORKDIR.value) / 'discovery'
-  for path in search.write(found, folder):
+  for path in search.write(tables, folder):
     logging.info('Wrote %s', path)
   logging.info(
     '%d persons compared: the published rule calls %d clusters novel, the '
     'strict one %d. docs/discovery.md says what that means.',
-    found['persons']['person_id'].nunique(),
-    found['clusters']['is_novel'].sum(),
-    found['clusters']['is_strictly_novel'].sum(),
+    tables['persons']['person_id'].nunique(),
+    tables['clusters']['is_novel'].sum(),
+    tables['clusters']['is_strictly_novel'].sum(),
   )

@@ -21,7 +21,7 @@ from absl import flags, logging
 
 from psm_jax import embedding
 from psm_jax.data import store
-from psm_jax.runs import zoo
+from psm_jax.runs import shards, zoo
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.train.')
 _CONTROLS = flags.DEFINE_bool(
@@ -45,9 +45,14 @@ _KEPT_STEPS = flags.DEFINE_bool(
 _PICTURES = flags.DEFINE_integer(
   'pictures',
   0,
-  'Write pictures, which show faces, of so many models, for launch.report '
-  '--show_faces.',
+  'Write pictures and films, which show faces, of so many models, for '
+  'launch.report --show_faces.',
   lower_bound=0,
+)
+_SHARD = flags.DEFINE_string(
+  'shard',
+  None,
+  'i/n or auto, as of launch.train: embed a part of the models.',
 )
 _MODEL = flags.DEFINE_string('model', None, 'A model of launch.export.')
 _FRAMES = flags.DEFINE_string('frames', None, 'What it embeds, with --model.')
@@ -78,7 +83,9 @@ def main() -> int | None:
     controls=_CONTROLS.value,
     flows=_FLOWS.value,
     kept_steps=_KEPT_STEPS.value,
+    shard=shards.parse(_SHARD.value),
   )
   if _PICTURES.value:
     embedding.write_pictures(_WORKDIR.value, max_models=_PICTURES.value)
+    embedding.write_films(_WORKDIR.value, max_models=_PICTURES.value)
   logging.info('Next: python -m launch.evaluate --workdir=%s', _WORKDIR.value)

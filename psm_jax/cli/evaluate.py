@@ -70,8 +70,8 @@ _COMPONENTS = flags.DEFINE_list(
 )
 _PERSON_INDEPENDENT = flags.DEFINE_enum(
   'person_independent',
-  evaluate.AUTO.when,
-  evaluate.PERSON_INDEPENDENT,
+  evaluate.ACROSS[0],
+  evaluate.ACROSS,
   'Whether to test on people the probe has not seen. auto: where one model '
   'learned from everybody.',
 )
@@ -110,6 +110,14 @@ REQUIRED = ()
 
 def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
+  config = dataclasses.replace(
+    probes.DEFAULT,
+    splits=tuple(_SPLITS.value),
+    threshold=_THRESHOLD.value,
+    threshold_from=_THRESHOLD_FROM.value,
+    inverse_penalties=tuple(map(float, _PENALTIES.value)),
+    pixel_components=tuple(map(int, _COMPONENTS.value)),
+  )
   files = collections.defaultdict(list)
   for name, path in program.named(_TABLES, repeats=True):
     files[name].append(path)
@@ -121,19 +129,10 @@ def main() -> int | None:
       for table in features.read_files(paths, source=name, kind=_LABELS.value)
     ],
     folder=_OUT.value,
-    config=dataclasses.replace(
-      probes.DEFAULT,
-      splits=tuple(_SPLITS.value),
-      threshold=_THRESHOLD.value,
-      threshold_from=_THRESHOLD_FROM.value,
-      inverse_penalties=tuple(map(float, _PENALTIES.value)),
-      pixel_components=tuple(map(int, _COMPONENTS.value)),
-    ),
-    across=evaluate.Across(
-      when=_PERSON_INDEPENDENT.value,
-      folds=_read_folds(),
-      config=person_independent.FoldConfig(action_units=_units()),
-    ),
+    config=config,
+    across=_PERSON_INDEPENDENT.value,
+    folds=_read_folds(),
+    fold_config=person_independent.FoldConfig(action_units=_units()),
     num_workers=_NUM_WORKERS.value,
     kind=_LABELS.value,
   )

@@ -43,7 +43,7 @@ def main() -> int | None:
   model = psm_jax.load(_MODEL.value, person_id=_PERSON.value)
   source, labels, fps, store = _SOURCE.value, None, 25.0, None
   if source is None:
-    store = embedding.Trained(_MODEL.value).store
+    store = embedding.open_frames(_MODEL.value)
     source, labels, fps = film.video_of(store, model.person_id, _VIDEO.value)
   face = _DRIVE.value
   if store is not None and face in store.person_ids:

@@ -16,8 +16,8 @@ a signal: the same command goes on.
 
 from absl import flags, logging
 
+from psm_jax import forget
 from psm_jax.cli import program
-from psm_jax.runs import forget
 
 _PERSON_ID = flags.DEFINE_string('person_id', None, 'Whom to forget.')
 _ROOTS = flags.DEFINE_list(

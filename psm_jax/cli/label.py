@@ -51,7 +51,7 @@ def main() -> int | None:
   if _LABELS.value or _MORE.value:
     path = tables.ask(
       _WORKDIR.value,
-      embedding.Trained(_WORKDIR.value).store,
+      embedding.open_frames(_WORKDIR.value),
       _LABELS.value,
       num=_MORE.value or _NUM.value,
     )

@@ -21,7 +21,7 @@ VERBS = {
   'Models in and out': ('export', 'import_reference'),
   'Frames and labels': ('store', 'pack', 'attach_labels'),
   'People': ('forget',),
-  'Machines': ('bench',),
+  'Machines': ('doctor', 'status', 'bench', 'compile'),
 }
 _PROGRAM = re.compile(r'(?:python -m )?\blaunch\.(\w+)')
 _WRONG_USAGE = 2

@@ -13,6 +13,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 
 from absl import flags, logging
 
+from psm_jax import embedding
 from psm_jax.cli import program
 from psm_jax.report import comparison_page, maps, page, pictures
 
@@ -23,11 +24,11 @@ _COMPARISON = flags.DEFINE_string(
 _SHOW_FACES = flags.DEFINE_bool(
   'show_faces',
   False,
-  'Show example frames, neutral faces and reconstructions, as launch.embed '
-  '--pictures wrote them. Without it no face is in the page.',
+  'Show frames, and the films and pictures that launch.embed --pictures wrote. '
+  'Without it no face is in the page.',
 )
 _MAX_PICTURES = flags.DEFINE_integer(
-  'max_pictures', 12, 'Models whose pictures are shown, with --show_faces.'
+  'max_pictures', 27, 'Models whose maps, pictures and films are shown.'
 )
 _MAPS = flags.DEFINE_multi_string(
   'maps',
@@ -85,9 +86,13 @@ def _write_comparison():
 
 def _write_run():
   """Writes the report of a run."""
-  shown = None
+  shown = store = None
   if _SHOW_FACES.value:
     shown = pictures.read(_WORKDIR.value, max_models=_MAX_PICTURES.value)
+    store = embedding.open_frames(_WORKDIR.value)
   return page.write(
-    _WORKDIR.value, pictures=shown, max_pictures=_MAX_PICTURES.value
+    _WORKDIR.value,
+    pictures=shown,
+    store=store,
+    max_pictures=_MAX_PICTURES.value,
   )

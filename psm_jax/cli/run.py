@@ -3,10 +3,10 @@ r"""Does all, from videos to a page: ingest, train, embed, evaluate, report.
   python -m launch.run videos --out=LAB
   python -m launch.run a.mp4 b.mp4 --out=LAB --show_faces
 
-Stops once where faces have to be named (LAB/ingested/tracks.csv), and says so;
-one person a video needs no names. The same command goes on where it was,
-whatever stopped it. The preset follows from the machine unless --config names
-one. The page is LAB/run/report.html.
+Stops once for faces to be named (LAB/ingested/tracks.csv), and says how; not if
+there is one video of one face, or --person_from says who is seen. The same
+command goes on where it was, whatever stopped it. The preset follows from the
+machine unless --config names one. The page is LAB/run/report.html.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 name the faces and start again,
 75 stopped by a signal: resume.
@@ -29,10 +29,11 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _PERSON_FROM = flags.DEFINE_enum(
   'person_from',
-  'file',
+  'ask',
   listing.PERSON_FROM,
-  'Who is seen: somebody else in each file, or one person in all files of a '
-  'folder (PERSON/video.mp4).',
+  'Who is seen where a video shows one face: file, somebody else in each; '
+  'folder, one person in all of a folder (PERSON/video.mp4); ask, whom you '
+  'name.',
 )
 _SHOW_FACES = flags.DEFINE_bool(
   'show_faces', False, 'Show faces in the page. Without it none is in it.'

@@ -7,8 +7,13 @@ r"""Trains the models of one configuration together, from frames to checkpoints.
 The same command goes on where a stopped run was. Any field of the
 configuration can be set as --config.group.field=value.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal: resume.
+Several machines share a run by --shard or --distributed (docs/cluster.md).
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal, or another
+process of the run was lost: resume.
 """
+
+import sys
 
 import ml_collections
 from absl import flags, logging
@@ -16,6 +21,8 @@ from ml_collections import config_flags
 
 from psm_jax import stopping, training
 from psm_jax.cli import program
+from psm_jax.engine import processes
+from psm_jax.runs import shards
 
 _WORKDIR = flags.DEFINE_string(
   'workdir', None, 'The run directory: configuration, checkpoints, metrics.'
@@ -32,13 +39,58 @@ _CONFIG = config_flags.DEFINE_config_file(
   'The experiment: a file, or the name of a preset, e.g. psm_ctl.',
   lock_config=True,
 )
+_SHARD = flags.DEFINE_string(
+  'shard',
+  None,
+  'i/n: this is number i, from 0, of n machines that share the run, each '
+  'training its part of the models; started n times. auto: as Slurm arrays, '
+  'indexed Kubernetes jobs (auto/n) and TPU slices say (docs/cluster.md).',
+)
+_DISTRIBUTED = flags.DEFINE_bool(
+  'distributed',
+  False,
+  'This is one of several processes of a run, as Slurm, Open MPI, Kubernetes '
+  'or a TPU slice tells JAX. They share the batches of a general model '
+  '(population.data_parallel), or its models as shards.',
+)
+_COORDINATOR = flags.DEFINE_string(
+  'coordinator', None, 'HOST:PORT of process 0, where nothing tells JAX.'
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+  'num_processes', None, 'How many processes there are, likewise.'
+)
+_PROCESS_ID = flags.DEFINE_integer(
+  'process_id', None, 'Number of this one, from 0, likewise.'
+)
 REQUIRED = ('config', 'workdir')
+
+
+@flags.multi_flags_validator(
+  ['shard', 'distributed'], message='Give --shard or --distributed.'
+)
+def _is_one_of_both(values):
+  return not (values['shard'] and values['distributed'])
 
 
 def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
   config = ml_collections.ConfigDict(_CONFIG.value)
-  outcome = training.train(config, _WORKDIR.value, data_dir=_DATA_DIR.value)
+  shard = shards.parse(_SHARD.value)
+  if _DISTRIBUTED.value:
+    place = processes.find(
+      coordinator=_COORDINATOR.value,
+      count=_NUM_PROCESSES.value,
+      index=_PROCESS_ID.value,
+    )
+    if not config.population.data_parallel:
+      shard = shards.Shard(place.index, place.count)
+    elif not processes.is_child():
+      return processes.supervise([sys.executable, *sys.orig_argv[1:]], place)
+    else:
+      processes.join(place)
+  outcome = training.train(
+    config, _WORKDIR.value, data_dir=_DATA_DIR.value, shard=shard
+  )
   by_status = {}
   for model in outcome.models:
     by_status[model.status] = by_status.get(model.status, 0) + 1

@@ -18,8 +18,7 @@ import pandas as pd
 from absl import logging
 from tqdm import auto as tqdm
 
-from psm_jax.data import alignment, labels, upkeep
-from psm_jax.data.builders import records
+from psm_jax.data import alignment, builder, labels, upkeep
 from psm_jax.data.ingest import crops as crops_lib
 from psm_jax.data.tf import tf, tfds
 
@@ -53,7 +52,7 @@ def fill_store(
   """Decodes a TFDS data set into a frame store, unless another process did.
 
   Args:
-    folder: of the data set, from `records.prepare`.
+    folder: of the data set, from `builder.write`.
     path: of the store; its name must stand for this data set and size, as the
       people whom a killed run left under it are not decoded again.
     size_px: side of a frame.
@@ -63,7 +62,7 @@ def fill_store(
     ValueError: If no picture can be decoded, or the data set is damaged.
     OSError: If the store cannot be written.
   """
-  metadata = records.read_metadata(folder)
+  metadata = builder.read_metadata(folder)
   num_frames = metadata['num_frames']
   try:
     read = _read_index(folder, metadata['label_columns'])
@@ -200,7 +199,7 @@ def _without_pictures(video):
 def _videos(folder):
   """A data set of videos, in order, their pictures still encoded."""
   return tfds.builder_from_directory(folder).as_dataset(
-    split=records.SPLIT,
+    split=builder.SPLIT,
     shuffle_files=False,
     decoders={'frames': {'image': tfds.decode.SkipDecoding()}},
     read_config=tfds.ReadConfig(interleave_cycle_length=1),

@@ -9,6 +9,8 @@ controls/pixel_pca/       as 32 x 32 grey pixels, model_id grey
 flows/                    how far the face is moved from its neutral place
 steps/<step>/             labelled frames at every checkpoint that was kept
 pictures/<model_id>.npz   what a model makes of example frames: these show faces
+pictures/films/           the same as films, see psm_jax/embedding/films.py
+pictures/films/           the same as films, see films.py
 
 The tables have the columns model_id, person_id, video_id, frame, time_s and
 e000, e001, ... `pd.read_parquet(path).attrs` says of what they are: model_id,
@@ -23,5 +25,6 @@ PIXELS = 'controls/pixel_pca'
 FLOWS = 'flows'
 STEPS = 'steps'
 PICTURES = 'pictures'
+FILMS, TRANSFER = 'pictures/films', 'transfer'
 GREY = 'grey'  # The model_id of pixels.
 FLOW_CELLS = 8  # A flow is told on 8 x 8 cells, of dy and dx each.

@@ -5,7 +5,7 @@ Frame numbers are the last integer in a file's stem (`frame000017.jpg` is 17,
 `dataset.json` in the root may give {"fps": 20}.
 """
 
-import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from absl import logging
 
 from psm_jax import paths
-from psm_jax.data import alignment, labels, store
+from psm_jax.data import alignment, labels, sources
 
 SCHEMA_VERSION = 1
 ALIGNMENTS = ('none', 'eyes')
@@ -25,57 +25,6 @@ DEFAULT_FPS = 25.0
 _EXTENSIONS = ('.jpg', '.jpeg', '.png')
 _INTEGER = re.compile(r'[0-9]+')
 _LARGEST_FRAME = 2**53
-# TFDS writes a video as one record, and protocol buffers end at 2 GiB.
-_LARGEST_VIDEO_BYTES = 1_900_000_000
-
-
-@dataclasses.dataclass(frozen=True)
-class FolderVideo:
-  """One video's files, sorted by frame number.
-
-  Attributes:
-    person_id: name of the person's folder.
-    video_id: name of the video's folder.
-    files: names of the pictures.
-    frames: their frame numbers, strictly increasing.
-    has_labels: whether there is a labels.csv.
-    has_landmarks: whether its head names 68 landmarks.
-  """
-
-  person_id: str
-  video_id: str
-  files: tuple[str, ...]
-  frames: tuple[int, ...]
-  has_labels: bool
-  has_landmarks: bool
-
-  @property
-  def name(self) -> str:
-    """PERSON/VIDEO."""
-    return f'{self.person_id}/{self.video_id}'
-
-
-@dataclasses.dataclass(frozen=True)
-class FolderSource:
-  """What a folder of frames holds, and how it is to be read.
-
-  Attributes:
-    root: the folder.
-    videos: sorted by person and video.
-    fps: frames a second.
-    align: 'eyes' or 'none'.
-    eye_distance: see `alignment.eye_crop`.
-    problems: what was left out while listing.
-    fingerprint: 16 hex digits that change with any file or option.
-  """
-
-  root: pathlib.Path
-  videos: tuple[FolderVideo, ...]
-  fps: float
-  align: str
-  eye_distance: float
-  problems: tuple[dict[str, str], ...]
-  fingerprint: str
 
 
 def scan(
@@ -85,7 +34,7 @@ def scan(
   eye_distance: float = 0.40,
   fps: float = 0.0,
   persons: Sequence[str] = (),
-) -> FolderSource:
+) -> sources.Source:
   """Lists a folder of frames; no picture is opened.
 
   Args:
@@ -98,10 +47,10 @@ def scan(
 
   Raises:
     ValueError: If an option is out of range, the folder is missing or holds no
-      such pictures, a requested person is absent, an id is unsafe or differs
-      from another by case alone, or a video is too large for one record.
+      such pictures, a requested person is absent, or an id is unsafe or
+      differs from another by case alone.
   """
-  _check_options(align, eye_distance, fps)
+  check_options(align, eye_distance, fps)
   if not str(root):
     raise ValueError('data.path is empty; give the folder of PERSON/VIDEO/.')
   root = pathlib.Path(root)
@@ -116,16 +65,10 @@ def scan(
   )
   problems, videos = [], []
   person_folders = _list_ids(root, 'person_id')
-  person_ids = list(person_folders)
-  absent = sorted(set(persons) - set(person_ids))
-  if absent:
-    raise ValueError(
-      f'data.persons names {store.list_some(absent)}, not found in {root}, '
-      f'which has {store.list_some(person_ids)}.'
-    )
+  sources.check_persons(persons, person_folders, where=str(root))
   for person_id, person_folder in person_folders.items():
     if not persons or person_id in persons:
-      videos += _scan_person(person_folder, person_id, problems, digest)
+      videos += _scan_person(person_folder, person_id, fps, problems, digest)
   if not videos:
     raise ValueError(
       f'No pictures under {root}. Expected PERSON/VIDEO/*.jpg (or .jpeg, '
@@ -133,18 +76,20 @@ def scan(
       + ''.join(f'; {p["path"]}: {p["reason"]}' for p in problems[:3])
       + '.'
     )
-  return FolderSource(
+  return sources.Source(
     root=root,
     videos=tuple(videos),
-    fps=fps,
-    align=align,
-    eye_distance=eye_distance,
+    label_columns=sources.label_columns(videos),
     problems=tuple(problems),
     fingerprint=digest.hexdigest()[:16],
+    shots=functools.partial(
+      sources.picture_shots, align=align, eye_distance=eye_distance
+    ),
   )
 
 
-def _check_options(align, eye_distance, fps):
+def check_options(align: str, eye_distance: float, fps: float) -> None:
+  """Raises a ValueError if an option is out of range."""
   if align not in ALIGNMENTS:
     raise ValueError(f'data.align {align!r} is none of {list(ALIGNMENTS)}.')
   if not 0.05 <= eye_distance <= 0.9:
@@ -154,7 +99,7 @@ def _check_options(align, eye_distance, fps):
     )
   if not (math.isfinite(fps) and fps >= 0):
     raise ValueError(
-      f'data.fps {fps} must be positive, or 0 to take it from dataset.json.'
+      f'data.fps {fps} must be positive, or 0 for that of the data.'
     )
 
 
@@ -204,7 +149,7 @@ def _list_ids(folder, what):
   return {name: found[name] for name in sorted(found)}
 
 
-def _scan_person(person_folder, person_id, problems, digest):
+def _scan_person(person_folder, person_id, fps, problems, digest):
   """One person's videos; adds to the problems and the fingerprint."""
   loose = _count_pictures(person_folder)
   if loose:
@@ -215,7 +160,7 @@ def _scan_person(person_folder, person_id, problems, digest):
   if not video_folders:
     problems.append({'path': person_id, 'reason': 'no video folders'})
   videos = [
-    _scan_video(folder, person_id, video_id, problems, digest)
+    _scan_video(folder, person_id, video_id, fps, problems, digest)
     for video_id, folder in video_folders.items()
   ]
   return [video for video in videos if video is not None]
@@ -230,10 +175,10 @@ def _is_picture(name):
   return not name.startswith('.') and name.lower().endswith(_EXTENSIONS)
 
 
-def _scan_video(folder, person_id, video_id, problems, digest):
+def _scan_video(folder, person_id, video_id, fps, problems, digest):
   """One video's files; adds to the problems and the fingerprint."""
   where = f'{person_id}/{video_id}'
-  numbered, has_labels, has_landmarks, total_bytes = {}, False, False, 0
+  numbered, labels_path, has_landmarks = {}, None, False
 
   def report(path, reason):
     problems.append({'path': path, 'reason': reason})
@@ -244,8 +189,8 @@ def _scan_video(folder, person_id, video_id, problems, digest):
     )
   for entry in files:
     if entry.name == 'labels.csv':
-      has_labels = True
-      content = (folder / entry.name).read_bytes()
+      labels_path = folder / entry.name
+      content = labels_path.read_bytes()
       has_landmarks = labels.names_landmarks(content)
       checksum = hashlib.sha256(content).hexdigest()
       digest.update(f'{where}/labels.csv:{checksum}\n'.encode())
@@ -271,23 +216,17 @@ def _scan_video(folder, person_id, video_id, problems, digest):
       )
     else:
       numbered[frame] = entry.name
-      total_bytes += status.st_size
   if not numbered:
     report(where, 'no pictures')
     return None
-  if has_landmarks:
-    total_bytes += len(numbered) * len(labels.LANDMARK_COLUMNS) * 4
-  if total_bytes > _LARGEST_VIDEO_BYTES:
-    raise ValueError(
-      f'{folder} holds {total_bytes / 1e9:.1f} GB of frames, more than fit '
-      'in one record (1.9 GB). Split the video, or crop or compress it.'
-    )
   frames = tuple(sorted(numbered))
-  return FolderVideo(
+  return sources.Video(
     person_id=person_id,
     video_id=video_id,
+    fps=fps,
+    folder=folder,
     files=tuple(numbered[frame] for frame in frames),
     frames=frames,
-    has_labels=has_labels,
+    labels=labels_path,
     has_landmarks=has_landmarks,
   )

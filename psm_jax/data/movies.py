@@ -101,3 +101,9 @@ def flow_colours(flow: np.ndarray, *, most: float) -> np.ndarray:
       for part in hsv
     ]
   )
+
+
+def jpeg(picture: np.ndarray, *, quality: int = 80) -> bytes:
+  """Returns a picture [H, W, 3] uint8 as a JPEG file."""
+  settings = [cv2.IMWRITE_JPEG_QUALITY, quality]
+  return cv2.imencode('.jpg', picture[..., ::-1], settings)[1].tobytes()

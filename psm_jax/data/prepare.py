@@ -11,7 +11,7 @@ import ml_collections
 from absl import logging
 
 from psm_jax import paths
-from psm_jax.data import folders, pack, sources, store, upkeep
+from psm_jax.data import folders, invented, pack, sources, store, upkeep
 from psm_jax.data.datasets import bp4d, ckplus, disfa, gft, trees, voxceleb
 from psm_jax.data.ingest import folder as ingest_folder
 
@@ -62,15 +62,11 @@ def prepare(
     ValueError: If the config or the data cannot be used.
     OSError: If directory cannot be written.
   """
-  if config_data.source not in SOURCES:
-    raise ValueError(
-      f'data.source {config_data.source!r} is none of {list(SOURCES)}.'
-    )
   if config_data.size_px < 8:
     raise ValueError(f'data.size_px {config_data.size_px} is below 8.')
   if config_data.source == 'store':
     return _existing_store(config_data, directory)
-  source = _describe(config_data)
+  source = describe(config_data)
   fingerprint = sources.digest(
     [
       store.SCHEMA_VERSION,
@@ -169,8 +165,19 @@ def _existing_store(config_data, directory):
   return frame_store.path
 
 
-def _describe(config_data):
-  """The source of frames that a config names."""
+def describe(config_data: ml_collections.ConfigDict) -> sources.Source:
+  """Returns the source of frames that a config's data group names.
+
+  Args:
+    config_data: as `prepare` takes it; source is none of 'store'.
+
+  Raises:
+    ValueError: If the config or the data cannot be used.
+  """
+  if config_data.source not in SOURCES[:-1]:
+    raise ValueError(
+      f'data.source {config_data.source!r} is none of {list(SOURCES)}.'
+    )
   if config_data.source == 'frame_folder':
     return folders.scan(
       config_data.path,
@@ -205,7 +212,7 @@ def _describe(config_data):
       f'data.align {config_data.align!r} needs landmarks; synthetic faces are '
       "drawn in place. Use 'none'."
     )
-  return sources.describe_synthetic(
+  return invented.describe(
     **config_data.synthetic,
     size_px=config_data.size_px,
     persons=tuple(config_data.persons),
@@ -215,19 +222,16 @@ def _describe(config_data):
 def _build(config_data, source, directory, path, fingerprint):
   """Writes the TFDS data set and the store, whichever is missing."""
   # TensorFlow takes seconds to load and is not needed to use a store.
-  from psm_jax.data import decode
-  from psm_jax.data.builders import records
+  from psm_jax.data import builder, decode
 
-  builder = _make_builder(
-    config_data.source, source, paths.make_private_dir(directory / 'tfds')
-  )
-  folder = records.prepare(builder)
+  tfds_dir = paths.make_private_dir(directory / 'tfds')
+  folder = builder.write(builder.Faces.of(source, data_dir=tfds_dir))
   logging.info('Decoding %s into %s.', folder, path)
   described = {
     'kind': config_data.source,
     'path': config_data.path,
     'fingerprint': fingerprint,
-    'records': '/'.join(folder.relative_to(directory / 'tfds').parts[:2]),
+    'records': '/'.join(folder.relative_to(tfds_dir).parts[:2]),
     'align': config_data.align,
     'eye_distance': config_data.eye_distance,
   }
@@ -236,31 +240,3 @@ def _build(config_data, source, directory, path, fingerprint):
   if config_data.source in DATASETS:
     described['folds'] = dict(source.folds)
   decode.fill_store(folder, path, size_px=config_data.size_px, source=described)
-
-
-def _make_builder(kind, source, data_dir):
-  """The TFDS builder of a source."""
-  from psm_jax.data.builders.bp4d import bp4d_dataset_builder
-  from psm_jax.data.builders.ckplus import ckplus_dataset_builder
-  from psm_jax.data.builders.disfa import disfa_dataset_builder
-  from psm_jax.data.builders.frame_folder import frame_folder_dataset_builder
-  from psm_jax.data.builders.gft import gft_dataset_builder
-  from psm_jax.data.builders.synthetic_faces import (
-    synthetic_faces_dataset_builder,
-  )
-  from psm_jax.data.builders.video_folder import video_folder_dataset_builder
-  from psm_jax.data.builders.voxceleb1 import voxceleb1_dataset_builder
-  from psm_jax.data.builders.voxceleb2 import voxceleb2_dataset_builder
-
-  module = {
-    'frame_folder': frame_folder_dataset_builder,
-    'video_folder': video_folder_dataset_builder,
-    'synthetic_faces': synthetic_faces_dataset_builder,
-    'disfa': disfa_dataset_builder,
-    'bp4d': bp4d_dataset_builder,
-    'gft': gft_dataset_builder,
-    'ckplus': ckplus_dataset_builder,
-    'voxceleb1': voxceleb1_dataset_builder,
-    'voxceleb2': voxceleb2_dataset_builder,
-  }[kind]
-  return module.Builder.of(source, data_dir=data_dir)

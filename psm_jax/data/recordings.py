@@ -119,7 +119,11 @@ def _ingest(path, root, crops, person_id, boxes):
       f'table of {path} by the same program.'
     )
   outcome = batch.ingest(
-    path, root, options=processing.Options.of(crops), boxes=boxes
+    path,
+    root,
+    options=processing.Options.of(crops),
+    boxes=boxes,
+    in_process=True,
   )
   problems = [row for row in outcome.rows if row['status'] != 'ok']
   for row in problems:

@@ -1,56 +1,106 @@
 """What a frame store can be made from, described without opening a picture.
 
-Every source has a `fingerprint` that changes with anything that would change
-the frames; caches are named by it, so a stale one is never used.
+A source is a list of videos, and a function that says what the pictures of one
+are (`Shots`) when its turn comes. Every source has a `fingerprint` that changes
+with anything that would change the frames; caches are named by it, so a stale
+one is never used.
 """
 
 import dataclasses
 import hashlib
 import json
-import math
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
 
-from psm_jax.data import store
+import numpy as np
+import pandas as pd
 
-# Changes whenever the renderer draws or moves people differently.
-RENDERER_VERSION = 1
+from psm_jax.data import alignment, store
+from psm_jax.data import labels as labels_lib
+
+# Takes (path, reason) of what is left out or doubtful.
+Report = Callable[[str, str], None]
 
 
-@dataclasses.dataclass(frozen=True)
-class SyntheticSource:
-  """Rendered videos of invented people.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Video:
+  """What one person does in one video.
 
   Attributes:
-    person_indices: which people are rendered, see `synthetic.sample_person`;
-      in the order of their ids.
-    num_videos: videos of each person.
-    num_frames: frames of each video.
-    seed: of people and movements.
+    person_id: who.
+    video_id: the video.
     fps: frames a second.
-    size_px: side of a picture.
+    folder: where the pictures lie; None for invented people.
+    files: names of the pictures, sorted by frame number; () for ingested
+      videos, whose tables say.
+    frames: their frame numbers, strictly increasing.
+    labels: the labels, or the file that holds them; None without.
+    has_landmarks: whether there are landmarks among the labels.
+    parts: of an ingested video, (track, first frame, last frame) of the person,
+      in order and apart.
   """
 
-  person_indices: tuple[int, ...]
-  num_videos: int
-  num_frames: int
-  seed: int
+  person_id: str
+  video_id: str
   fps: float
-  size_px: int
+  folder: pathlib.Path | None = None
+  files: tuple[str, ...] = ()
+  frames: tuple[int, ...] = ()
+  labels: labels_lib.LabelTable | pathlib.Path | None = None
+  has_landmarks: bool = False
+  parts: tuple[tuple[int, int, int], ...] = ()
 
   @property
-  def problems(self) -> tuple[dict[str, str], ...]:
-    """What was left out: nothing."""
-    return ()
-
-  @property
-  def fingerprint(self) -> str:
-    """16 hex digits that change with any option or the renderer."""
-    return digest(['synthetic', RENDERER_VERSION, dataclasses.asdict(self)])
+  def name(self) -> str:
+    """PERSON/VIDEO."""
+    return f'{self.person_id}/{self.video_id}'
 
 
-def person_id(person_index: int) -> str:
-  """Returns the id of a synthetic person; the first is `P001`."""
-  return f'P{person_index + 1:03d}'
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shots:
+  """The usable pictures of one video, in order, before they are read.
+
+  Attributes:
+    names: of the pictures.
+    frames: [n] int64, frame numbers.
+    time_s: [n] float64.
+    read: from a position to the encoded picture; may raise OSError.
+    labels: n rows, a column a label, NaN where missing.
+    crops: [n, 2, 3] float, see `alignment`; None for the centre square.
+    landmarks: [n, 68, 2] float, (x, y) pixels of the pictures, NaN where
+      missing; None without.
+  """
+
+  names: Sequence[str]
+  frames: np.ndarray
+  time_s: np.ndarray
+  read: Callable[[int], bytes]
+  labels: pd.DataFrame
+  crops: np.ndarray | None = None
+  landmarks: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source:
+  """Videos that a store can be made from.
+
+  Attributes:
+    root: their folder, or what they are called in messages.
+    videos: sorted by person and video.
+    label_columns: names of the labels that every frame will have.
+    problems: what was left out or is doubtful, each {'path', 'reason'}.
+    fingerprint: 16 hex digits that change with any file or option.
+    shots: (video, report) -> `Shots`, None if no picture can be used.
+    folds: from person to fold; only people who are in one.
+  """
+
+  root: pathlib.Path
+  videos: tuple[Video, ...]
+  label_columns: tuple[str, ...]
+  problems: tuple[dict[str, str], ...]
+  fingerprint: str
+  shots: Callable[[Video, Report], Shots | None]
+  folds: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def digest(value) -> str:
@@ -59,56 +109,131 @@ def digest(value) -> str:
   return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def describe_synthetic(
-  *,
-  num_people: int,
-  num_videos: int,
-  num_frames: int,
-  seed: int,
-  fps: float,
-  size_px: int,
-  persons: Sequence[str] = (),
-) -> SyntheticSource:
-  """Returns the source of so many invented people, `P001` and on.
+def check_persons(
+  persons: Sequence[str], there: Sequence[str], *, where: str
+) -> None:
+  """Raises a ValueError if a person asked for is not there.
 
   Args:
-    num_people: how many people there are.
-    num_videos: videos of each person.
-    num_frames: frames of each video.
-    seed: of people and movements.
-    fps: frames a second.
-    size_px: side of a picture.
-    persons: ids to keep; () for all. The others look the same without them.
-
-  Raises:
-    ValueError: If a number is out of range or a requested person is absent.
+    persons: ids asked for.
+    there: ids there are.
+    where: they were looked for, for the message.
   """
-  counts = {
-    'num_people': num_people,
-    'num_videos': num_videos,
-    'num_frames': num_frames,
-  }
-  for name, value in counts.items():
-    if value < 1:
-      raise ValueError(f'data.synthetic.{name} {value} must be at least 1.')
-  if seed < 0:
-    raise ValueError(f'data.synthetic.seed {seed} must not be negative.')
-  if not (math.isfinite(fps) and fps > 0):
-    raise ValueError(f'data.synthetic.fps {fps} must be positive.')
-  ids = {person_id(index): index for index in range(num_people)}
-  absent = sorted(set(persons) - set(ids))
-  if absent:
+  if absent := sorted(set(persons) - set(there)):
     raise ValueError(
-      f'data.persons names {store.list_some(absent)}; the '
-      f'{num_people} synthetic people are {store.list_some(list(ids))}.'
+      f'data.persons names {store.list_some(absent)}, not found in {where}, '
+      f'which has {store.list_some(sorted(set(there)))}.'
     )
-  return SyntheticSource(
-    person_indices=tuple(
-      ids[name] for name in sorted(ids) if not persons or name in persons
-    ),
-    num_videos=num_videos,
-    num_frames=num_frames,
-    seed=seed,
-    fps=float(fps),
-    size_px=size_px,
+
+
+def label_table(video: Video, report: Report) -> labels_lib.LabelTable | None:
+  """Returns a video's labels, None if there are none or they cannot be read."""
+  if not isinstance(video.labels, pathlib.Path):
+    return video.labels
+  try:
+    return labels_lib.read_labels(video.labels)
+  except ValueError as error:
+    report(labels_name(video), f'labels not used: {error}')
+    return None
+
+
+def label_columns(videos: Sequence[Video]) -> tuple[str, ...]:
+  """Returns the columns of all files of labels that can be read, in order."""
+  columns = {}
+  for video in videos:
+    if video.labels is not None:
+      try:
+        columns |= dict.fromkeys(labels_lib.read_columns(video.labels))
+      except ValueError:
+        continue  # `label_table` will report it.
+  return tuple(columns)
+
+
+def labels_name(video: Video) -> str:
+  """Returns what a video's labels are called in reports."""
+  if isinstance(video.labels, pathlib.Path):
+    return f'{video.name}/{video.labels.name}'
+  return video.name
+
+
+def picture_shots(
+  video: Video, report: Report, *, align: str, eye_distance: float
+) -> Shots | None:
+  """Returns the shots of a video whose pictures are files of a folder.
+
+  Args:
+    video: with folder, files and frames.
+    report: see `Report`.
+    align: 'eyes' to cut out the eyes' crop, 'none' for the centre square.
+    eye_distance: see `alignment.eye_crop`.
+  """
+  frames = np.array(video.frames)
+  table = label_table(video, report)
+  values, points = pd.DataFrame(index=range(len(frames))), None
+  if table is not None:
+    for sentence in _mismatch(table, frames):
+      report(labels_name(video), sentence)
+    values = table.values.reindex(index=frames).reset_index(drop=True)
+    points = match_landmarks(table, frames)
+  crops, usable = None, np.full(len(frames), align == 'none')
+  if align == 'eyes' and points is not None:
+    crops = alignment.eye_crop(
+      alignment.eye_centres(points), eye_distance=eye_distance
+    )
+    usable = np.isfinite(crops).all(axis=(1, 2))
+  if not usable.any():
+    report(
+      video.name,
+      "no eye landmarks (x36..x47, y36..y47) for data.align='eyes'; video left "
+      'out',
+    )
+    return None
+  if not usable.all():
+    report(
+      labels_name(video),
+      f'{(~usable).sum()} frames have no eye landmarks; left out',
+    )
+  names = [video.files[row] for row in np.flatnonzero(usable)]
+  return Shots(
+    names=names,
+    frames=frames[usable],
+    # From the smallest number, usable or not.
+    time_s=(frames[usable] - frames[0]) / video.fps,
+    read=lambda row: (video.folder / names[row]).read_bytes(),
+    labels=values[usable],
+    crops=None if crops is None else crops[usable],
+    landmarks=None if points is None else points[usable],
   )
+
+
+def _mismatch(table, frames):
+  """What is wrong with a table, and how it and the pictures differ."""
+  yield from table.problems
+  labelled = table.values.index.to_numpy()
+  missing = len(np.setdiff1d(frames, labelled))
+  extra = len(np.setdiff1d(labelled, frames))
+  if missing:
+    yield f'{missing} of {len(frames)} frames have no row; labels missing'
+  if extra:
+    yield f'{extra} rows belong to no picture; not used'
+
+
+def match_landmarks(
+  table: labels_lib.LabelTable, frames: np.ndarray
+) -> np.ndarray | None:
+  """Returns the landmarks of frames, None if a table has none.
+
+  Args:
+    table: the labels of one video.
+    frames: [T] int, frame numbers.
+
+  Returns:
+    [T, 68, 2] float64, (x, y) as in the table; NaN without row or value.
+  """
+  if table.landmarks is None:
+    return None
+  position = table.values.index.get_indexer(frames)
+  known = position >= 0
+  points = np.full((len(frames), labels_lib.NUM_LANDMARKS, 2), np.nan)
+  points[known] = table.landmarks[position[known]]
+  return points

@@ -152,6 +152,7 @@ class FrameStore:
       path relative to the source.
     source: what the store was made from, with its fingerprint.
     videos_by_person: what `videos` returns.
+    checksums: CRC-32 of each person's frames, {} of frames in memory.
   """
 
   path: pathlib.Path
@@ -162,6 +163,7 @@ class FrameStore:
   problems: tuple[dict[str, str], ...]
   source: dict
   videos_by_person: Mapping[str, tuple[Video, ...]]
+  checksums: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
   def videos(self, person_id: str) -> tuple[Video, ...]:
     """Returns a person's videos, sorted, one behind the other in the store.
@@ -217,6 +219,7 @@ def open_store(path: str | os.PathLike) -> FrameStore:
     problems=tuple(manifest['problems']),
     source=manifest['source'],
     videos_by_person=videos,
+    checksums={entry['person_id']: entry['frames_crc32'] for entry in entries},
   )
 
 

@@ -63,12 +63,12 @@ def agreement(
         for table in by_person[person_id]
       ]
       try:
-        found = _compare(chosen, named, config)
+        values_of = _compare(chosen, named, config)
       except splits.Impossible as reason:
         place = {'person_id': person_id, 'target': TARGET}
         skipped.append({**place, 'reason': str(reason)})
         continue
-      for table, values in zip(chosen, found, strict=True):
+      for table, values in zip(chosen, values_of, strict=True):
         place = {**table.ids, 'split': '', 'direction': ''}
         num = len(table.frames)
         made += results.rows(place, TARGET, values, n_test=num)

@@ -275,11 +275,13 @@ def working_setting(labels: Sequence[np.ndarray], *, min_size: int) -> int:
     min_size: See ClusterConfig.
   """
   score = np.zeros(len(labels[0]))
-  for own in labels:
-    for index, at_setting in enumerate(own):
+  for of_model in labels:
+    for index, at_setting in enumerate(of_model):
       inside = at_setting[at_setting != NOISE]
       sizes = np.bincount(inside, minlength=1)
-      score[index] += (sizes >= min_size).sum() * len(inside) / own.shape[1]
+      score[index] += (
+        (sizes >= min_size).sum() * len(inside) / of_model.shape[1]
+      )
   return int(score.argmax())
 
 

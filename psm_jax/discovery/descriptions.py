@@ -35,7 +35,7 @@ class Grouped:
 
 
 def settings(
-  own: Grouped,
+  model: Grouped,
   grid: Sequence[clusters.Setting],
   *,
   working: int,
@@ -44,14 +44,14 @@ def settings(
   """Returns how many clusters a model has at each setting.
 
   Args:
-    own: The model.
+    model: The model.
     grid: S settings.
     working: Which of them is worked with.
     method: How frames are grouped.
   """
   rows = []
   for index, setting in enumerate(grid):
-    without, with_noise, noise = clusters.count(own.grid[index])
+    without, with_noise, noise = clusters.count(model.grid[index])
     rows.append(
       {
         'method': method,
@@ -66,7 +66,7 @@ def settings(
 
 
 def person(
-  own: Grouped,
+  model: Grouped,
   other: Grouped,
   setting: clusters.Setting,
   *,
@@ -77,7 +77,7 @@ def person(
   """Returns a person's counts over the grid and the working setting.
 
   Args:
-    own: The model.
+    model: The model.
     other: The model it is compared with.
     setting: The working setting.
     known: [n] bool, frames of which every action unit is labelled.
@@ -88,14 +88,14 @@ def person(
     np.array(
       [
         [clusters.count(labels)[i] for labels in side.grid]
-        for side in (own, other)
+        for side in (model, other)
       ]
     ).mean(axis=1)
     for i in (0, 1)
   )
-  without, with_noise, noise = clusters.count(own.labels)
+  without, with_noise, noise = clusters.count(model.labels)
   return {
-    'num_frames': len(own.labels),
+    'num_frames': len(model.labels),
     'min_samples': setting.min_samples,
     'quantile': setting.quantile,
     'eps': setting.eps,
@@ -105,12 +105,12 @@ def person(
     'grid_mean': num[0],
     'grid_mean_with_noise': num_noise[0],
     'grid_difference': num_noise[1] - num_noise[0],
-    **_agreement(own, known, active, truth),
+    **_agreement(model, known, active, truth),
   }
 
 
 def each(
-  own: Grouped,
+  model: Grouped,
   other: Grouped,
   setting: clusters.Setting,
   *,
@@ -121,7 +121,7 @@ def each(
   """Returns what is known of every cluster without action units.
 
   Args:
-    own: The model.
+    model: The model.
     other: The model it is compared with.
     setting: The working setting.
     config: How frames are grouped.
@@ -129,13 +129,13 @@ def each(
     truth: Column of the movement under way, see comparison.DiscoveryConfig.
   """
   stable = stability.of_clusters(
-    own.distances, own.labels, setting, config=config
+    model.distances, model.labels, setting, config=config
   )
-  overlap = stability.overlaps(own.labels, other.labels)
-  frames = own.table.frames
+  overlap = stability.overlaps(model.labels, other.labels)
+  frames = model.table.frames
   rows = []
-  for label in np.unique(own.labels).tolist():
-    inside = own.labels == label
+  for label in np.unique(model.labels).tolist():
+    inside = model.labels == label
     occasion = movements.episodes(frames, inside, gap_s=gap_s)
     beside, index = overlap.get(label, (clusters.NOISE, np.nan))
     rows.append(
@@ -145,7 +145,7 @@ def each(
         'share': float(inside.mean()),
         'num_episodes': int(occasion.max()) + 1,
         'jaccard': stable.get(label, np.nan),
-        'purity': movements.purity(own.distances, occasion),
+        'purity': movements.purity(model.distances, occasion),
         'overlap_cluster': beside,
         'overlap': index,
         **_truth(frames, inside, truth),
@@ -154,20 +154,24 @@ def each(
   return rows
 
 
-def exemplars(own: Grouped, *, gap_s: float, num_exemplars: int) -> list[dict]:
+def exemplars(
+  model: Grouped, *, gap_s: float, num_exemplars: int
+) -> list[dict]:
   """Returns the exemplar frames of every cluster but noise.
 
   Args:
-    own: The model.
+    model: The model.
     gap_s: Seconds of absence that end an occasion.
     num_exemplars: At most so many a cluster.
   """
   rows = []
-  frames = own.table.frames
-  for label in np.unique(own.labels[own.labels != clusters.NOISE]).tolist():
-    occasion = movements.episodes(frames, own.labels == label, gap_s=gap_s)
+  frames = model.table.frames
+  for label in np.unique(model.labels[model.labels != clusters.NOISE]).tolist():
+    occasion = movements.episodes(frames, model.labels == label, gap_s=gap_s)
     for rank, (row, mean) in enumerate(
-      movements.exemplars(own.distances, occasion, num_exemplars=num_exemplars)
+      movements.exemplars(
+        model.distances, occasion, num_exemplars=num_exemplars
+      )
     ):
       rows.append(
         {
@@ -221,19 +225,19 @@ def _truth(frames, inside, column) -> dict:
   }
 
 
-def _agreement(own, known, active, truth_column) -> dict:
+def _agreement(model, known, active, truth_column) -> dict:
   """Returns the adjusted mutual information with labels and given movements."""
   result = {}
   if len(active):
     _, pattern = np.unique(active, axis=0, return_inverse=True)
     result['ami_action_units'] = metrics.adjusted_mutual_info_score(
-      pattern, own.labels[known]
+      pattern, model.labels[known]
     )
-  if truth_column in own.table.frames:
-    truth = own.table.frames[truth_column].to_numpy(np.float64)
+  if truth_column in model.table.frames:
+    truth = model.table.frames[truth_column].to_numpy(np.float64)
     known = np.isfinite(truth)
     if known.any():
       result['ami_truth'] = metrics.adjusted_mutual_info_score(
-        truth[known].astype(np.int64), own.labels[known]
+        truth[known].astype(np.int64), model.labels[known]
       )
   return result

@@ -97,7 +97,7 @@ def compare_person(
   ]
   labelled = _labelled(tables, config.novelty.threshold)
   tables = tables[: len(firsts)], tables[len(firsts) :]
-  sides = [_measured(own[0], config.clusters) for own in tables]
+  sides = [_measured(model[0], config.clusters) for model in tables]
   settings = clusters.make_settings(
     [side.neighbours for side in sides], config=config.clusters
   )
@@ -109,13 +109,13 @@ def compare_person(
   for side in sides:
     side.labels = side.grid[working]
   seeds = [
-    [_seed(table, sides, settings, working, config) for table in own[1:]]
-    for own in tables
+    [_seed(table, sides, settings, working, config) for table in model[1:]]
+    for model in tables
   ]
   rows = collections.defaultdict(list)
-  for index, (own, other) in enumerate((sides, sides[::-1])):
-    found = _compare(
-      own,
+  for index, (model, other) in enumerate((sides, sides[::-1])):
+    compared = _compare(
+      model,
       other,
       [views[index] for views in seeds[index]],
       [views[index] for views in seeds[1 - index]],
@@ -125,33 +125,35 @@ def compare_person(
       config,
     )
     if index == 0:  # The other way round it is the same matrix, turned.
-      found['similarities'] = _similarity_rows(own, other, labelled)
+      compared['similarities'] = _similarity_rows(model, other, labelled)
     try:
-      found['flows'] = _flow_rows(own, flows, found['clusters'])
+      compared['flows'] = _flow_rows(model, flows, compared['clusters'])
     except splits.Impossible as reason:
-      found['skipped'] = [{'part': 'flows', 'reason': str(reason)}]
-    ids = {**own.table.ids, 'against': other.table.model_id}
-    for name, own_rows in found.items():
+      compared['skipped'] = [{'part': 'flows', 'reason': str(reason)}]
+    ids = {**model.table.ids, 'against': other.table.model_id}
+    for name, own_rows in compared.items():
       rows[name] += [{**ids, **row} for row in own_rows]
   return rows
 
 
 def _compare(
-  own, other, own_seeds, other_seeds, labelled, settings, working, config
+  model, other, own_seeds, other_seeds, labelled, settings, working, config
 ) -> dict[str, list[dict]]:
   """Returns the rows of one model's tables, but for those of both."""
   described = descriptions.each(
-    own,
+    model,
     other,
     settings[working],
     config=config.clusters,
     gap_s=config.gap_s,
     truth=config.truth,
   )
-  rival = verdicts.Rival(other.labels, other.grid, _purity(other, own, config))
+  rival = verdicts.Rival(
+    other.labels, other.grid, _purity(other, model, config)
+  )
   judged = verdicts.judge(
-    own.table.person_id,
-    own.labels,
+    model.table.person_id,
+    model.labels,
     [rival, *other_seeds],
     own_seeds,
     labelled,
@@ -160,7 +162,7 @@ def _compare(
     min_size=config.clusters.min_size,
   )
   person = descriptions.person(
-    own,
+    model,
     other,
     settings[working],
     known=labelled.known,
@@ -170,17 +172,17 @@ def _compare(
   return {
     'persons': [person | judged.person],
     'settings': descriptions.settings(
-      own, settings, working=working, method=config.clusters.method
+      model, settings, working=working, method=config.clusters.method
     ),
     'clusters': [
       {**row, **judged.clusters.get(row['cluster'], {})} for row in described
     ],
     'profiles': judged.profiles,
     'exemplars': descriptions.exemplars(
-      own, gap_s=config.gap_s, num_exemplars=config.num_exemplars
+      model, gap_s=config.gap_s, num_exemplars=config.num_exemplars
     ),
     'occupancy': movements.occupancy(
-      own.table.frames, own.labels, bin_s=config.bin_s
+      model.table.frames, model.labels, bin_s=config.bin_s
     ),
   }
 
@@ -200,7 +202,7 @@ def _labelled(tables, threshold) -> verdicts.Labelled:
     for table in tables
   ]
   # Features from elsewhere may come without labels.
-  given = [i for i, own in enumerate(labels) if own.shape[1]]
+  given = [i for i, model in enumerate(labels) if model.shape[1]]
   if not given:
     return verdicts.Labelled(
       np.zeros(len(frames), bool), np.zeros((0, 0), bool), ()
@@ -211,10 +213,10 @@ def _labelled(tables, threshold) -> verdicts.Labelled:
         f'{tables[given[0]].model_id} and {tables[index].model_id} have '
         'different action-unit labels'
       )
-  own = labels[given[0]]
-  known = own.notna().all(axis=1).to_numpy()
+  model = labels[given[0]]
+  known = model.notna().all(axis=1).to_numpy()
   return verdicts.Labelled(
-    known, own[known].to_numpy() == 1, tuple(own.columns)
+    known, model[known].to_numpy() == 1, tuple(model.columns)
   )
 
 
@@ -234,16 +236,16 @@ def _grid(side, settings, config):
   )
 
 
-def _purity(other, own, config) -> dict[int, float]:
+def _purity(other, model, config) -> dict[int, float]:
   """Returns the purity of a model's clusters in another model's embedding."""
   return {
     label: movements.purity(
       other.distances,
       movements.episodes(
-        own.table.frames, own.labels == label, gap_s=config.gap_s
+        model.table.frames, model.labels == label, gap_s=config.gap_s
       ),
     )
-    for label in np.unique(own.labels).tolist()
+    for label in np.unique(model.labels).tolist()
   }
 
 
@@ -252,24 +254,24 @@ def _seed(table, sides, settings, working, config) -> list[verdicts.Rival]:
   side = _measured(table, config.clusters)
   grid = _grid(side, settings, config)
   return [
-    verdicts.Rival(grid[working], grid, _purity(side, own, config))
-    for own in sides
+    verdicts.Rival(grid[working], grid, _purity(side, model, config))
+    for model in sides
   ]
 
 
-def _similarity_rows(own, other, labelled) -> list[dict]:
+def _similarity_rows(model, other, labelled) -> list[dict]:
   """Returns the published matrix of two models' clusters."""
   if not labelled.active.size:
     return []
   return descriptions.similarities(
     *(
       novelty.profiles(side.labels[labelled.known], labelled.active)
-      for side in (own, other)
+      for side in (model, other)
     )
   )
 
 
-def _flow_rows(own, flows, rows) -> list[dict]:
+def _flow_rows(model, flows, rows) -> list[dict]:
   """Returns the motion of the clusters that either rule calls novel."""
   novel = [
     row['cluster']
@@ -278,14 +280,14 @@ def _flow_rows(own, flows, rows) -> list[dict]:
   ]
   if flows is None or not novel:
     return []
-  flow = flows(own.table)
+  flow = flows(model.table)
   if flow is None:
     return []
-  _check_flow(flow, own.table)
+  _check_flow(flow, model.table)
   return [
     {'cluster': label, **cell}
     for label in novel
-    for cell in movements.flow_difference(flow, own.labels == label)
+    for cell in movements.flow_difference(flow, model.labels == label)
   ]
 
 

@@ -110,7 +110,7 @@ def occupancy(
     video_id, bin_start_s, cluster, num_frames (of the bin), share.
   """
   rows = []
-  found = np.unique(labels)
+  labels_there = np.unique(labels)
   start = np.floor(frames['time_s'].to_numpy(np.float64) / bin_s) * bin_s
   video = frames['video_id'].astype(str).to_numpy()
   for video_id in np.unique(video):
@@ -124,7 +124,7 @@ def occupancy(
           'num_frames': len(here),
           'share': float((here == label).mean()),
         }
-        for label in found
+        for label in labels_there
       ]
   return rows
 

@@ -8,7 +8,7 @@ a cluster novel if no similarity, rescaled to [0, 1] over the person's pairs,
 exceeds 0.8:
 
   first = novelty.profiles(labels, active)
-  found = novelty.compare(first, second)   # found.novel_first, ...
+  compared = novelty.compare(first, second)  # compared.novel_first, ...
 
 Rescaling makes it relative: among pairs that are all alike the least alike is
 0, so that it finds novel clusters in random groups too. The stricter rule
@@ -127,17 +127,17 @@ def profiles(labels: np.ndarray, active: np.ndarray) -> Profiles:
       f'labels have shape {labels.shape} and active {active.shape}; expected '
       '[n] and [n, A].'
     )
-  found, inverse, sizes = np.unique(
+  labels_there, inverse, sizes = np.unique(
     labels, return_inverse=True, return_counts=True
   )
-  counts = np.zeros((len(found), active.shape[1]))
+  counts = np.zeros((len(labels_there), active.shape[1]))
   np.add.at(counts, inverse, active)
   spoken = counts.any(axis=1)
   return Profiles(
-    labels=found[spoken],
+    labels=labels_there[spoken],
     sizes=sizes[spoken],
     values=counts[spoken] / sizes[spoken, None],
-    silent=tuple(found[~spoken].tolist()),
+    silent=tuple(labels_there[~spoken].tolist()),
   )
 
 

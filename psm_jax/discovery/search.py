@@ -1,7 +1,7 @@
 """Movements that one model groups and another does not, person by person.
 
-  found = search.discover(psm_tables, gm_tables)
-  search.write(found, workdir / 'discovery')
+  compared = search.discover(psm_tables, gm_tables)
+  search.write(compared, workdir / 'discovery')
 
 docs/discovery.md says how to read the tables. All but skipped.csv begin with
 source,model_id,person_id; rows of both models are there, each against the
@@ -200,7 +200,7 @@ def discover(
       try:
         if any(person_id not in side for side in sides):
           raise splits.Impossible('features of one source only')
-        found = matching.compare_person(
+        compared = matching.compare_person(
           sides[0][person_id],
           sides[1][person_id],
           config=config,
@@ -211,9 +211,9 @@ def discover(
           {'person_id': person_id, 'part': 'all', 'reason': str(reason)}
         )
         continue
-      for name, own in found.items():
-        rows[name] += own
-      if not found['profiles']:
+      for name, of_person in compared.items():
+        rows[name] += of_person
+      if not compared['profiles']:
         rows['skipped'].append(
           {
             'person_id': person_id,
@@ -225,13 +225,13 @@ def discover(
 
 
 def write(
-  found: Mapping[str, pd.DataFrame], directory: str | os.PathLike
+  compared: Mapping[str, pd.DataFrame], directory: str | os.PathLike
 ) -> list[pathlib.Path]:
   """Writes each table of `discover` as NAME.csv, see results.write."""
   exact = dict.fromkeys(('similarity', 'normalised'), str)
   # Of other floats eight digits are written.
-  similarities = found['similarities'].astype(exact)
-  return results.write({**found, 'similarities': similarities}, directory)
+  similarities = compared['similarities'].astype(exact)
+  return results.write({**compared, 'similarities': similarities}, directory)
 
 
 def flows_of(workdirs: Mapping[str, str | os.PathLike]) -> matching.Flows:
@@ -274,16 +274,16 @@ def _by_person(tables):
     raise ValueError('One of the two sources has no feature tables.')
   persons = collections.defaultdict(dict)
   for table in tables:
-    own = persons[table.person_id]
-    if table.model_id in own:
+    of_person = persons[table.person_id]
+    if table.model_id in of_person:
       raise ValueError(
         f'There are two feature tables of model {table.model_id} and person '
         f'{table.person_id} on one side.'
       )
-    own[table.model_id] = table
+    of_person[table.model_id] = table
   return {
-    person_id: [own[model_id] for model_id in sorted(own)]
-    for person_id, own in persons.items()
+    person_id: [of_person[model_id] for model_id in sorted(of_person)]
+    for person_id, of_person in persons.items()
   }
 
 

@@ -35,11 +35,13 @@ def of_clusters(
     subsample met.
   """
   generator = np.random.default_rng(config.seed)
-  found = [label for label in np.unique(labels) if label != clusters.NOISE]
+  labels_there = [
+    label for label in np.unique(labels) if label != clusters.NOISE
+  ]
   size = max(2, round(config.subsample_share * len(labels)))
   min_samples = max(2, round(config.subsample_share * setting.min_samples))
   setting = dataclasses.replace(setting, min_samples=min_samples)
-  indices = np.full((config.num_subsamples, len(found)), np.nan)
+  indices = np.full((config.num_subsamples, len(labels_there)), np.nan)
   for row in range(config.num_subsamples):
     kept = np.sort(generator.choice(len(labels), size, replace=False))
     part = distances[np.ix_(kept, kept)]
@@ -50,14 +52,14 @@ def of_clusters(
       config=config,
     )[0]
     overlap = overlaps(labels[kept], again)
-    for column, label in enumerate(found):
+    for column, label in enumerate(labels_there):
       if label in overlap:
         indices[row, column] = overlap[label][1]
   met = ~np.isnan(indices)
   total = np.where(met, indices, 0).sum(axis=0)
   with np.errstate(invalid='ignore'):
     means = total / met.sum(axis=0)
-  return dict(zip(map(int, found), means.tolist(), strict=True))
+  return dict(zip(map(int, labels_there), means.tolist(), strict=True))
 
 
 def overlaps(
@@ -74,9 +76,9 @@ def overlaps(
     cluster on either side; where others have none the other is -1 and the
     index 0.
   """
-  own = np.unique(labels[labels != clusters.NOISE])
+  clusters_here = np.unique(labels[labels != clusters.NOISE])
   other = np.unique(others[others != clusters.NOISE])
-  inside = labels[:, None] == own
+  inside = labels[:, None] == clusters_here
   beside = others[:, None] == other
   shared = inside.T.astype(np.float64) @ beside
   union = inside.sum(axis=0)[:, None] + beside.sum(axis=0) - shared
@@ -85,5 +87,5 @@ def overlaps(
     int(label): (int(other[row.argmax()]), float(row.max()))
     if len(other)
     else (clusters.NOISE, 0.0)
-    for label, row in zip(own, index, strict=True)
+    for label, row in zip(clusters_here, index, strict=True)
   }

@@ -67,7 +67,7 @@ class _Groups:
   """A model's clusters of the labelled frames."""
 
   labels: np.ndarray  # [m] int.
-  found: list[int]  # I of them, ascending.
+  names: list[int]  # I of them, ascending.
   sizes: np.ndarray  # [I] int.
   values: np.ndarray  # [I, A] float64, rows may be all 0.
 
@@ -147,7 +147,7 @@ def _strict(
   ]
   rows, num_strict_seed = {}, [0] * len(seeds)
   of_cluster = {row['cluster']: row for row in described}
-  for i, label in enumerate(groups.found):
+  for i, label in enumerate(groups.names):
     row = {
       'residual': residual[i],
       'purity_against': max(rival.purity[label] for rival in rivals),
@@ -177,11 +177,11 @@ def _strict(
 
 def _groups(labels, active) -> _Groups:
   """Returns a model's clusters of the labelled frames."""
-  found, sizes = np.unique(labels, return_counts=True)
+  names, sizes = np.unique(labels, return_counts=True)
   values = novelty.chance_profiles(
     labels, active, orders=np.arange(len(labels))[None]
   )[0]
-  return _Groups(labels, found.tolist(), sizes, values)
+  return _Groups(labels, names.tolist(), sizes, values)
 
 
 def _counterparts(rivals, labelled, min_size) -> np.ndarray:
@@ -194,15 +194,15 @@ def _counterparts(rivals, labelled, min_size) -> np.ndarray:
   Returns:
     [J, A] float64.
   """
-  found = [labelled.active.mean(axis=0, dtype=np.float64)[None]]
+  profiles = [labelled.active.mean(axis=0, dtype=np.float64)[None]]
   grids = np.concatenate([rival.grid for rival in rivals])
   for labels in grids[:, labelled.known]:
     sizes = np.bincount(labels[labels >= 0], minlength=1)
     inside = labels[:, None] == np.flatnonzero(sizes >= min_size)
     counts = inside.T.astype(np.float64) @ labelled.active
-    found.append(counts / inside.sum(axis=0)[:, None])
+    profiles.append(counts / inside.sum(axis=0)[:, None])
   # Settings share most of their clusters.
-  whole = np.unique(np.concatenate(found).round(9), axis=0)
+  whole = np.unique(np.concatenate(profiles).round(9), axis=0)
   blends = (_BLENDS[:, None, None] * whole).reshape(-1, whole.shape[1])
   rest = np.zeros((1, whole.shape[1]))
   return np.unique(np.concatenate([rest, blends]), axis=0)
@@ -213,7 +213,7 @@ def _nulls(groups, rival, labelled, counterparts, person_id, config, min_size):
   theirs = novelty.profiles(rival.labels[labelled.known], labelled.active)
   tested = [
     i
-    for i, label in enumerate(groups.found)
+    for i, label in enumerate(groups.names)
     if label != clusters.NOISE and groups.sizes[i] >= min_size
   ]
   observed = novelty.residuals(groups.values[tested], counterparts)
@@ -231,7 +231,7 @@ def _nulls(groups, rival, labelled, counterparts, person_id, config, min_size):
     )
     if name == 'p_shuffle':
       counts = novelty.chance_counts(chance, theirs)
-    p[name] = np.full(len(groups.found), np.nan)
+    p[name] = np.full(len(groups.names), np.nan)
     p[name][tested] = novelty.adjusted_p(
       observed, novelty.residuals(chance[:, tested], counterparts)
     )
@@ -257,8 +257,8 @@ def _fails(facts, config, min_size) -> list[str]:
 def _published(labels, rival, seeds, labelled, rows) -> tuple[int, list[int]]:
   """Adds the published verdicts to rows; returns their counts."""
   mine, theirs, *others = (
-    novelty.profiles(own[labelled.known], labelled.active)
-    for own in (labels, rival.labels, *(seed.labels for seed in seeds))
+    novelty.profiles(another[labelled.known], labelled.active)
+    for another in (labels, rival.labels, *(seed.labels for seed in seeds))
   )
   compared = novelty.compare(mine, theirs)
   for row in rows.values():
@@ -270,7 +270,7 @@ def _published(labels, rival, seeds, labelled, rows) -> tuple[int, list[int]]:
       rows[label]['similarity'] = compared.normalised[i, best]
       rows[label]['nearest'] = theirs.labels[best]
   return int(compared.novel_first.sum()), [
-    int(novelty.compare(mine, own).novel_first.sum()) for own in others
+    int(novelty.compare(mine, another).novel_first.sum()) for another in others
   ]
 
 
@@ -285,6 +285,6 @@ def _profile_rows(groups, counterparts, apart, units) -> list[dict]:
       'counterpart': nearest[i, a],
       'residual': groups.values[i, a] - nearest[i, a],
     }
-    for i, label in enumerate(groups.found)
+    for i, label in enumerate(groups.names)
     for a, unit in enumerate(units)
   ]

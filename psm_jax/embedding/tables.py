@@ -9,6 +9,7 @@ import hashlib
 import json
 import pathlib
 import re
+import secrets
 from collections.abc import Callable
 
 import jax
@@ -23,7 +24,7 @@ from psm_jax.data import embedded
 from psm_jax.data import store as store_lib
 from psm_jax.embedding import grey
 from psm_jax.embedding import trained as trained_lib
-from psm_jax.runs import checkpoint, zoo
+from psm_jax.runs import checkpoint, shards, zoo
 
 _KEYS = list(store_lib.KEY_COLUMNS)
 
@@ -34,6 +35,7 @@ def write_embeddings(
   controls: bool = True,
   flows: bool = False,
   kept_steps: bool = False,
+  shard: shards.Shard = shards.ALONE,
 ) -> list[pathlib.Path]:
   """Embeds every frame of every model's cohort and writes the tables.
 
@@ -47,6 +49,7 @@ def write_embeddings(
       seed, grey pixels once for each person.
     flows: Write flows, see `_flow_cells`.
     kept_steps: Embed the labelled frames at every checkpoint that was kept.
+    shard: Which of the machines that share the models this one is.
 
   Returns:
     The files written.
@@ -54,7 +57,7 @@ def write_embeddings(
   Raises:
     ValueError: If the run cannot be opened, or has not what is asked for.
   """
-  trained = trained_lib.Trained(workdir)
+  trained = trained_lib.Trained(workdir, shard=shard)
   root = trained.run.workdir
   written = _write_models(trained, root / embedded.EMBEDDINGS, with_labels=True)
   if controls:
@@ -69,7 +72,7 @@ def write_embeddings(
     written += _write_steps(trained, root / embedded.STEPS)
   logging.info(
     'Wrote %d files of %d models at step %d to %s',
-    *(len(written), len(trained.run.models), trained.step, root),
+    *(len(written), len(trained.indices), trained.step, root),
   )
   return written
 
@@ -145,7 +148,8 @@ def _write_models(
   """
   written, starts = [], set()
   config, store = trained.run.config, trained.store
-  for index, model in enumerate(tqdm.tqdm(trained.run.models, unit='model')):
+  for index in tqdm.tqdm(trained.indices, unit='model'):
+    model = trained.run.models[index]
     if once and (model.cohort, model.seed) in starts:
       continue
     starts.add((model.cohort, model.seed))
@@ -176,7 +180,8 @@ def _write_pixels(
   """Writes everybody's frames as grey pixels."""
   store, size, written = trained.store, trained.store.size_px, []
   origin = _origin(embedded.GREY, 0, None, trained.run.config)
-  for person in sorted({p for m in trained.run.models for p in m.cohort}):
+  models = [trained.run.models[index] for index in trained.indices]
+  for person in sorted({p for model in models for p in model.cohort}):
     for video in store.videos(person):
       rows = np.arange(video.start, video.stop)
       images = store.frames[rows].reshape(-1, size, size, 3)
@@ -246,7 +251,8 @@ def _write(root, store, rows, values, origin, described=None) -> pathlib.Path:
   table.insert(0, 'model_id', origin['model_id'])
   table.attrs = origin
   path = paths.child(folder, f'{video_id}.parquet')
-  partial = paths.child(folder, f'{video_id}.partial')
+  # Two shards may write the same control.
+  partial = paths.child(folder, f'{video_id}.{secrets.token_hex(4)}.partial')
   # Dictionaries would only add to numbers that hardly repeat.
   table.to_parquet(
     partial, index=False, use_dictionary=['model_id', *store_lib.KEY_COLUMNS]
@@ -281,7 +287,7 @@ def _flow_cells(trained: trained_lib.Trained) -> Callable[..., np.ndarray]:
     ValueError: If the method draws no flow from a neutral face, or a coarse
       one.
   """
-  method, state = trained.method, trained.model_state(0)
+  method, state = trained.method, trained.model_state(trained.indices[0])
   args = jax.random.key(0), state.params, state.method_state, method.shared
   frames = trained.store.frames[:2]
   faces = frames if method.uses_canonical else ()

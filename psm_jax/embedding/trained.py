@@ -14,7 +14,19 @@ from psm_jax import methods
 from psm_jax.data import canonical_faces, prepare
 from psm_jax.data import store as store_lib
 from psm_jax.engine import inference, update
-from psm_jax.runs import checkpoint, planning, run
+from psm_jax.runs import checkpoint, planning, run, shards
+
+
+def open_frames(workdir: str | pathlib.Path) -> store_lib.FrameStore:
+  """Returns the frames that a run was trained on.
+
+  Raises:
+    ValueError: If there is no run or no frame store.
+  """
+  opened = run.open_run(workdir)
+  return store_lib.open_store(
+    prepare.prepare(opened.config.data, directory=opened.data_dir)
+  )
 
 
 class Trained:
@@ -27,22 +39,34 @@ class Trained:
     plans: The models' plans.
     canonical: The canonical faces of the store, if the method uses them.
     step: The latest step of a checkpoint.
+    indices: Models that are used here: a shard's, of a run that is shared.
   """
 
-  def __init__(self, workdir: str | pathlib.Path):
+  def __init__(
+    self,
+    workdir: str | pathlib.Path,
+    *,
+    shard: shards.Shard = shards.ALONE,
+  ):
     """Opens the newest checkpoint of a run directory.
+
+    Args:
+      workdir: The run directory.
+      shard: Which of the machines that share its models this one is: those it
+        trained, if as many trained them, or a part of about as many frames.
 
     Raises:
       ValueError: If there is no run, no checkpoint or no frame store.
     """
     self.run = run.open_run(workdir)
     config = self.run.config
-    self.store = store_lib.open_store(
-      prepare.prepare(config.data, directory=self.run.data_dir)
-    )
+    self.store = open_frames(workdir)
     self.plans = planning.plans_of(self.run.models, config, self.store)
     self.method = methods.make(config)
-    self._states = checkpoint.RunStates(self.run, self.method)
+    self.indices = shards.indices_of(self.run, shard)
+    self._states = checkpoint.RunStates(
+      self.run, self.method, indices=self.indices
+    )
     self.step = self._states.step
     self._embed = inference.embedder(self.method)
     self._init = update.initialiser(self.method, jax.local_devices()[0])
@@ -64,7 +88,9 @@ class Trained:
     if step == 0:
       earlier.model_state = lambda i: self._init(self.plans[i].clock.key)
     else:
-      earlier._states = checkpoint.RunStates(self.run, self.method, until=step)
+      earlier._states = checkpoint.RunStates(
+        self.run, self.method, until=step, indices=self.indices
+      )
       earlier.step = earlier._states.step
     return earlier
 

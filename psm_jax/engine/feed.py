@@ -123,7 +123,8 @@ class ResidentFeed:
       )
 
     parts = population.parts(config.train.batch_size)
-    is_shared, share = population.axis.size > 1, parts[0].stop
+    is_shared = population.axis.size > 1
+    share = parts[0].stop - parts[0].start
 
     def gather_one(buffer, plan, step, first):
       positions, person = sampling.positions(plan, step, config=config)

@@ -31,7 +31,7 @@ import numpy as np
 from jax import lax
 
 from psm_jax import sampling
-from psm_jax.engine import dispatch, update
+from psm_jax.engine import dispatch, processes, update
 from psm_jax.methods import interface
 from psm_jax.ops import data_axis
 
@@ -46,9 +46,11 @@ class Population:
   Attributes:
     num_models: N, without the inert members.
     first_model: Index in the run of the first of them.
-    devices: D devices.
-    axis: The devices that share each batch; one device, where devices hold
-      models of their own.
+    devices: D devices of this process.
+    axis: The devices of all processes that share each batch; one device where
+      devices hold models of their own.
+    first_place: Of the first of D among these.
+    strategy: 'vmap', 'map' or 'loop'.
     num_slots: S.
     slot_models: c, models of a slot on each device.
     models_at_once: Models whose steps a device computes at the same time.
@@ -69,6 +71,8 @@ class Population:
   first_model: int
   devices: tuple[jax.Device, ...]
   axis: data_axis.DataAxis
+  first_place: int
+  strategy: str
   num_slots: int
   slot_models: int
   models_at_once: int
@@ -92,10 +96,15 @@ class Population:
     return [
       slice(first, first + share)
       for first in (
-        device * share if self.axis.size > 1 else 0
+        (self.first_place + device) * share if self.axis.size > 1 else 0
         for device in range(len(self.devices))
       )
     ]
+
+  @property
+  def num_copies(self) -> int:
+    """On how many of D devices each model lies."""
+    return len(self.devices) if self.axis.size > 1 else 1
 
   def init(self) -> list[update.TrainState]:
     """Returns the states in which the models begin, one tree a slot."""
@@ -145,11 +154,18 @@ class Population:
       metrics: The slots' newest.
       is_idle: [N] bool, which models do not learn.
     """
-    idle = self.from_host(is_idle, fill=True)
+    shape = (
+      len(self.devices) // self.num_copies,
+      self.num_slots,
+      self.slot_models,
+    )
+    idle = np.ones(math.prod(shape), bool)
+    idle[: self.num_models] = is_idle
+    by_slot = idle.reshape(shape).all(axis=(0, 2))
     return {
-      slot: metrics[slot] | {'is_active': np.zeros_like(idle[slot])}
-      for slot in range(self.num_slots)
-      if np.all(idle[slot])
+      int(slot): metrics[slot]
+      | {'is_active': metrics[slot]['is_active'] & False}
+      for slot in np.flatnonzero(by_slot)
     }
 
   def lower(
@@ -174,7 +190,7 @@ class Population:
 
   def to_host(self, slots: Sequence[interface.Tree]) -> interface.Tree:
     """Returns per-slot trees as one tree of NumPy arrays [N, ...]."""
-    num_copies = self.axis.size
+    num_copies = self.num_copies
 
     def stack(*leaves):
       # Of models that lie on all devices, the first device's.
@@ -196,7 +212,7 @@ class Population:
 
     def place(leaf, slot):
       leaf = np.asarray(leaf)
-      num_copies = self.axis.size
+      num_copies = self.num_copies
       shape = (
         len(self.devices) // num_copies,
         self.num_slots,
@@ -234,7 +250,7 @@ def build(
     ValueError: If there are fewer devices than asked for.
   """
   (population,) = build_waves(
-    method, plans, config, devices=devices, wave=len(plans)
+    method, plans, config, devices=devices, sizes=[len(plans)]
   )
   return population
 
@@ -245,7 +261,7 @@ def build_waves(
   config: ml_collections.ConfigDict,
   *,
   devices: Sequence[jax.Device] | None = None,
-  wave: int | None = None,
+  sizes: Sequence[int] | None = None,
   is_placed: bool = True,
 ) -> list[Population]:
   """Returns the populations that train one after another, in one program.
@@ -255,8 +271,9 @@ def build_waves(
     plans: One model's tables each.
     config: The experiment.
     devices: Where to train; the first `population.num_devices` by default.
-    wave: Models resident at once; `population.wave` by default, of which 0 is
-      all. The last population is filled up with inert members.
+    sizes: Numbers of models of the populations, in the plans' order; by default
+      `population.wave` each, of which 0 is all. Those with fewer than the
+      largest are filled up with inert members.
     is_placed: Whether clocks and frozen weights are put on the devices. If not,
       their shapes take their places: enough for `lower` and for estimates of
       memory, and the devices need not be there.
@@ -265,18 +282,27 @@ def build_waves(
     ValueError: If there are fewer devices than asked for, or the method or the
       batch cannot be shared by them.
   """
-  wave = min(wave or config.population.wave or len(plans), len(plans))
+  wave = min(config.population.wave or len(plans), len(plans))
+  sizes = sizes or [
+    min(wave, len(plans) - first) for first in range(0, len(plans), wave)
+  ]
+  wave = max(sizes)
   devices = tuple(devices or devices_of(config))
-  axis = data_axis.ONE_DEVICE
+  axis, num_copies, first_place = data_axis.ONE_DEVICE, 1, 0
+  mapped = devices
   if config.population.data_parallel:
-    axis = _data_axis(method, devices, config)
+    num_copies = len(devices)
+    if processes.are_several():
+      mapped = tuple(jax.devices())
+      first_place = mapped.index(devices[0])
+    axis = _data_axis(method, mapped, config)
   else:
-    devices = devices[:wave]
+    mapped = devices = devices[:wave]
   own = method.over(axis) if axis.size > 1 else method
   strategy = config.population.strategy
   if strategy == 'auto':
     strategy = _fastest_strategy(devices[0].platform, config)
-  per_device = -(-wave * axis.size // len(devices))
+  per_device = -(-wave * num_copies // len(devices))
   at_once = _models_at_once(strategy, per_device, devices, config)
   if strategy == 'map':
     # Whole chunks, or the rest would be a program of its own.
@@ -292,7 +318,7 @@ def build_waves(
 
   def over_devices(function, *, donate=()):
     """Adds the device axis: the one place where it appears."""
-    return jax.pmap(function, axis.name, devices=devices, donate_argnums=donate)
+    return jax.pmap(function, axis.name, devices=mapped, donate_argnums=donate)
 
   # An identity program, so that all inputs are laid out as pmap's results.
   place = over_devices(lambda tree: tree) if is_placed else _shapes
@@ -325,14 +351,16 @@ def build_waves(
     }
   shared = place(shared) if shared else ()
   populations = []
-  for slots in place_plans(plans, wave=wave, shape=shape, num_copies=axis.size):
-    first = wave * len(populations)
+  placed = place_plans(plans, sizes=sizes, shape=shape, num_copies=num_copies)
+  for size, slots in zip(sizes, placed, strict=True):
     populations.append(
       Population(
-        num_models=min(wave, len(plans) - first),
-        first_model=first,
+        num_models=size,
+        first_model=sum(sizes[: len(populations)]),
         devices=devices,
         axis=axis,
+        first_place=first_place,
+        strategy=strategy,
         num_slots=shape[1],
         slot_models=slot_models,
         models_at_once=at_once,
@@ -416,7 +444,7 @@ def _data_axis(method, devices, config):
 def place_plans(
   plans: Sequence[sampling.Plan],
   *,
-  wave: int,
+  sizes: Sequence[int],
   shape: tuple[int, int, int],
   num_copies: int = 1,
 ) -> list[tuple[sampling.Plan, ...]]:
@@ -427,18 +455,18 @@ def place_plans(
 
   Args:
     plans: One a model.
-    wave: Models of a wave.
-    shape: (D, S, c), at least `wave` places but for copies.
+    sizes: Models of each wave, in the plans' order.
+    shape: (D, S, c), at least that many places but for copies.
     num_copies: Devices on which each model lies.
   """
   # The last model's frames lie on the device that is filled up.
   idle = plans[-1].clock.replace(total_steps=np.int32(0))
   stacked = sampling.stack([*plans, plans[-1].replace(clock=idle)])
-  waves = []
-  for first in range(0, len(plans), wave):
+  waves, first = [], 0
+  for size in sizes:
     members = np.full(math.prod(shape) // num_copies, len(plans))
-    stop = min(first + wave, len(plans))
-    members[: stop - first] = np.arange(first, stop)
+    members[:size] = np.arange(first, first + size)
+    first += size
     members = members.reshape(-1, *shape[1:]).repeat(num_copies, axis=0)
     waves.append(
       tuple(

@@ -55,9 +55,9 @@ class Validation:
     )
     (placed,) = population_lib.place_plans(
       validation_plans,
-      wave=len(plans),
+      sizes=[len(plans)],
       shape=shape,
-      num_copies=population.axis.size,
+      num_copies=population.num_copies,
     )
     self._feed = feed_lib.ResidentFeed(
       dataclasses.replace(population, plans=placed),

@@ -72,13 +72,13 @@ COLUMNS = (
   *('seconds', 'note'),
 )
 _LEGEND = (
-  '* baseline; [95 % interval over persons]; wins:losses against it, of '
-  'persons. docs/comparison.md says more.'
+  '* baseline; [95 % interval over persons]; of differences to it persons who '
+  'win:lose. docs/comparison.md says more.'
 )
 
 
 def make(
-  found: Sequence[approaches.Approach],
+  compared: Sequence[approaches.Approach],
   controls: Sequence[features.FeatureTable],
   named: Mapping[str, pd.DataFrame],
   *,
@@ -88,20 +88,20 @@ def make(
   """Returns a row per approach, then per control.
 
   Args:
-    found: The approaches.
+    compared: The approaches.
     controls: Features of the controls.
     named: The tables results, summary, skipped and costs.
     baseline: Name of the approach that others are compared with.
     align_to: Name of the approach onto which others were rotated, if any.
   """
-  learned = [table for approach in found for table in approach.tables]
+  learned = [table for approach in compared for table in approach.tables]
   shared = coordinates.shared_models([*learned, *controls])
   summary = {
     tuple(row[c] for c in results.SUMMARY_COLUMNS[:5]): row
     for row in named['summary'].to_dict('records')
   }
   rows, seeds_of = [], {}
-  for approach in found:
+  for approach in compared:
     models = {t.model_id for t in approach.tables}
     seeds_of[approach.name] = {m: approach.seeds.get(m, '') for m in models}
     rows.append(
@@ -139,62 +139,38 @@ def make(
 
 
 def text(table: pd.DataFrame) -> str:
-  """Returns the most important columns of `make` for a terminal.
+  """Returns the columns of `make` that have values, for a terminal.
 
   Args:
     table: What make returned.
   """
-  rows = []
-  for row in table.to_dict('records'):
-    shown = {'approach': row['approach'] + ' *' * bool(row['is_baseline'])}
-    for column in _SCORES:
-      metric, split = column.split('_', 1)
-      title = f'{metric.upper()} {split.replace("_", "-")}'
-      shown[title] = _interval(row, column)
-      shown[f'{title} - *'] = _difference(row, column)
-    shown |= {
-      'identity (chance)': _beside(row, 'identity', 'identity_chance'),
-      'pose R2': _number(row['pose_r2']),
-      'pose error (mean angle), deg': _beside(
-        row, 'pose_mae_deg', 'pose_mae_mean_deg'
-      ),
-      'retrieval': _interval(row, 'retrieval'),
-      'R2 rotated (not rotated)': _beside(
-        row, 'aligned_r2', 'aligned_r2_identity'
-      ),
-      'retrieval, rotated': _number(row['aligned_retrieval']),
-      'AMI': _interval(row, 'ami'),
-      'steps': _number(row['steps'], ','),
-      'hours': _number(row['seconds'] / 3600, '.2g'),
-    }
-    rows.append(shown)
-  shown = pd.DataFrame(rows).set_index('approach')
-  shown = shown.loc[:, (shown != '').any()].T
-  shown.columns.name = None
-  return f'{shown.to_string()}\n{_LEGEND}'
+  lines = {}
+  for column in VALUES:
+    for name, form in ((column, '.3f'), (f'{column}_difference', '+.3f')):
+      lines[name] = [_interval(row, name, form) for _, row in table.iterrows()]
+  for column, form in (('aligned_retrieval', '.3f'), ('steps', ',')):
+    lines[column] = [_number(value, form) for value in table[column]]
+  lines['hours'] = [_number(s / 3600, '.2g') for s in table['seconds']]
+  marks = table['is_baseline'].map({True: ' *', False: ''})
+  shown = pd.DataFrame(lines, index=list(table['approach'] + marks))
+  return f'{shown.loc[:, (shown != "").any()].T.to_string()}\n{_LEGEND}'
 
 
-def _number(value, form='.3f') -> str:
+def _number(value, form) -> str:
   """Returns a number for a terminal, nothing for none."""
   return '' if pd.isna(value) else format(value, form)
 
 
-def _interval(row, column, form='.3f') -> str:
-  """Returns a value and its interval."""
-  low, high = (_number(row[f'{column}_ci_{e}'], form) for e in ('low', 'high'))
-  return _number(row[column], form) + (f' [{low}, {high}]' if low else '')
-
-
-def _difference(row, column) -> str:
-  """Returns a difference to the baseline, its interval, wins and losses."""
-  shown = _interval(row, f'{column}_difference', '+.3f')
-  return shown and f'{shown} {row[f"{column}_wins"]}:{row[f"{column}_losses"]}'
-
-
-def _beside(row, column, other) -> str:
-  """Returns a value and in brackets what to hold it against."""
-  value = _number(row[column])
-  return value and f'{value} ({_number(row[other])})'
+def _interval(row, name, form) -> str:
+  """Returns a value, its interval and, of a difference, wins and losses."""
+  low, high = (
+    _number(row[f'{name}_ci_{end}'], form) for end in ('low', 'high')
+  )
+  shown = _number(row[name], form) + (f' [{low}, {high}]' if low else '')
+  if shown and name.endswith('_difference'):
+    start = name.removesuffix('_difference')
+    shown += f' {row[f"{start}_wins"]}:{row[f"{start}_losses"]}'
+  return shown
 
 
 def _values(summary, name, baseline) -> dict:
@@ -224,13 +200,15 @@ def _values(summary, name, baseline) -> dict:
 
 def _seed_sds(table, name, seeds) -> dict:
   """Returns the SD over seeds of the mean over persons, of each score."""
-  own = table[
+  theirs = table[
     (table['source'] == name) & table['target'].str.match(splits.UNIT)
   ]
-  own = own.assign(seed=own['model_id'].map(lambda model: seeds.get(model, '')))
+  theirs = theirs.assign(
+    seed=theirs['model_id'].map(lambda model: seeds.get(model, ''))
+  )
   cells = {}
   for to, (split, _, metric) in _SCORES.items():
-    part = own[(own['split'] == split) & (own['metric'] == metric)]
+    part = theirs[(theirs['split'] == split) & (theirs['metric'] == metric)]
     mean = part.groupby(['person_id', 'seed'])['value'].mean().unstack()
     # Over persons whom every seed has, or persons would be told as seeds.
     cells[f'{to}_seed_sd'] = mean.dropna().mean().std()
@@ -239,10 +217,10 @@ def _seed_sds(table, name, seeds) -> dict:
 
 def _costs(table, name) -> dict:
   """Returns the cells of the costs; the whole is unknown if a part is."""
-  own = table[table['approach'] == name]
-  if own.empty:
+  theirs = table[table['approach'] == name]
+  if theirs.empty:
     return {}
-  whole = own[['steps', 'examples', 'images', 'seconds']].astype(np.float64)
+  whole = theirs[['steps', 'examples', 'images', 'seconds']].astype(np.float64)
   return {
     **whole.sum(skipna=False),
     'steps_per_model': whole['steps'].mean(),
@@ -251,7 +229,7 @@ def _costs(table, name) -> dict:
 
 def _note(skipped, name) -> str | None:
   """Returns why cells of leakage are empty, or who is left out of them."""
-  own = skipped[
+  theirs = skipped[
     (skipped['source'] == name) & (skipped['target'] == leakage.LINEAR)
   ]
-  return '; '.join(own['reason']) or None
+  return '; '.join(theirs['reason']) or None

@@ -25,7 +25,7 @@ import pandas as pd
 
 from psm_jax import paths
 from psm_jax.evaluation import controls, features
-from psm_jax.runs import run
+from psm_jax.runs import metrics, run
 
 COST_COLUMNS = tuple(
   (
@@ -97,7 +97,7 @@ def read_tables(name: str, files: Sequence[str | os.PathLike]) -> Approach:
   return Approach(name, tuple(tables), costs, {}, {})
 
 
-def join_seeds(found: Sequence[Approach]) -> list[Approach]:
+def join_seeds(given: Sequence[Approach]) -> list[Approach]:
   """Joins approaches NAME-s0, NAME-s1, ... to one approach NAME.
 
   Their models are told apart by the ending -r0, -r1, ...; each run is a seed.
@@ -106,7 +106,7 @@ def join_seeds(found: Sequence[Approach]) -> list[Approach]:
     ValueError: If there is an approach NAME as well.
   """
   groups: dict[str, list[tuple[str, Approach]]] = {}
-  for approach in found:
+  for approach in given:
     match = re.fullmatch(r'(.+)-s(\d+)', approach.name)
     name, seed = match.groups() if match else (approach.name, '')
     groups.setdefault(name, []).append((seed, approach))
@@ -160,7 +160,7 @@ def all_costs(costs: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def _costs(name, opened) -> pd.DataFrame:
   """Returns the costs of a run's models."""
-  images, seconds = _logged(opened.workdir / 'metrics.csv')
+  images, seconds = _logged(metrics.tables(opened.workdir))
   config = opened.config
   return pd.DataFrame(
     [
@@ -184,15 +184,19 @@ def _costs(name, opened) -> pd.DataFrame:
   )
 
 
-def _logged(path) -> tuple[dict[str, int], dict[str, float]]:
+def _logged(files) -> tuple[dict[str, int], dict[str, float]]:
   """Returns each model's images a step and share of the time, as logged."""
-  if not path.is_file():
-    return {}, {}
   columns = ['step', 'model_id', 'steps_per_s', 'frames_per_s']
-  try:
-    table = pd.read_csv(path, usecols=columns).dropna()
-  except ValueError as error:
-    raise ValueError(f'{path} is no table of metrics: {error}') from error
+  tables = []
+  for path in files:
+    try:
+      tables.append(pd.read_csv(path, usecols=columns).dropna())
+    except ValueError as error:
+      raise ValueError(f'{path} is no table of metrics: {error}') from error
+  if not tables:
+    return {}, {}
+  table = pd.concat(tables, ignore_index=True)
+  table = table.drop_duplicates(['step', 'model_id'], keep='last')
   table = table[table['steps_per_s'] > 0]
   images = table['frames_per_s'] / table['steps_per_s']
   images = images.groupby(table['model_id']).median().round().astype(int)

@@ -1,7 +1,7 @@
 """Several approaches side by side: action units, leakage, retrieval, costs.
 
-  comparison = compare.compare([psm, gm], baseline='psm', controls=controls)
-  compare.write(comparison, 'runs/comparison')
+  tables = compare.compare([psm, gm], baseline='psm', controls=controls)
+  results.write(tables, 'runs/comparison')
 
 The results of all approaches and controls on the same frames, in one table with
 leakage.py's, retrieval.py's and procrustes.py's; approach_table.py makes a row
@@ -10,8 +10,6 @@ not be concluded.
 """
 
 import dataclasses
-import os
-import pathlib
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -34,29 +32,8 @@ from psm_jax.evaluation import (
 SPLITS = (splits.CROSS_VIDEO, splits.BLOCKED)
 
 
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-  """The tables of a comparison.
-
-  Attributes:
-    approaches: See approach_table.py.
-    results: See results.py, likewise the next two.
-    summary: Of all sources, and of their differences to baseline and controls.
-    skipped: Why there are no results.
-    costs: See approaches.py.
-    omitted: See shared_frames.py.
-  """
-
-  approaches: pd.DataFrame
-  results: pd.DataFrame
-  summary: pd.DataFrame
-  skipped: pd.DataFrame
-  costs: pd.DataFrame
-  omitted: pd.DataFrame
-
-
 def compare(
-  found: Sequence[approaches.Approach],
+  compared: Sequence[approaches.Approach],
   *,
   baseline: str,
   controls: Sequence[features.FeatureTable] = (),
@@ -65,11 +42,11 @@ def compare(
   more: tuple[Sequence[Mapping], Sequence[Mapping]] = ((), ()),
   align_to: str | None = None,
   show_progress: bool = True,
-) -> Comparison:
+) -> dict[str, pd.DataFrame]:
   """Scores approaches on the same frames, beside controls.
 
   Args:
-    found: Approaches with equal frames, see shared_frames.take_common.
+    compared: Approaches with equal frames, see shared_frames.take_common.
     baseline: The approach from which differences are taken.
     controls: Features of the same frames, see approaches.controls_of.
     omitted: What take_common left out, to be written along.
@@ -80,19 +57,25 @@ def compare(
       person-specific approaches are rotated; None is without.
     show_progress: Show a progress bar over the persons.
 
+  Returns:
+    approaches (see approach_table.py); results, summary and skipped of all
+    sources (see results.py), with differences to the baseline and the
+    controls; scores, as evaluate.py writes them; costs (see approaches.py); and
+    omitted (see shared_frames.py).
+
   Raises:
     ValueError: If baseline or align_to is none of the approaches, or align_to
       has no model of several persons.
   """
   config = config or dataclasses.replace(probes.DEFAULT, splits=SPLITS)
-  names = [approach.name for approach in found]
+  names = [approach.name for approach in compared]
   for what, name in (('baseline', baseline), ('align_to', align_to)):
     if name is not None and name not in names:
       raise ValueError(f'{what} {name!r} is none of {", ".join(names)}.')
-  general = _general_tables(found, align_to)
-  everything = [table for approach in found for table in approach.tables]
+  general = _general_tables(compared, align_to)
+  everything = [table for approach in compared for table in approach.tables]
   everything += controls
-  aligned, qualities = _align(found, general, config)
+  aligned, qualities = _align(compared, general, config)
   made, skipped = [*more[0]], [*more[1]]
   for rows, reasons in (
     evaluate.evaluate(
@@ -110,49 +93,28 @@ def compare(
   of_controls = dict.fromkeys(table.source for table in controls)
   pairs = [(name, baseline) for name in names if name != baseline]
   pairs += [(name, control) for name in names for control in of_controls]
-  table, reasons = results.table(made), results.skipped(skipped)
-  summary = results.summarise(table, pairs=pairs)
-  costs = approaches.all_costs([approach.costs for approach in found])
+  table = results.table(made)
+  named = {
+    'results': table,
+    'summary': results.summarise(table, pairs=pairs),
+    'skipped': results.skipped(skipped),
+    'costs': approaches.all_costs([approach.costs for approach in compared]),
+  }
+  approach_rows = approach_table.make(
+    compared, controls, named, baseline=baseline, align_to=align_to
+  )
   if omitted is None:
     omitted = pd.DataFrame(columns=shared_frames.OMITTED_COLUMNS)
-  return Comparison(
-    approaches=approach_table.make(
-      found,
-      controls,
-      {
-        'results': table,
-        'summary': summary,
-        'skipped': reasons,
-        'costs': costs,
-      },
-      baseline=baseline,
-      align_to=align_to,
-    ),
-    results=table,
-    summary=summary,
-    skipped=reasons,
-    costs=costs,
-    omitted=omitted,
-  )
+  scores = results.wide(table)
+  return {
+    'approaches': approach_rows,
+    **named,
+    'scores': scores,
+    'omitted': omitted,
+  }
 
 
-def write(
-  comparison: Comparison, directory: str | os.PathLike
-) -> list[pathlib.Path]:
-  """Writes each table as NAME.csv, and scores.csv as evaluate does.
-
-  Args:
-    comparison: The tables.
-    directory: See results.write.
-
-  Returns:
-    The paths of the files, approaches.csv first.
-  """
-  named = {**vars(comparison), 'scores': results.wide(comparison.results)}
-  return results.write(named, directory)
-
-
-def _align(found, general, config):
+def _align(compared, general, config):
   """Rotates person-specific embeddings into a general model's space.
 
   Returns:
@@ -164,7 +126,7 @@ def _align(found, general, config):
   options = procrustes.AlignConfig(
     guard_s=config.guard_s, threshold=config.threshold, seed=config.seed
   )
-  for approach in found if general else ():
+  for approach in compared if general else ():
     if coordinates.shared_models(approach.tables)[approach.name]:
       continue
     persons = {}
@@ -195,11 +157,11 @@ def _align(found, general, config):
   return aligned, (made, skipped)
 
 
-def _general_tables(found, align_to) -> dict[str, features.FeatureTable]:
+def _general_tables(compared, align_to) -> dict[str, features.FeatureTable]:
   """Returns person to table of the general model to align to, if any."""
   if align_to is None:
     return {}
-  (approach,) = (a for a in found if a.name == align_to)
+  (approach,) = (a for a in compared if a.name == align_to)
   models = coordinates.shared_models(approach.tables)[align_to]
   if not models:
     raise ValueError(

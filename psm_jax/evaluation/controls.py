@@ -40,9 +40,9 @@ def from_labels(table: features.FeatureTable) -> list[features.FeatureTable]:
     data = {features.HEAD_POSE: pose, **data}
   return [
     dataclasses.replace(
-      table, source=source, model_id=source, features=own.astype(np.float32)
+      table, source=source, model_id=source, features=columns.astype(np.float32)
     )
-    for source, own in data.items()
+    for source, columns in data.items()
   ]
 
 

@@ -10,7 +10,6 @@ or searched for each other's neighbours, unless aligned first
 """
 
 import collections
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,21 +28,6 @@ OWN_MODELS = 'each person has a model of their own'
 SHARED_SOURCES = (features.PIXEL_PCA, features.HEAD_POSE)
 
 _TOLERANCE_S = 1e-6  # 40 / 20 fps counts as 2 s whatever the rounding.
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-  """Training and test frames of one person, without regard to labels.
-
-  Attributes:
-    direction: 'forward' trains on the earlier part, 'backward' on the later.
-    train: [n] bool.
-    test: [n] bool, disjoint from train.
-  """
-
-  direction: str
-  train: np.ndarray
-  test: np.ndarray
 
 
 def shared_models(
@@ -67,18 +51,18 @@ def shared_models(
   models = {table.source: collections.defaultdict(list) for table in tables}
   for table in tables:
     is_shared = table.source in SHARED_SOURCES
-    own = models[table.source][table.source if is_shared else table.model_id]
-    if not any(other.person_id == table.person_id for other in own):
-      own.append(table)
+    kept = models[table.source][table.source if is_shared else table.model_id]
+    if not any(other.person_id == table.person_id for other in kept):
+      kept.append(table)
   return {
-    source: {model: own for model, own in tables_of.items() if len(own) > 1}
+    source: {model: kept for model, kept in tables_of.items() if len(kept) > 1}
     for source, tables_of in models.items()
   }
 
 
 def two_parts(
   frames: pd.DataFrame, usable: np.ndarray, *, guard_s: float
-) -> tuple[str, list[Part]]:
+) -> tuple[str, list[splits.Split]]:
   """Returns both ways to train on one part of the frames and test on another.
 
   The parts are the first two usable videos in order of video_id, or, of one
@@ -105,8 +89,8 @@ def two_parts(
   if not (first.any() and second.any()):
     raise splits.Impossible(f'too few frames for halves {guard_s} s apart')
   return name, [
-    Part(splits.FORWARD, first, second),
-    Part(splits.BACKWARD, second, first),
+    splits.Split(splits.FORWARD, first, second, ()),
+    splits.Split(splits.BACKWARD, second, first, ()),
   ]
 
 

@@ -31,32 +31,7 @@ from psm_jax.evaluation import (
 )
 
 _PEOPLE_A_WORKER = 4
-PERSON_INDEPENDENT = ('auto', 'yes', 'no')
-
-
-@dataclasses.dataclass(frozen=True)
-class Across:
-  """Whether and how people are probed across, see person_independent.py.
-
-  Attributes:
-    when: 'yes', 'no', or 'auto': where one model learned from everybody.
-    folds: Person to fold, or None.
-    config: How people are dealt into folds.
-
-  Raises:
-    ValueError: If `when` is none of PERSON_INDEPENDENT.
-  """
-
-  when: str = 'auto'
-  folds: Mapping[str, str] | None = None
-  config: person_independent.FoldConfig = person_independent.DEFAULT
-
-  def __post_init__(self):
-    if self.when not in PERSON_INDEPENDENT:
-      raise ValueError(f'{self.when!r} should be one of {PERSON_INDEPENDENT}.')
-
-
-AUTO = Across()
+ACROSS = ('auto', 'yes', 'no')
 
 
 def evaluate(
@@ -116,12 +91,14 @@ def evaluate(
 
 
 def score(
-  workdir: str | pathlib.Path | None = None,
+  workdir: str | pathlib.Path | None,
   *,
   others: Sequence[features.FeatureTable] = (),
   folder: str | pathlib.Path | None = None,
   config: probes.ProbeConfig = probes.DEFAULT,
-  across: Across = AUTO,
+  across: str = 'auto',
+  folds: Mapping[str, str] | None = None,
+  fold_config: person_independent.FoldConfig = person_independent.DEFAULT,
   num_workers: int = 0,
   kind: str = weak.CODED,
 ) -> list[pathlib.Path]:
@@ -136,7 +113,10 @@ def score(
       column fold says in which fold a person is tested.
     folder: Where the tables go; `workdir`/evaluation by default.
     config: Splits, threshold and classifier.
-    across: Whether people are probed across.
+    across: Whether people are probed across, see person_independent.py: 'yes',
+      'no', or 'auto': where one model of the run learned from everybody.
+    folds: Person to fold, see person_independent.evaluate.
+    fold_config: How people are dealt into folds.
     num_workers: See evaluate.
     kind: Of the run's labels, see `labels.weak.choose`; of `others` they were
       chosen when they were read.
@@ -146,8 +126,11 @@ def score(
     and skipped.
 
   Raises:
-    ValueError: If embeddings are missing or unusable, or are of other frames.
+    ValueError: If embeddings are missing or unusable, or are of other frames,
+      or across is none of ACROSS.
   """
+  if across not in ACROSS:
+    raise ValueError(f'across is {across!r}; expected one of {ACROSS}.')
   learned = [] if workdir is None else features.read_run(workdir, kind=kind)
   tables = [*learned, *others]
   weak.check([table.frames for table in tables], kind)
@@ -158,12 +141,10 @@ def score(
   made, skipped = evaluate(
     tables, config=config, workdir=workdir, num_workers=num_workers
   )
-  if across.when == 'yes' or (
-    across.when == 'auto' and learned and _is_general(learned)
-  ):
+  if across == 'yes' or (across == 'auto' and _is_general(learned)):
     for part in _sources(tables, learned, workdir):
       scored, reasons = person_independent.evaluate(
-        part, config=config, folds=across.folds, fold_config=across.config
+        part, config=config, folds=folds, fold_config=fold_config
       )
       made += scored
       skipped += reasons
@@ -193,8 +174,10 @@ def _is_general(learned) -> bool:
   people = collections.defaultdict(set)
   for table in learned:
     people[table.model_id].add(table.person_id)
-  everybody = set.union(*people.values())
-  return len(everybody) > 1 and all(own == everybody for own in people.values())
+  everybody = set().union(*people.values())
+  return len(everybody) > 1 and all(
+    theirs == everybody for theirs in people.values()
+  )
 
 
 def _sources(tables, learned, workdir):

@@ -235,9 +235,9 @@ def at(table: FeatureTable, frames: pd.DataFrame) -> FeatureTable:
   """
   keys, wanted = (
     pd.MultiIndex.from_frame(
-      own[_KEYS].astype({'video_id': str, 'frame': np.int64})
+      side[_KEYS].astype({'video_id': str, 'frame': np.int64})
     )
-    for own in (table.frames, frames)
+    for side in (table.frames, frames)
   )
   rows = keys.get_indexer(wanted)
   if (rows < 0).any():
@@ -368,7 +368,7 @@ def _join(
   origins = {data.attrs.get('model_id'): data.attrs for data in parts.values()}
   for (model_id, person_id), data in whole.groupby(['model_id', 'person_id']):
     frames = data.drop(columns=['model_id', *units]).reset_index(drop=True)
-    frames = weak.choose(frames, kind)
+    frames = weak.choose(frames, kind).copy()  # In one piece.
     frames.attrs = origins.get(model_id, {})
     table = FeatureTable(
       source, model_id, person_id, data[units].to_numpy(), frames

@@ -54,7 +54,7 @@ def within_person(
   # The first draw takes every block once: the value itself.
   draws = np.concatenate([np.ones((1, num_blocks)), draws])
   made = {}
-  for metric, draw in (('f1', _f1_draws), ('auc', auc_draws)):
+  for metric, draw in (('f1', f1_draws), ('auc', auc_draws)):
     values = {
       a.target: draw(a.truth == 1, a.told, blocks[a.rows], draws)
       for a in answers
@@ -121,7 +121,7 @@ def block_draws(
 
 def f1_draws(
   truth: np.ndarray,
-  predicted: np.ndarray,
+  score: np.ndarray,
   blocks: np.ndarray,
   draws: np.ndarray,
 ) -> np.ndarray:
@@ -129,20 +129,21 @@ def f1_draws(
 
   Args:
     truth: [n] bool.
-    predicted: [n] bool.
+    score: [n] float, above 0 where active is predicted.
     blocks: [n] int, the frames' blocks.
     draws: [R, B] from block_draws.
 
   Returns:
-    [R] float64; NaN in draws in which nothing is active or predicted.
+    [R] float64; 0 in draws in which nothing is active or predicted.
   """
+  predicted = score > 0
   num_blocks = draws.shape[1]
   hit, wrong = (
     draws @ np.bincount(blocks, event, num_blocks)
     for event in (truth & predicted, truth != predicted)
   )
   total = 2 * hit + wrong
-  return np.where(total > 0, 2 * hit / np.maximum(total, 1), np.nan)
+  return 2 * hit / np.maximum(total, 1)
 
 
 def auc_draws(
@@ -212,8 +213,3 @@ def block_interval(
 def _log_odds(score):
   """Returns log odds of scores, those of 0 and 1 taken a little inside."""
   return scipy.special.logit(np.clip(score, _LEAST_ODDS, 1 - _LEAST_ODDS))
-
-
-def _f1_draws(truth, score, blocks, draws):
-  """Returns the F1 of draws of blocks, 0 where its denominator is 0."""
-  return np.nan_to_num(f1_draws(truth, score > 0, blocks, draws))

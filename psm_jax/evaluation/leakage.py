@@ -93,8 +93,8 @@ def identity(
     for source, models in coordinates.shared_models(tables).items():
       place = {'source': source, 'person_id': results.EVERYBODY}
       notes = [] if models else [coordinates.OWN_MODELS]
-      for model_id, own in models.items():
-        split, parts, note = _parts_of(own, config)
+      for model_id, theirs in models.items():
+        split, parts, note = _parts_of(theirs, config)
         notes += [f'{model_id}: {note}'] if note else []
         ids = {'source': source, 'model_id': model_id, 'split': split}
         if len(parts) > 1:
@@ -142,16 +142,16 @@ def _probe_model(ids, parts, config) -> list[dict]:
   data = [coordinates.unit_length(table) for table, _ in parts]
   each = max(config.min_frames, config.max_frames // len(parts))
   for index, direction in enumerate((splits.FORWARD, splits.BACKWARD)):
-    own = [directions[index] for _, directions in parts]
-    size = min(each, *(int(part.train.sum()) for part in own))
+    theirs = [directions[index] for _, directions in parts]
+    size = min(each, *(int(part.train.sum()) for part in theirs))
     train, test = (
       [
         units[coordinates.spread_rows(np.flatnonzero(side), num_rows=num)]
         for units, side in zip(data, sides, strict=True)
       ]
       for sides, num in (
-        ([part.train for part in own], size),
-        ([part.test for part in own], each),
+        ([part.train for part in theirs], size),
+        ([part.test for part in theirs], each),
       )
     )
     for probe in (LINEAR, NEAREST, CENTRED):

@@ -82,18 +82,20 @@ def score(
     made, _ = evaluate.evaluate(
       tables, config=config, add_controls=False, show_progress=False
     )
-    found = results.table(made)
-    found = found[
-      found['target'].str.match(splits.UNIT) & found['metric'].isin(METRICS)
+    scores = results.table(made)
+    scores = scores[
+      scores['target'].str.match(splits.UNIT) & scores['metric'].isin(METRICS)
     ]
-    if found.empty:
+    if scores.empty:
       raise ValueError(
         f'No person can be scored on the splits {", ".join(config.splits)}: '
         'too few frames, one video or no action unit active often enough.'
       )
-    curve.append(_of_models(found, tables, step))
+    curve.append(_of_models(scores, tables, step))
     first, *others = workdirs
-    summary = results.summarise(found, pairs=[(name, first) for name in others])
+    summary = results.summarise(
+      scores, pairs=[(name, first) for name in others]
+    )
     seen = curve[-1].groupby('source')[_SEEN].mean()
     summaries.append(
       summary.join(seen, on='first').assign(step=step)[[*SUMMARY_COLUMNS]]
@@ -107,10 +109,10 @@ def score(
   )
 
 
-def _of_models(found, tables, step):
+def _of_models(scores, tables, step):
   """Returns the rows of learning_curve.csv of a step."""
-  means = found.pivot_table('value', [*_MODEL, 'split'], 'metric', sort=False)
-  units = found.groupby([*_MODEL, 'split'], sort=False)['target'].nunique()
+  means = scores.pivot_table('value', [*_MODEL, 'split'], 'metric', sort=False)
+  units = scores.groupby([*_MODEL, 'split'], sort=False)['target'].nunique()
   seen = pd.DataFrame(
     [t.ids | {c: t.frames.attrs[c] for c in _SEEN} for t in tables]
   )

@@ -117,7 +117,9 @@ def score(
       n_test=len(answer.rows),
       intervals=sure if answer.kind == targets.UNIT else None,
     )
-  means = {m: own['value'] for (t, m), own in sure.items() if t[:2] != 'AU'}
+  means = {
+    m: interval['value'] for (t, m), interval in sure.items() if t[:2] != 'AU'
+  }
   made += results.rows(place, results.ACTION_UNITS, means, intervals=sure)
   angles = [a for a in answers if a.target in controls.POSES]
   if angles and all(len(a.rows) == len(angles[0].rows) for a in angles):

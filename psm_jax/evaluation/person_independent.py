@@ -160,8 +160,10 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     rows['target'].str.match(splits.UNIT) & rows['metric'].isin(_METRICS)
   ]
   made = []
-  for place, own in rows.groupby(['source', 'model_id', 'metric'], sort=False):
-    fold = own.groupby(['draw', 'direction'])['value'].mean()
+  for place, of_model in rows.groupby(
+    ['source', 'model_id', 'metric'], sort=False
+  ):
+    fold = of_model.groupby(['draw', 'direction'])['value'].mean()
     reported = fold[fold.index.get_level_values('draw') == 0]
     partition = fold.groupby('draw').mean()
     drawn = draws.loc[
@@ -181,7 +183,9 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
 def _evaluate_model(tables, dealt, config, fold_config, *, show_progress):
   """Returns rows of one model without its name, and why some are missing."""
   tables = sorted(tables, key=lambda table: table.person_id)
-  asked = _asked(tables, config, fold_config)
+  units, expression = _asked(tables, config, fold_config)
+  lengths = [len(table.frames) for table in tables]
+  person = np.repeat(np.arange(len(tables)), lengths)
   made, reasons, classes = [], {}, []
   jobs = [
     (number, fold, of)
@@ -191,50 +195,47 @@ def _evaluate_model(tables, dealt, config, fold_config, *, show_progress):
   for number, fold, of in tqdm.tqdm(
     jobs, desc=f'{tables[0].source} across people', disable=not show_progress
   ):
-    train, test = (
-      [
-        (table, own)
-        for table, own in zip(tables, asked, strict=True)
-        if table.person_id in of and (of[table.person_id] == fold) == is_test
-      ]
-      for is_test in (False, True)
-    )
+    # None of a person who is in no fold.
+    folds = np.array([of.get(table.person_id) for table in tables], object)
+    test = folds == fold
+    train = (folds != None) & ~test  # noqa: E711 - element by element.
     place = {
       'person_id': results.EVERYBODY,
       'split': SPLIT,
       'direction': fold,
       'draw': number,
     }
-    persons = {'n_train_persons': len(train), 'n_test_persons': len(test)}
-    answers, missing = _ask(train, test, config, fold_config)
-    reasons |= {f'fold {fold}: {reason}': None for reason in missing}
-    for answer in answers:
-      if answer.kind == targets.CLASSES:
-        if number > 0:
-          continue
-        classes.append(answer)
-      made += _rows(place, answer, answer.score(config) | persons)
-    drawn = [
-      scores.resampled_f1(
-        a.truth == 1,
-        a.told,
-        num_frame_resamples=config.num_frame_resamples,
-        seed=config.seed,
-      )
-      for a in answers
-      if a.kind == targets.UNIT
-    ]
-    if number == 0 and drawn:
-      spread = {'f1_frame_sd': np.mean(drawn, axis=0).std()}
-      made += results.rows(place, results.ACTION_UNITS, spread)
-  if classes:
-    together = dataclasses.replace(
-      classes[0],
-      **{
-        part: np.concatenate([getattr(a, part) for a in classes])
-        for part in ('train', 'truth', 'told')
-      },
+    persons = {'n_train_persons': train.sum(), 'n_test_persons': test.sum()}
+    answers, missing = _ask(
+      tables, person, units, train, test, config, fold_config
     )
+    reasons |= {f'fold {fold}: {reason}': None for reason in missing}
+    if number == 0:
+      if answers:
+        drawn = [
+          scores.resampled_f1(
+            a.truth == 1,
+            a.told,
+            num_frame_resamples=config.num_frame_resamples,
+            seed=config.seed,
+          )
+          for a in answers
+        ]
+        spread = {'f1_frame_sd': np.mean(drawn, axis=0).std()}
+        made += results.rows(place, results.ACTION_UNITS, spread)
+      told, _ = _ask(
+        tables, person, [expression], train, test, config, fold_config
+      )
+      classes += told
+      answers += told
+    for answer in answers:
+      made += _rows(place, answer, answer.score(config) | persons)
+  if classes:
+    parts = {
+      part: np.concatenate([getattr(a, part) for a in classes])
+      for part in ('train', 'truth', 'told')
+    }
+    together = dataclasses.replace(classes[0], **parts)
     place |= {'direction': results.EVERYBODY, 'draw': 0}
     made += _rows(place, together, together.score(config))
   return made, list(reasons)
@@ -246,131 +247,77 @@ def _rows(place, answer, metrics):
   return results.rows(place, answer.target, metrics, **sizes)
 
 
-def _asked(tables, config, fold_config) -> list[list[targets.Target]]:
-  """Returns what is asked of each person: action units and expressions."""
-  labels = [
-    splits.action_unit_labels(table.frames, threshold=config.threshold)
-    for table in tables
-  ]
-  whole = pd.concat(labels, ignore_index=True)
+def _asked(tables, config, fold_config):
+  """Returns action units and expressions of all frames, person after person."""
+  frames = pd.concat([table.frames for table in tables], ignore_index=True)
+  labels = splits.action_unit_labels(frames, threshold=config.threshold)
+  expression = targets.expression(frames)
+  names = splits.kept_action_units(labels, min_base_rate=config.min_base_rate)
+  wanted = fold_config.action_units
   # The list names coded units; of blendshapes all that occur are asked.
-  if fold_config.action_units and not any(map(weak.is_unit, whole)):
-    known = whole.columns[whole.notna().any()]
-    units = [
-      c for c in known if c.removesuffix('_c') in fold_config.action_units
-    ]
-  else:
-    units = splits.kept_action_units(whole, min_base_rate=config.min_base_rate)
-  asked = [
-    targets.units(own.reindex(columns=whole.columns), tuple(units))
-    + [targets.expression(table.frames)]
-    for table, own in zip(tables, labels, strict=True)
-  ]
-  if not units and not any(own[-1].known.any() for own in asked):
+  if wanted and not any(map(weak.is_unit, labels)):
+    known = labels.columns[labels.notna().any()]
+    names = tuple(c for c in known if c.removesuffix('_c') in wanted)
+  if not names and not expression.known.any():
     raise splits.Impossible('none of the action units is labelled')
-  return asked
+  return targets.units(labels, names), expression
 
 
-def _ask(train, test, config, fold_config):
+def _ask(tables, person, asked, train, test, config, fold_config):
   """Fits probes on some people and asks them about others.
 
   Args:
-    train: (table, what is asked) of persons.
-    test: Of others.
+    tables: P of them.
+    person: [N] int, whose frame it is, person after person.
+    asked: Targets of one kind, on the N frames.
+    train: [P] bool.
+    test: [P] bool.
     config: See probes.ProbeConfig.
     fold_config: See FoldConfig.
 
   Returns:
     Answers, and why some are missing.
   """
-  answers, reasons = [], []
-  for kind in (targets.UNIT, targets.CLASSES):
-    sides = [
-      [(table, [t for t in own if t.kind == kind]) for table, own in side]
-      for side in (train, test)
-    ]
-    names = [target.name for target in (sides[0] or sides[1])[0][1]]
-    usable = [
-      [np.any([t.known for t in own], axis=0) for _, own in side]
-      if names
-      else []
-      for side in sides
-    ]
-    if not all(sum(map(np.sum, side)) for side in usable):
-      if kind == targets.UNIT and names:
-        reasons.append('no labelled frame in one of the parts')
-      continue
-    data, asked, folds = _training(sides[0], usable[0], fold_config)
-    fitted = probes.fit(
-      data, asked, folds, source=train[0][0].source, config=config
-    )
-    told = [
-      fitted.tell(table.features[rows])
-      for (table, _), rows in zip(sides[1], usable[1], strict=True)
-      if rows.any()
-    ]
-    on_test = [
-      [target.take(rows) for target in own]
-      for (_, own), rows in zip(sides[1], usable[1], strict=True)
-      if rows.any()
-    ]
-    for index, target in enumerate(asked):
-      parts = [own[index] for own in on_test]
-      key = target.kind, target.name
-      if key not in fitted.models or not any(p.known.any() for p in parts):
-        if kind == targets.UNIT:
-          reasons.append(
-            f'{target.name} has one class in training or no test frame'
-          )
-        continue
-      truth = np.concatenate([p.values[p.known] for p in parts])
-      answers.append(
-        probes.Answer(
-          target.name,
-          kind,
-          target.values[target.known],
-          np.arange(len(truth)),
-          truth,
-          np.concatenate(
-            [own[key][0][p.known] for own, p in zip(told, parts, strict=True)]
-          ),
-        )
-      )
-  return answers, reasons
+  if not asked:
+    return [], []
+  usable = np.any([target.known for target in asked], axis=0)
+  fit, new = (np.flatnonzero(usable & side[person]) for side in (train, test))
+  fit = coordinates.spread_rows(
+    fit, num_rows=fold_config.max_train_frames or len(fit)
+  )
+  if not len(fit) or not len(new):
+    return [], ['no labelled frame in one of the parts']
+  start = np.searchsorted(person, np.arange(len(tables)))
 
+  def features_of(rows, one):
+    return tables[one].features[rows[person[rows] == one] - start[one]]
 
-def _training(side, usable, fold_config):
-  """Returns [n, D] features of a training part, what is asked, and folds."""
-  rows = np.concatenate(
-    [
-      np.stack([np.full(own.sum(), number), np.flatnonzero(own)], axis=1)
-      for number, own in enumerate(usable)
-    ]
-  )
-  rows = coordinates.spread_rows(
-    rows, num_rows=fold_config.max_train_frames or len(rows)
-  )
-  by_person = [rows[rows[:, 0] == number, 1] for number in range(len(side))]
-  data = np.concatenate(
-    [
-      table.features[own]
-      for (table, _), own in zip(side, by_person, strict=True)
-    ]
-  )
-  asked = [
-    dataclasses.replace(
-      first,
-      values=np.concatenate(
-        [
-          own[index].values[chosen]
-          for (_, own), chosen in zip(side, by_person, strict=True)
-        ]
-      ),
-    )
-    for index, first in enumerate(side[0][1])
-  ]
   # Each person is in one part of a fold alone.
-  present = np.unique(rows[:, 0], return_inverse=True)[1]
-  group = present % probes.NUM_INNER_FOLDS
-  folds = [(group != g, group == g) for g in range(probes.NUM_INNER_FOLDS)]
-  return data, asked, folds
+  group = np.unique(person[fit], return_inverse=True)[1]
+  group %= probes.NUM_INNER_FOLDS
+  fitted = probes.fit(
+    np.concatenate([features_of(fit, one) for one in np.flatnonzero(train)]),
+    [target.take(fit) for target in asked],
+    [(group != g, group == g) for g in range(probes.NUM_INNER_FOLDS)],
+    source=tables[0].source,
+    config=config,
+  )
+  # A person at a time, which bounds the memory.
+  told = [fitted.tell(features_of(new, one)) for one in np.unique(person[new])]
+  answers, reasons = [], []
+  for target in asked:
+    key, known = (target.kind, target.name), target.known
+    if key not in fitted.models or not known[new].any():
+      reasons.append(
+        f'{target.name} has one class in training or no test frame'
+      )
+      continue
+    said = np.concatenate([part[key][0] for part in told])[known[new]]
+    rows, labelled = new[known[new]], fit[known[fit]]
+    answers.append(
+      probes.Answer(
+        *(target.name, target.kind, target.values[labelled], rows),
+        *(target.values[rows], said),
+      )
+    )
+  return answers, reasons

@@ -141,21 +141,23 @@ class Answer:
       )
     alpha = {'alpha': self.alpha}
     if self.target == targets.LANDMARKS:
-      points = (own.reshape(len(own), -1, 2) for own in (self.truth, self.told))
+      points = (
+        prepare.reshape(len(prepare), -1, 2)
+        for prepare in (self.truth, self.told)
+      )
       return alpha | {'nme': scores.nme(*points)}
     if self.target in controls.POSES:
       return alpha | scores.of_angles(self.train, self.truth, self.told)
     return alpha | scores.of_intensity(self.truth[:, 0], self.told[:, 0])
 
 
-class Standardise(base.TransformerMixin, base.BaseEstimator):
+class _Standardise(base.TransformerMixin, base.BaseEstimator):
   """Gives columns mean 0 and standard deviation 1; constant ones become 0."""
 
   def __init__(self, *, jointly: bool = False):
-    """Args: jointly: The widest column says what is rounding in all."""
-    self.jointly = jointly
+    self.jointly = jointly  # The widest column says what is rounding in all.
 
-  def fit(self, data: np.ndarray, y: None = None) -> 'Standardise':
+  def fit(self, data: np.ndarray, y: None = None) -> '_Standardise':
     """Fits it on [n, D] float64."""
     self.mean_ = data.mean(axis=0)
     size, std = np.abs(data).max(axis=0), data.std(axis=0)
@@ -203,7 +205,7 @@ def preparation(
   elif source != features.HEAD_POSE and config.l2_normalise:
     steps.append(preprocessing.FunctionTransformer(features.unit_length))
   # Directions beyond the rank are rounding; compare with the widest one.
-  steps.append(Standardise(jointly=is_pixels))
+  steps.append(_Standardise(jointly=is_pixels))
   with np.errstate(invalid='ignore'):  # Shares of no variance.
     return pipeline.make_pipeline(*steps).fit(train)
 
@@ -229,7 +231,9 @@ class Probes:
     Args:
       data: [n, D] float.
     """
-    prepared = {n: own.transform(data) for n, own in self.preparations.items()}
+    prepared = {
+      n: prepare.transform(data) for n, prepare in self.preparations.items()
+    }
     told = {}
     for (kind, name), (size, model, columns, alpha) in self.models.items():
       if kind == targets.NUMBERS:
@@ -267,7 +271,7 @@ def fit(
     size: preparation(data, source=source, config=config, num_components=size)
     for size in sizes
   }
-  prepared = {n: own.transform(data) for n, own in preparations.items()}
+  prepared = {n: prepare.transform(data) for n, prepare in preparations.items()}
   models, numbers = {}, collections.defaultdict(list)
   for target in asked:
     known = target.known
@@ -382,14 +386,14 @@ def _validity(data, label, folds, inverse_penalty) -> float:
   """Returns the mean AUC, or accuracy, of the blocks that allow one."""
   told = logistic.validated(data, label, folds, inverse_penalty=inverse_penalty)
   if label.dtype == object:
-    found = [(said == truth).mean() for truth, said in told]
+    validity = [(said == truth).mean() for truth, said in told]
   else:
-    found = [
+    validity = [
       scores.auc(truth == 1, said)
       for truth, said in told
       if len(np.unique(truth)) > 1
     ]
-  return float(np.mean(found)) if found else 0.0
+  return float(np.mean(validity)) if validity else 0.0
 
 
 def _nearest(frames, target, train, test):

@@ -153,7 +153,7 @@ def align_to_general(
     splits.Impossible: If the person has too few frames for two parts.
     ValueError: If persons, frames or numbers of units differ.
   """
-  table, general = (own.in_order() for own in (table, general))
+  table, general = (side.in_order() for side in (table, general))
   keys = ['person_id', 'video_id', 'frame']
   if not table.frames[keys].equals(general.frames[keys]):
     raise ValueError(
@@ -164,15 +164,15 @@ def align_to_general(
   split, parts = coordinates.two_parts(
     table.frames, np.ones(len(table.frames), bool), guard_s=config.guard_s
   )
-  data, target = (coordinates.unit_length(own) for own in (table, general))
+  data, target = (coordinates.unit_length(side) for side in (table, general))
   mapped = np.full(data.shape, np.nan)
   alignments, rows = {}, []
   for part in parts:
     place = {**table.ids, 'split': split, 'direction': part.direction}
     alignment, quality = _judge(
       place,
-      *(own[part.train] for own in (data, target)),
-      *(own[part.test] for own in (data, target)),
+      *(side[part.train] for side in (data, target)),
+      *(side[part.test] for side in (data, target)),
       config,
     )
     alignments[part.direction] = alignment
@@ -217,7 +217,7 @@ def align_by_profiles(
     ValueError: If the numbers of units differ.
   """
   (split, first), (other_split, second) = (
-    _profile_means(own, config) for own in (table, other)
+    _profile_means(side, config) for side in (table, other)
   )
   alignments, rows = {}, []
   for direction, train, test in (

@@ -5,6 +5,8 @@ results, a row a value:
   ci_high,n_train,n_test
   target is what was asked (an action unit, 'action_units' for the mean of all,
   yaw, landmarks, expression, identity, ...) and metric how it is judged.
+  What is measured otherwise joins as `rows` with a split of its name, such as
+  'few_labels_30' of probes with 30 labelled frames, a draw each.
   direction is 'within', or 'forward' (trained on the first video, tested on
   the second) and 'backward'; of person_independent it is the fold. draw counts
   repetitions of a split. ci_low and ci_high are within the person.
@@ -28,7 +30,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from psm_jax import paths
+from psm_jax import csv_files, paths
 from psm_jax.evaluation import splits
 
 COLUMNS = tuple(
@@ -116,13 +118,13 @@ def summarise(
     pairs: (first, second) sources whose differences are shown where both have
       values, over the cells that both have.
   """
-  found = results[results['target'] != ACTION_UNITS]
-  is_unit = found['target'].str.match(splits.UNIT)
-  found = found.assign(
-    group=found['target'].where(~is_unit, ACTION_UNITS),
-    target=found['target'].where(is_unit, ''),
+  kept = results[results['target'] != ACTION_UNITS]
+  is_unit = kept['target'].str.match(splits.UNIT)
+  kept = kept.assign(
+    group=kept['target'].where(~is_unit, ACTION_UNITS),
+    target=kept['target'].where(is_unit, ''),
   )
-  cells = found.pivot_table('value', _CELL, 'source', sort=False)
+  cells = kept.pivot_table('value', _CELL, 'source', sort=False)
   made = []
   for first, second in [*((source, '') for source in cells), *pairs]:
     if first not in cells or (second and second not in cells):
@@ -200,7 +202,7 @@ def write(
   return [
     paths.write_atomic(
       directory / f'{name}.csv',
-      own.to_csv(index=False, float_format='%.8g'),
+      csv_files.text_of(one, float_format='%.8g'),
     )
-    for name, own in named.items()
+    for name, one in named.items()
   ]

@@ -92,9 +92,9 @@ def retrieve(
   with threadpoolctl.threadpool_limits(limits=1, user_api='blas'):
     for source, models in coordinates.shared_models(tables).items():
       notes = [] if models else [coordinates.OWN_MODELS]
-      for model_id, own in models.items():
+      for model_id, theirs in models.items():
         try:
-          scored = _score_model(own, config)
+          scored = _score_model(theirs, config)
           made += scored
           if not any(row['metric'] == 'normalised' for row in scored):
             notes.append('all frames show the same action units')
@@ -127,23 +127,28 @@ def _score_model(tables, config) -> list[dict]:
     splits.action_unit_labels(table.frames, threshold=config.threshold)
     for table in tables
   ]
-  units = sorted({u for own in labels for u in own.dropna(how='all', axis=1)})
+  units = sorted(
+    {u for theirs in labels for u in theirs.dropna(how='all', axis=1)}
+  )
   if not units:
     raise splits.Impossible('no action-unit labels')
-  labels = [own.reindex(columns=units) for own in labels]
-  known = [own.notna().all(axis=1).to_numpy() for own in labels]
+  labels = [theirs.reindex(columns=units) for theirs in labels]
+  known = [theirs.notna().all(axis=1).to_numpy() for theirs in labels]
   each = max(1, config.max_frames // len(tables))
-  active = [own.to_numpy() == 1 for own in labels]
+  active = [theirs.to_numpy() == 1 for theirs in labels]
   answering = [
-    coordinates.spread_rows(np.flatnonzero(own), num_rows=each) for own in known
+    coordinates.spread_rows(np.flatnonzero(theirs), num_rows=each)
+    for theirs in known
   ]
   asking = [
     coordinates.spread_rows(
-      np.flatnonzero(own & moves.any(axis=1)), num_rows=each
+      np.flatnonzero(theirs & moves.any(axis=1)), num_rows=each
     )
-    for own, moves in zip(known, active, strict=True)
+    for theirs, moves in zip(known, active, strict=True)
   ]
-  if sum(len(own) > 0 for own in answering) < 2 or not any(map(len, asking)):
+  if sum(len(theirs) > 0 for theirs in answering) < 2 or not any(
+    map(len, asking)
+  ):
     raise splits.Impossible(
       f'fewer than 2 persons with labels of all of {", ".join(units)}, or '
       'nobody with an active one'
@@ -153,7 +158,7 @@ def _score_model(tables, config) -> list[dict]:
     units_of = _standardised(units_of)
   made = []
   for target in (AS_IS, CENTRED):
-    data = [_directions(own, target) for own in units_of]
+    data = [_directions(theirs, target) for theirs in units_of]
     candidates = _pool(data, active, answering)
     queries = _pool(data, active, asking)
     for person, table in enumerate(tables):
@@ -173,7 +178,7 @@ def _standardised(data) -> list[np.ndarray]:
   """
   whole = np.concatenate(data)
   mean, std = whole.mean(axis=0), whole.std(axis=0)
-  return [(own - mean) / np.where(std > 0, std, 1.0) for own in data]
+  return [(theirs - mean) / np.where(std > 0, std, 1.0) for theirs in data]
 
 
 def _directions(data, target) -> np.ndarray:
@@ -186,8 +191,10 @@ def _directions(data, target) -> np.ndarray:
 def _pool(data, active, chosen) -> _Pool:
   """Returns the chosen frames of all persons."""
   return _Pool(
-    np.concatenate([own[r] for own, r in zip(data, chosen, strict=True)]),
-    np.concatenate([own[r] for own, r in zip(active, chosen, strict=True)]),
+    np.concatenate([theirs[r] for theirs, r in zip(data, chosen, strict=True)]),
+    np.concatenate(
+      [theirs[r] for theirs, r in zip(active, chosen, strict=True)]
+    ),
     np.repeat(np.arange(len(chosen)), [len(rows) for rows in chosen]),
   )
 

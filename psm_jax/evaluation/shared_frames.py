@@ -21,14 +21,14 @@ _LABEL_TOLERANCE = 1e-4
 
 
 def take_common(
-  found: Sequence[approaches.Approach], *, labels_of: str
+  compared: Sequence[approaches.Approach], *, labels_of: str
 ) -> tuple[list[approaches.Approach], pd.DataFrame]:
   """Takes the persons and frames that all approaches have.
 
   Times and labels of the frames become those of one approach.
 
   Args:
-    found: Two or more approaches, or one, which stays.
+    compared: Two or more approaches, or one, which stays.
     labels_of: Approach whose labels are taken; if it has no action units, those
       of the first that has.
 
@@ -39,23 +39,26 @@ def take_common(
     ValueError: If nothing is left, two approaches have one name, or they differ
       in a frame's time or in a label that both have.
   """
-  names = [approach.name for approach in found]
+  names = [approach.name for approach in compared]
   twice = sorted({name for name in names if names.count(name) > 1})
   if twice:
     raise ValueError(f'More than one approach is called {", ".join(twice)}.')
-  persons = [{table.person_id for table in a.tables} for a in found]
+  persons = [{table.person_id for table in a.tables} for a in compared]
   everybody = sorted(set.union(*persons))
-  first = sorted(found, key=lambda a: (not _has_units(a), a.name != labels_of))
-  kept, omitted = {a.name: [] for a in found}, []
+  first = sorted(
+    compared, key=lambda a: (not _has_units(a), a.name != labels_of)
+  )
+  kept, omitted = {a.name: [] for a in compared}, []
   for person_id in everybody:
-    own = {
-      a.name: [t for t in a.tables if t.person_id == person_id] for a in found
+    held = {
+      a.name: [t for t in a.tables if t.person_id == person_id]
+      for a in compared
     }
-    lacking = [name for name, tables in own.items() if not tables]
+    lacking = [name for name, tables in held.items() if not tables]
     frames = None
     if not lacking:
-      frames = _common_frames([t for tables in own.values() for t in tables])
-    for name, tables in own.items():
+      frames = _common_frames([t for tables in held.values() for t in tables])
+    for name, tables in held.items():
       length = len(tables[0].frames) if tables else 0
       left_out = length - (0 if frames is None else len(frames))
       reason = (
@@ -71,17 +74,17 @@ def take_common(
           }
         )
     if frames is not None and len(frames):
-      reference = _restrict(own[first[0].name][0], frames)
-      for name, tables in own.items():
+      reference = _restrict(held[first[0].name][0], frames)
+      for name, tables in held.items():
         kept[name] += [_described(t, frames, reference) for t in tables]
   if not any(kept.values()):
     raise ValueError(
       'No frame of any person is in all approaches. They hold '
-      + '; '.join(map(_content, found))
+      + '; '.join(map(_content, compared))
       + '. Compare runs of the same data.'
     )
   return [
-    dataclasses.replace(a, tables=tuple(kept[a.name])) for a in found
+    dataclasses.replace(a, tables=tuple(kept[a.name])) for a in compared
   ], pd.DataFrame(omitted, columns=OMITTED_COLUMNS)
 
 
@@ -109,20 +112,20 @@ def _common_frames(tables) -> pd.MultiIndex:
 def _restrict(table, frames) -> pd.DataFrame:
   """Returns the rows of a table's frames."""
   rows = _keys_of(table).get_indexer(frames)
-  own = table.frames.iloc[rows].reset_index(drop=True)
+  held = table.frames.iloc[rows].reset_index(drop=True)
   # Which frames a model did not see is not the same for all approaches.
-  own = own.drop(columns='held_out', errors='ignore')
-  return own.astype({'video_id': str, 'frame': np.int64})
+  held = held.drop(columns='held_out', errors='ignore')
+  return held.astype({'video_id': str, 'frame': np.int64})
 
 
 def _described(table, frames, reference) -> features.FeatureTable:
   """Returns a table of the common frames, with the reference's labels."""
-  own = _restrict(table, frames)
-  for column in ['time_s', *splits.action_unit_columns(own)]:
+  held = _restrict(table, frames)
+  for column in ['time_s', *splits.action_unit_columns(held)]:
     if column not in reference:
       continue
     one, other = (
-      side[column].to_numpy(np.float64) for side in (own, reference)
+      side[column].to_numpy(np.float64) for side in (held, reference)
     )
     is_time = column == 'time_s'
     limit = _TIME_TOLERANCE_S if is_time else _LABEL_TOLERANCE
@@ -131,7 +134,7 @@ def _described(table, frames, reference) -> features.FeatureTable:
       row = int(bad.argmax())
       raise ValueError(
         f'{table.source} ({table.model_id}) has {column} {one[row]:g} at frame '
-        f'{own["frame"][row]} of video {own["video_id"][row]} of person '
+        f'{held["frame"][row]} of video {held["video_id"][row]} of person '
         f'{table.person_id}, another approach {other[row]:g} '
         f'({int(bad.sum())} frames differ). Embed both from the same data.'
       )
@@ -143,12 +146,12 @@ def _described(table, frames, reference) -> features.FeatureTable:
 
 def _content(approach) -> str:
   """Returns whom an approach holds, for an error."""
-  own = sorted({table.person_id for table in approach.tables})
+  held = sorted({table.person_id for table in approach.tables})
   videos = sorted(
     {str(v) for t in approach.tables[:1] for v in t.frames['video_id'].unique()}
   )
-  more = f' and {len(own) - 3} more' if len(own) > 3 else ''
+  more = f' and {len(held) - 3} more' if len(held) > 3 else ''
   return (
-    f'{approach.name}: persons {", ".join(own[:3])}{more}, the first with '
+    f'{approach.name}: persons {", ".join(held[:3])}{more}, the first with '
     f'videos {", ".join(videos[:3])}'
   )

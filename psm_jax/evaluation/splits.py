@@ -302,14 +302,14 @@ def _near(frames, chosen, guard_s) -> np.ndarray:
   reach_s = guard_s + _TIME_TOLERANCE_S
   near = chosen.copy()
   for video_id in np.unique(video[chosen]):
-    own = video == video_id
-    border = np.sort(time_s[own & chosen])
-    after = np.searchsorted(border, time_s[own])
+    here = video == video_id
+    border = np.sort(time_s[here & chosen])
+    after = np.searchsorted(border, time_s[here])
     distance = np.minimum(
-      np.abs(time_s[own] - border[np.minimum(after, len(border) - 1)]),
-      np.abs(time_s[own] - border[np.maximum(after - 1, 0)]),
+      np.abs(time_s[here] - border[np.minimum(after, len(border) - 1)]),
+      np.abs(time_s[here] - border[np.maximum(after - 1, 0)]),
     )
-    near[own] |= distance <= reach_s
+    near[here] |= distance <= reach_s
   return near
 
 

@@ -11,6 +11,7 @@ RUN/labels/predicted/PERSON/VIDEO.parquet  every frame: each label's
 
 import csv
 import pathlib
+import shutil
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -170,6 +171,36 @@ def predict(
     folder / QUALITY, layout.table(list(table), table.to_dict('records'))
   )
   return table
+
+
+def forget(workdir: str | pathlib.Path, person_id: str) -> list[str]:
+  """Removes a person's sheets, rows and predictions; returns what was done."""
+  folder = pathlib.Path(workdir) / 'labels'
+  theirs = [
+    path
+    for path in (
+      *sorted((folder / SHEETS).glob('*.jpg')),
+      *sorted((folder / PREDICTED).glob('*')),
+    )
+    if path.name.split('.')[0] == person_id
+  ]
+  for path in theirs:
+    if path.is_dir():
+      shutil.rmtree(path)
+    else:
+      path.unlink()
+  done = [f'Deleted {path}.' for path in theirs]
+  for name in (FRAMES, QUALITY):
+    if (folder / name).is_file():
+      table = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+      rest = table[table['person_id'] != person_id]
+      if len(rest) < len(table):
+        rows = rest.to_dict('records')
+        paths.write_atomic(folder / name, layout.table(list(table), rows))
+        done.append(
+          f'Removed {len(table) - len(rest)} rows of {folder / name}.'
+        )
+  return done
 
 
 def people(workdir: str | pathlib.Path):

@@ -19,19 +19,12 @@ import optax
 
 from psm_jax.methods import interface
 from psm_jax.models import canonical as networks
-from psm_jax.ops import data_axis, precision
+from psm_jax.ops import data_axis, precision, regions
 from psm_jax.ops import warp as warp_ops
 
-# Boxes around the middle of the eyes of an aligned frame, in eye distances
-# (top, bottom, reach to both sides), and what a pixel in them counts.
-_EYE_HEIGHT = 0.30
-_REGIONS = (
-  (-0.60, -0.12, 0.94, 3.0),  # Brows.
-  (-0.20, 0.28, 0.78, 6.0),  # Eyes.
-  (0.73, 1.44, 0.55, 6.0),  # Mouth.
-)
 _SQUARE_WEIGHT = 0.1
 _WEIGHT_DECAY = 1e-3
+_DISTURBANCES = ('log_gain', 'bias', 'shift', 'turn_deg', 'log_scale')
 _NUM_DRAWS = 10  # An image's gains, biases, shift, turn and scale.
 
 
@@ -48,11 +41,10 @@ def make(
   """
   options, size_px = config.method.canonical, config.data.size_px
   nets = Networks(config)
-  weights = jnp.asarray(
-    region_weights(size_px, eye_distance=config.data.eye_distance)
-    if options.weigh_regions
-    else np.ones((size_px, size_px), np.float32)
-  )
+  weights = np.ones((size_px, size_px), np.float32)
+  if options.weigh_regions:
+    weights = regions.weights(size_px, eye_distance=config.data.eye_distance)
+  weights = weights[None, :, :, None]
 
   def image_of(frames):
     image = frames.reshape((-1, size_px, size_px, 3)).astype(jnp.float32)
@@ -68,8 +60,8 @@ def make(
     code = nets.encode(params, disturbed(draws, target, options))
     drawn, _ = nets.draw(params, code, face)
     error = drawn - target
-    pixel = jnp.mean(weights[None, :, :, None] * jnp.abs(error))
-    square = jnp.mean(weights[None, :, :, None] * error**2)
+    pixel = jnp.mean(weights * jnp.abs(error))
+    square = jnp.mean(weights * error**2)
     total = pixel + _SQUARE_WEIGHT * square
     return total, (method_state, {'pixel': pixel, 'square': square})
 
@@ -126,19 +118,16 @@ def check(config: ml_collections.ConfigDict):
   size_px, options = config.data.size_px, config.method.canonical
   factor = 2 ** networks.num_stages(max(16, size_px))
   if size_px < 16 or size_px % factor:
-    raise ValueError(
-      f'data.size_px is {size_px}; method.name=canonical halves frames down to '
-      f'4 to 7 pixels: expected 16 or more, here a multiple of {factor}.'
+    interface.refuse(
+      'data.size_px', size_px, f'16 or more, here a multiple of {factor}'
     )
-  if options.code_size < 1:
-    raise ValueError(
-      f'method.canonical.code_size is {options.code_size}; expected 1 or more '
-      'units.'
-    )
-  for name in ('reach', 'log_gain', 'bias', 'shift', 'turn_deg', 'log_scale'):
-    if options[name] < 0:
-      raise ValueError(
-        f'method.canonical.{name} is {options[name]}; expected 0 or more.'
+  for name, low in (
+    ('code_size', 1),
+    *((name, 0) for name in ('reach', *_DISTURBANCES)),
+  ):
+    if options[name] < low:
+      interface.refuse(
+        f'method.canonical.{name}', options[name], f'at least {low}'
       )
 
 
@@ -199,24 +188,6 @@ class Networks:
     flow, residual = flow.astype(jnp.float32), residual.astype(jnp.float32)
     moved = warp_ops.warp(face, flow, clamp=True)
     return moved + warp_ops.resize(residual, self._size_px), flow
-
-
-def region_weights(size_px: int, *, eye_distance: float) -> np.ndarray:
-  """Returns [S, S] float32 weights of pixels, 1 on average.
-
-  Eyes and mouth of an eye-aligned frame count most, brows more than the rest.
-
-  Args:
-    size_px: S.
-    eye_distance: Share of the side between the eyes, `data.eye_distance`.
-  """
-  centre = (np.arange(size_px) + 0.5) / size_px
-  down = (centre[:, None] - _EYE_HEIGHT) / eye_distance
-  across = np.abs(centre[None, :] - 0.5) / eye_distance
-  weights = np.ones((size_px, size_px), np.float32)
-  for top, bottom, reach, weight in _REGIONS:
-    weights[(down >= top) & (down < bottom) & (across < reach)] = weight
-  return weights / weights.mean()
 
 
 def disturbed(

@@ -17,15 +17,16 @@ import optax
 from absl import logging
 
 from psm_jax.methods import interface
+from psm_jax.models import canonical, vgg, vgg_files
 from psm_jax.models import facecycle as networks
-from psm_jax.models import vgg, vgg_files
-from psm_jax.ops import augment, data_axis, image_losses, precision
+from psm_jax.ops import augment, data_axis, image_losses, precision, regions
 from psm_jax.ops import warp as warp_ops
 
 _MEAN = np.array((0.485, 0.456, 0.406))
 _STD = np.array((0.229, 0.224, 0.225))
 # PSM release: Adam, no clipping, no weight decay; the rate is the schedule's.
 OPTIMIZER = optax.scale_by_adam(b1=0.5, b2=0.999, eps=1e-8)
+ENCODERS = ('published', 'plain')
 SSIM_IMAGES = ('normalised', 'positive')
 VGG = ('random', 'none', 'file')
 # The random trunk is the same for every run: it stands in for a file.
@@ -54,6 +55,13 @@ def make(
     dtype=precision.compute_dtype(config),
     remat=config.train.remat,
     axis=axis,
+    encoder=config.method.encoder,
+    neutral_consistency=config.method.neutral_consistency,
+    weights=(
+      regions.weights(size_px, eye_distance=config.data.eye_distance)
+      if config.method.weigh_regions
+      else None
+    ),
   )
   augmentation = _augmentation(config.augment)
   trunk_shape = _abstract_trunk(config.method)
@@ -118,11 +126,19 @@ def check(config: ml_collections.ConfigDict):
   if size < 16 or size % 16:
     interface.refuse('data.size_px', size, 'a multiple of 16')
   interface.check_microbatches(config)
-  for field, choices in (('vgg', VGG), ('ssim_images', SSIM_IMAGES)):
+  for field, choices in (
+    ('vgg', VGG),
+    ('ssim_images', SSIM_IMAGES),
+    ('encoder', ENCODERS),
+  ):
     if method[field] not in choices:
       interface.refuse(
         f'method.{field}', method[field], f'one of {", ".join(choices)}'
       )
+  if method.neutral_consistency < 0:
+    interface.refuse(
+      'method.neutral_consistency', method.neutral_consistency, '0 or more'
+    )
   if method.vgg == 'file' and not method.vgg_path:
     interface.refuse('method.vgg_path', '', 'the file of the VGG19 weights')
   interface.check_pairing(
@@ -190,6 +206,12 @@ class Networks:
   scores like the image itself wherever contrast is low, and small models may
   settle on inverted colours; the shift changes nothing but that term.
 
+  What the published loss leaves to learn less of, narrow models most:
+  `encoder` 'plain' is the canonical method's (`models.canonical`), of four
+  times the width; `weights` make pixels of eyes, brows and mouth count more;
+  `neutral_consistency` weighs the difference of the neutral faces of a pair,
+  which otherwise may keep the expression (docs/science.md).
+
   The networks compute in `dtype`; what they take and give is float32, but for
   the activations of `features`.
   """
@@ -205,13 +227,21 @@ class Networks:
     dtype: jnp.dtype = jnp.float32,
     remat: bool = False,
     axis: data_axis.DataAxis = data_axis.ONE_DEVICE,
+    encoder: str = 'published',
+    neutral_consistency: float = 0.0,
+    weights: np.ndarray | None = None,
   ):
+    self.weights, self.neutral_consistency = weights, neutral_consistency
     self.ssim_images, self.dtype, self.axis = ssim_images, dtype, axis
     self.width, self.size_px, self.lowering = width, size_px, lowering
     # Of each network, the backward pass keeps what it is given and computes
     # the rest again.
     self._kept = jax.checkpoint if remat else lambda function: function
     self.encoder = networks.Encoder(width, lowering, code_std)
+    if encoder == 'plain':
+      self.encoder = canonical.Encoder(
+        networks.EMBEDDING_SIZE, min(1.0, 4 * width), lowering
+      )
     self.flow_net = networks.FlowNet(size_px, width, lowering)
     self.generator = networks.Generator(width, lowering)
 
@@ -291,7 +321,7 @@ class Networks:
     }
     sizes = [math.prod(shape) for shape in shapes.values()]
     # One draw, as each draw is a long program of its own to compile.
-    drawn = jax.random.normal(key, (2 * sum(sizes),))
+    drawn = jax.random.normal(key, (2 * sum(sizes),)).astype(self.dtype)
     parts = jnp.split(drawn, np.cumsum(2 * sizes)[:-1])
     return {
       name: {
@@ -345,15 +375,20 @@ class Networks:
     )
     auto = self.generate(params, image_taps)
     terms = {
-      'l1_recon': image_losses.l1(recon, image),
-      'l1_auto': image_losses.l1(auto, image),
-      'l1_swapped': image_losses.l1(swapped, image),
-      'l1_direct': image_losses.l1(direct, image),
+      **{
+        f'l1_{name}': image_losses.l1(drawn, image, weights=self.weights)
+        for name, drawn in (
+          ('recon', recon),
+          ('auto', auto),
+          ('swapped', swapped),
+          ('direct', direct),
+        )
+      },
       'symmetry_neutral': image_losses.asymmetry(neutral),
       'symmetry_warped': image_losses.asymmetry(warped),
     }
     terms['ssim_recon'], terms['ssim_auto'], terms['ssim_direct'] = _ssim(
-      image, [recon, auto, direct], self.ssim_images
+      image, [recon, auto, direct], self.ssim_images, self.weights
     )
     if trunk:
       others = [
@@ -361,6 +396,9 @@ class Networks:
       ]
       terms |= _perceptual(image_taps, [neutral_taps, *others])
     sums = _weigh(terms, neutral_weight)
+    if self.neutral_consistency:
+      terms['neutral_pair'] = image_losses.l1(neutral, swap(neutral))
+      sums['total'] += self.neutral_consistency * terms['neutral_pair']
     outputs = {
       'embedding': embedding,
       'forward': forward,
@@ -397,12 +435,12 @@ class Networks:
     }
 
 
-def _ssim(target, images, scale):
+def _ssim(target, images, scale, weights=None):
   """Returns 1 - SSIM of image batches to one target, see `Networks`."""
   if scale == 'positive':
     shift = jnp.asarray(np.float32(_MEAN / _STD))[None, None, None]
     target, *images = (x + shift for x in (target, *images))
-  return image_losses.ssim_losses(target, images)
+  return image_losses.ssim_losses(target, images, weights=weights)
 
 
 def _perceptual(target_taps, image_taps):

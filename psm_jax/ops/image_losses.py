@@ -9,9 +9,20 @@ _SIGMA_PX = 1.5
 _C1, _C2 = 1e-4, 9e-4
 
 
-def l1(image: jax.Array, target: jax.Array) -> jax.Array:
-  """Returns the mean absolute difference."""
-  return jnp.mean(jnp.abs(image - target))
+def l1(
+  image: jax.Array, target: jax.Array, *, weights: jax.Array | None = None
+) -> jax.Array:
+  """Returns the mean absolute difference.
+
+  Args:
+    image: [B, H, W, C] float.
+    target: Of the same shape.
+    weights: [H, W] of pixels, 1 on average; None for all alike.
+  """
+  difference = jnp.abs(image - target)
+  if weights is not None:
+    difference = difference * weights[None, :, :, None]
+  return jnp.mean(difference)
 
 
 def blur_matrix(size: int) -> np.ndarray:
@@ -27,7 +38,12 @@ def blur_matrix(size: int) -> np.ndarray:
   return (np.where(inside, taps, 0.0) / total).astype(np.float32)
 
 
-def ssim_losses(target: jax.Array, images: list[jax.Array]) -> list[jax.Array]:
+def ssim_losses(
+  target: jax.Array,
+  images: list[jax.Array],
+  *,
+  weights: jax.Array | None = None,
+) -> list[jax.Array]:
   """Returns 1 - SSIM of each batch of images to the target.
 
   Wang et al., 2004, with the reference's window and constants, which assume a
@@ -37,6 +53,7 @@ def ssim_losses(target: jax.Array, images: list[jax.Array]) -> list[jax.Array]:
   Args:
     target: [B, H, H, C] float.
     images: Batches of the target's shape.
+    weights: [H, H] of pixels, 1 on average; None for all alike.
 
   Returns:
     A scalar for each batch: the mean over images, channels and pixels.
@@ -57,6 +74,8 @@ def ssim_losses(target: jax.Array, images: list[jax.Array]) -> list[jax.Array]:
     similarity /= (mean**2 + target_mean**2 + _C1) * (
       variance + target_variance + _C2
     )
+    if weights is not None:
+      similarity = similarity * weights[None, :, :, None]
     losses.append(1 - jnp.mean(similarity))
   return losses
 

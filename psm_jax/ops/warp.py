@@ -213,13 +213,17 @@ def _product_grads(image, x, y, grad):
 def _tents(position, size):
   """Returns the tents of positions and their slopes, [B, size, P] float32.
 
-  On a pixel the slope is that to its right, as where the pixel is gathered.
+  On a pixel the slope is that to its right, as where the pixel is gathered. It
+  goes by the pixels' numbers: just left of a pixel, rounded distances to two
+  others may both be one.
   """
   pixels = jnp.arange(size, dtype=jnp.float32)[None, :, None]
-  distance = position[:, None] - pixels
-  slopes = jnp.where(distance < 0, 1.0, -1.0)
-  is_near = (distance >= -1) & (distance < 1)
-  return jnp.maximum(0, 1 - jnp.abs(distance)), jnp.where(is_near, slopes, 0.0)
+  position = position[:, None]
+  left = jnp.floor(position)
+  slopes = jnp.where(
+    pixels == left + 1, 1.0, jnp.where(pixels == left, -1.0, 0)
+  )
+  return jnp.maximum(0, 1 - jnp.abs(position - pixels)), slopes
 
 
 def _multiply(equation, first, second, dtype):

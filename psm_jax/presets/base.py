@@ -48,6 +48,10 @@ def get_config():
   method.vgg_path = ''  # torchvision's vgg19 weights, with vgg = 'file'.
   method.code_std = 0.01  # Initial spread of the two code layers (reference).
   method.ssim_images = 'normalised'  # normalised (published) | positive
+  # Of FaceCycle, see psm_jax/methods/facecycle.py; the published values.
+  method.encoder = 'published'  # published | plain
+  method.weigh_regions = False  # Eyes, brows and mouth, of eye-aligned frames.
+  method.neutral_consistency = 0.0  # Weight between a pair's neutral faces.
 
   fabnet = method.fabnet = ml_collections.ConfigDict()
   # jittered (published, for frames as loose as VoxCeleb's) | centre | whole

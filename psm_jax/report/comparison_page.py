@@ -15,7 +15,6 @@ from psm_jax.report import (
   figures,
   formats,
   learning_curves,
-  map_script,
   maps,
 )
 
@@ -64,7 +63,7 @@ def write(
       f'{name} ({time:%Y-%m-%d %H:%M} UTC)'
       for name, time in found.written.items()
     ],
-    script=map_script.SCRIPT if drawn else None,
+    script=document.source('page.js') if drawn else None,
   )
   document.write_figures(pathlib.Path(directory), images)
   return paths.write_atomic(pathlib.Path(directory) / 'report.html', content)

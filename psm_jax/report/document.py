@@ -9,12 +9,22 @@ import hashlib
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
+import jinja2
+
 import psm_jax
 from psm_jax import paths
-from psm_jax.report import figures, formats, markup, stylesheet
+from psm_jax.report import figures, formats, markup
 
 Embed = Callable[[figures.Drawn | None], markup.Html | None]
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_POLICY = (
+  "default-src 'none'; img-src data:; media-src data:; style-src "
+  "'unsafe-inline'"
+)
+_TEMPLATES = jinja2.Environment(
+  loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent / 'templates'),
+  autoescape=True,
+  undefined=jinja2.StrictUndefined,
+)
 _KINDS = ('png', 'svg')
 
 
@@ -76,67 +86,33 @@ def render(
     script: JavaScript of ours without which the page can be read as well; None
       for none.
   """
-  tag = markup.tag
-  header = tag(
-    'header',
-    tag('a', 'Skip to the summary', href=f'#{contents[0][0]}', class_='skip'),
-    tag('h1', title),
-    tag('p', ' · '.join(about), class_='about'),
-    _navigation(contents),
-  )
-  main = tag(
-    'main',
-    [
-      tag(
-        'section',
-        tag('h2', heading, id=f'{anchor}-heading'),
-        content,
-        id=anchor,
-        aria_labelledby=f'{anchor}-heading',
-      )
-      for anchor, heading, content in contents
-    ],
-  )
-  footer = tag(
-    'footer',
-    tag(
-      'p',
-      f'Made by psm_jax {psm_jax.__version__} from '
-      f'{formats.listing(made_from) or "an empty directory"}. '
-      'The figures are also in the folder report/ beside this page.',
-    ),
-  )
-  last = None if script is None else tag('script', markup.Html(script))
-  body = tag('body', header, main, footer, last)
-  html = tag('html', _head(title, script), body, lang='en')
-  return f'<!doctype html>\n{html}\n'
-
-
-def _head(title: str, script: str | None) -> markup.Html:
-  """Returns the head of a page, with its content policy."""
-  tag = markup.tag
   policy = _POLICY
   if script is not None:
     digest = hashlib.sha256(script.encode()).digest()
     policy += f"; script-src 'sha256-{base64.b64encode(digest).decode()}'"
-  return tag(
-    'head',
-    tag('meta', charset='utf-8'),
-    tag('meta', http_equiv='Content-Security-Policy', content=policy),
-    tag('meta', name='viewport', content='width=device-width, initial-scale=1'),
-    tag('meta', name='referrer', content='no-referrer'),
-    tag('meta', name='robots', content='noindex'),
-    tag('title', title),
-    tag('style', markup.Html(stylesheet.CSS)),
+  return fill(
+    'page.html.j2',
+    policy=policy,
+    title=title,
+    style=markup.Html(source('style.css')),
+    about=about,
+    contents=contents,
+    version=psm_jax.__version__,
+    made_from=formats.listing(made_from) or 'an empty directory',
+    script=script and markup.Html(script),
   )
 
 
-def _navigation(
-  contents: Sequence[tuple[str, str, markup.Html]],
-) -> markup.Html:
-  """Returns links to the sections."""
-  links = [
-    markup.tag('li', markup.tag('a', heading, href=f'#{anchor}'))
-    for anchor, heading, _ in contents
-  ]
-  return markup.tag('nav', markup.tag('ul', links), aria_label='Sections')
+def fill(template: str, **values) -> markup.Html:
+  """Returns a template with values, escaped unless they are markup of ours.
+
+  Args:
+    template: Its file in psm_jax/report/templates.
+    **values: What it names.
+  """
+  return markup.Html(_TEMPLATES.get_template(template).render(values))
+
+
+def source(name: str) -> str:
+  """Returns a file of psm_jax/report/templates as it is."""
+  return _TEMPLATES.loader.get_source(_TEMPLATES, name)[0]

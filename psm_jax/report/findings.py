@@ -15,6 +15,11 @@ from psm_jax.report import run as report_run
 
 _FLAT_RANK = 2.0
 
+_WHERE = {
+  'cross_video': 'In a video that the probe has not seen',
+  'blocked': 'In other parts of the same videos',
+  'random': 'On random frames of the same videos, the easiest test',
+}
 HIGHER, LOWER, NOT_ESTABLISHED = 'higher', 'lower', 'not established'
 
 
@@ -151,6 +156,40 @@ def summarise(run: report_run.Run) -> list[str]:
     _structure_sentences(run),
   )
   return [' '.join(sentences) for sentences in paragraphs if sentences]
+
+
+def verdict(run: report_run.Run) -> str:
+  """Returns what a lab wants to know first, in one sentence; '' without scores.
+
+  How often the probe puts a frame that shows an action unit above one that does
+  not, and whether pixels do as well.
+  """
+  rows = run.summary[run.summary['metric'] == 'auc']
+  rows = rows[rows['source'] == features.TRAINED]
+  if rows.empty:
+    return ''
+  split = splits(rows)[0]
+  row = rows[rows['split'] == split].iloc[0]
+  text = (
+    f'{_WHERE.get(split, "On held-out frames")}, the models order '
+    f'{100 * row["mean"]:.0f} of 100 pairs of frames with and without an '
+    'action unit rightly'
+  )
+  if np.isfinite(row['ci_low']):
+    text += (
+      f' (95% interval for other people {100 * row["ci_low"]:.0f} to '
+      f'{100 * row["ci_high"]:.0f}; guessing: 50)'
+    )
+  for d in against_controls(run, metric='auc', split=split):
+    if d.other == features.PIXEL_PCA:
+      text += {
+        HIGHER: ', more than the pixels alone',
+        LOWER: ', fewer than the pixels alone',
+        NOT_ESTABLISHED: '; whether that is more than the pixels alone is not '
+        'established',
+      }[d.verdict]
+      text += f' ({formats.count(d.wins)} of {formats.people(d.num_persons)})'
+  return f'{text}.'
 
 
 def difference_sentence(difference: Difference) -> str:

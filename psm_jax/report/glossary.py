@@ -33,7 +33,8 @@ _WORDS = (
   ),
   (
     'Trained encoder',
-    'The embeddings of the trained models (psm in the tables of evaluation/).',
+    'The embeddings of the trained models (trained in the tables of '
+    'evaluation/).',
   ),
   (
     'Control',

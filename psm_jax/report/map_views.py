@@ -9,6 +9,7 @@ import json
 import matplotlib.axes
 import matplotlib.figure
 import numpy as np
+import pandas as pd
 
 from psm_jax.report import (
   comparison_figures,
@@ -17,6 +18,7 @@ from psm_jax.report import (
   formats,
   maps,
   markup,
+  previews,
 )
 
 _COLOURS = (
@@ -34,21 +36,27 @@ _MAX_NAMED = 16  # People in a legend.
 _OWN_COLUMNS = 4
 
 
-def views(drawn: maps.Maps, embed: document.Embed) -> list[markup.Html]:
+def views(
+  drawn: maps.Maps,
+  embed: document.Embed,
+  *,
+  shown: previews.Faces | previews.Lines | None = None,
+) -> list[markup.Html]:
   """Returns the maps of an approach as elements.
 
   Args:
     drawn: The maps.
     embed: Takes a figure and returns its element.
+    shown: What the frame that is pointed at looks like; None: text alone.
   """
   unit = _shown_unit([*drawn.shared, *drawn.own])
-  found = [_shared(drawn, a_map, unit, embed) for a_map in drawn.shared]
+  made = [_shared(drawn, a_map, unit, embed, shown) for a_map in drawn.shared]
   if drawn.own:
-    found.append(_own(drawn, unit, embed))
-  return found
+    made.append(_own(drawn, unit, embed, shown))
+  return made
 
 
-def _shared(drawn, a_map: maps.Map, unit, embed) -> markup.Html:
+def _shared(drawn, a_map: maps.Map, unit, embed, shown) -> markup.Html:
   """Returns the map of one model of several people, by person and by unit."""
   figure, panels = figures.new(
     figures.FULL_IN, 5.0, columns=1 if unit is None else 2
@@ -76,10 +84,11 @@ def _shared(drawn, a_map: maps.Map, unit, embed) -> markup.Html:
     embed,
     [_fractions(figure, axes, a_map.places) for axes in panels],
     _texts(a_map),
+    shown and shown.of(a_map.frames),
   )
 
 
-def _own(drawn, unit, embed) -> markup.Html:
+def _own(drawn, unit, embed, shown) -> markup.Html:
   """Returns the maps of models of one person, side by side."""
   number = len(drawn.own)
   columns = min(3 if number in (5, 6, 9) else _OWN_COLUMNS, number)
@@ -92,6 +101,7 @@ def _own(drawn, unit, embed) -> markup.Html:
       _scatter(axes, a_map.places, figures.BLUE)
     else:
       _draw_unit(axes, a_map, unit)
+    _draw_time(axes, a_map)
     _finish(axes)
     axes.set_title(formats.shorten(a_map.person_ids[0]))
   for axes in panels[number:]:
@@ -102,7 +112,8 @@ def _own(drawn, unit, embed) -> markup.Html:
   text = (
     f'A map for each of {number} of {formats.plural(drawn.num_own, "model")} '
     f'of one person, {frames:,} frames. {_how(drawn, drawn.own)} Coordinates '
-    'are not shared: left in one map has nothing to do with left in another.'
+    'are not shared: left in one map has nothing to do with left in another. '
+    'Lines join the frames of a video in time.'
   )
   places = [
     place
@@ -119,15 +130,20 @@ def _own(drawn, unit, embed) -> markup.Html:
     embed,
     [places],
     [text for a_map in drawn.own for text in _texts(a_map)],
+    shown and shown.of(pd.concat([a_map.frames for a_map in drawn.own])),
   )
 
 
 def _interactive(
-  picture: figures.Drawn, embed, places: list, texts: list[str]
+  picture: figures.Drawn,
+  embed,
+  places: list,
+  texts: list[str],
+  shown: dict | None,
 ) -> markup.Html:
   """Returns a figure that the script finds."""
   content = json.dumps(
-    {'places': places, 'texts': texts}, separators=(',', ':')
+    {'places': places, 'texts': texts, **(shown or {})}, separators=(',', ':')
   )
   return markup.tag('div', embed(picture), class_='map', data_map=content)
 
@@ -150,13 +166,11 @@ def _texts(a_map: maps.Map) -> list[str]:
   names = np.array(a_map.active.columns, dtype=object)
   texts = []
   for row, is_active in zip(a_map.frames.itertuples(), active, strict=True):
-    units = ', '.join(names[is_active])
-    if not len(names):
-      units = 'no labels'
-    texts.append(
-      f'{row.person_id}, {row.video_id}, {row.time_s:.2f} s: '
-      f'{units or "no active action unit"}'
-    )
+    text = f'{row.person_id}, {row.video_id}, {row.time_s:.2f} s'
+    if len(names):
+      units = ', '.join(names[is_active])
+      text += f': {units or "no active action unit"}'
+    texts.append(text)
   return texts
 
 
@@ -188,6 +202,12 @@ def _draw_unit(axes, a_map: maps.Map, unit: str) -> None:
   _scatter(axes, a_map.places[~is_active], figures.PALE)
   _scatter(axes, a_map.places[is_active], figures.INK)
   axes.set_title(f'By {unit} {formats.ACTION_UNITS.get(unit, "")}'.strip())
+
+
+def _draw_time(axes, a_map: maps.Map) -> None:
+  """Joins the frames of each video in the order of time."""
+  for rows in a_map.frames.groupby('video_id').indices.values():
+    axes.plot(*a_map.places[rows].T, color=figures.GREY, lw=0.4, alpha=0.35)
 
 
 def _scatter(axes, places, colour, *, marker='o') -> None:

@@ -11,12 +11,14 @@ which must not be laid over another's: they do not share coordinates.
 import collections
 import dataclasses
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import sklearn.decomposition
 import sklearn.manifold
 
+from psm_jax.data import labels
 from psm_jax.evaluation import features, probes, splits
 
 PCA, TSNE = 'pca', 'tsne'
@@ -35,7 +37,8 @@ class Map:
   Attributes:
     model_id: The model.
     places: [n, 2] float64.
-    frames: n rows: person_id, video_id, frame, time_s; by person and time.
+    frames: n rows: person_id, video_id, frame, time_s and landmarks, if there
+      are any; by person and time.
     active: [n, A] float, 1 where an action unit is active, NaN if unlabelled.
     explained: Share of the variance that both axes show; NaN for t-SNE.
     num_frames: Frames that there are, n of which are drawn.
@@ -86,12 +89,35 @@ def read(
   Raises:
     ValueError: If the run was not embedded or the projection is unknown.
   """
+  return of_tables(
+    name,
+    features.read_run(workdir, source=name),
+    projection=projection,
+  )
+
+
+def of_tables(
+  name: str,
+  tables: Sequence[features.FeatureTable],
+  *,
+  projection: str = PCA,
+) -> Maps:
+  """Draws embeddings in two dimensions.
+
+  Args:
+    name: The approach.
+    tables: Its embeddings.
+    projection: See `read`.
+
+  Raises:
+    ValueError: If the projection is unknown.
+  """
   if projection not in PROJECTIONS:
     raise ValueError(
       f'projection is {projection!r}; expected one of {PROJECTIONS}.'
     )
   by_model = collections.defaultdict(list)
-  for table in features.read_run(workdir, source=name):
+  for table in tables:
     by_model[table.model_id].append(table)
   shared = [m for m, tables in by_model.items() if len(tables) > 1]
   own = [m for m, tables in by_model.items() if len(tables) == 1]
@@ -132,7 +158,12 @@ def draw(
   return Map(
     model_id=tables[0].model_id,
     places=places,
-    frames=joined[[*features.FRAME_COLUMNS]],
+    frames=joined[
+      [
+        *features.FRAME_COLUMNS,
+        *(c for c in labels.LANDMARK_COLUMNS if c in joined),
+      ]
+    ],
     active=splits.action_unit_labels(
       joined, threshold=probes.DEFAULT.threshold
     ).reset_index(drop=True),

@@ -18,6 +18,10 @@ class Html(str):
 
   __slots__ = ()
 
+  def __html__(self) -> str:
+    """Tells a template that it is no text to be escaped."""
+    return self
+
 
 @dataclasses.dataclass(frozen=True)
 class Column:

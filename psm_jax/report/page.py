@@ -2,8 +2,8 @@
 
   path = page.write(workdir)
 
-Nothing in the page loads anything: images are inside, there is no script, and
-its content policy forbids the rest.
+Nothing in the page loads anything: images and films are inside, the only script
+is that of the maps, and its content policy forbids the rest.
 """
 
 import os
@@ -11,12 +11,14 @@ import pathlib
 from collections.abc import Mapping
 
 from psm_jax import paths
+from psm_jax.data import store as store_lib
 from psm_jax.report import (
   clusters,
   document,
   figures,
   formats,
   learning_curves,
+  opening,
   sections,
 )
 from psm_jax.report import pictures as face_pictures
@@ -29,6 +31,7 @@ def write(
   workdir: str | os.PathLike,
   *,
   pictures: Mapping[str, face_pictures.Pictures] | None = None,
+  store: store_lib.FrameStore | None = None,
   title: str | None = None,
   max_pictures: int = MAX_PICTURES,
 ) -> pathlib.Path:
@@ -41,8 +44,10 @@ def write(
   Args:
     workdir: The run directory.
     pictures: Pictures by model_id; None shows no face anywhere.
+    store: The run's frames, which are shown and make films; None shows none.
     title: Heading of the page; None says what was trained.
-    max_pictures: Models whose pictures are shown, the first ones of pictures.
+    max_pictures: Models whose pictures, films, maps and strips are shown, the
+      first ones.
 
   Returns:
     The path of the page.
@@ -60,9 +65,11 @@ def write(
     )
   images = {}
   embed = document.embedder(images)
+  shown = opening.read(workdir, store=store, max_people=max_pictures)
   with figures.style():
     contents = sections.build(
       run,
+      shown,
       pictures,
       embed,
       max_pictures=max_pictures,
@@ -77,6 +84,7 @@ def write(
       f'{name} ({time:%Y-%m-%d %H:%M} UTC)'
       for name, time in run.written.items()
     ],
+    script=document.source('page.js') if shown.tables else None,
   )
   document.write_figures(pathlib.Path(workdir), images)
   return paths.write_atomic(pathlib.Path(workdir) / 'report.html', content)

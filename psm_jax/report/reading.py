@@ -52,8 +52,15 @@ SUMMARY = (
   *('ci_high', 'num_persons', 'wins', 'losses'),
 )
 SCORES = (
-  *('source', 'model_id', 'person_id', 'split', 'target', 'effective_rank'),
-  *('unit_std', 'base_rate', 'f1_bootstrap', 'auc', 'pearson'),
+  *('source', 'model_id', 'person_id', 'split', 'target', 'direction'),
+  *(
+    'effective_rank',
+    'unit_std',
+    'base_rate',
+    'f1_bootstrap',
+    'auc',
+    'pearson',
+  ),
 )
 # As summaries name them to what the report calls them.
 _METRICS = {

@@ -16,6 +16,7 @@ import typing
 import pandas as pd
 
 from psm_jax.report import reading
+from psm_jax.runs import metrics, run
 
 SCHEMA_VERSION = 1
 FILES = (
@@ -152,6 +153,16 @@ def read(workdir: str | os.PathLike) -> Run:
     name: reading.read_table(workdir / name, required)
     for name, required in _REQUIRED_COLUMNS.items()
   }
+  files = metrics.tables(workdir)
+  if files:
+    required = _REQUIRED_COLUMNS['metrics.csv']
+    tables['metrics.csv'] = pd.concat(
+      [reading.read_table(path, required) for path in files]
+    )
+  written = reading.written(workdir, FILES)
+  if files:
+    names = [str(path.relative_to(workdir)) for path in files]
+    written['metrics.csv'] = max(reading.written(workdir, names).values())
   scores = reading.read_table(
     workdir / 'evaluation/scores.csv',
     reading.SCORES[:5],
@@ -171,7 +182,7 @@ def read(workdir: str | os.PathLike) -> Run:
     summary=reading.unit_summary(tables['evaluation/summary.csv']),
     structure=reading.structure(scores),
     skipped=tables['evaluation/skipped.csv'],
-    written=reading.written(workdir, FILES),
+    written=written,
   )
 
 
@@ -198,6 +209,7 @@ def _read_models(path: pathlib.Path) -> tuple[str, tuple[Model, ...]]:
       f'{path} has schema_version {content.get("schema_version")!r}; this '
       f'version reads {SCHEMA_VERSION}. Use the version that trained the run.'
     )
+  content = run.with_states(path.parent, content)
   models = []
   fields = typing.get_type_hints(Model)
   for number, entry in enumerate(content.get('models', ())):

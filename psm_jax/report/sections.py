@@ -18,6 +18,7 @@ from psm_jax.report import (
   learning_curves,
   markup,
   notices,
+  opening,
   people,
   tables,
 )
@@ -27,11 +28,17 @@ from psm_jax.report import run as report_run
 _TRAIN = 'python -m launch.train --config=... --workdir=...'
 _EMBED = 'python -m launch.embed --workdir=...'
 _EVALUATE = 'python -m launch.evaluate --workdir=...'
+_UNLABELLED = (
+  'Nobody labelled these frames, so there are no scores: the page shows what '
+  'the models see. A few dozen labelled frames of a person are enough for '
+  'more: psm label chooses them and predicts the rest.'
+)
 _NO_FACES = 'No face is shown, because this page was made without --show_faces.'
 
 
 def build(
   run: report_run.Run,
+  shown: opening.Opening,
   pictures: Mapping[str, face_pictures.Pictures] | None,
   embed: document.Embed,
   *,
@@ -43,6 +50,7 @@ def build(
 
   Args:
     run: The run.
+    shown: What the page opens with.
     pictures: Pictures by model_id, None to show no face.
     embed: Takes a figure, or None for none, and returns its element.
     max_pictures: Models whose pictures are shown.
@@ -56,15 +64,28 @@ def build(
   if discovery is not None:
     content = cluster_views.section(discovery, embed)
     found.append(('clusters', 'Clusters of frames', content))
+  is_unscored = run.summary.empty and run.scores.empty and bool(shown.tables)
+  # Of video that nobody labelled, nobody expects scores.
+  is_unlabelled = is_unscored and not opening.has_labels(shown.tables)
+  scores = []
+  if not is_unscored:
+    scores = [
+      ('scores', 'Scores', _scores(run, embed)),
+      ('differences', 'Against the controls', _differences(run, embed)),
+      ('person-by-person', 'Person by person', _persons(run, embed)),
+      ('action-units', 'Action units', _action_units(run, embed)),
+    ]
   return [
-    ('summary', 'Summary', _summary(run)),
-    ('scores', 'Scores', _scores(run, embed)),
-    ('differences', 'Against the controls', _differences(run, embed)),
-    ('people', 'Person by person', _persons(run, embed)),
-    ('action-units', 'Action units', _action_units(run, embed)),
+    *(opening.sections(run, shown, embed) if run.models else ()),
+    ('summary', 'Summary', _summary(run, is_unlabelled=is_unlabelled)),
+    *scores,
     ('training', 'Training', _training(run, embed)),
     *curves_found,
-    ('embeddings', 'What the embeddings hold', _structure(run, embed)),
+    (
+      'embeddings',
+      'What the embeddings hold',
+      _structure(run, embed, is_unlabelled=is_unlabelled),
+    ),
     *found,
     (
       'pictures',
@@ -77,19 +98,26 @@ def build(
     (
       'biometric-data',
       'Biometric data',
-      glossary.notice(shows_faces=pictures is not None),
+      glossary.notice(
+        shows_faces=pictures is not None or shown.store is not None
+      ),
     ),
   ]
 
 
-def _summary(run: report_run.Run) -> markup.Html:
-  """Returns what the tables show, in figures and in words."""
+def _summary(run: report_run.Run, *, is_unlabelled: bool) -> markup.Html:
+  """Returns what the tables show, in a sentence, in figures and in words."""
   warnings = notices.find(run)
-  parts = [_facts(run)]
+  parts = []
+  if verdict := findings.verdict(run):
+    parts.append(markup.tag('p', verdict, class_='verdict'))
+  parts.append(_facts(run))
   parts += [
     markup.tag('p', text, class_='lead') for text in findings.summarise(run)
   ]
-  if run.summary.empty:
+  if is_unlabelled:
+    parts.append(markup.tag('p', _UNLABELLED))
+  elif run.summary.empty:
     parts.append(
       _missing(run, 'evaluation/summary.csv', 'no scores', _EMBED, _EVALUATE)
     )
@@ -231,7 +259,9 @@ def _training(run: report_run.Run, embed: document.Embed) -> markup.Html:
   )
 
 
-def _structure(run: report_run.Run, embed: document.Embed) -> markup.Html:
+def _structure(
+  run: report_run.Run, embed: document.Embed, *, is_unlabelled: bool
+) -> markup.Html:
   """Returns what the embeddings hold."""
   warning = markup.tag(
     'p',
@@ -240,7 +270,9 @@ def _structure(run: report_run.Run, embed: document.Embed) -> markup.Html:
     'people in them.',
     class_='notice',
   )
-  if run.structure.empty:
+  if run.structure.empty and is_unlabelled:
+    rest = None
+  elif run.structure.empty:
     rest = _missing(
       run,
       'evaluation/scores.csv',

@@ -12,20 +12,20 @@ import hashlib
 import json
 import logging as python_logging
 import math
+import operator
 import pathlib
 import textwrap
 import zlib
 from collections.abc import Sequence
 
 import jax
-import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
 from psm_jax.engine import update
 from psm_jax.methods import interface
-from psm_jax.runs import run, seal
+from psm_jax.runs import run, seal, shards
 
 # Orbax changes this file after all others are written, and does without it.
 _UNSEALED = ('_CHECKPOINT_METADATA',)
@@ -35,6 +35,18 @@ def _is_no_orbax_chatter(record: python_logging.LogRecord) -> bool:
   """Whether a log record is worth a reader's time: Orbax logs each rename."""
   return (
     record.levelno >= python_logging.WARNING or 'orbax' not in record.pathname
+  )
+
+
+def _alone():
+  """Returns what tells Orbax that this process of several acts by itself."""
+  index = jax.process_index()
+  if jax.process_count() == 1:
+    return ocp.options.MultiprocessingOptions()
+  return ocp.options.MultiprocessingOptions(
+    primary_host=index,
+    active_processes={index},
+    barrier_sync_key_prefix=f'process{index}',
   )
 
 
@@ -60,19 +72,25 @@ class Checkpoints:
     """
     logging.get_absl_logger().addFilter(_is_no_orbax_chatter)
     self._folder = (workdir / 'checkpoints' / f'wave{wave:03d}').absolute()
+    if not read_only:
+      self._folder.mkdir(parents=True, exist_ok=True)
+    alone = _alone()
     self._manager = ocp.CheckpointManager(
       self._folder,
       item_handlers={
         # Compressing numbers like these takes most of a save for a tenth of
         # its size.
-        'state': ocp.PyTreeCheckpointHandler(use_compression=False),
-        'models': ocp.JsonCheckpointHandler(),
+        'state': ocp.PyTreeCheckpointHandler(
+          use_compression=False, multiprocessing_options=alone
+        ),
+        'models': ocp.JsonCheckpointHandler(multiprocessing_options=alone),
       },
       options=ocp.CheckpointManagerOptions(
         max_to_keep=2,
         keep_period=keep_steps or None,
-        create=not read_only,
+        create=False,
         cleanup_tmp_directories=not read_only,
+        multiprocessing_options=alone,
         async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
       ),
     )
@@ -223,6 +241,7 @@ class RunStates:
     method: interface.Method,
     *,
     until: int | None = None,
+    indices: Sequence[int] | None = None,
   ):
     """Looks at all waves, so that a missing one is known at once.
 
@@ -231,57 +250,91 @@ class RunStates:
       method: What its models learned.
       until: Step whose checkpoint is meant, or the last before it; None: the
         newest.
+      indices: Models that will be asked for; None: all.
 
     Raises:
       ValueError: If models have no checkpoint.
     """
-    self._workdir, self._method = opened.workdir, method
-    self._ids = [model.model_id for model in opened.models]
-    self._size = wave_size(opened)
-    self._until = until
+    self._run, self._method, self._until = opened, method, until
+    self._waves = shards.waves_of(opened.models)
     self.step = 0
-    for number in range(-(-len(self._ids) // self._size)):
+    if indices is None:
+      indices = range(len(opened.models))
+    for number in sorted({opened.models[i].waves[-1] for i in indices}):
       self._open(number)
 
   def _open(self, number):
-    ids = self._ids[number * self._size : (number + 1) * self._size]
-    checkpoints = Checkpoints(self._workdir, wave=number, read_only=True)
-    restored = checkpoints.restore(
-      template(self._method, len(ids)), ids, until=self._until
+    members = self._waves[number]
+    restored = read_newest(
+      self._run.workdir,
+      members,
+      self._run.models,
+      self._method,
+      until=self._until,
     )
-    checkpoints.close()
     if restored is None:
       raise ValueError(
-        f'{self._workdir} has no checkpoint of {ids[0]}. Go on with the same '
-        'launch.train command until it has saved one.'
+        f'{self._run.workdir} has no checkpoint of {members[0].model_id}. Go '
+        'on with the same launch.train command until it has saved one.'
       )
     self.step = max(self.step, restored[0])
     self._number, self._states = number, restored[1]
 
   def model(self, index: int) -> update.TrainState:
     """Returns the state of one model of the run, NumPy."""
-    number, place = divmod(index, self._size)
-    if number != self._number:
-      self._open(number)
+    model = self._run.models[index]
+    if model.waves[-1] != self._number:
+      self._open(model.waves[-1])
+    place = self._waves[self._number].index(model)
     return jax.tree.map(lambda leaf: leaf[place], self._states)
 
 
-def reopen(
+def read_newest(
   workdir: pathlib.Path,
+  members: Sequence[run.Model],
   models: Sequence[run.Model],
-  config: ml_collections.ConfigDict,
-):
+  method: interface.Method,
+  *,
+  until: int | None = None,
+) -> tuple[int, update.TrainState] | None:
+  """Returns the newest checkpoint of models that train together, if any.
+
+  Of a wave that was divided and has none yet, it is part of the wave's.
+
+  Args:
+    workdir: The run directory.
+    members: M models of one wave.
+    models: All models of the run.
+    method: What they learn.
+    until: As in `Checkpoints.restore`.
+
+  Returns:
+    Its step and states [M, ...].
+
+  Raises:
+    ValueError: If the checkpoint is of other models, or none can be read.
+  """
+  for number in reversed(members[0].waves):
+    ids = [model.model_id for model in models if number in model.waves]
+    checkpoints = Checkpoints(workdir, wave=number, read_only=True)
+    restored = checkpoints.restore(template(method, len(ids)), ids, until=until)
+    checkpoints.close()
+    if restored is not None:
+      places = np.array([ids.index(member.model_id) for member in members])
+      step, states = restored
+      return step, jax.tree.map(operator.itemgetter(places), states)
+  return None
+
+
+def reopen(workdir: pathlib.Path, models: Sequence[run.Model]):
   """Has models train on that have ended without a checkpoint to show for it.
 
   Args:
     workdir: The run directory.
     models: Of the run; those of a wave whose newest sound checkpoint is missing
       or of an earlier step than they ended at are given status 'running'.
-    config: The experiment.
   """
-  size = config.population.wave or len(models)
-  for number, first in enumerate(range(0, len(models), size)):
-    members = models[first : first + size]
+  for number, members in shards.waves_of(models).items():
     if any(model.status == 'running' for model in members):
       continue
     checkpoints = Checkpoints(workdir, wave=number, read_only=True)
@@ -301,26 +354,20 @@ def reopen(
       model.status, model.failed_step = 'running', None
 
 
-def wave_size(opened: run.Run) -> int:
-  """Returns how many models of a run trained together."""
-  return opened.config.population.wave or len(opened.models)
-
-
 def kept_steps(opened: run.Run) -> list[int]:
   """Returns the steps, ascending, at which all of a run's models are known.
 
   At a step, each wave has a checkpoint or has ended before.
   """
-  size = wave_size(opened)
   waves = []
-  for number, first in enumerate(range(0, len(opened.models), size)):
-    checkpoints = Checkpoints(opened.workdir, wave=number, read_only=True)
-    steps = checkpoints.steps
-    checkpoints.close()
-    has_ended = all(
-      model.status != 'running' for model in opened.models[first : first + size]
-    )
-    waves.append((set(steps), steps[-1] if steps and has_ended else math.inf))
+  for members in shards.waves_of(opened.models).values():
+    steps = set()
+    for number in members[0].waves:
+      checkpoints = Checkpoints(opened.workdir, wave=number, read_only=True)
+      steps |= set(checkpoints.steps)
+      checkpoints.close()
+    has_ended = all(model.status != 'running' for model in members)
+    waves.append((steps, max(steps) if steps and has_ended else math.inf))
   return [
     step
     for step in sorted(set().union(*(steps for steps, _ in waves)))

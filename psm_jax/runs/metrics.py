@@ -3,7 +3,8 @@
 metrics.csv has a row for each logged step and model that was active in it;
 `step` counts the updates taken, `examples_seen` and `frames_seen` what they
 were computed from, so that runs can be compared at equal budgets. A resumed run
-continues the table so that each step stands in it once.
+continues the table so that each step stands in it once. A run that several
+machines share has a table a wave instead; `tables` names them all.
 """
 
 import csv
@@ -15,7 +16,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from psm_jax import paths
-from psm_jax.runs import events
+from psm_jax.runs import events, run
 
 _FIRST = ('step', 'model_id', 'epoch', 'gap', 'learning_rate', 'neutral_weight')
 _LAST = (
@@ -28,6 +29,13 @@ _LAST = (
 _NOT_WRITTEN = ('is_active', 'failed_step', 'rollbacks')
 
 
+def tables(workdir: pathlib.Path) -> list[pathlib.Path]:
+  """Returns the tables of a run's metrics; rows of a later one count more."""
+  alone = workdir / 'metrics.csv'
+  shared = sorted(workdir.glob('shards/wave*.csv'))
+  return [alone, *shared] if alone.exists() else shared
+
+
 class MetricsLog:
   """The metrics of the models of a run that train together."""
 
@@ -38,6 +46,7 @@ class MetricsLog:
     *,
     step: int,
     wave: int = 0,
+    is_shared: bool = False,
   ):
     """Opens the table; these models' rows past `step` go: they were cut off.
 
@@ -46,8 +55,12 @@ class MetricsLog:
       model_ids: N models.
       step: The step of the checkpoint they go on from.
       wave: Number of the wave they are, a line of its own in TensorBoard.
+      is_shared: Whether others write to the run as well.
     """
     self._path = workdir / 'metrics.csv'
+    if is_shared:
+      self._path = run.shard_file(workdir, wave, 'csv')
+      paths.make_private_dir(self._path.parent)
     self._model_ids = list(model_ids)
     self._columns = None
     if self._path.exists():
@@ -129,9 +142,8 @@ class MetricsLog:
 
 
 def drop_models(workdir: pathlib.Path, model_ids: Collection[str]):
-  """Removes some models from a run's table and TensorBoard events."""
-  path = workdir / 'metrics.csv'
-  if path.exists():
+  """Removes some models from a run's tables and TensorBoard events."""
+  for path in tables(workdir):
     _drop_rows_after(path, -1, set(model_ids))
   tags = {f'loss/{model_id}' for model_id in model_ids}
   for file in (workdir / 'tensorboard').rglob('*tfevents*'):

@@ -1,10 +1,10 @@
 """Which models a configuration trains on a store's people, and their plans."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
-import zlib
 from collections.abc import Sequence
 
 import jax
@@ -145,8 +145,8 @@ def _changed(old, new, old_config, config):
         return what
   steps = jnp.arange(int(old.clock.total_steps))
   schedules = [
-    jax.vmap(lambda step, c=clock, k=kept: update.schedule_at(c, step, k))(
-      steps
+    jax.vmap(functools.partial(update.schedule_at, config=kept), (None, 0))(
+      jax.tree.map(jnp.asarray, clock), steps
     )
     for clock, kept in ((old.clock, old_config), (new.clock, config))
   ]
@@ -264,15 +264,14 @@ def _frames(config, store, cohort, *, part='training'):
 def _digest(store, cohort):
   """Returns a text that changes with a frame of a cohort."""
   described = [
-    [person, video.video_id, video.fps, zlib.crc32(_frames_of(store, video))]
+    [
+      person,
+      store.checksums.get(person),
+      *([v.video_id, v.stop - v.start, v.fps] for v in store.videos(person)),
+    ]
     for person in cohort
-    for video in store.videos(person)
   ]
   return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
-
-
-def _frames_of(store, video):
-  return np.ascontiguousarray(store.frames[video.start : video.stop])
 
 
 def _usable_people(config, store):

@@ -1,7 +1,7 @@
 """The run directory: its configuration, its models, and who may write it.
 
 config.json   the experiment and the versions of the packages
-models.json   the models: cohort, seed, steps, status
+models.json   the models: cohort, seed, steps, status, who trains them
 crops.json    how the frames were cut out of videos, if launch.ingest did it
 checkpoints/  embeddings/  evaluation/  metrics.csv  report.html
 """
@@ -54,6 +54,15 @@ _PLANNED = (
   'num_videos',
   'frames_digest',
 )
+# What changes as a model trains.
+_STATE = {
+  'model_id': str,
+  'status': str,
+  'steps_done': int,
+  'failed_step': (int, type(None)),
+  'rollbacks': int,
+  'stopped_early': bool,
+}
 
 
 @dataclasses.dataclass
@@ -74,6 +83,9 @@ class Model:
     steps_done: Updates taken.
     failed_step: Step whose loss or update was not finite, if one was.
     frames_digest: A text that changes with its cohort's frames.
+    shard: Which of the machines that share the run trains it.
+    waves: Folders of its checkpoints: the last one is that of the models which
+      train together with it now; in those before it began.
     rollbacks: Steps that were not finite, after which it went on at half its
       rate.
     stopped_early: Whether it was done for want of progress, by train.patience.
@@ -92,6 +104,8 @@ class Model:
   failed_step: int | None = None
   init_from: str | None = None
   frames_digest: str = ''
+  shard: int = 0
+  waves: tuple[int, ...] = (0,)
   rollbacks: int = 0
   stopped_early: bool = False
 
@@ -101,6 +115,7 @@ _MODELS_SHAPE = {
   'schema_version': int,
   'method': str,
   'data_dir': str,
+  'num_shards': int,
   'models': [
     {
       'model_id': str,
@@ -116,6 +131,8 @@ _MODELS_SHAPE = {
       'steps_done': int,
       'failed_step': (int, type(None)),
       'init_from': (str, type(None)),
+      'shard': int,
+      'waves': [int],
       'rollbacks': int,
       'stopped_early': bool,
     }
@@ -132,6 +149,7 @@ class Run:
   config: ml_collections.ConfigDict
   models: tuple[Model, ...]
   data_dir: pathlib.Path
+  num_shards: int
 
 
 def start(
@@ -139,10 +157,12 @@ def start(
   config: ml_collections.ConfigDict,
   models: Sequence[Model],
   data_dir: pathlib.Path,
+  *,
+  num_shards: int = 1,
 ):
   """Writes config.json and models.json, or checks those of an earlier start.
 
-  Models that ended then are given how they ended.
+  Models are then given their places in it, and how they ended if they did.
 
   Raises:
     ValueError: If the directory holds a run of another configuration or of
@@ -154,7 +174,9 @@ def start(
       'computed_in': precision.compute_dtype(config).name,
       'versions': versions(),
     }
-    write_models(workdir, config.method.name, models, data_dir)
+    write_models(
+      workdir, config.method.name, models, data_dir, num_shards=num_shards
+    )
     text = json.dumps(content, indent=2)
     paths.write_atomic(workdir / 'config.json', text + '\n')
     return
@@ -169,6 +191,7 @@ def start(
       model.status = before.status
     model.steps_done = before.steps_done
     model.failed_step = before.failed_step
+    model.shard, model.waves = before.shard, before.waves
     model.rollbacks = before.rollbacks
     model.stopped_early = before.stopped_early and model.status == 'done'
   if _steps_of(opened.config) != _steps_of(config):
@@ -189,7 +212,12 @@ def rewrite(
   """Writes another configuration and other models into a run directory."""
   content = _read_content(workdir)
   kept = {name: content[name] for name in _CONFIG_SHAPE}
-  write_models(workdir, config.method.name, models, data_dir)
+  # Models that begin anew are dealt anew.
+  is_shared = any(model.shard for model in models)
+  num_shards = open_run(workdir).num_shards if is_shared else 1
+  write_models(
+    workdir, config.method.name, models, data_dir, num_shards=num_shards
+  )
   text = json.dumps({**config.to_dict(), **kept}, indent=2)
   paths.write_atomic(workdir / 'config.json', text + '\n')
 
@@ -245,17 +273,52 @@ def write_models(
   method: str,
   models: Sequence[Model],
   data_dir: pathlib.Path,
+  *,
+  num_shards: int = 1,
 ):
-  """Writes models.json."""
+  """Writes models.json, and removes what shards wrote beside the old one."""
   content = {
     'schema_version': SCHEMA_VERSION,
     'method': method,
     'data_dir': str(data_dir),
+    'num_shards': num_shards,
     'models': [dataclasses.asdict(model) for model in models],
   }
   paths.write_atomic(
     workdir / 'models.json', json.dumps(content, indent=1) + '\n'
   )
+  for path in workdir.glob('shards/wave*.json'):
+    path.unlink()
+
+
+def shard_file(workdir: pathlib.Path, wave: int, suffix: str) -> pathlib.Path:
+  """Returns the file of a wave that its shard alone writes."""
+  return workdir / 'shards' / f'wave{wave:03d}.{suffix}'
+
+
+def write_states(workdir: pathlib.Path, wave: int, models: Sequence[Model]):
+  """Writes how the models of a wave are, beside models.json."""
+  path = shard_file(workdir, wave, 'json')
+  paths.make_private_dir(path.parent)
+  content = {
+    'models': [
+      {name: getattr(model, name) for name in _STATE} for model in models
+    ]
+  }
+  paths.write_atomic(path, json.dumps(content, indent=1) + '\n')
+
+
+def with_states(workdir: pathlib.Path, content: dict) -> dict:
+  """Returns the content of models.json with what shards wrote beside it."""
+  states = {}
+  for path in sorted(workdir.glob('shards/wave*.json')):
+    for state in json_files.read(path, {'models': [_STATE]})['models']:
+      states[state['model_id']] = state
+  for model in content['models']:
+    # A model that has ended stays as it is.
+    if model['status'] == 'running' and model['model_id'] in states:
+      model |= states[model['model_id']]
+  return content
 
 
 def open_run(workdir: str | pathlib.Path) -> Run:
@@ -278,11 +341,16 @@ def open_run(workdir: str | pathlib.Path) -> Run:
       f'{content["schema_version"]!r}; this program reads {SCHEMA_VERSION}.'
     )
   content = json_files.read(workdir / 'models.json', _MODELS_SHAPE)
+  content = with_states(workdir, content)
   models = tuple(_model(entry, workdir) for entry in content['models'])
   if not models:
     raise ValueError(f'{workdir}/models.json names no model.')
   return Run(
-    workdir, read_config(workdir), models, pathlib.Path(content['data_dir'])
+    workdir,
+    read_config(workdir),
+    models,
+    pathlib.Path(content['data_dir']),
+    content['num_shards'],
   )
 
 
@@ -297,9 +365,22 @@ def _model(entry, workdir):
       f'status {entry["status"]!r} of {entry["model_id"]} {where} should be '
       f'one of {", ".join(_STATUSES)}.'
     )
+  if not entry['waves']:
+    raise ValueError(f'{entry["model_id"]} {where} is of no wave.')
+  return model_of(entry)
+
+
+def model_of(entry: dict) -> Model:
+  """Returns the model that JSON content describes, further fields aside."""
   fields = {field.name for field in dataclasses.fields(Model)}
   known = {name: entry[name] for name in fields}
-  return Model(**{**known, 'cohort': tuple(entry['cohort'])})
+  return Model(
+    **{
+      **known,
+      'cohort': tuple(entry['cohort']),
+      'waves': tuple(entry['waves']),
+    }
+  )
 
 
 @contextlib.contextmanager
@@ -307,15 +388,55 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
   """Holds a run directory for one writer.
 
   Raises:
-    ValueError: If another process holds it.
+    ValueError: If another process holds it, or a part of it.
   """
   paths.make_private_dir(workdir)
-  busy = (
+  with paths.locked(workdir / '.lock', busy=_busy(workdir)):
+    check_unshared(workdir)
+    yield
+
+
+def check_unshared(workdir: pathlib.Path, *, but: str = ''):
+  """Raises an error if processes that share a run are at it.
+
+  Args:
+    workdir: The run directory.
+    but: Name of a lock that does not count: the asker's own.
+
+  Raises:
+    ValueError: If there are.
+  """
+  for path in workdir.glob('.lock-*'):
+    if path.name != but:
+      with paths.locked(path, busy=_busy(workdir)):
+        pass
+
+
+@contextlib.contextmanager
+def locked_part(workdir: pathlib.Path, name: str) -> Iterator[None]:
+  """Holds one part of a run directory for one writer.
+
+  Args:
+    workdir: The run directory.
+    name: Of the part's lock, '.lock-' and more.
+
+  Raises:
+    ValueError: If another process holds it, or the whole run.
+  """
+  paths.make_private_dir(workdir)
+  with paths.locked(workdir / name, busy=_busy(workdir)):
+    # Who takes the run whole looks for parts when it has it: one of both sees
+    # the other.
+    with paths.locked(workdir / '.lock', busy=_busy(workdir)):
+      pass
+    yield
+
+
+def _busy(workdir):
+  return (
     f'Another process is writing to {workdir}. Wait for it, or choose another '
     '--workdir.'
   )
-  with paths.locked(workdir / '.lock', busy=busy):
-    yield
 
 
 def config_shape() -> dict:

@@ -40,6 +40,7 @@ from psm_jax.runs import checkpoint, run
 SCHEMA_VERSION = 1
 _PARTS = ('params', 'method_state')
 _PARTIAL = '.partial'
+_BEFORE = '.before'  # What is being replaced; all there is after a kill.
 _SHAPE = {
   'schema_version': int,
   'model_id': str,
@@ -47,6 +48,7 @@ _SHAPE = {
   'steps': (int, type(None)),
   'origin': str,
   'sha256': str,
+  'crops': dict,
 }
 # Names and shapes of the tensors, before the tensors themselves.
 _HEADER_BYTES = 1 << 20
@@ -171,13 +173,28 @@ def of_run(
 def save(model: Model, out: str | os.PathLike) -> pathlib.Path:
   """Writes a model to `out`/model_id, whole or not at all.
 
+  Others that write into `out` are waited for.
+
   Returns:
     The model's folder.
   """
   folder = paths.child(paths.make_private_dir(out), model.model_id)
-  partial = paths.child(out, f'{model.model_id}{_PARTIAL}')
-  shutil.rmtree(partial, ignore_errors=True)
-  paths.make_private_dir(partial)
+  busy = f'Another process writes models into {out}.'
+  with paths.locked(folder.parent / '.lock', busy=busy, wait=True):
+    partial = paths.child(out, f'{model.model_id}{_PARTIAL}')
+    shutil.rmtree(partial, ignore_errors=True)
+    _write(model, paths.make_private_dir(partial))
+    before = paths.child(out, f'{model.model_id}{_BEFORE}')
+    if folder.exists():
+      shutil.rmtree(before, ignore_errors=True)
+      folder.rename(before)
+    partial.rename(folder)
+    shutil.rmtree(before, ignore_errors=True)
+  return folder
+
+
+def _write(model, folder):
+  """Writes the files of a model into a folder."""
   data = safetensors.numpy.save(_flat(model))
   content = {
     'schema_version': SCHEMA_VERSION,
@@ -191,15 +208,11 @@ def save(model: Model, out: str | os.PathLike) -> pathlib.Path:
     'crops': model.crops,
     'config': _without_paths(model.config),
   }
-  paths.write_atomic(partial / 'model.safetensors', data)
+  paths.write_atomic(folder / 'model.safetensors', data)
   paths.write_atomic(
-    partial / 'model.json', json.dumps(content, indent=2) + '\n'
+    folder / 'model.json', json.dumps(content, indent=2) + '\n'
   )
-  paths.write_atomic(partial / 'README.md', _card(model, content))
-  if folder.exists():
-    shutil.rmtree(folder)
-  partial.rename(folder)
-  return folder
+  paths.write_atomic(folder / 'README.md', _card(model, content))
 
 
 def load(folder: str | os.PathLike) -> Model:
@@ -244,7 +257,7 @@ def load(folder: str | os.PathLike) -> Model:
     method_state=method_state,
     steps=content['steps'],
     origin=content['origin'],
-    crops=content.get('crops', {}),
+    crops=content['crops'],
   )
 
 
@@ -296,7 +309,10 @@ def folders_of(zoo: str | os.PathLike) -> dict[str, pathlib.Path]:
   is_one = (zoo / 'model.json').is_file()
   found = {}
   for path in [zoo] if is_one else sorted(zoo.iterdir()):
-    if not (path / 'model.json').is_file() or path.suffix == _PARTIAL:
+    is_replaced = path.suffix == _BEFORE and path.with_suffix('').exists()
+    if is_replaced or path.suffix == _PARTIAL:
+      continue
+    if not (path / 'model.json').is_file():
       continue
     model_id = describe(path)['model_id']
     if model_id in found:

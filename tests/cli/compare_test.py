@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import tempfile
 
 import pandas as pd
 from absl.testing import absltest, parameterized
@@ -14,7 +15,9 @@ class CompareLaunchTest(parameterized.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.folder = pathlib.Path(absltest.get_default_test_tmpdir()) / 'compare'
+    cls.folder = pathlib.Path(
+      cls.enterClassContext(tempfile.TemporaryDirectory())
+    )
     for name, is_own in (('psm-s0', True), ('psm-s1', True), ('gm', False)):
       people.write_run(
         cls.folder / name,

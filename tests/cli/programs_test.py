@@ -1,5 +1,9 @@
 """The programs as a user starts them: help, wrong usage, bad input."""
 
+import os
+import pathlib
+from unittest import mock
+
 from absl.testing import absltest, parameterized
 
 from tests import programs
@@ -41,6 +45,9 @@ class LaunchTest(parameterized.TestCase):
     ('train', (_CONFIG, '--workdir=x', 'more'), 'Unknown arguments: more'),
     ('train', (_CONFIG, '--workdir=x', '--config.train.stps=1'), 'stps'),
     ('train', (_CONFIG, '--workdir=x', '--config.train.steps=a'), "'a'"),
+    ('train', (_CONFIG, '--workdir='), "--workdir is ''"),
+    ('train', (_CONFIG, '--workdir=gs://bucket/run'), 'an address'),
+    ('train', ('--config=no/such.py', '--workdir=x'), 'no/such.py'),
   )
   def test_wrong_usage_is_named_and_exits_with_2(
     self, program, arguments, message
@@ -52,6 +59,8 @@ class LaunchTest(parameterized.TestCase):
 
   @parameterized.parameters(
     ('train', (_CONFIG, '--config.data.size_px=20'), 'data.size_px is 20'),
+    ('train', (_CONFIG, '--config.optim.learning_rate=nan'), 'finite numbers'),
+    ('train', (_CONFIG, '--config.data.persons=a,b'), 'data.persons is'),
     (
       'train',
       (_CONFIG, '--config.data.source=frame_folder', '--config.data.path=/no'),
@@ -70,6 +79,32 @@ class LaunchTest(parameterized.TestCase):
     self.assertEqual(ended.returncode, 1, ended.stderr)
     self.assertIn(message, ended.stderr)
     self.assertNotIn('Traceback', ended.stderr)
+
+  def test_what_is_unforeseen_is_a_line_that_names_the_traceback(self):
+    path = self.create_tempfile(
+      'broken.py', 'def get_config():\n  return 1 / 0\n'
+    )
+    folder = self.create_tempdir().full_path
+    with mock.patch.dict(os.environ, TMPDIR=folder):
+      ended = programs.start(
+        'train', f'--config={path.full_path}', '--workdir=x'
+      )
+    self.assertEqual(ended.returncode, 1, ended.stderr)
+    self.assertIn('ZeroDivisionError: division by zero', ended.stderr)
+    self.assertNotIn('Traceback', ended.stderr)
+    (log,) = pathlib.Path(folder).glob('psm_jax-*-train.log')
+    self.assertIn(str(log), ended.stderr)
+    self.assertIn('return 1 / 0', log.read_text())
+    self.assertEqual(log.stat().st_mode & 0o777, 0o600)
+
+  @parameterized.parameters(
+    ((_CONFIG, '--topology=v9:2x2'), "Unknown topology 'v9:2x2'"),
+    (('--topology=v5e:2x2',), '--config, or give --layers'),
+  )
+  def test_compile_names_what_it_cannot_compile_for(self, arguments, message):
+    ended = programs.start('compile', *arguments)
+    self.assertEqual(ended.returncode, 1, ended.stderr)
+    self.assertIn(message, ended.stderr)
 
 
 if __name__ == '__main__':

@@ -1,5 +1,6 @@
 """The console command, and the wheel that installs it."""
 
+import logging
 import os
 import pathlib
 import shutil
@@ -8,10 +9,10 @@ import sys
 import zipfile
 
 import setuptools
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from psm_jax import presets
-from psm_jax.cli import psm
+from psm_jax.cli import program, psm
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -75,6 +76,23 @@ class PsmTest(absltest.TestCase):
       )
       self.assertIn('data.size_px is 20', ended.stderr)
     self.assertIn('nor a preset', _start('train', '--config=psm_clt').stderr)
+
+
+class ChatterTest(parameterized.TestCase):
+  @parameterized.parameters(
+    (program.__file__, 'INFO', True),
+    ('/lib/orbax/checkpoint.py', 'INFO', False),
+    ('/lib/orbax/checkpoint.py', 'WARNING', True),
+    ('/lib/tensorflow_datasets/core/feature.py', 'WARNING', False),
+    ('/lib/tensorflow_datasets/core/feature.py', 'ERROR', True),
+  )
+  def test_what_libraries_say_is_shown_from_a_warning_on(
+    self, path, level, is_shown
+  ):
+    record = logging.LogRecord(
+      'absl', getattr(logging, level), path, 1, 'text', (), None
+    )
+    self.assertEqual(program._is_ours(record), is_shown)
 
 
 class WheelTest(absltest.TestCase):

@@ -221,7 +221,7 @@ class FrameFolderTest(absltest.TestCase):
     opened = store.open_store(path)
     self.assertEqual(opened.frames.shape, (7, 16 * 16 * 3))
     self.assertEqual({p['path'] for p in opened.problems}, set(self.reasons))
-    prepared = list((self.directory / 'tfds' / 'frame_folder').iterdir())
+    prepared = list((self.directory / 'tfds' / 'faces').iterdir())
     self.assertLen([p for p in prepared if p.name[0] != '.'], 1)
 
   def test_the_bytes_of_the_pictures_are_kept_by_tfds(self):
@@ -519,7 +519,7 @@ class ErrorTest(_TestCase):
     _write_picture(root / 'A' / 'v1' / '1.png', 50)
     leftovers = (
       '.store-56.part',
-      'tfds/frame_folder/ab/1.0.0.incompleteCD',
+      'tfds/faces/ab/1.0.0.incompleteCD',
     )
     for name in leftovers:
       (directory / name).mkdir(parents=True)

@@ -10,9 +10,8 @@ from unittest import mock
 import pytest
 from absl.testing import absltest
 
+from psm_jax.data import builder as builder_lib
 from psm_jax.data import decode, folders, store, upkeep
-from psm_jax.data.builders import records
-from psm_jax.data.builders.frame_folder import frame_folder_dataset_builder
 from tests.data import fake_trees, stores
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -80,10 +79,10 @@ def _records(folder):
       fake_trees.picture(path, 7 * frame, side=12 if frame else 16)
   for name in ('A/v2/3.png', 'B/v1/9.png'):
     (folder / 'data' / name).write_bytes(b'junk')
-  builder = frame_folder_dataset_builder.Builder.of(
+  builder = builder_lib.Faces.of(
     folders.scan(folder / 'data', fps=10.0), data_dir=folder / 'tfds'
   )
-  return records.prepare(builder)
+  return builder_lib.write(builder)
 
 
 class DecodingTest(absltest.TestCase):

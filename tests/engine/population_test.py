@@ -417,7 +417,7 @@ class WavesTest(parameterized.TestCase):
     plans = [sampling.make_plan(p, config, seed=0)[0] for p in people]
     method, frames = tiny.toy_method(config), tiny.frames(156)
     waves = population.build_waves(
-      method, plans, config, devices=jax.devices()[:1], wave=2
+      method, plans, config, devices=jax.devices()[:1], sizes=[2, 2, 1]
     )
     self.assertEqual(
       [(wave.first_model, wave.num_models) for wave in waves],

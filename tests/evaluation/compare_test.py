@@ -109,11 +109,11 @@ class CompareTest(absltest.TestCase):
       more=agreement.agreement([*tables, *cls.controls], movements),
       align_to='gm',
     )
-    cls.wide = results.wide(cls.comparison.results)
-    cls.table = cls.comparison.approaches.set_index('approach')
+    cls.wide = results.wide(cls.comparison['results'])
+    cls.table = cls.comparison['approaches'].set_index('approach')
 
   def test_a_row_an_approach_then_a_row_a_control(self):
-    table = self.comparison.approaches
+    table = self.comparison['approaches']
     self.assertEqual(list(table), list(approach_table.COLUMNS))
     self.assertEqual(
       table['approach'].tolist(),
@@ -155,7 +155,7 @@ class CompareTest(absltest.TestCase):
     self.assertTrue(
       pd.isna(self.table.loc['psm', 'auc_cross_video_difference'])
     )
-    summary = self.comparison.summary
+    summary = self.comparison['summary']
     self.assertLessEqual(
       {('gm', 'psm'), ('psm', 'pixel_pca'), ('gm', 'random_encoder')},
       set(zip(summary['first'], summary['second'], strict=True)),
@@ -208,17 +208,17 @@ class CompareTest(absltest.TestCase):
     self.assertTrue(pd.isna(self.table.loc['pixel_pca', 'steps']))
 
   def test_the_text_holds_every_approach_and_marks_the_baseline(self):
-    shown = approach_table.text(self.comparison.approaches)
+    shown = approach_table.text(self.comparison['approaches'])
     self.assertIn('psm *', shown)
     for name in self.table.index:
       self.assertIn(name, shown)
-    self.assertIn('AUC cross-video', shown)
+    self.assertIn('auc_cross_video', shown)
     self.assertNotIn('blocked', shown)
     self.assertNotIn('nan', shown.lower())
 
   def test_every_table_is_written_for_its_owner_alone(self):
     folder = pathlib.Path(self.create_tempdir().full_path) / 'new'
-    written = compare.write(self.comparison, folder)
+    written = results.write(self.comparison, folder)
     self.assertEqual(written[0].name, 'approaches.csv')
     self.assertEqual(os.stat(folder).st_mode & 0o777, 0o700)
     names = {path.name for path in written}
@@ -234,7 +234,7 @@ class CompareTest(absltest.TestCase):
     self.assertEqual(list(again), list(approach_table.COLUMNS))
     np.testing.assert_allclose(
       again['auc_cross_video'],
-      self.comparison.approaches['auc_cross_video'],
+      self.comparison['approaches']['auc_cross_video'],
       rtol=1e-5,
     )
 
@@ -248,12 +248,12 @@ class SmallTest(absltest.TestCase):
       for table in _tables('gm', own_models=False, identity=30.0, pose=1.0)
     )
     comparison = _compare([_approach('gm', tables)])
-    (row,) = comparison.approaches.to_dict('records')
+    (row,) = comparison['approaches'].to_dict('records')
     self.assertTrue(np.isnan(row['auc_cross_video']))
     self.assertGreater(row['identity'], 0.6)
     self.assertGreater(row['pose_r2'], 0.5)
-    self.assertNotEmpty(comparison.skipped)
-    self.assertIn('identity', approach_table.text(comparison.approaches))
+    self.assertNotEmpty(comparison['skipped'])
+    self.assertIn('identity', approach_table.text(comparison['approaches']))
 
   def test_an_alignment_that_cannot_be_is_a_row_with_a_reason(self):
     own = tuple(
@@ -264,7 +264,7 @@ class SmallTest(absltest.TestCase):
     comparison = _compare(
       [_approach('psm', own), _approach('gm', general)], align_to='gm'
     )
-    reasons = comparison.skipped.query("target == 'aligned'")['reason']
+    reasons = comparison['skipped'].query("target == 'aligned'")['reason']
     self.assertLen(reasons, 5)
     self.assertIn('as many units', reasons.iloc[0])
 

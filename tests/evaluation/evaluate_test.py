@@ -19,6 +19,7 @@ _CONFIG = probes.ProbeConfig(
   l2_normalise=False, num_frame_resamples=5, num_block_resamples=20
 )
 _RANDOM = dataclasses.replace(_CONFIG, splits=('random',))
+_ONE_PARTITION = person_independent.FoldConfig(num_partitions=1)
 _PERSONS = ('P1', 'P2', 'P3', 'P4', 'P5')
 
 
@@ -62,7 +63,10 @@ class EvaluateTest(absltest.TestCase):
   def test_planted_signal_beats_noise_and_time_is_no_help_beyond_a_guard(self):
     summary = results.summarise(
       self.table, pairs=[('trained', 'other'), ('trained', 'nearest_in_time')]
-    ).set_index(['first', 'second', 'split', 'metric'])
+    )
+    summary = summary[summary['target'] == results.ACTION_UNITS]
+    keys = ['first', 'second', 'split', 'metric']
+    summary = summary.set_index(keys).sort_index()
     for split in splits.SPLITS:
       self.assertGreater(summary.loc['trained', '', split, 'auc']['mean'], 0.95)
       self.assertGreater(summary.loc['trained', '', split, 'icc']['mean'], 0.9)
@@ -70,7 +74,7 @@ class EvaluateTest(absltest.TestCase):
       self.assertGreater(gain['ci_low'], 0.1)
       self.assertEqual((gain['wins'], gain['losses']), (5, 0))
     time = summary.loc['trained', 'nearest_in_time']
-    self.assertLess(time.loc[('random', 'auc'), 'mean'], 0.02)
+    self.assertLess(time.loc[('random', 'auc'), 'mean'], 0.05)
     self.assertGreater(time.loc[('blocked', 'auc'), 'mean'], 0.1)
 
   def test_one_person_does_not_depend_on_the_others(self):
@@ -134,14 +138,13 @@ class ScoreTest(absltest.TestCase):
       rows = self._score(tables, config=config)['scores']
       self.assertEqual('held_out' in set(rows['split']), has_it)
     rows = self._score(tables, config=_CONFIG)['scores']
-    held_out = rows[(rows['split'] == 'held_out') & rows['auc'].notna()]
+    held_out = rows[
+      (rows['split'] == 'held_out') & rows['target'].str.match(r'AU\d')
+    ]
     self.assertEqual(set(held_out['n_test']), {2 * 59})
 
   def test_a_model_of_everybody_is_probed_across_people(self):
-    across = evaluate.Across(
-      config=person_independent.FoldConfig(num_partitions=1)
-    )
-    found = self._score(_tables(shared=True), across=across)
+    found = self._score(_tables(shared=True), fold_config=_ONE_PARTITION)
     summary = found['person_independent_summary']
     self.assertEqual(
       set(summary['source']),
@@ -154,12 +157,12 @@ class ScoreTest(absltest.TestCase):
   def test_people_of_their_own_models_are_not_unless_asked_and_then_refused(
     self,
   ):
-    across = evaluate.Across(
-      when='yes',
+    found = self._score(
+      _tables(persons=('P1', 'P2')),
+      across='yes',
       folds={'P1': '1', 'P2': '2'},
-      config=person_independent.FoldConfig(num_partitions=1),
+      fold_config=_ONE_PARTITION,
     )
-    found = self._score(_tables(persons=('P1', 'P2')), across=across)
     self.assertEqual(
       set(found['person_independent_summary']['source']),
       {'pixel_pca', 'head_pose'},
@@ -198,7 +201,7 @@ class ScoreTest(absltest.TestCase):
 
   def test_unknown_choice_is_an_error(self):
     with self.assertRaisesRegex(ValueError, "'perhaps'"):
-      evaluate.Across(when='perhaps')
+      evaluate.score(None, others=_tables(), across='perhaps')
 
 
 if __name__ == '__main__':

@@ -84,7 +84,7 @@ class BlocksTest(parameterized.TestCase):
     score = generator.integers(-3, 4, 90) + truth  # With ties.
     blocks = np.sort(generator.integers(6, size=90))
     draws = intervals.block_draws(6, num_resamples=20, seed=seed)
-    f1 = intervals.f1_draws(truth, score > 0, blocks, draws)
+    f1 = intervals.f1_draws(truth, score, blocks, draws)
     auc = intervals.auc_draws(truth, score, blocks, draws)
     for draw, own_f1, own_auc in zip(draws, f1, auc, strict=True):
       times = draw[blocks].astype(int)
@@ -92,15 +92,15 @@ class BlocksTest(parameterized.TestCase):
       self.assertAlmostEqual(own_f1, metrics.f1_score(repeated, scores > 0))
       self.assertAlmostEqual(own_auc, metrics.roc_auc_score(repeated, scores))
 
-  def test_draws_without_an_active_frame_have_no_score(self):
+  def test_draws_without_an_active_frame_have_an_f1_of_0_and_no_auc(self):
     truth = np.array([True, False, False, False])
     blocks = np.array([0, 1, 2, 3])
     draws = np.array([[0.0, 2, 1, 1], [4, 0, 0, 0]])
     score = np.array([1.0, -1, -1, -1])
     auc = intervals.auc_draws(truth, score, blocks, draws)
     self.assertTrue(np.isnan(auc).all())
-    f1 = intervals.f1_draws(truth, score > 0, blocks, draws)
-    np.testing.assert_array_equal(f1, [np.nan, 1.0])
+    f1 = intervals.f1_draws(truth, score, blocks, draws)
+    np.testing.assert_array_equal(f1, [0.0, 1.0])
 
 
 class BlockIntervalTest(absltest.TestCase):
@@ -176,7 +176,7 @@ class CoverageTest(absltest.TestCase):
       for block_s, (blocks, draws) in cut.items():
         low, high = intervals.block_interval(
           value,
-          intervals.f1_draws(truth, active, blocks, draws),
+          intervals.f1_draws(truth, score, blocks, draws),
           num_blocks=draws.shape[1],
         )
         covered[block_s] += low <= true <= high

@@ -141,6 +141,17 @@ class TablesTest(absltest.TestCase):
     self.assertFalse(table.duplicated(['video_id', 'frame']).any())
     self.assertEqual(table['smile'].notna().sum(), 20)
 
+  def test_a_person_is_forgotten_with_sheets_and_rows(self):
+    path = tables.ask(self.workdir, self.store, ['smile'], num=20)
+    self._fill()
+    tables.predict(self.workdir)
+    done = tables.forget(self.workdir, 'P1')
+    self.assertLen(done, 4)
+    left = [p for p in path.parent.rglob('*') if p.is_file()]
+    self.assertFalse(any('P1' in str(p) for p in left), left)
+    self.assertFalse(any(b'P1' in p.read_bytes() for p in left))
+    self.assertEmpty(tables.forget(self.workdir, 'P1'))
+
   def test_a_cell_that_is_no_label_is_named(self):
     path = tables.ask(self.workdir, self.store, ['smile'], num=5)
     text = path.read_text().replace(',1,\n', ',1,yes\n')

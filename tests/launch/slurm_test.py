@@ -32,7 +32,7 @@ class SlurmTest(parameterized.TestCase):
     return (self.folder / 'calls').read_text().splitlines()
 
   @parameterized.parameters(
-    ({'SLURM_ARRAY_TASK_ID': '3'}, ' --shard=auto'),
+    ({'SLURM_ARRAY_TASK_ID': '3', 'SLURM_ARRAY_JOB_ID': '5'}, ' --shard=auto'),
     ({'SLURM_NTASKS': '4'}, ' --distributed'),
     ({'SLURM_NTASKS': '1'}, ''),
   )
@@ -51,6 +51,16 @@ class SlurmTest(parameterized.TestCase):
     done = self._slurm('train', SLURM_JOB_ID='7', SRUN_CODE=str(code))
     self.assertEqual(done.returncode, code)
     self.assertEqual('scontrol requeue 7' in self._calls(), is_queued)
+
+  def test_of_an_array_only_the_stopped_task_is_queued_again(self):
+    self._slurm(
+      'train',
+      SLURM_JOB_ID='7',
+      SLURM_ARRAY_JOB_ID='7',
+      SLURM_ARRAY_TASK_ID='2',
+      SRUN_CODE='75',
+    )
+    self.assertEqual(self._calls()[-1], 'scontrol requeue 7_2')
 
   @parameterized.parameters(((), 'Usage'), (('train',), 'sbatch'))
   def test_wrong_usage_is_named(self, arguments, message):

@@ -195,7 +195,7 @@ class WorkerTest(absltest.TestCase):
     }
 
   def _work(self, mode='shards'):
-    arguments = ('2', '4', mode, 'gs://lab/run', 'none', 'train', '--config=c')
+    arguments = ('2', '4', mode, 'gs://lab/run', 'none', '--config=c')
     return scripts.run(
       'tpu_worker.sh',
       *arguments,
@@ -217,8 +217,15 @@ class WorkerTest(absltest.TestCase):
     )
     self.assertEqual(said, 2 * line)
 
+  def test_what_is_trained_is_embedded_where_the_frames_are(self):
+    self._program('echo "$2 $3 $4" >>"$HOME/psm_run/said"')
+    self.assertEqual(self._work().returncode, 0)
+    said = (self.home / 'bucket/lab/run/shard-2-of-4/said').read_text()
+    flags = f'--workdir={self.home}/psm_run --shard=2/4'
+    self.assertEqual(said, f'launch.train {flags}\nlaunch.embed {flags}\n')
+
   def test_together_only_the_first_host_writes(self):
-    self._program('touch "$HOME/psm_run/$5"')
+    self._program('touch "$HOME/psm_run/$2"')
     self.assertEqual(self._work(mode='together').returncode, 0)
     self.assertFalse((self.home / 'bucket').exists())
 
@@ -230,7 +237,7 @@ class WorkerTest(absltest.TestCase):
     process = subprocess.Popen(
       [
         scripts.ROOT / 'launch/tpu_worker.sh',
-        *('2', '4', 'shards', 'gs://lab/run', 'none', 'train'),
+        *('2', '4', 'shards', 'gs://lab/run', 'none'),
       ],
       env={
         **os.environ,

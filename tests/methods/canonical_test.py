@@ -14,7 +14,7 @@ from psm_jax import methods, sampling
 from psm_jax.data import canonical_faces
 from psm_jax.engine import feed, population, update
 from psm_jax.methods import canonical, interface
-from psm_jax.ops import data_axis
+from psm_jax.ops import data_axis, regions
 from psm_jax.runs import zoo
 from tests import tiny
 
@@ -82,7 +82,7 @@ class LossTest(absltest.TestCase):
     batch = _batch()
     total, (state, terms) = loss(_still(_params(method)), batch)
     error = _scaled(batch.canonical) - _scaled(batch.frames)
-    weights = canonical.region_weights(_SIZE, eye_distance=0.4)[..., None]
+    weights = regions.weights(_SIZE, eye_distance=0.4)[..., None]
     pixel, square = (
       np.mean(weights * value) for value in (np.abs(error), error**2)
     )
@@ -190,25 +190,6 @@ class PicturesTest(absltest.TestCase):
     np.testing.assert_allclose(made['neutral'], shown, atol=1e-6)
     np.testing.assert_allclose(made['reconstruction'], shown, atol=1e-6)
     np.testing.assert_allclose(made['flow'], 0, atol=0)
-
-
-class RegionWeightsTest(parameterized.TestCase):
-  @parameterized.parameters(32, 64)
-  def test_eyes_and_mouth_count_six_times_the_corners(self, size_px):
-    weights = canonical.region_weights(size_px, eye_distance=0.4)
-    self.assertAlmostEqual(weights.mean(), 1, places=5)
-    ratio = weights / weights[0, 0]
-    # Eyes lie at (.3, .5 -+ .2), the mouth some .45 below their middle.
-    for place, expected in (
-      ((0.3, 0.3), 6),
-      ((0.3, 0.7), 6),
-      ((0.74, 0.5), 6),
-      ((0.15, 0.3), 3),
-      ((0.5, 0.5), 1),
-    ):
-      row, column = (int(share * size_px) for share in place)
-      self.assertAlmostEqual(ratio[row, column], expected, msg=place, places=5)
-    np.testing.assert_array_equal(weights, weights[:, ::-1])
 
 
 class DisturbedTest(absltest.TestCase):

@@ -217,7 +217,7 @@ class CropTest(parameterized.TestCase):
     frames = _frames(3)
     _, _, (params, state), _ = _alone()
     made = _jit(method.pictures)(
-      jax.random.key(0), _model(params, 0), _model(state, 0), (), frames
+      jax.random.key(0), _model(params, 0), _model(state, 0), (), frames, ()
     )
     image = frames.reshape(3, _SIZE_PX, _SIZE_PX, 3) / np.float32(255)
     np.testing.assert_allclose(made['target'], image, atol=1e-6)

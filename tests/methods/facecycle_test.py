@@ -179,6 +179,46 @@ class LossTest(absltest.TestCase):
     self.assertEqual(set(self.params), {'encoder', 'flow_net', 'generator'})
 
 
+class MendedTest(absltest.TestCase):
+  def test_it_weighs_regions_and_compares_the_neutral_faces_of_a_pair(self):
+    generator = np.random.default_rng(5)
+    weights = generator.uniform(0, 2, (_SIZE, _SIZE)).astype(np.float32)
+    networks = facecycle.Networks(
+      width=_WIDTH,
+      size_px=_SIZE,
+      encoder='plain',
+      neutral_consistency=0.5,
+      weights=weights,
+    )
+    params = tiny.filled(jax.eval_shape(networks.init, jax.random.key(0)))
+    self.assertEqual(
+      params['encoder']['code']['kernel'].shape[-1],
+      facecycle.networks.EMBEDDING_SIZE,
+    )
+    image = _image()
+    total, (terms, outputs) = _jit(networks.loss)(
+      params, (), image, _noise(params, ()), 1.0
+    )
+    neutral = outputs['neutral']
+    pair = np.mean(np.abs(neutral - _swap(neutral)))
+    self.assertAlmostEqual(terms['neutral_pair'] / pair, 1, places=5)
+    recon = np.mean(
+      weights[None, :, :, None] * np.abs(outputs['recon'] - image)
+    )
+    self.assertAlmostEqual(terms['l1_recon'] / recon, 1, places=5)
+    (ssim,) = image_losses.ssim_losses(
+      image, [outputs['recon']], weights=weights
+    )
+    self.assertAlmostEqual(terms['ssim_recon'] / ssim, 1, places=4)
+    expected = (
+      terms['pixel']
+      + 1.5 * terms['symmetry']
+      + 5 * terms['ssim']
+      + 0.5 * terms['neutral_pair']
+    )
+    self.assertAlmostEqual(total / expected, 1, places=5)
+
+
 class TrainedStemTest(absltest.TestCase):
   """The loss without a trunk, and the stem's gradient."""
 

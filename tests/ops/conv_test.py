@@ -8,7 +8,8 @@ import numpy as np
 from absl.testing import absltest, parameterized
 from jax import lax
 
-from psm_jax.ops import conv
+from psm_jax.ops import conv, lowerings
+from tests import platforms
 
 _NUM_MODELS = 2
 _OWN_LOWERINGS = ('matmul', 'unrolled')
@@ -297,6 +298,31 @@ class ConvTransposeTest(parameterized.TestCase):
     _assert_all_close(stacked, expected)
     _assert_all_close(alone, [part[0] for part in expected])
 
+  @parameterized.parameters('auto', 'grouped', 'unrolled')
+  def test_on_a_tpu_it_dilates_its_input_to_the_same_result(self, lowering):
+    image, kernel = (
+      _draw(_NUM_MODELS, 2, 3, 4, 3),
+      _draw(_NUM_MODELS, 4, 4, 3, 2),
+    )
+    grad = _draw(_NUM_MODELS, 2, 6, 8, 2)
+    one = functools.partial(conv.conv_transpose, lowering=lowering)
+    results = []
+    for platform in ('cpu', 'tpu'):
+      with platforms.forms_of(platform):
+        conv._transposed_conv.cache_clear()
+        results.append(
+          jax.jit(
+            lambda g, x, k: (
+              _value_and_grads(one)(g[0], x[0], k[0]),
+              jax.vmap(_value_and_grads(one))(g, x, k),
+            )
+          )(grad, image, kernel)
+        )
+    for ours, theirs in zip(*map(jax.tree.leaves, results), strict=True):
+      np.testing.assert_allclose(ours, theirs, **_TOLERANCE)
+    text = platforms.lowered(one, image[0], kernel[0], platform='tpu')
+    self.assertEqual(_dilations(text), {'2, 2'})
+
 
 def _lowered(function, *args):
   """Returns the StableHLO of a function's value and gradients."""
@@ -340,6 +366,22 @@ class LoweredProgramTest(parameterized.TestCase):
     one = lambda x, k: conv.conv(x, k, lowering='grouped')  # noqa: E731
     text = _lowered(jax.vmap(one), self.image, self.kernel)
     self.assertContainsSubset({3}, _groups(text))
+
+  @parameterized.parameters('cpu', 'tpu', 'cuda')
+  def test_auto_is_what_the_table_says_of_the_platform(self, platform):
+    chosen = lowerings.fastest(channels=5, size_px=4, num_models=3)
+    chosen = chosen.get(platform, chosen['default'])
+    ours, theirs = (
+      platforms.lowered(
+        jax.vmap(functools.partial(conv.conv, lowering=lowering)),
+        self.image,
+        self.kernel,
+        platform=platform,
+      )
+      for lowering in ('auto', chosen)
+    )
+    for count in (_groups, lambda text: text.count('convolution(')):
+      self.assertEqual(count(ours), count(theirs))
 
   @parameterized.parameters(*_OWN_LOWERINGS)
   def test_transposed_convolutions_dilate_no_input(self, lowering):

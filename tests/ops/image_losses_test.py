@@ -56,6 +56,21 @@ class SsimTest(parameterized.TestCase):
     back = image_losses.ssim_losses(second, [first])[0]
     self.assertAlmostEqual(forth, back, places=6)
 
+  def test_pixels_count_as_their_weights_say(self):
+    target, image = _draw(2, 12, 12, 3), _draw(2, 12, 12, 4)[..., :3]
+    image[:, :, 8:] = target[:, :, 8:]
+    ones = np.ones((12, 12), np.float32)
+    left = np.float32(np.arange(12) < 6) * 2 * ones
+    whole, first, second = (
+      image_losses.ssim_losses(target, [image], weights=weights)[0]
+      for weights in (ones, left, 2 * ones - left)
+    )
+    (plain,) = image_losses.ssim_losses(target, [image])
+    self.assertAlmostEqual(whole, plain, places=6)
+    self.assertAlmostEqual((first + second) / 2, whole, places=5)
+    # The right half differs less.
+    self.assertGreater(first, second + 0.02)
+
   def test_blur_is_eleven_taps_of_a_gaussian_that_sum_to_one(self):
     matrix = image_losses.blur_matrix(31)
     taps = np.exp(-((np.arange(11) - 5) ** 2) / 4.5)
@@ -107,6 +122,12 @@ class L1Test(absltest.TestCase):
     image = np.array([1.0, -2.0, 4.0, 0.0], np.float32)
     target = np.array([0.0, -2.0, 6.0, 1.0], np.float32)
     self.assertEqual(image_losses.l1(image, target), 1.0)
+
+  def test_pixels_count_as_their_weights_say(self):
+    image = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
+    weights = np.array([[0, 1], [2, 1]], np.float32)
+    value = image_losses.l1(image, np.zeros_like(image), weights=weights)
+    self.assertEqual(value, (0 * 1 + 1 * 5 + 2 * 9 + 1 * 13) / 8)
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from psm_jax.ops import warp
+from tests import platforms
 
 
 def _draw(*shape):
@@ -31,6 +32,13 @@ def _slow_warp(image, flow):
           weight = (1 - abs(y - row)) * (1 - abs(x - column))
           out[b, i, j] += weight * image[b, row, column]
   return out
+
+
+def _value_and_grads(image, flow, grad, platform):
+  """Returns the warped image and both gradients, in a platform's form."""
+  with platforms.forms_of(platform):
+    value, pull_back = jax.vjp(warp.warp, jnp.asarray(image), jnp.asarray(flow))
+    return [np.asarray(x) for x in (value, *pull_back(jnp.asarray(grad)))]
 
 
 class WarpTest(parameterized.TestCase):
@@ -112,6 +120,47 @@ class WarpTest(parameterized.TestCase):
     expected = warp.warp(image, flow)
     # Positions keep all their digits, values 8 bits.
     np.testing.assert_allclose(out.astype(np.float32), expected, atol=0.05)
+
+  @parameterized.product(
+    # Products a channel, one product, and more pixels than that one takes.
+    image=((2, 8, 8, 3), (2, 8, 8, 6), (1, 40, 40, 5)),
+    # On the pixels, between them, and far out of the image.
+    scale=(0, 0.6, 3),
+  )
+  def test_on_a_tpu_values_and_gradients_are_those_of_a_cpu(self, image, scale):
+    flow = np.float32(scale) * _draw(image[0], 4, 4, 2)
+    drawn = _draw(*image), flow, _draw(*image) / 2
+    on_cpu, on_tpu = (_value_and_grads(*drawn, name) for name in ('cpu', 'tpu'))
+    for ours, theirs in zip(on_tpu, on_cpu, strict=True):
+      # Sums over channels and pixels of numbers of about one.
+      np.testing.assert_allclose(
+        ours, theirs, atol=1e-5 * max(1, np.abs(theirs).max())
+      )
+
+  @parameterized.parameters(3, 6)
+  def test_on_a_tpu_the_flow_of_half_precision_images_keeps_its_gradient(
+    self, channels
+  ):
+    image, flow = _draw(2, 8, 8, channels), 0.6 * _draw(2, 4, 4, 2)
+    image = image.astype(jnp.bfloat16)
+    grad = (_draw(2, 8, 8, channels) / 2).astype(jnp.bfloat16)
+    ours = _value_and_grads(image, flow, grad, 'tpu')[2]
+    wide = (x.astype(np.float32) for x in (image, grad))
+    theirs = _value_and_grads(next(wide), flow, next(wide), 'cpu')[2]
+    error = np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
+    # Of planes, the tents that make rows have 8 bits; of pixels' products the
+    # gradient is a product of the images alone.
+    self.assertLess(error, 1e-3 if channels == 6 else 4e-3)
+
+  @parameterized.parameters(3, 6)
+  def test_a_tpu_neither_gathers_nor_scatters(self, channels):
+    args = _draw(1, 8, 8, channels), _draw(1, 4, 4, 2)
+    total = lambda *args: jnp.sum(warp.warp(*args) ** 2)  # noqa: E731
+    grads = jax.grad(total, argnums=(0, 1))
+    self.assertNotRegex(
+      platforms.lowered(grads, *args, platform='tpu'), 'gather|scatter'
+    )
+    self.assertRegex(platforms.lowered(grads, *args, platform='cpu'), 'gather')
 
   @parameterized.parameters(
     ((1, 4, 6, 1), (1, 4, 4, 2)), ((1, 4, 4, 1), (1, 4, 2, 2))

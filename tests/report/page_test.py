@@ -337,7 +337,7 @@ class PageTest(parameterized.TestCase):
     self.assertNotIn('onerror', {key for _, a in parsed.elements for key in a})
     self.assertTrue(all('alt' in image for image in parsed.of('img')))
     self.assertIn(f'because {hostile}', checker.text(path))
-    self.assertIn('<title>&quot;&gt;&lt;img', path.read_text('utf-8'))
+    self.assertIn('<title>&#34;&gt;&lt;img', path.read_text('utf-8'))
 
   def test_a_failed_model_is_highlighted_and_warned_about(self):
     failed = _models(['P09'], status='failed', steps_done=50, failed_step=50)

@@ -16,6 +16,7 @@ def _written(people_frames):
   """Returns the page of what the evaluation says of people's frames."""
   workdir = pathlib.Path(tempfile.mkdtemp())
   evaluate.score(
+    None,
     others=[
       _features(frames, person) for person, frames in people_frames.items()
     ],

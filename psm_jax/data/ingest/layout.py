@@ -16,7 +16,7 @@ import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
-from psm_jax import paths
+from psm_jax import csv_files, paths
 
 SCHEMA_VERSION = 2
 TRACKS, SUMMARY, PEOPLE = 'tracks.csv', 'summary.csv', 'people.csv'
@@ -92,9 +92,9 @@ def cell(value) -> str:
     return ''
   if isinstance(value, float):
     return f'{value:.6g}'
-  text = ' '.join(str(value).split()) if isinstance(value, str) else str(value)
-  is_formula = isinstance(value, str) and text.startswith(tuple('=+-@'))
-  return f"'{text}" if is_formula else text
+  if isinstance(value, str):
+    return csv_files.safe(' '.join(value.split()))
+  return str(value)
 
 
 def table(

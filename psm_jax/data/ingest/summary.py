@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from psm_jax import paths
+from psm_jax.data import sources
 from psm_jax.data.ingest import folder, layout
 
 SUMMARY_COLUMNS = (
@@ -69,7 +70,7 @@ def _why_no_track(counts):
 
 
 def people(
-  root: pathlib.Path, source: folder.IngestSource, *, min_seconds: float
+  root: pathlib.Path, source: sources.Source, *, min_seconds: float
 ) -> list[dict]:
   """Returns the rows of people.csv.
 

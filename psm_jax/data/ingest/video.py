@@ -18,6 +18,12 @@ import numpy as np
 
 # A playlist inside a video file must not open anything on the network.
 _OPTIONS = {'protocol_whitelist': 'file'}
+# Before 19, PyAV refused titles that are no text unless it was told not to.
+_METADATA = (
+  {'metadata_errors': 'ignore'}
+  if int(av.__version__.split('.')[0]) < 19
+  else {}
+)
 _DEFAULT_FPS = 25.0
 _MOST_REORDERED = 16  # Frames, of all codecs in use.
 
@@ -188,7 +194,7 @@ def read(
       raise ValueError('the file is empty (0 bytes)')
     try:
       container = av.open(
-        file, options=_OPTIONS, metadata_errors='ignore', buffer_size=1 << 20
+        file, options=_OPTIONS, buffer_size=1 << 20, **_METADATA
       )
     except av.error.FFmpegError as error:
       raise ValueError(

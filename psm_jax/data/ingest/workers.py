@@ -15,6 +15,41 @@ from psm_jax.data.ingest import processing
 _CONTEXT = multiprocessing.get_context('spawn')
 
 
+def run_here(
+  jobs: Sequence[processing.Job],
+  options: processing.Options,
+  root,
+  *,
+  num_workers: int,
+  num_threads: int,
+  report: Callable[[int, float], None],
+) -> Iterator[tuple[processing.Job, dict | None, str]]:
+  """Does what `run` does in this process, one video after another.
+
+  For scripts and notebooks, which processes of their own would start again.
+
+  Args:
+    jobs: the videos.
+    options: how.
+    root: the ingest folder.
+    num_workers: is not used.
+    num_threads: of each.
+    report: see `run`.
+
+  Yields:
+    See `run`.
+  """
+  del num_workers
+  for job in jobs:
+    try:
+      content = processing.ingest_video(
+        job, options, root, report=report, num_threads=num_threads
+      )
+      yield job, content, ''
+    except (ValueError, OSError) as error:
+      yield job, None, str(error)
+
+
 def run(
   jobs: Sequence[processing.Job],
   options: processing.Options,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
-from psm_jax import paths
+from psm_jax import csv_files, paths
 from psm_jax.data import folders
 from psm_jax.data.ingest import folder as ingest_folder
 from psm_jax.data.ingest import layout
@@ -89,7 +89,7 @@ def _pictures(root, fps):
       target=joining.Target(
         video.name,
         np.array(video.frames),
-        np.array(video.frames) / source.fps if is_stated else None,
+        np.array(video.frames) / video.fps if is_stated else None,
       ),
       table_names=_table_names(video.person_id, video.video_id),
       people={video.name: None},
@@ -338,4 +338,4 @@ def _merge(there, frames, made):
     texts = texts.fillna('')
     order = pd.to_numeric(texts['frame'], errors='coerce').to_numpy()
     texts = texts.iloc[np.argsort(order, kind='stable')]
-  return texts.to_csv(index=False, lineterminator='\n')
+  return csv_files.text_of(texts)

@@ -8,8 +8,6 @@ import dataclasses
 
 import numpy as np
 
-from psm_jax.data import sources
-
 ACTION_UNITS = (
   'AU01',
   'AU02',
@@ -149,7 +147,7 @@ def sample_person(seed: int, person_index: int) -> Person:
   # Fair hair is rare on dark skin, as is a very dark shade on the fairest.
   hair = _mix(_HAIRS[:-1], shade * (1.0 - 0.85 * darkness))
   return Person(
-    person_id=sources.person_id(person_index),
+    person_id=f'P{person_index + 1:03d}',
     **_sample_shape(generator),
     age=age,
     skin=_jitter(generator, _mix(_SKINS, darkness), 5.0),

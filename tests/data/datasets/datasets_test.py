@@ -30,7 +30,7 @@ class _TreeTest(parameterized.TestCase):
   def labels(self, source, name, column):
     """A video's labels on its pictures."""
     (video,) = [video for video in source.videos if video.name == name]
-    return video.table.values[column].reindex(list(video.frames)).tolist()
+    return video.labels.values[column].reindex(list(video.frames)).tolist()
 
   def reasons(self, source):
     return '\n'.join(f'{p["path"]}: {p["reason"]}' for p in source.problems)
@@ -44,7 +44,7 @@ class DisfaTest(_TreeTest):
     source = self.scan()
     self.assertEqual(self.names(source), ['SN001/left', 'SN002/left'])
     self.assertEqual(source.videos[0].frames, (1, 2, 3, 4, 5, 6))
-    self.assertEqual(source.fps, 20.0)
+    self.assertEqual(source.videos[0].fps, 20.0)
 
   @parameterized.parameters(
     ('img/SN001/{}.png', 'SN001/video'),
@@ -99,7 +99,7 @@ class DisfaTest(_TreeTest):
       'SN001: no file for the action units 12', self.reasons(source)
     )
     self.assertEqual(self.labels(source, 'SN002/left', 'AU12')[1], 1)
-    self.assertNotIn('AU12', source.videos[0].table.values)
+    self.assertNotIn('AU12', source.videos[0].labels.values)
 
   def test_files_of_unequal_length_are_counted(self):
     fake_trees.disfa(self.root)
@@ -224,7 +224,7 @@ class Bp4dTest(_TreeTest):
     (self.root / 'AUCoding' / 'AU_OCC' / 'F001_T2.csv').unlink()
     source = self.scan()
     self.assertIn('F001_T2.csv: there is no such file', self.reasons(source))
-    self.assertNotIn('AU01_c', source.videos[1].table.values)
+    self.assertNotIn('AU01_c', source.videos[1].labels.values)
 
 
 class GftTest(_TreeTest):
@@ -308,14 +308,14 @@ class CkplusTest(_TreeTest):
 
   @parameterized.parameters('none', 'eyes')
   def test_landmarks_are_read(self, align):
-    table = self.scan(align=align).videos[0].table
+    table = self.scan(align=align).videos[0].labels
     self.assertEqual(table.landmarks.shape, (3, 68, 2))
     np.testing.assert_array_equal(table.landmarks[2, 41], [20, 30])
 
   def test_a_copy_without_landmarks_says_so(self):
     shutil.rmtree(self.root / 'Landmarks')
     source = self.scan()
-    self.assertIsNone(source.videos[0].table.landmarks)
+    self.assertIsNone(source.videos[0].labels.landmarks)
     self.assertIn('no such folder', self.reasons(source))
 
   def test_ten_people_are_folded_in_order(self):
@@ -352,8 +352,8 @@ class Voxceleb1Test(_TreeTest):
       fake_trees.picture(folder / f'{second:07d}.jpg')
     source = self.scan()
     self.assertEqual(self.names(source), ['Aaron_Tveit/vxyz'])
-    self.assertEqual(source.fps, 1.0)
-    self.assertEqual(self.scan(fps=2.0).fps, 2.0)
+    self.assertEqual(source.videos[0].fps, 1.0)
+    self.assertEqual(self.scan(fps=2.0).videos[0].fps, 2.0)
 
 
 class Voxceleb2Test(_TreeTest):

@@ -56,13 +56,13 @@ class ScanTest(parameterized.TestCase):
 
   def test_an_undocumented_rate_is_assumed_aloud(self):
     with self.assertLogs(level='WARNING') as logs:
-      self.assertEqual(self.scan().fps, 25.0)
+      self.assertEqual(self.scan().videos[0].fps, 25.0)
     self.assertIn('assume 25 frames a second', logs.output[-1])
-    self.assertEqual(self.scan(fps=30.0).fps, 30.0)
+    self.assertEqual(self.scan(fps=30.0).videos[0].fps, 30.0)
 
   def test_missing_codes_are_the_users_to_name(self):
     source = self.scan(missing_codes=(9.0, 0.0))
-    values = source.videos[0].table.values
+    values = source.videos[0].labels.values
     self.assertTrue(values.loc[2441].loc[['AU01_c']].isna().all())
     reasons = [problem['reason'] for problem in source.problems]
     self.assertIn('1 codes of 2 are not 0 or 1; missing', reasons)

@@ -15,9 +15,8 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest
 
+from psm_jax.data import builder as builder_lib
 from psm_jax.data import decode, labels, store
-from psm_jax.data.builders import records
-from psm_jax.data.builders.video_folder import video_folder_dataset_builder
 from psm_jax.data.ingest import (
   batch,
   crops,
@@ -37,22 +36,9 @@ _OPTIONS = processing.Options(
 )
 
 
-def run_here(jobs, options, root, *, num_workers, num_threads, report):
-  """Stands in for `workers.run` without processes, which start slowly."""
-  del num_workers
-  for job in jobs:
-    try:
-      content = processing.ingest_video(
-        job, options, root, report=report, num_threads=num_threads
-      )
-      yield job, content, ''
-    except (ValueError, OSError) as error:
-      yield job, None, str(error)
-
-
 def _ingest(path, output, **options):
   options = {'person_from': 'file'} | options
-  with unittest.mock.patch.object(workers, 'run', run_here):
+  with unittest.mock.patch.object(workers, 'run', workers.run_here):
     return batch.ingest(path, output, options=_OPTIONS, **options)
 
 
@@ -294,7 +280,7 @@ class BatchTest(_FolderTest):
     (row,) = self._run().rows
     self.assertRegex(row['reason'], '--first_row=0.*--first_row=1')
     options = dataclasses.replace(_OPTIONS, first_row=1)
-    with unittest.mock.patch.object(workers, 'run', run_here):
+    with unittest.mock.patch.object(workers, 'run', workers.run_here):
       (row,) = batch.ingest(
         self.root / 'videos',
         self.out,
@@ -423,12 +409,10 @@ class TrainingDataTest(_FolderTest):
   """What the training pipeline makes of an ingest folder."""
 
   def _store(self, source, *, size_px=32):
-    builder = video_folder_dataset_builder.Builder.of(
-      source, data_dir=self.root / 'tfds'
-    )
+    builder = builder_lib.Faces.of(source, data_dir=self.root / 'tfds')
     path = self.root / f'store-{source.fingerprint}'
     decode.fill_store(
-      records.prepare(builder), path, size_px=size_px, source={}
+      builder_lib.write(builder), path, size_px=size_px, source={}
     )
     return store.open_store(path)
 
@@ -624,9 +608,7 @@ class TrainingDataTest(_FolderTest):
   def test_long_videos_are_written_in_parts_and_joined(self):
     self._add('a.mp4', [(range(24), 2, 10)])
     self._run()
-    with unittest.mock.patch.object(
-      video_folder_dataset_builder, '_RECORD_FRAMES', 10
-    ):
+    with unittest.mock.patch.object(builder_lib, '_RECORD_FRAMES', 10):
       frame_store = self._store(folder.scan(self.out))
     (video,) = frame_store.videos('a')
     self.assertEqual((video.start, video.stop), (0, 24))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 
+from psm_jax.data import sources
 from psm_jax.data.ingest import (
   detection,
   head_pose,
@@ -181,9 +182,6 @@ class IngestTest(absltest.TestCase):
     frames = ingest_folder.read_table(root, 'a').merge(
       ingest_folder.read_weak_labels(root, 'a'), on=['track', 'frame']
     )
-    entry = ingest_folder.IngestedVideo(
-      'P', 'a', ((0, 0, 5),), 'jpg', 25.0, 64, '', False
-    )
     cut, low = ingest_folder.read_crops(frames), frames[['x', 'y']].to_numpy()
 
     def align(times_s, landmarks, pose_deg, *, eye_distance):
@@ -193,7 +191,7 @@ class IngestTest(absltest.TestCase):
 
     with mock.patch.object(landmark_alignment, 'align', align):
       again = ingest_folder.landmark_crops(
-        root, entry, frames, eye_distance=0.4
+        layout.video_folder(root, 'a'), frames, size_px=64, eye_distance=0.4
       )
     # Aligned as they are, crops are the whole of their files.
     whole = [[64, 0, 0], [0, 64, 0]]
@@ -204,10 +202,14 @@ class IngestTest(absltest.TestCase):
   def test_videos_without_landmarks_cannot_be_aligned_by_them(self):
     root = self._ingest()
     (layout.video_folder(root, 'a') / layout.LANDMARKS).unlink()
-    entry = mock.Mock(video_id='a')
-    entry.name = 'P/a'
+    video_of = sources.Video(
+      person_id='P',
+      video_id='a',
+      fps=25.0,
+      folder=layout.video_folder(root, 'a'),
+    )
     with self.assertRaisesRegex(ValueError, 'P/a.*--detector=landmarker'):
-      ingest_folder._check_landmarks(root, [entry])
+      ingest_folder._check_landmarks([video_of])
 
   def test_faces_between_those_sought_have_no_weak_labels(self):
     root = self._ingest(detect_every=2)

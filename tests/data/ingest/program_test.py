@@ -13,7 +13,7 @@ import pandas as pd
 from absl.testing import absltest
 
 from psm_jax.data.ingest import batch, listing, processing, workers
-from tests.data.ingest import batch_test, films
+from tests.data.ingest import films
 
 _ROOT = pathlib.Path(__file__).resolve().parents[3]
 _STRANGE = "ünï 人;=1+1 $(touch x) 'a'.mkv"
@@ -124,7 +124,7 @@ class UnreadableTest(absltest.TestCase):
     self.root = pathlib.Path(self.create_tempdir().full_path)
 
   def _rows(self, path):
-    with mock.patch.object(workers, 'run', batch_test.run_here):
+    with mock.patch.object(workers, 'run', workers.run_here):
       outcome = batch.ingest(path, self.root / 'out')
     return {row['name']: row for row in outcome.rows}
 
@@ -151,7 +151,7 @@ class UnreadableTest(absltest.TestCase):
     picture[1000 : 1000 + len(large), 3000 : 3000 + len(large)] = large
     path = films.write(self.root / 'a.avi', [picture], codec='mjpeg')
     options = processing.Options(min_track_frames=1)
-    with mock.patch.object(workers, 'run', batch_test.run_here):
+    with mock.patch.object(workers, 'run', workers.run_here):
       (row,) = batch.ingest(path, self.root / 'out', options=options).rows
     self.assertEqual((row['status'], row['crops']), ('ok', 1))
     self.assertEqual((row['width'], row['height']), (7680, 4320))

@@ -9,7 +9,7 @@ import pandas as pd
 from absl.testing import absltest
 
 from psm_jax.data.ingest import batch, detection, processing, workers
-from tests.data.ingest import batch_test, films
+from tests.data.ingest import films
 
 _CLIPS = films.SHARED / 'data' / 'video'
 _NAMES = (
@@ -35,7 +35,7 @@ class RealVideosTest(absltest.TestCase):
       detector=detection.DetectorOptions(longest_px=320, min_face_px=60),
       size_px=32,
     )
-    with unittest.mock.patch.object(workers, 'run', batch_test.run_here):
+    with unittest.mock.patch.object(workers, 'run', workers.run_here):
       outcome = batch.ingest(manifest, cls.root / 'out', options=options)
     cls.rows = {pathlib.Path(row['name']).name: row for row in outcome.rows}
 

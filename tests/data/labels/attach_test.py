@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 
-from psm_jax.data import folders, labels
+from psm_jax.data import embedded, folders, labels
 from psm_jax.data.labels import attach, collection
 from psm_jax.evaluation import features, splits
 from tests.data import fake_trees
@@ -222,7 +222,7 @@ class ToEmbeddingsTest(_AttachTest):
         path = self.run / 'embeddings' / model / person / f'{video}.parquet'
         path.parent.mkdir(parents=True, exist_ok=True)
         frames = np.arange(1, 5)
-        pd.DataFrame(
+        table = pd.DataFrame(
           {
             'model_id': model,
             'person_id': person,
@@ -231,7 +231,15 @@ class ToEmbeddingsTest(_AttachTest):
             'time_s': (frames - 1) / 25,
             'e000': np.zeros(4, np.float32),
           }
-        ).to_parquet(path, index=False)
+        )
+        table.attrs = {
+          'schema_version': embedded.SCHEMA_VERSION,
+          'model_id': model,
+          'step': 5,
+          'state': model,
+          'config': 'c',
+        }
+        table.to_parquet(path, index=False)
 
   def attach(self, **options):
     return attach.to_embeddings(
@@ -262,7 +270,7 @@ class ToEmbeddingsTest(_AttachTest):
   def test_what_is_scored_is_what_an_evaluation_reads(self):
     _openface(self.tables / 'A' / 'v1.csv', 4)
     self.attach(score='intensity')
-    tables = features.read_embeddings(self.run)
+    tables = features.read_run(self.run)
     labels_of = [
       splits.action_unit_labels(table.frames, threshold=2) for table in tables
     ]

@@ -1,1 +1,0 @@
-"""TensorFlow Datasets builders; one example is one video of one person."""

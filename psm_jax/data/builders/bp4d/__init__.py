@@ -1,1 +1,0 @@
-"""TFDS builder of BP4D-Spontaneous, from a user's own copy."""

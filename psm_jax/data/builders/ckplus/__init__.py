@@ -1,1 +1,0 @@
-"""TFDS builder of CK+, from a user's own copy."""

@@ -1,1 +1,0 @@
-"""TFDS builder of DISFA, from a user's own copy."""

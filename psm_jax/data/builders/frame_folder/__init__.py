@@ -1,1 +1,0 @@
-"""TFDS builder of people's videos kept as folders of frames."""

@@ -1,1 +1,0 @@
-"""TFDS builder of GFT, from a user's own copy."""

@@ -1,1 +1,0 @@
-"""TFDS builder of invented people's rendered videos."""

@@ -1,1 +1,0 @@
-"""TFDS builder of ingested videos."""

@@ -1,1 +1,0 @@
-"""TFDS builder of VoxCeleb1, from a user's own copy."""

@@ -1,1 +1,0 @@
-"""TFDS builder of VoxCeleb2, from a user's own copy."""

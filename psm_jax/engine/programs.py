@@ -1,0 +1,96 @@
+"""What one model computes of frames, compiled once for all of a configuration.
+
+computed = programs.of(config)
+inference.in_batches(computed.embed, params, method_state, frames, rows)
+"""
+
+import functools
+import json
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from psm_jax import methods
+from psm_jax.engine import inference
+
+
+def of(config: ml_collections.ConfigDict) -> 'Programs':
+  """Returns the programs of a configuration, the same for an equal one."""
+  return _of(json.dumps(config.to_dict(), sort_keys=True))
+
+
+@functools.lru_cache(maxsize=4)
+def _of(content):
+  values = json.loads(content, object_hook=_with_tuples)
+  return Programs(ml_collections.ConfigDict(values))
+
+
+def _with_tuples(values):
+  """Returns a JSON object with tuples, as configurations hold them."""
+  return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
+class Programs:
+  """What a configuration computes, compiled once for all of its models.
+
+  Functions of (params, method_state, frames) and, where the method uses them,
+  of the canonical faces behind the frames.
+
+  Attributes:
+    method: The method.
+    embed: Gives embeddings.
+    drawn: The names of the pictures that the method draws.
+  """
+
+  def __init__(self, config: ml_collections.ConfigDict):
+    """Compiles nothing yet."""
+    self.method = methods.make(config)
+    self.embed = inference.embedder(self.method)
+    frames = jax.ShapeDtypeStruct((2, config.data.size_px**2 * 3), np.uint8)
+    state = jax.eval_shape(self.method.init, jax.random.key(0))
+    canonical = (frames,) if self.method.uses_canonical else ()
+    self.drawn = tuple(
+      jax.eval_shape(self._all_pictures, *state, frames, *canonical)
+    )
+
+  def _all_pictures(self, params, method_state, frames, canonical=()):
+    return self.method.pictures(
+      jax.random.key(0),
+      params,
+      method_state,
+      self.method.shared,
+      frames,
+      canonical,
+    )
+
+  @functools.cache  # noqa: B019 (lives as long as the programs do)
+  def picture(self, name: str) -> Callable[..., jax.Array]:
+    """Returns what gives one kind of picture, float32."""
+    return jax.jit(lambda *given: self._all_pictures(*given)[name])
+
+  @functools.cached_property
+  def error(self) -> Callable[..., jax.Array]:
+    """Gives [B] float32, the reconstruction's mean error in grey levels."""
+
+    def error(params, method_state, frames, *canonical):
+      made = self._all_pictures(params, method_state, frames, *canonical)
+      drawn = made['reconstruction']
+      image = frames.reshape(drawn.shape).astype(np.float32)
+      return abs(255 * drawn - image).mean(axis=(1, 2, 3))
+
+    return jax.jit(error)
+
+  @functools.cached_property
+  def drive(self) -> Callable[..., jax.Array]:
+    """Gives a face, which comes with the method's state, as frames move it."""
+
+    def drive(params, state_and_face, frames):
+      method_state, face = state_and_face
+      code = self.method.embed(params, method_state, frames)
+      faces = jnp.broadcast_to(face, (len(frames), *face.shape))
+      return self.method.draw(params, self.method.shared, code, faces)
+
+    return jax.jit(drive)

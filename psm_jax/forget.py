@@ -1,0 +1,396 @@
+"""Forgets a person: frames, models, tables and exports below some roots.
+
+  done = forget.forget('P007', ['runs/lab', 'zoo'])
+
+What is made of a whole run, such as its evaluation and its report, is deleted
+whole: it was computed from the person too, and the programs make it again. What
+the person's data went into together with other people's - general models, those
+that began with a model that learned from the person - is named, and stays or
+goes as the caller says. Nothing is changed before all of this is known.
+"""
+
+import contextlib
+import dataclasses
+import operator
+import os
+import pathlib
+import re
+import shutil
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from absl import logging
+
+from psm_jax import methods, paths
+from psm_jax.data import prepare, upkeep
+from psm_jax.data import store as store_lib
+from psm_jax.labelling import tables as labelled
+from psm_jax.runs import (
+  checkpoint,
+  metrics,
+  planning,
+  run,
+  warm_start,
+  zoo,
+)
+
+KEEP, REMOVE = 'keep', 'remove'
+_OF_RUN = (
+  'checkpoints',
+  'tensorboard',
+  'metrics.csv',
+  'shards',
+  'config.json',
+  'models.json',
+)
+# What programs make of a whole run.
+_MADE = ('evaluation', 'discovery', 'pictures', 'report', 'report.html')
+# What they make of one model and person, in folders of these names.
+_BY_PERSON = ('embeddings', 'controls', 'flows', 'steps')
+_PLACE = ('shard', 'waves')
+_PROGRESS = (
+  'status',
+  'steps_done',
+  'failed_step',
+  'rollbacks',
+  'stopped_early',
+  'shard',
+  'waves',
+)
+# Shorter ids occur by chance in numbers.
+_LONG_ID = 8
+_TEXTS = ('.csv', '.json', '.html', '.md', '.txt', '.tsv', '.svg')
+
+
+@dataclasses.dataclass(frozen=True)
+class Forgotten:
+  """What `forget` did.
+
+  Attributes:
+    lines: What was removed or changed.
+    left: Files and folders that still hold the id and are none of ours.
+  """
+
+  lines: tuple[str, ...]
+  left: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+  """A run, and what becomes of its models.
+
+  Attributes:
+    opened: The run.
+    own: Ids of models that go: they learned from the person alone, or are
+      named after the person.
+    general: Ids of others that learned from the person.
+  """
+
+  opened: run.Run
+  own: frozenset[str]
+  general: frozenset[str]
+
+
+def forget(
+  person_id: str,
+  roots: Sequence[str | os.PathLike],
+  *,
+  general: str | None = None,
+) -> Forgotten:
+  """Removes a person from everything below some folders.
+
+  Args:
+    person_id: Whom.
+    roots: Folders that hold runs, frame stores, exported models or several of
+      these, at any depth.
+    general: What becomes of models that learned from the person and others:
+      KEEP, REMOVE, or None to refuse if there are any.
+
+  Returns:
+    What was done, and what is left.
+
+  Raises:
+    ValueError: If nothing there is of the person, somebody is writing to a run,
+      a run's frames lie outside the roots, or general models are there and
+      `general` is None. Nothing has been changed then.
+  """
+  paths.check_id(person_id, what='person_id')
+  folders = [
+    paths.check_local(root, what='--roots').resolve() for root in roots
+  ]
+  for folder in folders:
+    if not folder.is_dir():
+      raise ValueError(f'There is no folder {folder}.')
+  with contextlib.ExitStack() as locks:
+    runs = []
+    for path in _below(folders, 'models.json'):
+      locks.enter_context(run.locked(path))
+      _finish_swap(path)
+      runs.append(_plan(run.open_run(path), person_id, folders))
+    stores = [
+      path
+      for path in _below(folders, store_lib.MANIFEST)
+      if person_id in _people(path)
+    ]
+    exports = _exports(folders, person_id)
+    _check_general(runs, exports, person_id, general)
+    lines = []
+    for path in stores:
+      lines += _forget_frames(path, person_id)
+    for path, is_general in exports:
+      lines.append(_forget_export(path, person_id, is_general, general))
+    for planned in runs:
+      lines += _forget_in_run(planned, person_id, general)
+  left = holding(folders, person_id)
+  if not lines and not left:
+    raise ValueError(
+      f'Nothing below {store_lib.list_some(list(map(str, folders)))} is of '
+      f'{person_id}.'
+    )
+  return Forgotten(tuple(lines), tuple(left))
+
+
+def holding(folders: Sequence[pathlib.Path], person_id: str) -> list[str]:
+  """Returns the files and folders that hold a person's id.
+
+  In files of numbers only ids of eight characters or more are looked for.
+  """
+  text = re.escape(person_id)
+  pattern = re.compile(f'(?<![A-Za-z0-9]){text}(?![A-Za-z0-9])')
+  encoded = re.compile(pattern.pattern.encode())
+  held = []
+  for root in folders:
+    for path in sorted(root.rglob('*')):
+      name = path.relative_to(root).as_posix()
+      is_read = path.is_file() and (
+        path.suffix in _TEXTS or len(person_id) >= _LONG_ID
+      )
+      if pattern.search(name) or (
+        is_read and encoded.search(path.read_bytes())
+      ):
+        held.append(str(path))
+  return held
+
+
+def _below(folders, name):
+  """Returns the folders that hold a file of some name, once each."""
+  return sorted({path.parent for root in folders for path in root.rglob(name)})
+
+
+def _plan(opened, person_id, folders):
+  """Returns what becomes of a run's models; changes nothing."""
+  data, frames = opened.config.data, opened.data_dir
+  if data.source == 'store':
+    frames = pathlib.Path(data.path)
+  if not any(frames.resolve().is_relative_to(folder) for folder in folders):
+    raise ValueError(
+      f'The frames of {opened.workdir} are in {frames}, which is below none of '
+      '--roots. Name it as well.'
+    )
+  pool = {}
+  if opened.config.init.path:
+    # Whatever may be wrong there is not this program's to mend.
+    with contextlib.suppress(ValueError, OSError):
+      pool = warm_start.open_pool(opened.config).cohorts
+  own, general = set(), set()
+  for model in opened.models:
+    began_with = pool.get(model.init_from, ())
+    if model.cohort == (person_id,) or _names(model.model_id, person_id):
+      own.add(model.model_id)
+    elif person_id in (*model.cohort, *began_with):
+      general.add(model.model_id)
+  return _Run(opened, frozenset(own), frozenset(general))
+
+
+def _names(model_id, person_id):
+  """Whether a model is named after a person."""
+  return bool(re.search(f'(^|-){re.escape(person_id)}(-|$)', model_id))
+
+
+def _exports(folders, person_id):
+  """Returns (folder, whether others taught it too) of the person's exports."""
+  exports = []
+  for path in _below(folders, 'model.json'):
+    described = zoo.describe(path)
+    if _names(described['model_id'], person_id):
+      exports.append((path, False))
+    elif person_id in described['cohort']:
+      exports.append((path, len(described['cohort']) > 1))
+  return exports
+
+
+def _check_general(runs, exports, person_id, general):
+  """Refuses to go on before somebody has said what becomes of these."""
+  named = [
+    f'{planned.opened.workdir}: {model_id}'
+    for planned in runs
+    for model_id in sorted(planned.general)
+  ]
+  named += [str(path) for path, is_general in exports if is_general]
+  if named and general is None:
+    raise ValueError(
+      f'These models learned from {person_id} and from others: '
+      f'{store_lib.list_some(named)}. Give --remove_models to remove them (a '
+      'run of theirs then begins anew), or --keep_models to keep them as they '
+      'are, without the name.'
+    )
+
+
+def _people(path):
+  """Returns the people of a store, damaged or not."""
+  manifest = store_lib.read_manifest(path)
+  return [entry['person_id'] for entry in manifest['people']]
+
+
+def _forget_frames(path, person_id):
+  """Removes a person from a store, and deletes the records it was made from."""
+  if len(_people(path)) > 1:
+    records = upkeep.remove_person(path, person_id)
+    return [
+      f'Removed the frames from {path}.',
+      *(f'Deleted {folder}, from which it was made.' for folder in records),
+    ]
+  for folder in (path, path.parent / 'tfds'):
+    _delete(folder)
+  return [f'Deleted {path}: nobody else was in it.']
+
+
+def _forget_export(path, person_id, is_general, general):
+  if not is_general or general == REMOVE:
+    shutil.rmtree(path)
+    return f'Deleted {path}.'
+  model = zoo.load(path)
+  cohort = tuple(name for name in model.cohort if name != person_id)
+  written = zoo.save(dataclasses.replace(model, cohort=cohort), path.parent)
+  if written != path:
+    _delete(path)
+  return f'Kept {path} without the name.'
+
+
+def _forget_in_run(planned, person_id, general):
+  """Removes a person from a run; returns what was done."""
+  opened, workdir = planned.opened, planned.opened.workdir
+  begins_anew = general == REMOVE and bool(planned.general)
+  gone = planned.own | (planned.general if begins_anew else frozenset())
+  is_theirs = planned.own or planned.general
+  if not (is_theirs or person_id in opened.config.data.persons):
+    return []
+  lines = _forget_tables(workdir, person_id, gone)
+  if begins_anew:
+    lines += _delete_all(workdir, *_BY_PERSON)
+  config = opened.config.copy_and_resolve_references()
+  config.data.persons = tuple(
+    name for name in config.data.persons if name != person_id
+  )
+  stay = [m for m in opened.models if m.model_id not in planned.own]
+  if begins_anew:
+    _delete_all(workdir, 'checkpoints', 'tensorboard', 'metrics.csv', 'shards')
+    lines.append(f'{workdir} begins anew: its models learned from {person_id}.')
+  elif planned.own:
+    _rewrite_checkpoints(opened, planned.own)
+    metrics.drop_models(workdir, planned.own)
+    lines.append(
+      f'Removed {store_lib.list_some(sorted(planned.own))} from {workdir}.'
+    )
+  if not stay:
+    return [*lines, *_delete_all(workdir, *_OF_RUN)]
+  if planned.general:
+    stay = _planned_anew(
+      opened, config, stay, person_id, begins_anew=begins_anew
+    )
+  run.rewrite(workdir, config, stay, opened.data_dir)
+  return lines
+
+
+def _planned_anew(opened, config, models, person_id, *, begins_anew):
+  """Returns models that learned from several people as they are planned now."""
+  before = {model.model_id: model for model in models}
+  try:
+    store = store_lib.open_store(
+      prepare.prepare(config.data, directory=opened.data_dir)
+    )
+    anew, _ = planning.plan_models(config, store)
+  except ValueError as error:  # Too few are left to train: only to be used.
+    logging.warning('%s: %s', opened.workdir, error)
+    anew = [
+      dataclasses.replace(
+        model, cohort=tuple(name for name in model.cohort if name != person_id)
+      )
+      for model in models
+    ]
+  for model in anew:
+    was = before.get(model.model_id)
+    if was is not None:
+      fields = _PLACE if begins_anew else _PLACE + _PROGRESS
+      for field in fields:
+        setattr(model, field, getattr(was, field))
+  return anew
+
+
+def _rewrite_checkpoints(opened, gone):
+  """Writes a run's checkpoints without some models, then swaps the folders."""
+  workdir, partial = opened.workdir, opened.workdir / 'checkpoints.partial'
+  method = methods.abstract(opened.config)
+  shutil.rmtree(partial, ignore_errors=True)
+  (partial / 'checkpoints').mkdir(parents=True, mode=0o700)
+  for number in sorted({n for model in opened.models for n in model.waves}):
+    ids = [m.model_id for m in opened.models if number in m.waves]
+    stay = np.flatnonzero([name not in gone for name in ids])
+    if not len(stay):
+      continue
+    before = checkpoint.Checkpoints(workdir, wave=number, read_only=True)
+    after = checkpoint.Checkpoints(partial, wave=number, keep_steps=1)
+    template = checkpoint.template(method, len(ids))
+    for step in before.steps:
+      try:
+        _, states = before.restore(template, ids, until=step)
+      except ValueError as error:
+        logging.warning('Step %d goes: %s', step, error)
+        continue
+      states = jax.tree.map(operator.itemgetter(stay), states)
+      after.save(step, states, [ids[index] for index in stay])
+      after.wait()
+    before.close()
+    after.close()
+  (partial / 'checkpoints').rename(workdir / 'checkpoints.without')
+  shutil.rmtree(partial)
+  _finish_swap(workdir)
+
+
+def _finish_swap(workdir):
+  """Puts rewritten checkpoints in their place, after a kill too."""
+  written = workdir / 'checkpoints.without'
+  if written.is_dir():
+    _delete(workdir / 'checkpoints')
+    written.rename(workdir / 'checkpoints')
+
+
+def _forget_tables(workdir, person_id, gone):
+  """Deletes what a run's programs made of a person or of models that go."""
+  theirs = [
+    path
+    for name in _BY_PERSON
+    for path in sorted((workdir / name).rglob('*'))
+    if path.is_dir() and path.name in {person_id, *gone}
+  ]
+  for path in theirs:
+    _delete(path)
+  lines = [f'Deleted {path}.' for path in theirs]
+  lines += labelled.forget(workdir, person_id)
+  return lines + _delete_all(workdir, *_MADE)
+
+
+def _delete_all(workdir, *names):
+  """Deletes files and folders of a run; returns what was there, a line each."""
+  there = [workdir / name for name in names if (workdir / name).exists()]
+  for path in there:
+    _delete(path)
+  return [f'Deleted {path}.' for path in there]
+
+
+def _delete(path):
+  if path.is_dir():
+    shutil.rmtree(path)
+  else:
+    path.unlink(missing_ok=True)

@@ -1,0 +1,191 @@
+"""How runs stand, from what they wrote down; nothing is opened to write.
+
+for line in status.lines(pathlib.Path('runs/lab')):
+print(line)
+"""
+
+import collections
+import dataclasses
+import io
+import pathlib
+import time
+from collections.abc import Sequence
+
+import pandas as pd
+
+from psm_jax.runs import metrics, run, shards
+
+_COLUMNS = ['step', 'model_id', 'steps_per_s']
+_HEADER = (
+  'shard',
+  'models',
+  'running',
+  'step',
+  'of',
+  'steps/s',
+  'left',
+  'last row',
+  'saved',
+  'held',
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """How the models stand that one process trains.
+
+  Attributes:
+    shard: Its number.
+    models: Its models.
+    running: How many of them are neither done nor failed.
+    step: Steps of all of them together, as last logged or at their ends.
+    total: Steps that all of them together will take.
+    rate: Steps of a model a second at last, None before the first row.
+    left_s: Seconds that are left at this rate; None: not known, 0: none.
+    row_age_s: Seconds since it last wrote to its metrics, None if never.
+    saved_age_s: Seconds since its newest checkpoint, None if there is none.
+    is_held: Whether a process holds it, or was killed as it did.
+  """
+
+  shard: int
+  models: int
+  running: int
+  step: int
+  total: int
+  rate: float | None
+  left_s: float | None
+  row_age_s: float | None
+  saved_age_s: float | None
+  is_held: bool
+
+
+def parts(opened: run.Run) -> list[Part]:
+  """Returns how each shard of a run stands; one for a run of no shards."""
+  logged = _logged(opened.workdir)
+  by_shard = collections.defaultdict(list)
+  for model in opened.models:
+    by_shard[model.shard].append(model)
+  return [
+    _part(opened, shard, models, logged)
+    for shard, models in sorted(by_shard.items())
+  ]
+
+
+def _part(opened, shard, models, logged):
+  workdir, ids = opened.workdir, {model.model_id for model in models}
+  rows = logged[logged['model_id'].isin(ids)]
+  latest = rows.groupby('model_id').last()
+  steps = {
+    model.model_id: max(
+      model.steps_done,
+      int(latest['step'].get(model.model_id, 0)),
+    )
+    for model in models
+  }
+  running = [model for model in models if model.status == 'running']
+  rate = float(rows['steps_per_s'].iloc[-1]) if len(rows) else None
+  waves = shards.waves_of(running).values()
+  # A wave lasts as long as its longest model.
+  left = sum(
+    max(model.total_steps - steps[model.model_id] for model in members)
+    for members in waves
+  )
+  numbers = {model.waves[-1] for model in models}
+  files = [run.shard_file(workdir, number, 'csv') for number in numbers]
+  saves = [
+    path
+    for number in {n for model in models for n in model.waves}
+    for path in (workdir / 'checkpoints' / f'wave{number:03d}').glob('*')
+    if path.name.isdigit()
+  ]
+  lock = '.lock'
+  if opened.num_shards > 1:
+    lock = shards.lock_of(shards.Shard(shard, opened.num_shards))
+  else:
+    files = metrics.tables(workdir)
+  return Part(
+    shard=shard,
+    models=len(models),
+    running=len(running),
+    step=sum(steps.values()),
+    total=sum(model.total_steps for model in models),
+    rate=rate,
+    left_s=left / rate if rate else (None if running else 0.0),
+    row_age_s=_age(files),
+    saved_age_s=_age(saves),
+    is_held=(workdir / lock).exists(),
+  )
+
+
+def _logged(workdir) -> pd.DataFrame:
+  """Returns the rows of a run's metrics in their order, whole ones alone."""
+  found = [pd.DataFrame(columns=_COLUMNS)]
+  for path in metrics.tables(workdir):
+    content = path.read_bytes()
+    content = content[: content.rfind(b'\n') + 1]
+    if content:
+      found.append(pd.read_csv(io.BytesIO(content), usecols=_COLUMNS))
+  found = [table for table in found if len(table)] or found
+  return pd.concat(found).sort_values('step', kind='stable')
+
+
+def _age(files: Sequence[pathlib.Path]) -> float | None:
+  times = [path.stat().st_mtime for path in files if path.exists()]
+  return max(0.0, time.time() - max(times)) if times else None
+
+
+def lines(workdir: pathlib.Path) -> list[str]:
+  """Returns a run's state as text: in all, a row a shard, and who is frozen.
+
+  Raises:
+    ValueError: If it is no run directory.
+  """
+  opened = run.open_run(workdir)
+  states = collections.Counter(model.status for model in opened.models)
+  counted = ', '.join(f'{count} {state}' for state, count in states.items())
+  text = [f'{workdir}: {len(opened.models)} models, {counted}.']
+  rows = [_HEADER] + [_cells(part) for part in parts(opened)]
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  text += [
+    '  '.join(
+      cell.rjust(width) for cell, width in zip(row, widths, strict=True)
+    )
+    for row in rows
+  ]
+  for model in opened.models:
+    if model.status == 'failed':
+      text.append(
+        f'{model.model_id} is frozen since step {model.failed_step}: its loss '
+        'or update was not finite.'
+      )
+  return text
+
+
+def _cells(part):
+  return (
+    str(part.shard),
+    str(part.models),
+    str(part.running),
+    str(part.step),
+    str(part.total),
+    '-' if part.rate is None else f'{part.rate:.2f}',
+    _in_words(part.left_s),
+    _in_words(part.row_age_s, ' ago'),
+    _in_words(part.saved_age_s, ' ago'),
+    'yes' if part.is_held else 'no',
+  )
+
+
+def _in_words(seconds, ending=''):
+  """Returns a time of about that length, '-' for none."""
+  if seconds is None:
+    return '-'
+  minutes = round(seconds / 60)
+  if minutes < 1:
+    return f'{seconds:.0f} s{ending}'
+  if minutes < 60:
+    return f'{minutes} min{ending}'
+  hours, minutes = divmod(minutes, 60)
+  if hours < 48:
+    return f'{hours} h {minutes:02d}{ending}'
+  return f'{hours / 24:.1f} d{ending}'

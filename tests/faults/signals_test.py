@@ -1,0 +1,96 @@
+"""Signals to a run of toy models: a short form of `soak`."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from absl.testing import absltest, parameterized
+
+from tests import training_test
+from tests.faults import soak
+
+# As launch.train, but with models that compile in a second.
+_PROGRAM = """
+import json, pathlib, sys
+from psm_jax import stopping
+from psm_jax.cli import program
+
+def run(verb, as_called):
+  from psm_jax import methods, training
+  from psm_jax.runs import run
+  from tests import tiny
+  methods.make = lambda config, **_: tiny.toy_method(config)
+  config = run.config_of(json.loads(pathlib.Path(sys.argv[1]).read_text()))
+  outcome = training.train(config, sys.argv[2])
+  return stopping.EXIT_CODE if outcome.was_stopped else 0
+
+program._run = run
+program.run('train')
+"""
+_PHASES = {
+  'imports': lambda folder: True,
+  'compile': lambda folder: (folder / 'config.json').exists(),
+  'steps': lambda folder: any(folder.glob('checkpoints/wave000/[0-9]*')),
+  'save': lambda folder: any(folder.glob('checkpoints/wave000/*-tmp*')),
+}
+
+
+class SignalsTest(parameterized.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.folder = pathlib.Path(
+      cls.enterClassContext(tempfile.TemporaryDirectory())
+    )
+    config = training_test._config(
+      training_test.write_store(cls.folder), train__steps=400
+    )
+    cls.config = cls.folder / 'config_of_runs.json'
+    cls.config.write_text(json.dumps(config.to_dict()))
+    unbroken = cls.folder / 'unbroken'
+    assert cls._start(unbroken).wait() == 0
+    cls.expected = soak.digest(unbroken)
+
+  @classmethod
+  def _start(cls, workdir):
+    return subprocess.Popen(
+      [sys.executable, '-c', _PROGRAM, str(cls.config), str(workdir)],
+      cwd=pathlib.Path(__file__).parents[2],
+      env={**os.environ, 'XLA_FLAGS': '--xla_backend_optimization_level=0'},
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+
+  @parameterized.parameters(
+    ('imports', signal.SIGTERM),
+    ('compile', signal.SIGUSR1),
+    ('steps', signal.SIGINT),
+    ('save', signal.SIGKILL),
+  )
+  def test_a_run_ends_as_an_unbroken_one(self, phase, number):
+    workdir = self.folder / phase
+    process = self._start(workdir)
+    while process.poll() is None and not _PHASES[phase](workdir):
+      time.sleep(0.005)
+    if phase == 'imports':
+      time.sleep(0.5)  # Python itself takes a moment to begin.
+    sent = time.monotonic()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    expected = -number if number == signal.SIGKILL else 75
+    self.assertEqual(process.returncode, expected, errors[-2000:])
+    self.assertNotIn('Traceback', errors)
+    self.assertLess(time.monotonic() - sent, 20)  # 10 on a machine at leisure.
+    process = self._start(workdir)
+    _, errors = process.communicate(timeout=300)
+    self.assertEqual(process.returncode, 0, errors[-2000:])
+    self.assertEqual(soak.digest(workdir), self.expected)
+
+
+if __name__ == '__main__':
+  absltest.main()

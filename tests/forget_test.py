@@ -1,0 +1,190 @@
+"""Claims about forgetting: nothing of the person is left, the rest works."""
+
+import pathlib
+import shutil
+import tempfile
+from unittest import mock
+
+import jax
+import numpy as np
+import pandas as pd
+from absl.testing import absltest
+
+from psm_jax import embedding, forget, methods, training
+from psm_jax.data import store as store_lib
+from psm_jax.runs import run, zoo
+from tests import tiny, training_test
+
+_PEOPLE = ('a7Kq2mZx91LpWv03', 'b5Tn8rYc64HsEu27', 'c1Gd9wQf38JkRo56')
+_GONE = _PEOPLE[1]
+_WINDOWS, _BYTES = 64, 32
+
+
+def _windows(array, generator):
+  """Returns pieces of an array's bytes, from all over it."""
+  data = np.ascontiguousarray(array).tobytes()
+  starts = generator.integers(0, max(1, len(data) - _BYTES), _WINDOWS)
+  return [data[start : start + _BYTES] for start in starts]
+
+
+def _states(workdir):
+  trained = embedding.Trained(workdir)
+  return {
+    model.model_id: trained.model_state(index)
+    for index, model in enumerate(trained.run.models)
+  }
+
+
+class ForgetTest(absltest.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.enterClassContext(
+      mock.patch.dict(
+        methods.METHODS,
+        facecycle=lambda config, shared: tiny.toy_method(config),
+      )
+    )
+    for name in ('make', 'abstract'):
+      cls.enterClassContext(
+        mock.patch.object(methods, name, lambda c, **_: tiny.toy_method(c))
+      )
+    cls.begun = pathlib.Path(
+      cls.enterClassContext(tempfile.TemporaryDirectory())
+    )
+    training_test.write_store(cls.begun, lengths=(30, 21, 24), people=_PEOPLE)
+    cls._train('each', population__strategy='loop')
+    cls._train('stacked', population__strategy='vmap')
+    cls._train('all', population__cohorts='all')
+    embedding.write_embeddings(cls.begun / 'each')
+    for name in ('each', 'all'):
+      zoo.export_run(cls.begun / name, cls.begun / 'zoo')
+    made = cls.begun / 'each' / 'evaluation'
+    made.mkdir()
+    (made / 'scores.csv').write_text(f'person_id\n{_GONE}\n')
+
+  @classmethod
+  def _config(cls, root, **fields):
+    defaults = {'train__save_steps': 3, 'train__keep_steps': 3}
+    return training_test._config(root / 'store', **(defaults | fields))
+
+  @classmethod
+  def _train(cls, name, **fields):
+    config = cls._config(cls.begun, **fields)
+    training.train(config, cls.begun / name)
+
+  def setUp(self):
+    super().setUp()
+    # The runs name their store by its path.
+    self.root = self.begun
+    self.safe = pathlib.Path(self.create_tempdir().full_path) / 'safe'
+    shutil.copytree(self.begun, self.safe)
+    self.addCleanup(self._bring_back)
+
+  def _bring_back(self):
+    shutil.rmtree(self.begun)
+    shutil.copytree(self.safe, self.begun)
+
+  def test_nothing_of_the_person_is_left_and_the_rest_goes_on(self):
+    generator = np.random.default_rng(0)
+    opened = store_lib.open_store(self.root / 'store')
+    rows = np.flatnonzero(opened.index['person_id'] == _GONE)
+    before = {name: _states(self.root / name) for name in ('each', 'stacked')}
+    theirs = _windows(np.asarray(opened.frames[rows]), generator)
+    for states in before.values():
+      gone = states[f'facecycle-{_GONE}-s0']
+      for leaf in jax.tree.leaves((gone.params, gone.opt_state)):
+        if leaf.size * 4 > _BYTES:
+          theirs += _windows(leaf, generator)
+    held = b''.join(
+      path.read_bytes() for path in self.root.rglob('*') if path.is_file()
+    )
+    theirs = {window for window in theirs if len(set(window)) > 8}
+    self.assertGreater(sum(window in held for window in theirs), 200)
+
+    done = forget.forget(_GONE, [self.root], general=forget.REMOVE)
+    self.assertEqual(done.left, ())
+    for path in self.root.rglob('*'):
+      self.assertNotIn(_GONE, path.name)
+      if path.is_file():
+        data = path.read_bytes()
+        self.assertNotIn(_GONE.encode(), data, path)
+        self.assertFalse([w for w in theirs if w in data], path)
+    self.assertFalse((self.root / 'each/evaluation').exists())
+    for path in (self.root / 'each/embeddings').rglob('*.parquet'):
+      self.assertNotIn(_GONE, set(pd.read_parquet(path)['person_id']))
+
+    for name, states in before.items():
+      after = _states(self.root / name)
+      self.assertEqual(list(after), [k for k in states if _GONE not in k])
+      for model_id, state in after.items():
+        jax.tree.map(np.testing.assert_array_equal, state, states[model_id])
+      outcome = training.train(
+        self._config(
+          self.root,
+          train__steps=15,
+          population__strategy='loop' if name == 'each' else 'vmap',
+        ),
+        self.root / name,
+      )
+      self.assertEqual(
+        [(m.status, m.steps_done) for m in outcome.models], [('done', 15)] * 2
+      )
+      self.assertLen(
+        embedding.write_embeddings(self.root / name, controls=False), 4
+      )
+    (model,) = run.open_run(self.root / 'all').models
+    self.assertEqual(model.cohort, (_PEOPLE[0], _PEOPLE[2]))
+    self.assertEqual((model.status, model.steps_done), ('running', 0))
+    config = self._config(self.root, population__cohorts='all')
+    outcome = training.train(config, self.root / 'all')
+    self.assertEqual(outcome.models[0].status, 'done')
+    self.assertLen(list((self.root / 'zoo').iterdir()), 2)
+
+  def test_without_a_word_about_general_models_nothing_changes(self):
+    def content():
+      return {p: p.read_bytes() for p in self.root.rglob('*') if p.is_file()}
+
+    before = content()
+    with self.assertRaisesRegex(
+      ValueError, 'facecycle-all-s0.*--remove_models .*--keep_models'
+    ):
+      forget.forget(_GONE, [self.root])
+    after = {p: data for p, data in content().items() if p.name != '.lock'}
+    self.assertEqual(after, {k: v for k, v in before.items() if k in after})
+
+  def test_a_general_model_that_is_kept_stays_as_it_was(self):
+    before = _states(self.root / 'all')['facecycle-all-s0']
+    forget.forget(_GONE, [self.root], general=forget.KEEP)
+    after = _states(self.root / 'all')['facecycle-all-s0']
+    jax.tree.map(np.testing.assert_array_equal, after, before)
+    model = zoo.load(self.root / 'zoo/facecycle-all-s0')
+    self.assertEqual(model.cohort, (_PEOPLE[0], _PEOPLE[2]))
+    config = self._config(self.root, population__cohorts='all')
+    outcome = training.train(config, self.root / 'all')
+    self.assertEqual(outcome.models[0].steps_done, training_test._STEPS)
+
+  def test_while_somebody_writes_it_is_refused(self):
+    with (
+      run.locked(self.root / 'stacked'),
+      self.assertRaisesRegex(ValueError, 'writing to .*stacked'),
+    ):
+      forget.forget(_GONE, [self.root], general=forget.KEEP)
+
+  def test_frames_outside_the_roots_are_asked_for(self):
+    with self.assertRaisesRegex(ValueError, 'below none of --roots'):
+      forget.forget(_GONE, [self.root / 'each'])
+
+  def test_somebody_who_is_not_there_is_said(self):
+    with self.assertRaisesRegex(ValueError, 'Nothing below .* is of nobody'):
+      forget.forget('nobody', [self.root])
+
+  def test_files_that_are_not_ours_are_named(self):
+    notes = self.root / 'notes.txt'
+    notes.write_text(f'{_GONE} came on Monday')
+    done = forget.forget(_GONE, [self.root], general=forget.KEEP)
+    self.assertEqual(done.left, (str(notes),))
+
+
+if __name__ == '__main__':
+  absltest.main()
