@@ -15,7 +15,7 @@ from psm_jax.sampling import curriculum
 _CHOICES = {
   'data.source': prepare.SOURCES,
   'data.feed': feed.FEEDS,
-  'data.align': ('none', 'eyes'),
+  'data.align': ('none', 'eyes', 'landmarks'),
   'data.tree.label_shift': shifts.CHOICES,
   'method.name': tuple(methods.METHODS),
   'init.match': warm_start.MATCHES,

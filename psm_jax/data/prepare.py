@@ -195,11 +195,6 @@ def describe(config_data: ml_collections.ConfigDict) -> sources.Source:
       persons=tuple(config_data.persons),
     )
     return trees.scan(DATASETS[config_data.source], config_data.path, options)
-  if config_data.align != 'none':
-    raise ValueError(
-      f'data.align {config_data.align!r} needs landmarks; synthetic faces are '
-      "drawn in place, and launch.ingest aligns videos. Use 'none'."
-    )
   if config_data.source == 'video_folder':
     if config_data.fps:
       raise ValueError(
@@ -207,7 +202,15 @@ def describe(config_data: ml_collections.ConfigDict) -> sources.Source:
         'times. Leave it 0.'
       )
     return ingest_folder.scan(
-      config_data.path, persons=tuple(config_data.persons)
+      config_data.path,
+      persons=tuple(config_data.persons),
+      align=config_data.align,
+      eye_distance=config_data.eye_distance,
+    )
+  if config_data.align != 'none':
+    raise ValueError(
+      f'data.align {config_data.align!r} needs landmarks; synthetic faces are '
+      "drawn in place. Use 'none'."
     )
   return invented.describe(
     **config_data.synthetic,

@@ -170,7 +170,10 @@ def _of_ingest(root, data, directory):
   """Returns the recording that an ingest folder holds."""
   data = ml_collections.ConfigDict(data)
   data.source, data.path = 'video_folder', str(root)
-  data.align, data.fps, data.persons = 'none', 0.0, ()
+  data.fps, data.persons = 0.0, ()
+  # What aligns pictures by labels is aligned by its eyes when it is ingested.
+  if data.align != 'landmarks':
+    data.align = 'none'
   store = store_lib.open_store(prepare.prepare(data, directory=directory))
   parts = []
   for video in folder.scan(root).videos:

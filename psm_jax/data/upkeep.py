@@ -366,7 +366,7 @@ def _way(source):
   if 'align' not in source:
     return None
   way = f'data.align={source["align"]}'
-  if source['align'] == 'eyes':
+  if source['align'] != 'none':
     way += f', data.eye_distance={source.get("eye_distance")}'
   return way
 

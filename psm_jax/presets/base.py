@@ -17,8 +17,10 @@ def get_config():
   data.path = ''  # PERSON/VIDEO/*.jpg, a data set, or a frame store or pack.
   data.feed = 'auto'  # auto | resident | stream, see psm_jax/engine/feed.py.
   data.size_px = 64  # A multiple of 16; 64 in the papers.
-  data.align = 'none'  # none | eyes: by labels.csv, or by CK+'s landmarks.
-  data.eye_distance = 0.40  # Share of the side, with align = 'eyes'.
+  # none | eyes: by labels.csv, or by CK+'s landmarks | landmarks: those that
+  # launch.ingest --detector=landmarker found in videos.
+  data.align = 'none'
+  data.eye_distance = 0.40  # Share of the side, unless align = 'none'.
   data.fps = 0.0  # Frames a second; 0: dataset.json's, the data set's, or 25.
   data.persons = ()  # Person ids to use; () is all.
   data.min_frames = 0  # People with fewer frames are left out, by name.

@@ -69,11 +69,30 @@ def align(
   middle = eyes.mean(axis=1)
   across = eyes[:, 1] - eyes[:, 0]
   across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-9)
+  return steady(times_s, middle, across, scale, eye_distance=eye_distance)
+
+
+def steady(
+  times_s: np.ndarray,
+  middle: np.ndarray,
+  across: np.ndarray,
+  scale: np.ndarray,
+  *,
+  eye_distance: float,
+) -> Alignment:
+  """Returns crops that neither shake nor zoom, from those of single frames.
+
+  Args:
+    times_s: [n] float64 seconds, increasing.
+    middle: [n, 2] float64 (x, y) pixels, between the eyes.
+    across: [n, 2] float64, from the left eye to the right, of length 1.
+    scale: [n] float64, the eyes' distance in pixels, were the head not turned.
+    eye_distance: distance of the eyes as a share of the crop's side.
+  """
   place = np.concatenate([middle, across], axis=1)
   place = _smooth(times_s, _median(place, 3), _POSITION_S)
-  rate = (
-    1 / max(float(np.median(np.diff(times_s))), 1e-3) if len(eyes) > 1 else 1
-  )
+  step_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 1.0
+  rate = 1 / max(step_s, 1e-3)
   window = 2 * round(_SCALE_MEDIAN_S * rate / 2) + 1
   scale = _smooth(times_s, _median(scale[:, None], window), _SCALE_S)
   across = place[:, 2:]

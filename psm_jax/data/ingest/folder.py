@@ -14,29 +14,43 @@ import numpy as np
 import pandas as pd
 
 from psm_jax import paths
-from psm_jax.data import alignment, labels, sources
+from psm_jax.data import alignment, labels, sources, store
 from psm_jax.data.ingest import layout, tracks
 from psm_jax.data.labels import weak
 
 SCHEMA_VERSION = 1
+ALIGNMENTS = ('none', 'landmarks')
 QUALITY_COLUMNS = ('confidence', 'face_px', 'blur', 'brightness')
 
 
 def scan(
-  path: str | pathlib.Path, *, persons: Sequence[str] = ()
+  path: str | pathlib.Path,
+  *,
+  persons: Sequence[str] = (),
+  align: str = 'none',
+  eye_distance: float = 0.4,
 ) -> sources.Source:
   """Lists the confirmed tracks of an ingest folder; no crop is opened.
 
   Args:
     path: the folder that `batch.ingest` made.
     persons: ids to keep; () for all.
+    align: 'none' takes crops as they are, 'landmarks' cuts them again, see
+      `landmark_alignment`.
+    eye_distance: of 'landmarks'.
 
   Raises:
-    ValueError: If it is no ingest folder, tracks.csv is missing or wrong, no
+    ValueError: If align is another, a video has no landmarks to align by, it is
+      no ingest folder, tracks.csv is missing or wrong, no
       track is confirmed, or a requested person is absent.
   """
   if not str(path):
     raise ValueError('data.path is empty; give the folder of launch.ingest.')
+  if align not in ALIGNMENTS:
+    raise ValueError(
+      f'data.align {align!r} is none of {ALIGNMENTS}, which ingested videos '
+      'allow: launch.ingest aligned them by their eyes.'
+    )
   root = pathlib.Path(path)
   if (
     not (root / layout.TRACKS).is_file() or not (root / layout.VIDEOS).is_dir()
@@ -73,6 +87,9 @@ def scan(
       f'No track of {root} is confirmed. Look at {layout.SHEETS}/ and fill in '
       f'person_id in {root / layout.TRACKS}.'
     )
+  if align == 'landmarks':
+    _check_landmarks(videos)
+    digest.update(json.dumps([align, eye_distance]).encode())
   has_weak_labels = any(
     (video.folder / layout.WEAK_LABELS).is_file() for video in videos
   )
@@ -91,18 +108,37 @@ def scan(
     problems=tuple(problems),
     fingerprint=digest.hexdigest()[:16],
     shots=functools.partial(
-      _shots, options={name: by_id[name]['options'] for name in by_id}
+      _shots,
+      options={name: by_id[name]['options'] for name in by_id},
+      eye_distance=eye_distance if align == 'landmarks' else None,
     ),
   )
 
 
-def _shots(video, report, *, options):
+def _check_landmarks(videos):
+  """Refuses videos whose detector gave no landmarks."""
+  without = [
+    video.name
+    for video in videos
+    if not (video.folder / layout.LANDMARKS).is_file()
+  ]
+  if without:
+    raise ValueError(
+      f"data.align 'landmarks': {len(without)} of {len(videos)} videos have no "
+      f'{layout.LANDMARKS}: {store.list_some(without)}. Ingest them again with '
+      '--detector=landmarker.'
+    )
+
+
+def _shots(video, report, *, options, eye_distance):
   """See `sources.Source`: the crops that show the person, by their own times.
 
   Args:
     video: of an ingest folder.
     report: see `sources.Report`.
     options: of each video's ingest, by video_id.
+    eye_distance: of crops that are cut again by landmarks, None to take them as
+      they are.
   """
   options = options[video.video_id]
   rows = read_frames(video.folder.parents[1], video)
@@ -124,6 +160,14 @@ def _shots(video, report, *, options):
     points = alignment.to_frame(
       points, read_crops(rows), size_px=options['size_px']
     )
+  crops = None
+  if eye_distance is not None:
+    crops = landmark_crops(
+      video.folder,
+      rows,
+      size_px=options['size_px'],
+      eye_distance=eye_distance,
+    )
   names = [
     f'{layout.track_name(track)}/{layout.crop_name(frame, options["format"])}'
     for track, frame in zip(rows['track'], frames.tolist(), strict=True)
@@ -134,6 +178,7 @@ def _shots(video, report, *, options):
     time_s=rows['time_s'].to_numpy(np.float64),
     read=lambda row: (video.folder / names[row]).read_bytes(),
     labels=values,
+    crops=crops,
     landmarks=points,
   )
 
@@ -329,6 +374,58 @@ def read_crops(frames: pd.DataFrame) -> np.ndarray:
   down = np.stack([-right[:, 1], right[:, 0]], axis=-1)
   centre = frames[['crop_x_px', 'crop_y_px']].to_numpy(np.float64)
   return np.stack([right, down, centre - (right + down) / 2], axis=-1)
+
+
+def landmark_crops(
+  video_folder: pathlib.Path,
+  frames: pd.DataFrame,
+  *,
+  size_px: int,
+  eye_distance: float,
+) -> np.ndarray:
+  """Returns where a person's crops are cut again, aligned by landmarks.
+
+  Args:
+    video_folder: of the video in the ingest folder.
+    frames: rows of `read_frames` that have a crop.
+    size_px: side of the crops' files.
+    eye_distance: see `landmark_alignment.align`.
+
+  Returns:
+    [n, 2, 3] float64, see `alignment`, in pixels of the crops' files.
+
+  Raises:
+    ValueError: If landmarks.parquet is damaged, or a track has no landmarks.
+  """
+  # OpenCV is not needed to read crops as they are.
+  from psm_jax.data.ingest import landmark_alignment
+
+  path = video_folder / layout.LANDMARKS
+  try:
+    table = pd.read_parquet(path).set_index(['track', 'frame'])['landmarks']
+  except (OSError, ValueError, KeyError) as error:
+    raise ValueError(
+      f'{path} is damaged: {error}. Delete its folder and ingest it again.'
+    ) from error
+  cut = read_crops(frames)
+  made = np.empty_like(cut)
+  for track, rows in frames.groupby('track').indices.items():
+    own = frames.iloc[rows]
+    kept = table.reindex([(track, frame) for frame in own['frame']])
+    points = np.full((len(own), 478, 2), np.nan)
+    known = kept.notna().to_numpy()
+    if not known.any():
+      raise ValueError(f'{path} has no landmarks of track {track}.')
+    points[known] = np.stack(kept[known]).reshape(-1, 478, 2) / size_px
+    points = points @ cut[rows][:, :, :2].swapaxes(1, 2)
+    made[rows] = landmark_alignment.align(
+      own['time_s'].to_numpy(np.float64),
+      points + cut[rows][:, None, :, 2],
+      own[list(weak.POSE_COLUMNS)].to_numpy(np.float64),
+      eye_distance=eye_distance,
+    ).crops
+  made[..., 2] -= cut[..., 2]
+  return size_px * np.linalg.inv(cut[..., :2]) @ made
 
 
 def write_persons(

@@ -18,8 +18,7 @@ def pose(
 
   Returns:
     [3] float64 yaw, pitch and roll in degrees: the face turned to the picture's
-    right, up, and clockwise. Turned by roll in the picture last, before that by
-    pitch, first by yaw.
+    right, down, and clockwise; first by yaw, then by pitch, then by roll.
   """
   turned = points * [1, -1, -1]
   weights = weights / weights.sum()
@@ -28,12 +27,12 @@ def pose(
   left, _, right = np.linalg.svd(turned.T @ (weights[:, None] * frontal))
   left[:, 2] *= np.sign(np.linalg.det(left) * np.linalg.det(right))
   rotation = left @ right
-  # Rz(-roll) Rx(-pitch) Ry(yaw), axes to the right, up and to the camera.
+  # Rz(-roll) Rx(pitch) Ry(yaw), axes to the right, up and to the camera.
   pitch = np.arcsin(np.clip(rotation[2, 1], -1, 1))
   return np.degrees(
     [
       np.arctan2(-rotation[2, 0], rotation[2, 2]),
-      -pitch,
+      pitch,
       -np.arctan2(-rotation[0, 1], rotation[1, 1]),
     ]
   )

@@ -27,13 +27,13 @@ _ONE_ROW = 1.25
 _MARGIN = 1.5  # Side of the second network's picture, in sides of the box.
 
 # Landmarks by their published numbers.
-_EYES = (
+EYES = (
   (33, 7, 163, 144, 145, 153, 154, 155, 133)
   + (246, 161, 160, 159, 158, 157, 173),
   (263, 249, 390, 373, 374, 380, 381, 382, 362)
   + (466, 388, 387, 386, 385, 384, 398),
 )
-_LIPS = (
+LIPS = (
   (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
   + (185, 40, 39, 37, 0, 267, 269, 270, 409)
   + (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
@@ -56,12 +56,10 @@ _OVAL = (
   + (397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136)
   + (172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
 )
-_NOSE_RIDGE = (1, 4, 5, 6, 8, 168, 195, 197)
+NOSE_RIDGE = (1, 4, 5, 6, 8, 168, 195, 197)
 _IRISES = tuple(range(468, 478))
 BLENDSHAPE_POINTS = np.array(
-  sorted(
-    (*_EYES[0], *_EYES[1], *_LIPS, *_BROWS, *_OVAL, *_NOSE_RIDGE, *_IRISES)
-  )
+  sorted((*EYES[0], *EYES[1], *LIPS, *_BROWS, *_OVAL, *NOSE_RIDGE, *_IRISES))
 )
 # The corners of either eye, the tip of the nose, the corners of the mouth.
 _FIVE = ((33, 133), (362, 263), (4, 4), (61, 61), (291, 291))

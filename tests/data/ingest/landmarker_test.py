@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 
+from psm_jax.data import sources
 from psm_jax.data.ingest import (
   detection,
   head_pose,
+  landmark_alignment,
   landmark_models,
   landmarker,
   layout,
@@ -25,8 +27,8 @@ _REAL = pathlib.Path(__file__).parents[4] / 'shared' / 'data' / 'video'
 
 
 def rotation(yaw, pitch, roll):
-  """A head turned to the picture's right, up and clockwise, in degrees."""
-  y, p, r = np.radians([yaw, -pitch, -roll])
+  """A head turned to the picture's right, down and clockwise, in degrees."""
+  y, p, r = np.radians([yaw, pitch, -roll])
   around_y = [[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]]
   around_x = [[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]]
   around_z = [[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]]
@@ -175,6 +177,40 @@ class IngestTest(absltest.TestCase):
     self.assertEqual(labels['weak_noseSneerRight'].tolist(), [1] * 6)
     self.assertNotIn('noseSneerRight', ingest_folder.read_table(root, 'a'))
 
+  def test_crops_cut_again_go_by_landmarks_in_pixels_of_the_picture(self):
+    root = self._ingest()
+    frames = ingest_folder.read_table(root, 'a').merge(
+      ingest_folder.read_weak_labels(root, 'a'), on=['track', 'frame']
+    )
+    cut, low = ingest_folder.read_crops(frames), frames[['x', 'y']].to_numpy()
+
+    def align(times_s, landmarks, pose_deg, *, eye_distance):
+      del times_s, pose_deg, eye_distance
+      np.testing.assert_allclose(landmarks.min(axis=1), low, atol=0.01)
+      return mock.Mock(crops=cut)
+
+    with mock.patch.object(landmark_alignment, 'align', align):
+      again = ingest_folder.landmark_crops(
+        layout.video_folder(root, 'a'), frames, size_px=64, eye_distance=0.4
+      )
+    # Aligned as they are, crops are the whole of their files.
+    whole = [[64, 0, 0], [0, 64, 0]]
+    np.testing.assert_allclose(
+      again, np.broadcast_to(whole, again.shape), atol=1e-3
+    )
+
+  def test_videos_without_landmarks_cannot_be_aligned_by_them(self):
+    root = self._ingest()
+    (layout.video_folder(root, 'a') / layout.LANDMARKS).unlink()
+    video_of = sources.Video(
+      person_id='P',
+      video_id='a',
+      fps=25.0,
+      folder=layout.video_folder(root, 'a'),
+    )
+    with self.assertRaisesRegex(ValueError, 'P/a.*--detector=landmarker'):
+      ingest_folder._check_landmarks([video_of])
+
   def test_faces_between_those_sought_have_no_weak_labels(self):
     root = self._ingest(detect_every=2)
     labels = ingest_folder.read_weak_labels(root, 'a')
@@ -222,10 +258,10 @@ class PoseTest(parameterized.TestCase):
       head_pose.pose(points, face, weights), angles, atol=1e-6
     )
 
-  def test_a_face_turned_to_the_right_has_a_positive_yaw(self):
+  def test_right_down_and_clockwise_are_positive(self):
     nose = rotation(30, 0, 0) @ [0, 0, 1]
     self.assertGreater(nose[0], 0)
-    self.assertGreater((rotation(0, 30, 0) @ [0, 0, 1])[1], 0)
+    self.assertLess((rotation(0, 30, 0) @ [0, 0, 1])[1], 0)
     # Clockwise: what was at the right comes down.
     self.assertLess((rotation(0, 0, 30) @ [1, 0, 0])[1], 0)
 
