@@ -161,6 +161,7 @@ def writing(
   path = pathlib.Path(path)
   folder = part_folder(path)
   busy = f'Another process is making {path}; waiting for it.'
+  path.parent.mkdir(parents=True, exist_ok=True)
   with paths.locked(path.with_name(f'.{path.name}.lock'), busy=busy, wait=True):
     if (path / store.MANIFEST).is_file():
       yield None

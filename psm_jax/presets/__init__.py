@@ -17,7 +17,7 @@ def path_of(config: str) -> str:
   """Returns the file of a preset's name; what is no name is a file already.
 
   Raises:
-    ValueError: If a text looks like a name and is none.
+    ValueError: If a text looks like a name and is none, or there is no file.
   """
   if config in NAMES:
     return str(_FOLDER / f'{config}.py')
@@ -26,6 +26,8 @@ def path_of(config: str) -> str:
       f'--config={config} is neither a file (.py) nor a preset: '
       f'{", ".join(NAMES)}.'
     )
+  if not pathlib.Path(config).is_file():
+    raise ValueError(f'--config={config}: there is no such file.')
   return config
 
 

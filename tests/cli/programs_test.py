@@ -58,7 +58,7 @@ class LaunchTest(parameterized.TestCase):
     self.assertNotIn('Traceback', ended.stderr)
 
   @parameterized.parameters(
-    ('train', (_CONFIG, '--config.data.size_px=20'), 'data.size_px is 20'),
+    ('train', (_CONFIG, '--config.data.size_px=18'), 'data.size_px is 18'),
     ('train', (_CONFIG, '--config.optim.learning_rate=nan'), 'finite numbers'),
     ('train', (_CONFIG, '--config.data.persons=a,b'), 'data.persons is'),
     (

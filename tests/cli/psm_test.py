@@ -70,11 +70,11 @@ class PsmTest(absltest.TestCase):
         'train',
         f'--config={config}',
         '--workdir=run',
-        '--config.data.size_px=20',
+        '--config.data.size_px=18',
         cwd=folder,
         env={**os.environ, 'PYTHONPATH': str(_ROOT)},
       )
-      self.assertIn('data.size_px is 20', ended.stderr)
+      self.assertIn('data.size_px is 18', ended.stderr)
     self.assertIn('nor a preset', _start('train', '--config=psm_clt').stderr)
 
 
@@ -129,11 +129,11 @@ class WheelTest(absltest.TestCase):
       'train',
       '--config=quickstart',
       '--workdir=run',
-      '--config.data.size_px=20',
+      '--config.data.size_px=18',
       cwd=folder,
       env={**os.environ, 'PYTHONPATH': str(folder / 'site')},
     )
-    self.assertIn('data.size_px is 20', ended.stderr)
+    self.assertIn('data.size_px is 18', ended.stderr)
 
 
 if __name__ == '__main__':

@@ -207,6 +207,8 @@ def _trained(pictures_of=_pictures):
       pictures=pictures_of,
       uses_canonical=False,
     ),
+    canonical=None,
+    indices=(0, 1),
     store=dataclasses.replace(store, frames=frames),
     model_state=lambda index: types.SimpleNamespace(
       params=np.float32(index + 1), method_state=()

@@ -1,5 +1,6 @@
 import dataclasses
 import pathlib
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -66,7 +67,8 @@ class ReadTest(parameterized.TestCase):
     self.assertEqual(costs['seconds'].tolist(), [50, 50])
 
   def test_a_run_that_was_not_embedded_is_named(self):
-    people.write_run(self.folder, [])
+    people.write_run(self.folder, _psm())
+    shutil.rmtree(self.folder / 'embeddings')
     with self.assertRaisesRegex(ValueError, 'Run mine: Found no tables'):
       approaches.read_run('mine', self.folder)
 

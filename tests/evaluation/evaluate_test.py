@@ -183,7 +183,10 @@ class ScoreTest(absltest.TestCase):
   def test_files_alone_are_scored_beside_the_controls_of_their_labels(self):
     out = pathlib.Path(self.create_tempdir().full_path) / 'out' / 'evaluation'
     written = evaluate.score(
-      others=[*_tables('lab'), *_tables('other')], folder=out, config=_RANDOM
+      None,
+      others=[*_tables('lab'), *_tables('other')],
+      folder=out,
+      config=_RANDOM,
     )
     self.assertEqual(stat.S_IMODE(out.stat().st_mode), 0o700)
     self.assertEqual(

@@ -91,7 +91,7 @@ class FoldsTest(parameterized.TestCase):
       self.scores, _evaluate(self.given[::-1])['scores']
     )
     other = _evaluate(self.given, config=dataclasses.replace(_CONFIG, seed=4))[
-      'person_independent'
+      'scores'
     ]
     self.assertFalse(self.scores['n_positive'].equals(other['n_positive']))
 
