@@ -254,6 +254,8 @@ class FlowsTest(parameterized.TestCase):
     params, method_state = jax.eval_shape(method.init, jax.random.key(0))
     trained = types.SimpleNamespace(
       method=method,
+      canonical=None,
+      indices=(0,),
       store=types.SimpleNamespace(frames=tiny.frames(3)),
       model_state=lambda index: types.SimpleNamespace(
         params=params, method_state=method_state
