@@ -265,7 +265,7 @@ class ImportTest(parameterized.TestCase):
   def test_everything_imported_is_required(self, folders, files):
     required = _requirements(*files)
     names = set().union(*(_imports(tree) for _, tree in _sources(*folders)))
-    names -= sys.stdlib_module_names | {'torch'}
+    names -= sys.stdlib_module_names | {'ai_edge_litert', 'torch'}
     names -= {'psm_jax', 'launch', 'tests', 'benchmarks'}
     packages = importlib.metadata.packages_distributions()
     for name in sorted(names):

@@ -7,7 +7,7 @@ from unittest import mock
 from absl.testing import absltest
 
 from psm_jax import doctor, methods
-from tests import runs, tiny, training_test
+from tests import tiny, training_runs, training_test
 
 
 class DoctorTest(absltest.TestCase):
@@ -21,7 +21,7 @@ class DoctorTest(absltest.TestCase):
 
   def test_an_experiment_is_told_by_its_own_steps(self):
     folder = pathlib.Path(self.create_tempdir().full_path)
-    config = runs.config(
+    config = training_runs.config(
       training_test.write_store(folder, lengths=(30, 21, 24)),
       population__num_devices=1,
       population__strategy='loop',

@@ -13,7 +13,7 @@ from absl.testing import absltest, parameterized
 from psm_jax import embedding, methods, training
 from psm_jax.report import run as report_run
 from psm_jax.runs import checkpoint, run, shards
-from tests import runs, tiny, training_test
+from tests import tiny, training_runs, training_test
 
 
 class ShardsTest(parameterized.TestCase):
@@ -27,14 +27,14 @@ class ShardsTest(parameterized.TestCase):
     cls.folder = pathlib.Path(
       cls.enterClassContext(tempfile.TemporaryDirectory())
     )
-    cls.enterClassContext(runs.compiled_once(cls.folder / 'compiled'))
+    cls.enterClassContext(training_runs.compiled_once(cls.folder / 'compiled'))
     cls.store = training_test.write_store(
       cls.folder, lengths=(30, 21, 24, 33, 27)
     )
-    cls.config = runs.config(cls.store, population__num_devices=1)
+    cls.config = training_runs.config(cls.store, population__num_devices=1)
     cls.alone = cls.folder / 'alone'
     training.train(cls.config, cls.alone)
-    cls.expected = runs.final_states(cls.alone)
+    cls.expected = training_runs.final_states(cls.alone)
 
   def _train(self, workdir, index, count, *, until=None):
     """Trains a shard, stopped by a signal once a step is logged."""
@@ -55,7 +55,9 @@ class ShardsTest(parameterized.TestCase):
   def _check(self, workdir):
     """Checks that a run ended as one that nobody shared, and reads as one."""
     jax.tree.map(
-      np.testing.assert_array_equal, runs.final_states(workdir), self.expected
+      np.testing.assert_array_equal,
+      training_runs.final_states(workdir),
+      self.expected,
     )
     ours, theirs = (report_run.read(path) for path in (workdir, self.alone))
     self.assertEqual(ours.models, theirs.models)
@@ -84,7 +86,7 @@ class ShardsTest(parameterized.TestCase):
     for index in range(before):
       outcome = self._train(workdir, index, before, until=6)
       self.assertTrue(outcome.was_stopped)
-    halfway = runs.final_states(workdir)
+    halfway = training_runs.final_states(workdir)
     self.assertEqual(halfway.step.tolist(), [6] * 5)
     # What the other number finds is what was left, bitwise.
     seen = []
@@ -114,7 +116,7 @@ class ShardsTest(parameterized.TestCase):
 
   def test_a_divided_run_keeps_the_steps_it_had_before(self):
     workdir = self.folder / 'kept'
-    self.config = runs.config(
+    self.config = training_runs.config(
       self.store, population__num_devices=1, train__keep_steps=3
     )
     self._train(workdir, 0, 1, until=6)

@@ -19,7 +19,7 @@ from absl.testing import absltest
 from psm_jax import methods, training
 from psm_jax.engine import processes
 from psm_jax.report import run as report_run
-from tests import runs, tiny, training_test
+from tests import tiny, training_runs, training_test
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -60,7 +60,7 @@ class TogetherTest(absltest.TestCase):
     cls.folder = pathlib.Path(
       cls.enterClassContext(tempfile.TemporaryDirectory())
     )
-    cls.config = runs.config(
+    cls.config = training_runs.config(
       training_test.write_store(cls.folder),
       population__cohorts='all',
       population__data_parallel=True,
@@ -74,7 +74,7 @@ class TogetherTest(absltest.TestCase):
     # Four devices of this one process.
     cls.alone = cls.folder / 'alone'
     training.train(cls.config, cls.alone)
-    cls.expected = runs.final_states(cls.alone)
+    cls.expected = training_runs.final_states(cls.alone)
 
   def _start(self, workdir, count=2):
     with socket.socket() as free:
@@ -118,7 +118,7 @@ class TogetherTest(absltest.TestCase):
 
   def _check(self, workdir):
     """Other programs: to the tolerance that is stated for devices."""
-    states = runs.final_states(workdir)
+    states = training_runs.final_states(workdir)
     self.assertEqual(states.step.tolist(), [40])
     for ours, theirs in zip(
       jax.tree.leaves(states.params),

@@ -53,7 +53,9 @@ class SignalsTest(parameterized.TestCase):
     cls.config = cls.folder / 'config_of_runs.json'
     cls.config.write_text(json.dumps(config.to_dict()))
     unbroken = cls.folder / 'unbroken'
-    assert cls._start(unbroken).wait() == 0
+    process = cls._start(unbroken)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors[-2000:]
     cls.expected = soak.digest(unbroken)
 
   @classmethod

@@ -124,7 +124,8 @@ def digest(folder: pathlib.Path) -> dict[str, str]:
     name = path.relative_to(folder).as_posix()
     if not path.is_file() or 'tensorboard/' in name or '.lock' in name:
       continue
-    if '/checkpoints/' in name and not _is_newest_description(path):
+    in_checkpoint = 'checkpoints' in path.relative_to(folder).parts
+    if in_checkpoint and not _is_newest_description(path):
       continue
     # Two folders may hold the same.
     data = path.read_bytes().replace(str(folder).encode(), b'FOLDER')

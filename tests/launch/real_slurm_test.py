@@ -20,7 +20,7 @@ from absl.testing import absltest
 from psm_jax import methods
 from psm_jax.report import run as report_run
 from psm_jax.runs import run
-from tests import runs, tiny, training_test
+from tests import tiny, training_runs, training_test
 from tests.launch import scripts
 
 _HERE = pathlib.Path(__file__).parent
@@ -129,10 +129,10 @@ class RealSlurmTest(absltest.TestCase):
 
   def _final(self, workdir):
     with mock.patch.object(methods, 'make', tiny.toy_method):
-      return runs.final_states(workdir)
+      return training_runs.final_states(workdir)
 
   def test_an_array_of_shards_survives_a_preemption(self):
-    config = runs.config(self.store, population__num_devices=1)
+    config = training_runs.config(self.store, population__num_devices=1)
     workdir = self.folder / 'array'
     job = self._submit('--array=0-2', workdir=workdir, config=config)
     # Number 1 has trained three steps and waits.
@@ -153,7 +153,7 @@ class RealSlurmTest(absltest.TestCase):
     self.assertIn('Going on from step', self._said())
 
   def test_two_tasks_make_one_run_by_what_slurm_tells_jax(self):
-    config = runs.config(
+    config = training_runs.config(
       self.store,
       population__cohorts='all',
       population__data_parallel=True,

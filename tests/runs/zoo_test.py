@@ -152,7 +152,7 @@ class ZooTest(parameterized.TestCase):
       ({'cohort': 'p0'}, 'cohort should be a list'),
       ({'cohort': ['../x']}, 'person_id in .*model.json'),
       ({'model_id': 'a/b'}, 'model_id in .*model.json'),
-      ({'config': {'seed': 0}}, "there is no 'data' in config"),
+      ({'config': {'seed': 0}}, "there is no '[a-z]*' in config"),
     ):
       path.write_text(json.dumps(json.loads(whole) | change))
       with self.assertRaisesRegex(ValueError, message):
