@@ -123,9 +123,14 @@ def needs(
   waves = shards.waves_of([model for model in models if model.shard == 0])
   sizes = [len(members) for members in waves.values()]
   devices = population_lib.devices_of(config)
-  method = methods.make(config, platform=devices[0].platform)
-  largest = population_lib.build(
-    method, plans[: max(sizes)], config, devices=devices, is_placed=False
+  method = methods.make(precision.settled(config, devices[0].platform))
+  (largest,) = population_lib.build_waves(
+    method,
+    plans[: max(sizes)],
+    config,
+    devices=devices,
+    sizes=[max(sizes)],
+    is_placed=False,
   )
   needed, limit = _memory(method, largest, store, config)
   states = needed.state * len(models)

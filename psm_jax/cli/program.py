@@ -54,6 +54,11 @@ def run(verb: str, *, as_called: Callable[[str], str] = str):
     except stopping.Stopped as stopped:
       logging.warning('Stopped by %s; the same command goes on.', stopped)
       code = stopping.EXIT_CODE
+    except Exception:
+      # Libraries turn a Stopped that interrupts them into errors of their own.
+      if not stopping.is_asked():
+        raise
+      code = stopping.EXIT_CODE
   sys.exit(code)
 
 

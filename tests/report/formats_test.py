@@ -43,7 +43,7 @@ class FormatsTest(parameterized.TestCase):
 
   def test_differences_name_both_sources(self):
     self.assertEqual(
-      formats.source('psm - pixel_pca'), 'Trained encoder − pixel PCA'
+      formats.source('trained - pixel_pca'), 'Trained encoder − pixel PCA'
     )
 
   def test_unknown_names_come_last_in_order(self):
