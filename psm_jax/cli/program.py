@@ -65,7 +65,7 @@ def run(verb: str, *, as_called: Callable[[str], str] = str):
 def _run(verb, as_called):
   """Does a program's work and exits; returns its exit code if it failed."""
   try:
-    module = importlib.import_module(f'psm_jax.cli.{verb}')
+    module = _import(verb)
 
     def main(argv):
       takes = vars(module).get('ARGUMENTS')
@@ -100,6 +100,18 @@ def _run(verb, as_called):
     )
   # Libraries turn a Stopped that interrupts them into errors of their own.
   return stopping.EXIT_CODE if stopping.is_asked() else FAILED
+
+
+def _import(verb):
+  """Returns a program's module; a signal meanwhile raises `Stopped` afterwards.
+
+  Compiled libraries that are interrupted as they start may crash Python.
+  """
+  with stopping.polled() as asked:
+    module = importlib.import_module(f'psm_jax.cli.{verb}')
+  if asked.is_set():
+    raise stopping.Stopped('a signal')
+  return module
 
 
 def _check_places(module):

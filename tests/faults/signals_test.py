@@ -21,9 +21,12 @@ from psm_jax import stopping
 from psm_jax.cli import program
 
 def run(verb, as_called):
-  from psm_jax import methods, training
-  from psm_jax.runs import run
-  from tests import tiny
+  with stopping.polled() as asked:
+    from psm_jax import methods, training
+    from psm_jax.runs import run
+    from tests import tiny
+  if asked.is_set():
+    raise stopping.Stopped('a signal')
   methods.make = lambda config, **_: tiny.toy_method(config)
   config = run.config_of(json.loads(pathlib.Path(sys.argv[1]).read_text()))
   outcome = training.train(config, sys.argv[2])
