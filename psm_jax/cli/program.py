@@ -117,7 +117,7 @@ def _import(verb):
 def _check_places(module):
   """Refuses places that are none, before a folder of that name is made."""
   for flag in flags.FLAGS.get_key_flags_for_module(module.__name__):
-    if flag.name in _PLACES and flag.value is not None:
+    if flag.name in _PLACES and flag.present:
       try:
         paths.check_local(flag.value, what=f'--{flag.name}')
       except ValueError as error:
