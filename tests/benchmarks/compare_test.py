@@ -45,7 +45,7 @@ class CompareTest(absltest.TestCase):
     self.assertEqual(lines[2].split()[:3], ['best', '9.00', '1.0000'])
 
   def test_a_contestant_that_fails_is_named(self):
-    with self.assertRaisesRegex(ValueError, 'eager ended with exit code 2'):
+    with self.assertRaisesRegex(ValueError, 'eager ended with exit code 1'):
       compare.compare(_WORK, ['eager'], ['--device=abacus'], repeats=1)
 
   def test_frames_are_the_same_ones_every_time(self):
