@@ -211,7 +211,7 @@ def _check_terms(golden, aux):
   assert not expected
 
 
-def _check_gradients(golden, seed, grads):
+def _gradient_errors(golden, seed, grads):
   named = {
     f'{interop.NETWORKS[part]}.{name}': grad
     for part, tensors in grads.items()
@@ -232,10 +232,7 @@ def _check_gradients(golden, seed, grads):
     norm_errors.append(abs(norm - expected) / expected)
     difference = abs(inner - golden['grad.probe.f32'][index])
     probe_errors.append(difference / expected)
-  assert max(norm_errors) < 1e-2
-  assert np.median(norm_errors) < 1e-3
-  assert max(probe_errors) < 3e-2
-  assert np.median(probe_errors) < 3e-3
+  return norm_errors, probe_errors
 
 
 _COMPUTED = [
@@ -262,16 +259,24 @@ class TestParity:
     (_, aux) = compute(path)
     _check_terms(_case(path)[0], aux)
 
-  def test_gradients_match(self, path, compute, request):
+  def test_gradients_match(self, path, compute):
+    (grads, _) = compute(path)
+    golden, seed = _case(path)[:2]
+    norm_errors, probe_errors = _gradient_errors(golden, seed, grads)
+    assert max(norm_errors) < 1e-2
+    assert np.median(norm_errors) < 1e-3
+    assert np.median(probe_errors) < 3e-3
+
+  def test_every_gradient_probe_matches(self, path, compute, request):
     if 'stacked-matmul' in request.node.callspec.id:
-      # Since pooling and transposed convolutions choose their form by platform,
-      # one tensor's probe is off by .046 of its norm; to be found and mended.
+      # One tensor is off by .0458 of its norm; why is not known.
       request.applymarker(
-        pytest.mark.xfail(reason='one probe of 4.6 % against 3 %', strict=False)
+        pytest.mark.xfail(reason='one probe of .0458 against .03', strict=False)
       )
     (grads, _) = compute(path)
     golden, seed = _case(path)[:2]
-    _check_gradients(golden, seed, grads)
+    _, probe_errors = _gradient_errors(golden, seed, grads)
+    assert max(probe_errors) < 3e-2
 
 
 @pytest.mark.parametrize('path', _FILES, ids=lambda path: path.stem)
