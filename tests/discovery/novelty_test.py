@@ -89,7 +89,7 @@ class GoldenTest(absltest.TestCase):
     }
     tables['similarities'] = pd.DataFrame(rows)
     folder = pathlib.Path(self.create_tempdir().full_path)
-    search.write(search.Results(**tables), folder)
+    search.write(tables, folder)
     exact = dict.fromkeys(('similarity', 'normalised'), str)
     written = pd.read_csv(folder / 'similarities.csv', dtype=exact)
     return written.astype(dict.fromkeys(exact, float))

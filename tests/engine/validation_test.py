@@ -108,7 +108,9 @@ class ValidationTest(absltest.TestCase):
     before, after = self.history[-1]
     state = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), before)
     failed = state.replace(failed_step=jnp.int32(3))
-    told = update.observe(self.method, failed, jnp.float32(7), jnp.int32(1))
+    told = update.observe(
+      self.method, self.config, failed, jnp.float32(7), jnp.int32(1)
+    )
     jax.tree.map(np.testing.assert_array_equal, told, failed)
 
 

@@ -394,8 +394,6 @@ class BatchTest(_FolderTest):
     self.assertIn('Permission denied', row['reason'])
 
   def test_two_runs_of_one_folder_are_kept_apart(self):
-    if batch.fcntl is None:
-      self.skipTest('no locks here')
     self._add('a.mp4', [(range(24), 2, 10)])
     self._run()
     with (
