@@ -84,7 +84,7 @@ def toy_method(
   lowering = made_config.population.lowering
 
   def init(key):
-    shapes = {'down': (3, 3, 3, 4), 'same': (3, 3, 4, 4), 'up': (4, 4, 4, 3)}
+    shapes = {'down': (3, 3, 3, 4), 'same': (1, 1, 4, 4), 'up': (4, 4, 4, 3)}
     return {
       name: 0.2 * jax.random.normal(jax.random.fold_in(key, index), shape)
       for index, (name, shape) in enumerate(shapes.items())
@@ -96,7 +96,7 @@ def toy_method(
     )
     code = jax.nn.relu(code)
     return jnp.tanh(
-      conv.conv(code, params['same'], padding=1, lowering=lowering)
+      conv.conv(code, params['same'], padding=0, lowering=lowering)
     )
 
   def loss(key, params, method_state, shared, batch, schedule):
@@ -108,7 +108,7 @@ def toy_method(
     if is_coupled:
       code = code - axis.mean(jnp.mean(code, axis=0, keepdims=True))
     joined = (axis.size * len(code), *code.shape[1:])
-    code = code + 0.1 * axis.own(jax.random.normal(key, joined))
+    code = code + 0.1 * axis.own(jax.random.uniform(key, joined))
     out = conv.conv_transpose(code, params['up'], lowering=lowering)
     error = jnp.mean(jnp.square(out - image[1]))
     return error, (method_state, {'error': error})
