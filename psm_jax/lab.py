@@ -199,8 +199,7 @@ class _Steps:
 
   def note(self, step, value):
     """Notes what a step was done with."""
-    content = json.dumps({**self._read(), step: value}, indent=1) + '\n'
-    paths.write_atomic(self._path, content)
+    paths.write_json(self._path, {**self._read(), step: value})
 
   def _read(self):
     if not self._path.is_file():

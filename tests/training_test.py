@@ -29,10 +29,10 @@ _STEPS = 12
 _PROGRAM = """
 import json, pathlib, sys
 from psm_jax import methods, training
-from psm_jax.runs import run
+from psm_jax import presets
 from tests import tiny
 methods.make = tiny.METHODS[sys.argv[3]]
-config = run.config_of(json.loads(pathlib.Path(sys.argv[1]).read_text()))
+config = presets.config_of(json.loads(pathlib.Path(sys.argv[1]).read_text()))
 training.train(config, sys.argv[2])
 """
 

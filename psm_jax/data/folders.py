@@ -51,8 +51,6 @@ def scan(
       differs from another by case alone.
   """
   check_options(align, eye_distance, fps)
-  if not str(root):
-    raise ValueError('data.path is empty; give the folder of PERSON/VIDEO/.')
   root = pathlib.Path(root)
   if not root.is_dir():
     raise ValueError(f'data.path {str(root)!r} is not a folder.')
@@ -129,24 +127,24 @@ def _dataset_fps(root):
 def _list_ids(folder, what):
   """From the names of the subfolders, checked and sorted, to their paths."""
   with os.scandir(folder) as entries:
-    found = {
+    path_of = {
       entry.name: pathlib.Path(entry.path)
       for entry in entries
       if entry.is_dir() and not entry.name.startswith('.')
     }
   seen = {}
-  for name in sorted(found):
+  for name in sorted(path_of):
     try:
       paths.check_id(name, what=what)
     except ValueError as error:
-      raise ValueError(f'{found[name]}: {error}') from error
+      raise ValueError(f'{path_of[name]}: {error}') from error
     twin = seen.setdefault(name.lower(), name)
     if twin != name:
       raise ValueError(
         f'{folder} holds {twin!r} and {name!r}, which differ only in case and '
         'are one folder on many systems. Rename one.'
       )
-  return {name: found[name] for name in sorted(found)}
+  return {name: path_of[name] for name in sorted(path_of)}
 
 
 def _scan_person(person_folder, person_id, fps, problems, digest):

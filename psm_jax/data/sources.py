@@ -51,6 +51,11 @@ class Video:
   parts: tuple[tuple[int, int, int], ...] = ()
 
   @property
+  def key(self) -> tuple[str, str]:
+    """(person_id, video_id)."""
+    return self.person_id, self.video_id
+
+  @property
   def name(self) -> str:
     """PERSON/VIDEO."""
     return f'{self.person_id}/{self.video_id}'

@@ -80,7 +80,12 @@ class ResidentFeed:
   Each device holds the frames of the people its models learn from, once each,
   as one [n, S * S * 3] uint8 array. The gather is a program of its own. Devices
   that share a batch are given consecutive parts of it.
+
+  Attributes:
+    wait_s: Seconds that callers have waited: none, the gather is queued.
   """
+
+  wait_s = 0.0
 
   def __init__(
     self,
@@ -90,14 +95,7 @@ class ResidentFeed:
     *,
     canonical: canonical_faces.CanonicalFaces | None = None,
   ):
-    """Copies the needed frames to the devices.
-
-    Args:
-      population: Whose plans' `rows` index the frames.
-      frames: [num_frames, S * S * 3] uint8, a store's or an array.
-      config: The experiment.
-      canonical: The faces of the frames' videos, if they are to be fed.
-    """
+    """Copies the needed frames to the devices; takes what `make` takes."""
     self._sharding = population.sharding
     self._buffers, self._plans = [], []
     for number, device in enumerate(population.devices):
@@ -152,11 +150,6 @@ class ResidentFeed:
   def num_bytes(self) -> int:
     """Bytes of frames on all devices together."""
     return sum(buffer['frames'].nbytes for buffer in self._buffers)
-
-  @property
-  def wait_s(self) -> float:
-    """Seconds that callers have waited: none, the gather is queued."""
-    return 0.0
 
   def close(self):
     """Lets the frames go."""

@@ -298,7 +298,7 @@ def build_waves(
     axis = _data_axis(method, mapped, config)
   else:
     mapped = devices = devices[:wave]
-  own = method.over(axis) if axis.size > 1 else method
+  spread = method.over(axis) if axis.size > 1 else method
   strategy = config.population.strategy
   if strategy == 'auto':
     strategy = _fastest_strategy(devices[0].platform, config)
@@ -328,9 +328,9 @@ def build_waves(
   )
 
   def validate(state, shared, batch):
-    return own.validate(state.params, state.method_state, shared, batch)
+    return spread.validate(state.params, state.method_state, shared, batch)
 
-  step = functools.partial(update.train_step, own, config, axis=axis)
+  step = functools.partial(update.train_step, spread, config, axis=axis)
   over_training = over_models
   if strategy == 'map':
     over_training = functools.partial(
@@ -344,7 +344,7 @@ def build_waves(
     ),
   }
   if method.validate is not None:
-    told = functools.partial(update.observe, own, config)
+    told = functools.partial(update.observe, spread, config)
     functions |= {
       'validate_slot': over_devices(over_models(validate, (0, None, 0))),
       'observe_slot': over_devices(over_models(told, (0, 0, 0)), donate=(0,)),
@@ -496,11 +496,11 @@ def _map(function, in_axes, *, chunk, is_running=None):
   def wrapped(*args):
     mapped = [arg for arg, axis in zip(args, in_axes, strict=True) if axis == 0]
 
-    def of_one_model(own):
-      own = iter(own)
+    def of_one_model(of_model):
+      of_model = iter(of_model)
       return function(
         *(
-          next(own) if axis == 0 else arg
+          next(of_model) if axis == 0 else arg
           for arg, axis in zip(args, in_axes, strict=True)
         )
       )

@@ -304,8 +304,8 @@ def _accumulate(gradient, method, batch, count, axis):
   parts = jax.tree.map(cut, batch)
 
   def of_part(index, part):
-    own = method.over(data_axis.Microbatch(axis, index, count))
-    return gradient(own, part)[0]
+    of_microbatch = method.over(data_axis.Microbatch(axis, index, count))
+    return gradient(of_microbatch, part)[0]
 
   def add(sums, numbered):
     return jax.tree.map(jnp.add, sums, of_part(*numbered)), None

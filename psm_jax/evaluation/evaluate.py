@@ -126,11 +126,8 @@ def score(
     and skipped.
 
   Raises:
-    ValueError: If embeddings are missing or unusable, or are of other frames,
-      or across is none of ACROSS.
+    ValueError: If embeddings are missing or unusable, or are of other frames.
   """
-  if across not in ACROSS:
-    raise ValueError(f'across is {across!r}; expected one of {ACROSS}.')
   learned = [] if workdir is None else features.read_run(workdir, kind=kind)
   tables = [*learned, *others]
   weak.check([table.frames for table in tables], kind)

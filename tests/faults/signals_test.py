@@ -23,12 +23,12 @@ from psm_jax.cli import program
 def run(verb, as_called):
   with stopping.polled() as asked:
     from psm_jax import methods, training
-    from psm_jax.runs import run
+    from psm_jax import presets
     from tests import tiny
   if asked.is_set():
     raise stopping.Stopped('a signal')
   methods.make = lambda config, **_: tiny.toy_method(config)
-  config = run.config_of(json.loads(pathlib.Path(sys.argv[1]).read_text()))
+  config = presets.config_of(json.loads(pathlib.Path(sys.argv[1]).read_text()))
   outcome = training.train(config, sys.argv[2])
   return stopping.EXIT_CODE if outcome.was_stopped else 0
 

@@ -50,9 +50,10 @@ def find(
   groups, videos_seen = {}, []
   for folder, names in _walk(tops, videos_seen):
     where = _relative(folder, anchor)
-    for key, own in _by_video(where, names, identify, report).items():
-      groups.setdefault(key, []).append((folder, own))
-  found = []
+    by_video = _by_video(where, names, identify, report)
+    for key, names_of_video in by_video.items():
+      groups.setdefault(key, []).append((folder, names_of_video))
+  videos = []
   for person_id, video_id in sorted(_usable(groups, report)):
     folders = groups[person_id, video_id]
     if len(folders) > 1:
@@ -63,10 +64,10 @@ def find(
       )
     video = _number(person_id, video_id, *folders[0], report)
     if video is not None:
-      found.append(video)
-  if not found:
+      videos.append(video)
+  if not videos:
     raise ValueError(_explain_none(root, pattern, expected, videos_seen))
-  return found
+  return videos
 
 
 def state(folder: pathlib.Path, files: tuple[str, ...]) -> bytes:
