@@ -66,8 +66,9 @@ class StreamFeed:
     ]
     self._parts = population.parts(config.train.batch_size)
     self._copier = futures.ThreadPoolExecutor(1, 'psm_jax_stream')
-    self._steps = self._next_step = self._failure = None
-    self._coming = collections.deque()
+    self._steps = self._failure = None
+    self._next_step: int | None = None
+    self._coming: collections.deque[futures.Future] = collections.deque()
     self._num_bytes = 0
     self.wait_s = 0.0
 

@@ -52,22 +52,6 @@ class Schedule:
   neutral_weight: jax.Array
 
 
-def _keep_rate(method_state):
-  """Returns the scale of the learning rate of a method that has none."""
-  del method_state
-  return 1.0
-
-
-def _keep_state(params, method_state):
-  """Returns the state of a method that has nothing to do after an update."""
-  del params
-  return method_state
-
-
-def _accept(*_):
-  """Checks nothing."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Method:
   """A self-supervised method as functions of one model.
@@ -121,25 +105,29 @@ class Method:
   pictures: Callable[..., dict[str, jax.Array]]
   uses_canonical: bool = False
   draw: Callable[..., jax.Array] | None = None
-  after_update: Callable[[Tree, Tree], Tree] = _keep_state
-  rate_scale: Callable[[Tree], jax.Array | float] = _keep_rate
+  after_update: Callable[[Tree, Tree], Tree] = lambda _, state: state
+  rate_scale: Callable[[Tree], jax.Array | float] = lambda _: 1.0
   validate: Callable[..., jax.Array] | None = None
-  on_validation: Callable[[Tree, jax.Array, jax.Array], Tree] | None = None
+  on_validation: Callable[[Tree, jax.Array, jax.Array], Tree] = (
+    lambda state, *_: state
+  )
   load_shared: Callable[[], Tree] = tuple
-  check: Callable[[ml_collections.ConfigDict], None] = _accept
-  check_cohort: Callable[[ml_collections.ConfigDict, int], None] = _accept
+  check: Callable[[ml_collections.ConfigDict], None] = lambda _: None
+  check_cohort: Callable[[ml_collections.ConfigDict, int], None] = lambda *_: (
+    None
+  )
   over: Callable[[data_axis.DataAxis], 'Method'] | None = None
 
   def batch_shapes(self, batch_size: int) -> Batch:
     """Returns the shapes and dtypes of a batch of some examples."""
-    frames = jax.ShapeDtypeStruct(
-      (self.num_members, batch_size, self.size_px**2 * 3), jnp.uint8
-    )
-    return Batch(
-      frames=frames,
-      person=jax.ShapeDtypeStruct((batch_size,), jnp.int32),
-      canonical=frames if self.uses_canonical else (),
-    )
+
+    def batch():
+      shape = (self.num_members, batch_size, self.size_px**2 * 3)
+      frames = jnp.zeros(shape, jnp.uint8)
+      person = jnp.zeros(batch_size, jnp.int32)
+      return Batch(frames, person, frames if self.uses_canonical else ())
+
+    return jax.eval_shape(batch)
 
 
 def refuse(field: str, value: object, expected: str):

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import json
+import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -103,7 +104,7 @@ class Model:
 
 _STATUSES = ('running', 'done', 'failed')
 # What fields of a model are in JSON where that is no type's name.
-_JSON = {
+_JSON: dict[object, object] = {
   tuple[str, ...]: [str],
   tuple[int, ...]: [int],
   int | None: (int, type(None)),
@@ -238,7 +239,7 @@ def write_crops(workdir: pathlib.Path, crops: dict):
   paths.write_json(workdir / _CROPS, crops)
 
 
-def read_crops(workdir: str | pathlib.Path) -> dict:
+def read_crops(workdir: str | os.PathLike) -> dict:
   """Returns how a run's frames were cut out of videos, {} if unknown."""
   path = pathlib.Path(workdir) / _CROPS
   return json.loads(path.read_text()) if path.is_file() else {}
@@ -300,7 +301,7 @@ def with_states(workdir: pathlib.Path, content: dict) -> dict:
   return content
 
 
-def open_run(workdir: str | pathlib.Path) -> Run:
+def open_run(workdir: str | os.PathLike) -> Run:
   """Returns what a run directory holds.
 
   Raises:

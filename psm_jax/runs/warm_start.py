@@ -167,7 +167,9 @@ def start(
     ValueError: If the pool has no checkpoint.
   """
   # In the pool's order, so that each wave of a run is read once.
-  given = {name: pool.read(name) for name in pool.cohorts if name in init_from}
+  given: dict[str | None, tuple] = {
+    name: pool.read(name) for name in pool.cohorts if name in init_from
+  }
   params, method_states = zip(*(given[name] for name in init_from), strict=True)
 
   def stack(trees):

@@ -305,7 +305,7 @@ def folders_of(zoo: str | os.PathLike) -> dict[str, pathlib.Path]:
   """
   zoo = pathlib.Path(zoo)
   is_one = (zoo / 'model.json').is_file()
-  folders = {}
+  folders: dict[str, pathlib.Path] = {}
   for path in [zoo] if is_one else sorted(zoo.iterdir()):
     is_replaced = path.suffix == _BEFORE and path.with_suffix('').exists()
     if is_replaced or path.suffix == _PARTIAL:

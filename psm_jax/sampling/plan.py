@@ -67,11 +67,11 @@ class Clock:
       random pairs.
   """
 
-  key: jax.Array
-  total_steps: jax.Array
-  num_epochs: jax.Array
-  epoch_start: jax.Array
-  gap: jax.Array
+  key: feistel.Table
+  total_steps: jax.Array | np.integer
+  num_epochs: jax.Array | np.integer
+  epoch_start: feistel.Table
+  gap: feistel.Table
 
 
 @flax.struct.dataclass
@@ -92,13 +92,13 @@ class Plan:
   """
 
   clock: Clock
-  order_seed: jax.Array
-  num_examples: jax.Array
-  num_people: jax.Array
-  person_start: jax.Array
-  video_start: jax.Array
-  partner: jax.Array
-  rows: jax.Array
+  order_seed: jax.Array | np.integer
+  num_examples: feistel.Table
+  num_people: jax.Array | np.integer
+  person_start: feistel.Table
+  video_start: feistel.Table
+  partner: feistel.Table
+  rows: feistel.Table
 
 
 @dataclasses.dataclass(frozen=True)
