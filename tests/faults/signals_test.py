@@ -11,7 +11,7 @@ import time
 
 from absl.testing import absltest, parameterized
 
-from tests import training_test
+from tests import training_runs
 from tests.faults import soak
 
 # As launch.train, but with models that compile in a second.
@@ -50,8 +50,8 @@ class SignalsTest(parameterized.TestCase):
     cls.folder = pathlib.Path(
       cls.enterClassContext(tempfile.TemporaryDirectory())
     )
-    config = training_test._config(
-      training_test.write_store(cls.folder), train__steps=400
+    config = training_runs.config(
+      training_runs.write_store(cls.folder), train__steps=400
     )
     cls.config = cls.folder / 'config_of_runs.json'
     cls.config.write_text(json.dumps(config.to_dict()))

@@ -54,13 +54,7 @@ def _config(**fields):
   config.train.batch_size = _CLIPS
   config.augment.crop_scale = (0.8, 1.0)
   config.augment.flip = 'shared'
-  for name, value in fields.items():
-    *groups, last = name.split('__')
-    group = config
-    for part in groups:
-      group = group[part]
-    group[last] = value
-  return config
+  return tiny.changed(config, fields)
 
 
 def _options(**fields):
