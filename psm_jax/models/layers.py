@@ -143,10 +143,17 @@ class ResidualBlock(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps [B, H, W, C] to the same shape."""
-    channels = x.shape[-1]
-    conv = {'init_scheme': self.init_scheme, 'lowering': self.lowering}
-    y = leaky_relu(Conv(channels, **conv, name='conv1')(x))
-    return leaky_relu(Conv(channels, **conv, name='conv2')(y) + x)
+
+    def conv(name, features):
+      layer = Conv(
+        x.shape[-1],
+        init_scheme=self.init_scheme,
+        lowering=self.lowering,
+        name=name,
+      )
+      return layer(features)
+
+    return leaky_relu(conv('conv2', leaky_relu(conv('conv1', x))) + x)
 
 
 def pixel_shuffle(x: jax.Array, factor: int) -> jax.Array:
