@@ -22,7 +22,6 @@ from psm_jax.data import alignment, folders, folds, labels, shifts, sources
 from psm_jax.data.datasets import pictures
 
 SCHEMA_VERSION = 1
-Key = tuple[str, str]  # person_id, video_id
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
