@@ -126,7 +126,7 @@ class ResidentFeed:
     self._firsts = [jnp.int32(part.start) for part in parts]
     self._gather = functools.partial(
       _gather,
-      # All that `sampling.positions` reads, so that equal feeds share a program.
+      # All that `sampling.positions` reads: equal feeds share a program.
       config=ml_collections.FrozenConfigDict(
         {
           'curriculum': config.curriculum.to_dict(),
