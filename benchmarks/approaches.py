@@ -60,8 +60,8 @@ def _facecycle(config, pairing):
   config.curriculum.gap.update(
     schedule='linear', unit='seconds', start=0.1, end=7.5
   )
-  config.curriculum.learning_rate.update(
-    schedule='cosine', initial=5e-4, final=1e-5
+  config.optim.update(
+    schedule='cosine', learning_rate=5e-4, final_learning_rate=1e-5
   )
   return config
 
@@ -69,10 +69,10 @@ def _facecycle(config, pairing):
 def _coding(config, rate):
   """Returns a configuration of FAb-Net or CLP for small batches."""
   config.data.size_px = max(_SIZE_PX.value, _CODING_MIN_PX)
-  config.curriculum.learning_rate.update(
+  config.optim.update(
     schedule='cosine',
-    initial=rate,
-    final=0.01 * rate,
+    learning_rate=rate,
+    final_learning_rate=0.01 * rate,
     warmup_steps=_STEPS.value // 20,
   )
   return config

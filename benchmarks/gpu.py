@@ -115,19 +115,13 @@ def measure(part: Part, limit_s: float, *, is_toy: bool) -> dict:
     strategy, lowering = part.way
     config = engine.make_config(part.work, strategy=strategy, lowering=lowering)
     config.data.source = 'synthetic_faces'
-    options = sweep.Options(
-      limit_s=limit_s, repeats=3, steps=1 if is_toy else 10
-    )
-    work = row_lib.Work(
-      task='step',
-      config=config.to_dict(),
-      num_models=part.work.num_models,
-      repeats=options.repeats,
-      steps=options.steps,
-      store='',
+    options = row_lib.Options(
+      limit_s=limit_s,
+      repeats=3,
+      steps=1 if is_toy else 10,
       num_frames=64,
     )
-    return sweep.measure_row(work, options)
+    return sweep.measure_row('step', config, part.work.num_models, options)
   if part.kind == 'torch' and importlib.util.find_spec('torch') is None:
     return {'failed': 'PyTorch is not installed'}
   with tempfile.TemporaryDirectory() as folder:

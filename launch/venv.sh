@@ -41,7 +41,7 @@ make_venv() {
     {
       "$python" -VV
       echo "$PWD $*"
-      cat requirements*.txt constraints.txt pyproject.toml
+      cat requirements*.txt constraints*.txt pyproject.toml
     } | cksum
   )
   local stamp="$venv/.psm_jax"

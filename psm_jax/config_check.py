@@ -1,6 +1,8 @@
 """Checks of a whole configuration, before anything is read or compiled."""
 
+import functools
 import math
+import operator
 
 import ml_collections
 
@@ -36,6 +38,7 @@ _AT_LEAST = {
   'data.synthetic.num_people': 1,
   'data.synthetic.num_videos': 1,
   'data.synthetic.num_frames': 2,
+  'data.synthetic.seed': 0,
   'population.num_devices': 0,
   'population.wave': 0,
   'population.chunk': 0,
@@ -80,6 +83,7 @@ _ABOVE_ZERO = (
   'curriculum.gap.full_at',
   'optim.learning_rate',
   'data.eye_distance',
+  'data.synthetic.fps',
 )
 
 
@@ -171,6 +175,4 @@ def _check_numbers(value, field):
 
 
 def _get(config, field):
-  for name in field.split('.'):
-    config = config[name]
-  return config
+  return functools.reduce(operator.getitem, field.split('.'), config)

@@ -13,14 +13,13 @@ import pathlib
 import platform
 import shutil
 import statistics
-import time
 
 import jax
 import jax.numpy as jnp
 import ml_collections
-import numpy as np
 
 from psm_jax import config_check, methods
+from psm_jax.bench import row as bench
 from psm_jax.data import prepare
 from psm_jax.data import store as store_lib
 from psm_jax.engine import feed as feed_lib
@@ -30,7 +29,6 @@ from psm_jax.ops import precision
 from psm_jax.runs import planning, run, shards
 
 _GIB = 2**30
-_SIDE = 2048
 
 
 def machine(folder: str | os.PathLike) -> dict[str, str]:
@@ -48,13 +46,15 @@ def machine(folder: str | os.PathLike) -> dict[str, str]:
     videos = f'none: there is no module {error.name}'
   versions = run.versions()
   devices = jax.local_devices()
+  dtype = jnp.float32 if devices[0].platform == 'cpu' else jnp.bfloat16
+  rate = bench.product(dtype, devices[0])()
   free = shutil.disk_usage(_existing(pathlib.Path(folder))).free
   return {
     'Python': platform.python_version(),
     'packages': ', '.join(f'{k} {v}' for k, v in versions.items()),
     'devices': f'{len(devices)} x {devices[0].device_kind}',
     'device memory': f'{memory.limit_of(devices[0]) / _GIB:.1f} GiB',
-    'matrix products': f'{_product_rate(devices[0]) / 1e9:.0f} GFLOP/s',
+    'matrix products': f'{rate / 1e9:.0f} GFLOP/s',
     'processors': str(os.cpu_count()),
     'free memory': f'{_free_memory() / _GIB:.1f} GiB',
     'free disk': f'{free / _GIB:.1f} GiB in {folder}',
@@ -77,20 +77,6 @@ def _free_memory():
       if line.startswith('MemAvailable:'):
         return int(line.split()[1]) * 1024
   return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-
-
-def _product_rate(device):
-  """Returns the operations a second of a device's matrix products."""
-  dtype = jnp.float32 if device.platform == 'cpu' else jnp.bfloat16
-  matrix = jax.device_put(jnp.ones((_SIDE, _SIDE), dtype), device)
-  product = jax.jit(jnp.matmul)
-  jax.block_until_ready(product(matrix, matrix))
-  times = []
-  for _ in range(3):
-    start = time.perf_counter()
-    jax.block_until_ready(product(matrix, matrix))
-    times.append(time.perf_counter() - start)
-  return 2 * _SIDE**3 / statistics.median(times)
 
 
 def needs(
@@ -199,10 +185,6 @@ def _step_seconds(method, plans, largest, store, config, steps):
     method, plans[:size], config, devices=largest.devices
   )
   with contextlib.closing(feed_lib.make(built, store.frames, config)) as feed:
-    states, times = built.init(), []
-    for step in range(1 + steps):
-      start = time.perf_counter()
-      states, step_metrics = built.step(states, feed.batches_at(step))
-      jax.block_until_ready((states, step_metrics))
-      times.append(time.perf_counter() - start)
-  return float(np.median(times[1:])) * parts, times[0]
+    step = bench.stepper(built, feed)
+    first_s, *times = (step(1) for _ in range(1 + steps))
+  return statistics.median(times) * parts, first_s

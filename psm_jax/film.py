@@ -87,7 +87,7 @@ def pictures(
   columns = [] if labels is None else list(labels)[:_MOST_ROWS]
   if labels is not None and len(labels) != num:
     raise ValueError(f'{len(labels)} rows of labels for {num} frames.')
-  panels = [_panel(images) for images in shown.values()]
+  panels = [movies.shown(images) for images in shown.values()]
   ground = _ground(list(shown), labels, columns)
   bottom = _TITLE_PX + _PANEL_PX
   left, right = _ribbon_span(len(panels))
@@ -95,7 +95,8 @@ def pictures(
     picture = ground.copy()
     for column, panel in enumerate(panels):
       place = slice(column * _PANEL_PX, (column + 1) * _PANEL_PX)
-      picture[_TITLE_PX:bottom, place] = panel(index)
+      (enlarged,) = movies.enlarged(panel[index : index + 1], _PANEL_PX)
+      picture[_TITLE_PX:bottom, place] = enlarged
     if columns:
       x = left + round((right - left - 1) * index / max(num - 1, 1))
       picture[bottom:, x : x + 2] = _LINE
@@ -126,28 +127,20 @@ def video_of(
       f'{store_lib.list_some(list(videos))}.'
     )
   rows = np.arange(videos[video_id].start, videos[video_id].stop)
-  frames = store.frames[rows].reshape(-1, store.size_px, store.size_px, 3)
   labels = labels_of(store.index.iloc[rows])
-  return frames, labels, videos[video_id].fps
+  return store.images(rows), labels, videos[video_id].fps
 
 
 def labels_of(index: pd.DataFrame) -> pd.DataFrame | None:
   """Returns the labels among a store's columns, None if there are none."""
-  others = {*folder.QUALITY_COLUMNS, *LANDMARK_COLUMNS}
-  others |= {'person_id', 'video_id', 'frame', 'time_s'}
+  others = {
+    *store_lib.KEY_COLUMNS,
+    *folder.QUALITY_COLUMNS,
+    *LANDMARK_COLUMNS,
+  }
   labels = index[[c for c in index if c not in others]]
-  labels = labels.dropna(axis=1, how='all')
-  return labels.reset_index(drop=True) if len(labels.columns) else None
-
-
-def _panel(images):
-  """Returns what gives one panel's picture of a frame."""
-  if images.shape[-1] == 2:
-    most = float(np.quantile(np.linalg.norm(images, axis=-1), 0.995))
-    return lambda i: movies.enlarged(
-      movies.flow_colours(images[i : i + 1], most=most), _PANEL_PX
-    )[0]
-  return lambda i: movies.enlarged(images[i : i + 1], _PANEL_PX)[0]
+  labels = labels.dropna(axis=1, how='all').reset_index(drop=True)
+  return None if labels.columns.empty else labels
 
 
 def _ribbon_span(num_panels):

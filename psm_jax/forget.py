@@ -82,13 +82,13 @@ class _Run:
 
   Attributes:
     opened: The run.
-    own: Ids of models that go: they learned from the person alone, or are
+    theirs: Ids of models that go: they learned from the person alone, or are
       named after the person.
     general: Ids of others that learned from the person.
   """
 
   opened: run.Run
-  own: frozenset[str]
+  theirs: frozenset[str]
   general: frozenset[str]
 
 
@@ -193,14 +193,14 @@ def _plan(opened, person_id, folders):
     # Whatever may be wrong there is not this program's to mend.
     with contextlib.suppress(ValueError, OSError):
       pool = warm_start.open_pool(opened.config).cohorts
-  own, general = set(), set()
+  theirs, general = set(), set()
   for model in opened.models:
     began_with = pool.get(model.init_from, ())
     if model.cohort == (person_id,) or _names(model.model_id, person_id):
-      own.add(model.model_id)
+      theirs.add(model.model_id)
     elif person_id in (*model.cohort, *began_with):
       general.add(model.model_id)
-  return _Run(opened, frozenset(own), frozenset(general))
+  return _Run(opened, frozenset(theirs), frozenset(general))
 
 
 def _names(model_id, person_id):
@@ -272,8 +272,8 @@ def _forget_in_run(planned, person_id, general):
   """Removes a person from a run; returns what was done."""
   opened, workdir = planned.opened, planned.opened.workdir
   begins_anew = general == REMOVE and bool(planned.general)
-  gone = planned.own | (planned.general if begins_anew else frozenset())
-  is_theirs = planned.own or planned.general
+  gone = planned.theirs | (planned.general if begins_anew else frozenset())
+  is_theirs = planned.theirs or planned.general
   if not (is_theirs or person_id in opened.config.data.persons):
     return []
   lines = _forget_tables(workdir, person_id, gone)
@@ -283,15 +283,15 @@ def _forget_in_run(planned, person_id, general):
   config.data.persons = tuple(
     name for name in config.data.persons if name != person_id
   )
-  stay = [m for m in opened.models if m.model_id not in planned.own]
+  stay = [m for m in opened.models if m.model_id not in planned.theirs]
   if begins_anew:
     _delete_all(workdir, 'checkpoints', 'tensorboard', 'metrics.csv', 'shards')
     lines.append(f'{workdir} begins anew: its models learned from {person_id}.')
-  elif planned.own:
-    _rewrite_checkpoints(opened, planned.own)
-    metrics.drop_models(workdir, planned.own)
+  elif planned.theirs:
+    _rewrite_checkpoints(opened, planned.theirs)
+    metrics.drop_models(workdir, planned.theirs)
     lines.append(
-      f'Removed {store_lib.list_some(sorted(planned.own))} from {workdir}.'
+      f'Removed {store_lib.list_some(sorted(planned.theirs))} from {workdir}.'
     )
   if not stay:
     return [*lines, *_delete_all(workdir, *_OF_RUN)]

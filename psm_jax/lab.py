@@ -80,20 +80,12 @@ def run(
   config.data.align = 'none'
   if training.train(config, workdir).was_stopped:
     return Outcome(STOPPED)
-  steps = _Steps(root / 'steps.json')
-  trained = _digest([workdir / 'models.json'])
-  if steps.is_new('embed', trained):
-    embedding.write_embeddings(workdir)
-    steps.note('embed', trained)
-  if _has_labels(workdir) and steps.is_new('evaluate', trained):
-    evaluate.score(workdir)
-    steps.note('evaluate', trained)
+  _once(root, 'embed', embedding.write_embeddings)
+  if _has_labels(workdir):
+    _once(root, 'evaluate', evaluate.score)
   shown = store = None
   if show_faces:
-    if steps.is_new('pictures', trained):
-      embedding.write_pictures(workdir, max_models=_MAX_PICTURES)
-      embedding.write_films(workdir, max_models=_MAX_PICTURES)
-      steps.note('pictures', trained)
+    _once(root, 'pictures', _picture)
     shown = pictures.read(workdir, max_models=_MAX_PICTURES)
     store = embedding.open_frames(workdir)
   return Outcome(DONE, page.write(workdir, pictures=shown, store=store))
@@ -151,21 +143,20 @@ def _is_named(root, ingested, outcome):
 
   Tracks may be left unnamed: they are asked for once.
   """
-  steps = _Steps(root / 'steps.json')
   unnamed = sorted(
     f'{row["video_id"]} {row["track"]}'
     for row in tracks.read(ingested).rows
     if not row['person_id']
   )
   table = _digest([ingested / layout.TRACKS])
-  asked = steps.of('ask') or {'unnamed': [], 'table': ''}
+  asked = _noted(root).get('ask', {'unnamed': [], 'table': ''})
   if (
     outcome.people
     and set(unnamed) <= set(asked['unnamed'])
     and (not unnamed or asked['table'] != table)
   ):
     return True
-  steps.note('ask', {'unnamed': unnamed, 'table': table})
+  _note(root, 'ask', {'unnamed': unnamed, 'table': table})
   logging.warning(
     'Who is who? %d faces wait for a name. Look at the pictures in %s, fill in '
     'person_id in %s (the same id for the same person in all videos; leave '
@@ -183,29 +174,29 @@ def _has_labels(workdir):
   return bool(set(store.label_columns) - set(folder.QUALITY_COLUMNS))
 
 
-class _Steps:
-  """What is done, in a file: a value for each step, which names its input."""
+def _picture(workdir):
+  """Writes what the page shows of faces."""
+  embedding.write_pictures(workdir, max_models=_MAX_PICTURES)
+  embedding.write_films(workdir, max_models=_MAX_PICTURES)
 
-  def __init__(self, path):
-    self._path = path
 
-  def of(self, step):
-    """Returns what was noted of a step, None if nothing."""
-    return self._read().get(step)
+def _once(root, step, work):
+  """Works on the run unless that was done with the models it has now."""
+  trained = _digest([root / 'run' / 'models.json'])
+  if _noted(root).get(step) != trained:
+    work(root / 'run')
+    _note(root, step, trained)
 
-  def is_new(self, step, value):
-    """Whether a step was not done with this input."""
-    return self.of(step) != value
 
-  def note(self, step, value):
-    """Notes what a step was done with."""
-    content = json.dumps({**self._read(), step: value}, indent=1) + '\n'
-    paths.write_atomic(self._path, content)
+def _noted(root):
+  """Returns what is done: a value for each step, which names its input."""
+  file = root / 'steps.json'
+  return json.loads(file.read_text()) if file.is_file() else {}
 
-  def _read(self):
-    if not self._path.is_file():
-      return {}
-    return json.loads(self._path.read_text())
+
+def _note(root, step, value):
+  """Notes what a step was done with."""
+  paths.write_json(root / 'steps.json', {**_noted(root), step: value})
 
 
 def _digest(files):

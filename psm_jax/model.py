@@ -200,8 +200,7 @@ class Model:
       made = {}
       for name in names:
         if name == 'input':
-          frames = recording.store.frames[rows]
-          made[name] = frames.reshape(-1, size_px, size_px, 3)
+          made[name] = recording.store.images(rows)
           continue
         drawn = self._pictures(name, recording.store, rows)
         if drawn.shape[-1] == 2:

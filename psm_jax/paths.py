@@ -6,13 +6,14 @@ Ids come from folder names, tables and checkpoints, so none of them is trusted:
 """
 
 import contextlib
+import json
 import os
 import pathlib
 import re
 import secrets
 import time
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from absl import logging
 
@@ -155,6 +156,11 @@ def write_atomic(path: str | os.PathLike, data: bytes | str) -> pathlib.Path:
   with writing_atomic(path) as file:
     file.write(data.encode('utf-8') if isinstance(data, str) else data)
   return pathlib.Path(path)
+
+
+def write_json(path: str | os.PathLike, content: Any) -> pathlib.Path:
+  """Writes what JSON can express as `write_atomic` does, for people to read."""
+  return write_atomic(path, json.dumps(content, indent=1) + '\n')
 
 
 @contextlib.contextmanager

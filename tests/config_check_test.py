@@ -5,6 +5,7 @@ from absl.testing import absltest, parameterized
 
 from psm_jax import config_check
 from psm_jax.presets import base
+from tests import tiny
 
 _CONFIGS = sorted(
   path.stem
@@ -95,10 +96,7 @@ def _config(**fields):
   """Returns a config that can be run, with some fields ('.' as '__') set."""
   config = base.get_config()
   config.data.path = 'frames'
-  config.update_from_flattened_dict(
-    {name.replace('__', '.'): value for name, value in fields.items()}
-  )
-  return config
+  return tiny.changed(config, fields)
 
 
 class CheckTest(parameterized.TestCase):

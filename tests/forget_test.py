@@ -13,7 +13,7 @@ from absl.testing import absltest
 from psm_jax import embedding, forget, methods, training
 from psm_jax.data import store as store_lib
 from psm_jax.runs import run, zoo
-from tests import tiny, training_test
+from tests import tiny, training_runs
 
 _PEOPLE = ('a7Kq2mZx91LpWv03', 'b5Tn8rYc64HsEu27', 'c1Gd9wQf38JkRo56')
 _GONE = _PEOPLE[1]
@@ -52,7 +52,7 @@ class ForgetTest(absltest.TestCase):
     cls.begun = pathlib.Path(
       cls.enterClassContext(tempfile.TemporaryDirectory())
     )
-    training_test.write_store(cls.begun, lengths=(30, 21, 24), people=_PEOPLE)
+    training_runs.write_store(cls.begun, lengths=(30, 21, 24), people=_PEOPLE)
     cls._train('each', population__strategy='loop')
     cls._train('stacked', population__strategy='vmap')
     cls._train('all', population__cohorts='all')
@@ -65,8 +65,9 @@ class ForgetTest(absltest.TestCase):
 
   @classmethod
   def _config(cls, root, **fields):
-    defaults = {'train__save_steps': 3, 'train__keep_steps': 3}
-    return training_test._config(root / 'store', **(defaults | fields))
+    return training_runs.config(
+      root / 'store', **{'train__keep_steps': 3, **fields}
+    )
 
   @classmethod
   def _train(cls, name, **fields):
@@ -162,7 +163,7 @@ class ForgetTest(absltest.TestCase):
     self.assertEqual(model.cohort, (_PEOPLE[0], _PEOPLE[2]))
     config = self._config(self.root, population__cohorts='all')
     outcome = training.train(config, self.root / 'all')
-    self.assertEqual(outcome.models[0].steps_done, training_test._STEPS)
+    self.assertEqual(outcome.models[0].steps_done, training_runs.STEPS)
 
   def test_while_somebody_writes_it_is_refused(self):
     with (

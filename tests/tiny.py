@@ -31,13 +31,15 @@ def config(**fields):
   made.train.epochs, made.train.steps = 0, 5
   made.curriculum.pairing = 'gap'
   made.optim.learning_rate = 1e-3
-  for name, value in fields.items():
-    *groups, last = name.split('__')
-    group = made
-    for part in groups:
-      group = group[part]
-    group[last] = value
-  return made
+  return changed(made, fields)
+
+
+def changed(config, fields):
+  """Sets fields of a config, their names dotted with '__'; returns it."""
+  config.update_from_flattened_dict(
+    {name.replace('__', '.'): value for name, value in fields.items()}
+  )
+  return config
 
 
 def frames(num_frames, *, seed=0):
@@ -180,10 +182,7 @@ def run_config(**fields):
   config.data.path = 'frames'
   config.train.batch_size = 4
   config.train.epochs, config.train.steps = 0, 5
-  config.update_from_flattened_dict(
-    {name.replace('__', '.'): value for name, value in fields.items()}
-  )
-  return config
+  return changed(config, fields)
 
 
 METHODS = {

@@ -7,9 +7,8 @@ import json
 import pathlib
 import sys
 
-from psm_jax import methods, stopping, training
+from psm_jax import methods, presets, stopping, training
 from psm_jax.engine import processes
-from psm_jax.runs import run
 from tests import tiny
 
 
@@ -23,7 +22,7 @@ def main():
     return processes.supervise(sys.orig_argv, place)
   processes.join(place)
   methods.make = tiny.toy_method
-  config = run.config_of(json.loads(pathlib.Path(config_path).read_text()))
+  config = presets.config_of(json.loads(pathlib.Path(config_path).read_text()))
   outcome = training.train(config, workdir, data_dir=f'{workdir}-data')
   return stopping.EXIT_CODE if outcome.was_stopped else 0
 

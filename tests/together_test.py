@@ -19,7 +19,7 @@ from absl.testing import absltest
 from psm_jax import methods, training
 from psm_jax.engine import processes
 from psm_jax.report import run as report_run
-from tests import tiny, training_runs, training_test
+from tests import tiny, training_runs
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -61,7 +61,7 @@ class TogetherTest(absltest.TestCase):
       cls.enterClassContext(tempfile.TemporaryDirectory())
     )
     cls.config = training_runs.config(
-      training_test.write_store(cls.folder),
+      training_runs.write_store(cls.folder),
       population__cohorts='all',
       population__data_parallel=True,
       curriculum__pairing='drawn_gap',

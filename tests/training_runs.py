@@ -1,13 +1,16 @@
 """Runs of toy models on noise, as a whole: from a store to final states."""
 
 import contextlib
+import pathlib
 
 import jax
 import numpy as np
+import pandas as pd
 from jax.experimental.compilation_cache import compilation_cache
 
 from psm_jax import embedding
 from tests import tiny
+from tests.data import stores
 
 STEPS = 12
 
@@ -26,6 +29,32 @@ def compiled_once(folder):
     compilation_cache.reset_cache()
     stack.callback(compilation_cache.reset_cache)
     yield
+
+
+def write_store(
+  folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX, seed=0, people=None
+):
+  """Writes a finished frame store of noise, two videos a person."""
+  rows, fps = [], {}
+  people = people or [f'p{person}' for person in range(len(lengths))]
+  for person, length in zip(people, lengths, strict=True):
+    for video, share in (('v1', length - length // 3), ('v2', length // 3)):
+      fps[person, video] = 20.0
+      rows += [
+        {
+          'person_id': person,
+          'video_id': video,
+          'frame': frame,
+          'time_s': frame / 20,
+          'AU12': float(frame % 4),
+        }
+        for frame in range(share)
+      ]
+  path = pathlib.Path(folder) / 'store'
+  frames = tiny.frames(len(rows), seed=seed)
+  return stores.write(
+    path, frames, pd.DataFrame(rows), size_px=size_px, fps=fps
+  )
 
 
 def config(store_path, **fields):

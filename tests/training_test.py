@@ -21,67 +21,19 @@ from absl.testing import absltest, parameterized
 
 from psm_jax import embedding, methods, training
 from psm_jax.runs import run
-from tests import tiny
-from tests.data import stores
+from tests import tiny, training_runs
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
-_STEPS = 12
+_STEPS = training_runs.STEPS
 _PROGRAM = """
 import json, pathlib, sys
-from psm_jax import methods, training
-from psm_jax.runs import run
+from psm_jax import embedding, methods, training
+from psm_jax import presets
 from tests import tiny
 methods.make = tiny.METHODS[sys.argv[3]]
-config = run.config_of(json.loads(pathlib.Path(sys.argv[1]).read_text()))
+config = presets.config_of(json.loads(pathlib.Path(sys.argv[1]).read_text()))
 training.train(config, sys.argv[2])
 """
-
-
-def write_store(
-  folder, *, lengths=(30, 21), size_px=tiny.SIZE_PX, seed=0, people=None
-):
-  """Writes a finished frame store of noise, two videos a person."""
-  import pandas as pd
-
-  rows, fps = [], {}
-  people = people or [f'p{person}' for person in range(len(lengths))]
-  for person, length in zip(people, lengths, strict=True):
-    for video, share in (('v1', length - length // 3), ('v2', length // 3)):
-      fps[person, video] = 20.0
-      rows += [
-        {
-          'person_id': person,
-          'video_id': video,
-          'frame': frame,
-          'time_s': frame / 20,
-          'AU12': float(frame % 4),
-        }
-        for frame in range(share)
-      ]
-  path = pathlib.Path(folder) / 'store'
-  frames = tiny.frames(len(rows), seed=seed)
-  return stores.write(
-    path, frames, pd.DataFrame(rows), size_px=size_px, fps=fps
-  )
-
-
-def _config(store_path, **fields):
-  defaults = {
-    'data__source': 'store',
-    'data__path': str(store_path),
-    'train__steps': _STEPS,
-    'train__log_every': 2,
-    'train__save_steps': 3,
-  }
-  return tiny.config(**{**defaults, **fields})
-
-
-def _final_states(workdir):
-  trained = embedding.Trained(workdir)
-  states = [
-    trained.model_state(index) for index in range(len(trained.run.models))
-  ]
-  return jax.tree.map(lambda *leaves: np.stack(leaves), *states)
 
 
 def _metric_rows(workdir):
@@ -144,7 +96,9 @@ class KilledRunTest(parameterized.TestCase):
     self.enterContext(made)
     self.folder = pathlib.Path(self.create_tempdir().full_path)
     # Long enough that the kill comes before the end.
-    self.config = _config(write_store(self.folder), train__steps=60)
+    self.config = training_runs.config(
+      training_runs.write_store(self.folder), train__steps=60
+    )
     self.unbroken = self.folder / 'unbroken'
     self._finish(self.unbroken)
     workdir = self.folder / 'killed'
@@ -152,8 +106,8 @@ class KilledRunTest(parameterized.TestCase):
     self._finish(workdir)
     jax.tree.map(
       np.testing.assert_array_equal,
-      _final_states(workdir),
-      _final_states(self.unbroken),
+      training_runs.final_states(workdir),
+      training_runs.final_states(self.unbroken),
     )
     ours, theirs = _metric_rows(workdir), _metric_rows(self.unbroken)
     for row in ours + theirs:
@@ -171,11 +125,11 @@ class RunTest(parameterized.TestCase):
     cls.folder = pathlib.Path(
       cls.enterClassContext(tempfile.TemporaryDirectory())
     )
-    cls.store = write_store(cls.folder)
-    cls.config = _config(cls.store)
+    cls.store = training_runs.write_store(cls.folder)
+    cls.config = training_runs.config(cls.store)
     cls.unbroken = cls.folder / 'unbroken'
     cls.outcome = training.train(cls.config, cls.unbroken)
-    cls.states = _final_states(cls.unbroken)
+    cls.states = training_runs.final_states(cls.unbroken)
 
   def _stop_at(self, step):
     """Has the next run stopped by SIGTERM once a step is logged."""
@@ -195,10 +149,12 @@ class RunTest(parameterized.TestCase):
     config = self.config.copy_and_resolve_references()
     self._stop_at(8)
     self.assertTrue(training.train(config, workdir).was_stopped)
-    self.assertEqual(_final_states(workdir).step.tolist(), [8, 8])
+    self.assertEqual(training_runs.final_states(workdir).step.tolist(), [8, 8])
     config.population.strategy = 'vmap'
     self.assertFalse(training.train(config, workdir).was_stopped)
-    self.assertEqual(_final_states(workdir).step.tolist(), [_STEPS] * 2)
+    self.assertEqual(
+      training_runs.final_states(workdir).step.tolist(), [_STEPS] * 2
+    )
     losses = [
       [float(row['loss']) for row in _metric_rows(folder)]
       for folder in (workdir, self.unbroken)
@@ -227,11 +183,13 @@ class RunTest(parameterized.TestCase):
     outcome = training.train(self.config, self.unbroken)
     self.assertFalse(outcome.was_stopped)
     jax.tree.map(
-      np.testing.assert_array_equal, _final_states(self.unbroken), self.states
+      np.testing.assert_array_equal,
+      training_runs.final_states(self.unbroken),
+      self.states,
     )
 
   def test_another_configuration_is_refused_by_field(self):
-    changed = _config(self.store, curriculum__gap__end=7.0)
+    changed = training_runs.config(self.store, curriculum__gap__end=7.0)
     with self.assertRaisesRegex(ValueError, r'curriculum\.gap\.end: 100'):
       training.train(changed, self.unbroken)
 
@@ -240,8 +198,8 @@ class RunTest(parameterized.TestCase):
     shutil.copytree(self.unbroken, workdir)
     other = self.folder / 'other'
     other.mkdir()
-    path = write_store(other, seed=1)
-    config = _config(path)
+    path = training_runs.write_store(other, seed=1)
+    config = training_runs.config(path)
     content = json.loads((workdir / 'config.json').read_text())
     content['data']['path'] = str(path)
     (workdir / 'config.json').write_text(json.dumps(content))
@@ -254,7 +212,7 @@ class RunTest(parameterized.TestCase):
     return workdir
 
   def test_a_run_may_be_made_longer_and_ends_as_one_that_was_planned_so(self):
-    longer = _config(self.store, train__steps=_STEPS + 6)
+    longer = training_runs.config(self.store, train__steps=_STEPS + 6)
     workdir = self._copy('longer')
     with self.assertLogs('absl', 'INFO') as logs:
       outcome = training.train(longer, workdir)
@@ -263,8 +221,8 @@ class RunTest(parameterized.TestCase):
     training.train(longer, self.folder / 'planned')
     jax.tree.map(
       np.testing.assert_array_equal,
-      _final_states(workdir),
-      _final_states(self.folder / 'planned'),
+      training_runs.final_states(workdir),
+      training_runs.final_states(self.folder / 'planned'),
     )
     with self.assertRaisesRegex(
       ValueError, 'planned for 18 steps of .*train.steps=12'
@@ -272,7 +230,7 @@ class RunTest(parameterized.TestCase):
       training.train(self.config, workdir)
 
   def test_a_schedule_that_depends_on_the_end_cannot_be_made_longer(self):
-    config = _config(self.store, optim__schedule='cosine')
+    config = training_runs.config(self.store, optim__schedule='cosine')
     workdir = self.folder / 'cosine'
     training.train(config, workdir)
     before = (workdir / 'models.json').read_bytes()
@@ -289,7 +247,9 @@ class RunTest(parameterized.TestCase):
       training.train(self.config, workdir)
     self.assertIn('checkpoint of step 12', ' '.join(logs.output))
     jax.tree.map(
-      np.testing.assert_array_equal, _final_states(workdir), self.states
+      np.testing.assert_array_equal,
+      training_runs.final_states(workdir),
+      self.states,
     )
 
   def test_other_packages_are_said_and_another_precision_is_refused(self):
@@ -340,7 +300,7 @@ class RunTest(parameterized.TestCase):
     np.testing.assert_allclose(units, expected, atol=1e-5)
 
   def test_too_few_frames_name_the_person_and_the_field(self):
-    config = _config(self.store, train__batch_size=20)
+    config = training_runs.config(self.store, train__batch_size=20)
     with self.assertRaisesRegex(ValueError, 'p1 has 21 usable.*batch_size=20'):
       training.train(config, self.folder / 'few')
 
@@ -362,8 +322,9 @@ class WavesTest(absltest.TestCase):
     cls.folder = pathlib.Path(
       cls.enterClassContext(tempfile.TemporaryDirectory())
     )
-    cls.config = _config(
-      write_store(cls.folder, lengths=(30, 21, 24, 33, 27)), population__wave=2
+    cls.config = training_runs.config(
+      training_runs.write_store(cls.folder, lengths=(30, 21, 24, 33, 27)),
+      population__wave=2,
     )
     cls.unbroken = cls.folder / 'unbroken'
     cls.outcome = training.train(cls.config, cls.unbroken)
@@ -397,8 +358,8 @@ class WavesTest(absltest.TestCase):
     training.train(self.config, workdir)
     jax.tree.map(
       np.testing.assert_array_equal,
-      _final_states(workdir),
-      _final_states(self.unbroken),
+      training_runs.final_states(workdir),
+      training_runs.final_states(self.unbroken),
     )
     ours, theirs = _metric_rows(workdir), _metric_rows(self.unbroken)
     for row in ours + theirs:
@@ -416,7 +377,7 @@ class WavesTest(absltest.TestCase):
     stepped.assert_not_called()
 
   def test_models_of_other_runs_can_begin_with_these(self):
-    config = _config(
+    config = training_runs.config(
       self.folder / 'store',
       init__path=str(self.unbroken),
       init__match='own',
@@ -429,15 +390,15 @@ class WavesTest(absltest.TestCase):
     training.train(config, workdir)
     jax.tree.map(
       lambda ours, theirs: np.testing.assert_allclose(ours, theirs, atol=1e-9),
-      _final_states(workdir).params,
-      _final_states(self.unbroken).params,
+      training_runs.final_states(workdir).params,
+      training_runs.final_states(self.unbroken).params,
     )
 
 
 class FailureTest(absltest.TestCase):
   def test_a_diverging_model_is_recorded_and_the_others_finish(self):
     folder = pathlib.Path(self.create_tempdir().full_path)
-    config = _config(write_store(folder))
+    config = training_runs.config(training_runs.write_store(folder))
     self.enterContext(mock.patch.object(methods, 'make', tiny.toy_method))
     original = training.population_lib.Population.init
 

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 
 import jax
 import ml_collections
-import numpy as np
 
-from psm_jax import config_check, methods, sampling
+from psm_jax import config_check, methods
 from psm_jax.bench import flops, hlo, topology
+from psm_jax.bench import row as row_lib
 from psm_jax.engine import memory, population
 from psm_jax.ops import precision
 
 _GIB = 2**30
 _NUM_FRAMES = 600
+_NUM_SOURCES = 12  # Lines of the package that a table names.
 
 
 def lower(
@@ -47,13 +48,7 @@ def lower(
   config_check.check(config)
   config = precision.settled(config, devices[0].platform)
   method = methods.abstract(config)
-  cohort = sampling.Cohort(
-    name='model',
-    rows=np.arange(_NUM_FRAMES),
-    video_lengths=np.array([_NUM_FRAMES]),
-    fps=np.array([20.0]),
-  )
-  plan = sampling.make_plan(cohort, config, seed=0)[0]
+  plan = row_lib.random_plan(0, _NUM_FRAMES, config)
   (built,) = population.build_waves(
     method,
     [plan] * num_models,
@@ -63,7 +58,7 @@ def lower(
     is_placed=False,
   )
   needed = memory.estimate(method, built, 0, config)
-  macs = flops.step_macs(method, config).total
+  macs = flops.step_macs(method, config).total()
   start = time.perf_counter()
   lowered = built.lower(method, config)
   return lowered, {
@@ -166,13 +161,8 @@ def describe(
   }
 
 
-def table(row: dict, *, num_sources: int = 12) -> str:
-  """Returns a row in words.
-
-  Args:
-    row: As from `compile_row`.
-    num_sources: Lines of source to name.
-  """
+def table(row: dict) -> str:
+  """Returns a row, as from `compile_row`, in words."""
   heading = (
     f'ESTIMATE for {row["topology"]}, nothing was run: {row["num_models"]} '
     f'models on {row["num_devices"]} devices, {row["slots"]} slots of '
@@ -205,7 +195,7 @@ def table(row: dict, *, num_sources: int = 12) -> str:
   by_source = list(row['estimated_cycles_by_source'].items())
   lines += [
     f'  {count / 1e6:9.3f} M {count / max(1, cycles):6.1%}  {source}'
-    for source, count in by_source[:num_sources]
+    for source, count in by_source[:_NUM_SOURCES]
   ]
   lines.append(
     'not estimated       ' + ('' if row['not_estimated'] else 'none')

@@ -5,11 +5,13 @@ and matrix products that the result depends on, as mathematics has them: taps on
 padding count, zeros put between pixels by a strided convolution's gradient do
 not, and neither does what the compiler would leave out, such as gradients of
 frozen weights. Activations, sampling and the optimiser are not counted.
+
+MACs are a Counter of 'convolution' and 'product': the latter those of dense
+layers, attention, Gram matrices, resizing and blurring; `total()` is all.
 """
 
-import dataclasses
-import functools
 import math
+from collections import Counter
 from collections.abc import Callable
 
 import jax
@@ -20,39 +22,12 @@ from jax.extend import core
 from psm_jax.methods import interface
 
 
-@dataclasses.dataclass(frozen=True)
-class Macs:
-  """Multiply-accumulates of a program.
-
-  Attributes:
-    convolution: of its convolutions.
-    product: of its matrix products: dense layers, attention, Gram matrices,
-      resizing and blurring.
-  """
-
-  convolution: int = 0
-  product: int = 0
-
-  @property
-  def total(self) -> int:
-    """All of them."""
-    return self.convolution + self.product
-
-  def __add__(self, other: 'Macs') -> 'Macs':
-    return Macs(
-      self.convolution + other.convolution, self.product + other.product
-    )
-
-  def __mul__(self, times: int) -> 'Macs':
-    return Macs(self.convolution * times, self.product * times)
-
-
 def step_macs(
   method: interface.Method,
   config: ml_collections.ConfigDict,
   *,
   with_gradient: bool = True,
-) -> Macs:
+) -> Counter[str]:
   """Returns what one training step of one model takes.
 
   Args:
@@ -79,14 +54,14 @@ def step_macs(
   return count(step, params, method_state, batch, schedule)
 
 
-def embedding_macs(method: interface.Method) -> Macs:
+def embedding_macs(method: interface.Method) -> Counter[str]:
   """Returns what the embedding of one frame takes."""
   params, method_state = jax.eval_shape(method.init, jax.random.key(0))
   frames = _shape((1, method.size_px**2 * 3), jnp.uint8)
   return count(method.embed, params, method_state, frames)
 
 
-def count(function: Callable, *args: interface.Tree) -> Macs:
+def count(function: Callable, *args: interface.Tree) -> Counter[str]:
   """Returns the MACs of a function of arrays; nothing is compiled or run.
 
   Args:
@@ -112,14 +87,14 @@ def _count(program, is_wanted):
     is_wanted: A bool an output.
 
   Returns:
-    Macs, and a bool an input.
+    Their MACs, and a bool an input.
   """
   needed = {
     id(var)
     for var, wanted in zip(program.outvars, is_wanted, strict=True)
     if wanted
   }
-  total = Macs()
+  total = Counter()
   for equation in reversed(program.eqns):
     wanted = [id(var) in needed for var in equation.outvars]
     if any(wanted):
@@ -138,38 +113,37 @@ def _count_equation(equation, wanted):
   all_inputs = [True] * len(equation.invars)
   name, params = equation.primitive.name, equation.params
   if name == 'conv_general_dilated':
-    return Macs(convolution=_convolution_macs(equation)), all_inputs
+    return Counter(convolution=_convolution_macs(equation)), all_inputs
   if name == 'dot_general':
-    return Macs(product=_product_macs(equation)), all_inputs
+    return Counter(product=_product_macs(equation)), all_inputs
   inner = _inner_programs(params)
   if name == 'scan':
     # Iterations feed each other, so everything inside is wanted.
-    macs = functools.reduce(Macs.__add__, map(_count_all, inner), Macs())
-    return macs * params['length'], all_inputs
+    macs = sum(map(_count_all, inner), Counter())
+    times = params['length']
+    return Counter({kind: times * n for kind, n in macs.items()}), all_inputs
   if name == 'while':
-    if any(_count_all(program).total for program in inner):
+    if any(_count_all(program).total() for program in inner):
       raise ValueError(
         'A loop of unknown length multiplies matrices: its MACs are unknown.'
       )
-    return Macs(), all_inputs
+    return Counter(), all_inputs
   if name == 'cond' and params.get('branches_platforms'):
     # Forms of one result: the leanest is the one that mathematics needs.
     macs, takes = min(
       (_count(program, wanted) for program in inner),
-      key=lambda counted: counted[0].total,
+      key=lambda counted: counted[0].total(),
     )
     return macs, [True, *takes]
   if name == 'cond':
-    dearest = max(map(_count_all, inner), key=lambda macs: macs.total)
+    dearest = max(map(_count_all, inner), key=Counter.total)
     return dearest, all_inputs
   if len(inner) == 1 and (
     len(inner[0].invars) == len(equation.invars)
     and len(inner[0].outvars) == len(equation.outvars)
   ):
     return _count(inner[0], wanted)
-  return functools.reduce(
-    Macs.__add__, map(_count_all, inner), Macs()
-  ), all_inputs
+  return sum(map(_count_all, inner), Counter()), all_inputs
 
 
 def _count_all(program):
@@ -178,15 +152,12 @@ def _count_all(program):
 
 def _inner_programs(params):
   """Returns the programs that an operation runs."""
-  inner = []
-  for value in params.values():
-    values = value if isinstance(value, (tuple, list)) else (value,)
-    for item in values:
-      if isinstance(item, core.ClosedJaxpr):
-        inner.append(item.jaxpr)
-      elif isinstance(item, core.Jaxpr):
-        inner.append(item)
-  return inner
+  return [
+    item.jaxpr if isinstance(item, core.ClosedJaxpr) else item
+    for value in params.values()
+    for item in (value if isinstance(value, (tuple, list)) else (value,))
+    if isinstance(item, (core.ClosedJaxpr, core.Jaxpr))
+  ]
 
 
 def _convolution_macs(equation):
@@ -196,8 +167,8 @@ def _convolution_macs(equation):
   # The kernel's own channel count is that of one group already.
   taps = kernel[layout[1]] * math.prod(kernel[axis] for axis in layout[2:])
   total = math.prod(equation.outvars[0].aval.shape) * taps
-  total //= params['batch_group_count']
-  return total // math.prod(params['lhs_dilation'])
+  shared = params['batch_group_count'] * math.prod(params['lhs_dilation'])
+  return total // shared
 
 
 def _product_macs(equation):

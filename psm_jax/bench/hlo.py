@@ -12,7 +12,6 @@ forms of one operation; they are no measurements.
 import collections
 import dataclasses
 import functools
-import math
 import pathlib
 import re
 from collections.abc import Iterator
@@ -20,9 +19,8 @@ from collections.abc import Iterator
 _PACKAGE = pathlib.Path(__file__).parents[1]
 _COMPUTATION = re.compile(r'^(ENTRY )?%?([\w.\-]+) \(.*\) -> .* \{\s*$')
 _INSTRUCTION = re.compile(
-  r'^\s*(?:ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$'
+  r'^\s*(?:ROOT )?%?[\w.\-]+ = .*? ([a-z][\w\-]*)\((.*)$'
 )
-_ARRAY = re.compile(r'(pred|bf16|[subf](\d+)\w*)\[([\d,]*)\]')
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 _CALLED = re.compile(r'(?:calls|to_apply|body)=%?([\w.\-]+)')
 _BRANCHES = re.compile(
@@ -71,21 +69,17 @@ class Instruction:
   """One instruction of a program, as it runs: a fusion is one.
 
   Attributes:
-    name: In the program.
     opcode: Such as 'fusion' or 'copy-start'.
     opcodes: Its own and those of the instructions fused into it.
     cycles: Estimated, of all times it runs; None if the compiler gave none.
     times: How often loops of known length run it.
-    num_bytes: Of its result, without padding.
     source: The line it comes from.
   """
 
-  name: str
   opcode: str
   opcodes: frozenset[str]
   cycles: int | None
   times: int
-  num_bytes: int
   source: Source
 
 
@@ -137,22 +131,20 @@ def read(text: str) -> Program:
 
 
 def _computations(text):
-  """Returns {name: [(instruction, shape, opcode, rest)]} and the entry's."""
-  computations, lines, entry = {}, None, ''
+  """Returns {name: [(opcode, rest)]} and the entry's."""
+  computations, entry = {}, ''
   for line in text.splitlines():
     if header := _COMPUTATION.match(line):
       lines = computations.setdefault(header.group(2), [])
       entry = header.group(2) if header.group(1) else entry
-    elif line.startswith('}'):
-      lines = None
-    elif lines is not None and (match := _INSTRUCTION.match(line)):
+    elif computations and (match := _INSTRUCTION.match(line)):
       lines.append(match.groups())
   return computations, entry
 
 
 def _run(computations, sources, name, times) -> Iterator[Instruction]:
   """Yields the instructions that a computation runs, called ones among them."""
-  for instruction, shape, opcode, rest in computations[name]:
+  for opcode, rest in computations[name]:
     called = _CALLED.findall(rest)
     if opcode == 'while':
       trips = _TRIPS.search(rest)
@@ -169,12 +161,10 @@ def _run(computations, sources, name, times) -> Iterator[Instruction]:
       inside = list(_inside(computations, called)) if opcode == 'fusion' else []
       cycles = _CYCLES.search(rest)
       yield Instruction(
-        name=instruction,
         opcode=opcode,
         opcodes=frozenset([opcode, *(op for op, _ in inside)]),
         cycles=int(cycles.group(1)) * times if cycles else None,
         times=times,
-        num_bytes=_num_bytes(shape),
         source=_source([rest, *(text for _, text in inside[::-1])], sources),
       )
 
@@ -182,19 +172,10 @@ def _run(computations, sources, name, times) -> Iterator[Instruction]:
 def _inside(computations, names):
   """Yields (opcode, rest) of what a fusion computes."""
   for name in names:
-    for _, _, opcode, rest in computations.get(name, ()):
+    for opcode, rest in computations.get(name, ()):
       yield opcode, rest
       if opcode == 'fusion':
         yield from _inside(computations, _CALLED.findall(rest))
-
-
-def _num_bytes(shape):
-  total = 0
-  for kind, bits, sizes in _ARRAY.findall(shape):
-    width = 16 if kind == 'bf16' else int(bits or 8)
-    count = math.prod(int(size) for size in sizes.split(',') if size)
-    total += count * width // 8
-  return total
 
 
 def _source(texts, sources):
@@ -213,13 +194,14 @@ def _sources(text):
     rows = match.group(1).splitlines() if match else []
     return dict(row.split(' ', 1) for row in rows)
 
-  def fields(row):
-    return dict(re.findall(r'(\w+)=(\d+)', row))
+  def numbers(name):
+    return {
+      key: dict(re.findall(r'(\w+)=(\d+)', row))
+      for key, row in table(name).items()
+    }
 
-  files = {key: row.strip('"') for key, row in table('FileNames').items()}
-  names = {key: row.strip('"') for key, row in table('FunctionNames').items()}
-  places = {key: fields(row) for key, row in table('FileLocations').items()}
-  frames = {key: fields(row) for key, row in table('StackFrames').items()}
+  files, names = table('FileNames'), table('FunctionNames')
+  places, frames = numbers('FileLocations'), numbers('StackFrames')
 
   @functools.cache
   def source(frame):
@@ -227,11 +209,11 @@ def _sources(text):
     if parent is None:
       return _ELSEWHERE
     place = places[parent['file_location_id']]
-    path = pathlib.Path(files[place['file_name_id']])
+    path = pathlib.Path(files[place['file_name_id']].strip('"'))
     if path.is_relative_to(_PACKAGE):
       return Source(
         path.relative_to(_PACKAGE).as_posix(),
-        names[place['function_name_id']],
+        names[place['function_name_id']].strip('"'),
         int(place['line']),
       )
     # Counted from 1, and 1 is no frame: the parent of frame 2 is written 2.

@@ -1,91 +1,99 @@
 """One row of a benchmark, measured in a process of its own.
 
-  echo '{"task": "step", "config": {...}, ...}' | python -m psm_jax.bench.row
+  echo '{"task": "step", "config": {...}, "num_models": 8, "options": {}}' |
+    python -m psm_jax.bench.row
 
-takes a `Work` as JSON and prints the row as JSON. What is compared takes turns:
-a few steps of the population, as many of one model alone, a matrix product, and
-again, so that a change of the machine's load meets all of them.
+takes the arguments of `measure` as JSON and prints the row as JSON. What is
+compared takes turns: a few steps of the population, as many of one model alone,
+a matrix product, and again, so that a change of the machine's load meets all.
 """
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 
-from psm_jax import methods, sampling
+from psm_jax import methods, presets, sampling
 from psm_jax.bench import flops
 from psm_jax.data import store as store_lib
 from psm_jax.engine import feed, inference, population
 from psm_jax.ops import precision
-from psm_jax.runs import planning, run
+from psm_jax.runs import planning
 
 EMBED_BATCH = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class Work:
-  """What is measured.
+class Options:
+  """How a row is measured.
 
   Attributes:
-    task: 'step' (training steps of a population) or 'embed' (one model's).
-    config: The experiment, as nested dicts.
-    num_models: Models of the population.
-    repeats: Turns.
+    limit_s: Seconds after which a row is ended, compilation included.
+    repeats: Turns; medians are over these.
     steps: Steps in a turn.
     store: Frame store to take people from; '' for random bytes.
     num_frames: Random frames of each model.
   """
 
-  task: str
-  config: dict
-  num_models: int
-  repeats: int
-  steps: int
-  store: str
-  num_frames: int
+  limit_s: float = 600.0
+  repeats: int = 5
+  steps: int = 3
+  store: str = ''
+  num_frames: int = 600
 
 
-def measure(work: Work) -> dict:
-  """Returns the row of some work: numbers, and lists of each turn's seconds.
+DEFAULT = Options()
+
+
+def measure(task: str, config: dict, num_models: int, options: dict) -> dict:
+  """Returns a row: numbers, and lists of each turn's seconds.
+
+  Args:
+    task: 'step' (training steps of a population) or 'embed' (one model's).
+    config: The experiment, as nested dicts.
+    num_models: Models of the population.
+    options: Those of `Options` that differ.
 
   Raises:
-    ValueError: If the work cannot be done; the message says what to change.
+    ValueError: If it cannot be done; the message says what to change.
   """
-  config = run.config_of(work.config)
+  config, options = presets.config_of(config), Options(**options)
   method = methods.make(config)
-  if work.task == 'embed':
-    return _measure_embedding(work, method, config)
-  plans, frames = _models(work, config)
+  if task == 'embed':
+    return _measure_embedding(method, config, options)
+  plans, frames = _models(num_models, config, options)
   built = population.build(method, plans, config)
   with contextlib.closing(feed.make(built, frames, config)) as source:
-    steps = _Steps(built, source)
-    first_s = steps.run(1)
-    steps.run(1)
+    step = stepper(built, source)
+    first_s = step(1)
+    step(1)
     peak = _peak_memory(built.devices)
     alone = _one_model(method, plans[0], config, built)
-    with contextlib.closing(feed.make(alone, frames, config)) as own:
-      baseline = _Steps(alone, own)
-      baseline.run(2)
-      product = _Product(config, built.devices[0])
+    with contextlib.closing(feed.make(alone, frames, config)) as alone_source:
+      step_alone = stepper(alone, alone_source)
+      step_alone(2)
+      multiply = product(precision.compute_dtype(config), built.devices[0])
       turns = []
-      for _ in range(work.repeats):
+      for _ in range(options.repeats):
         waited = source.wait_s
-        step_s = steps.run(work.steps)
-        share = (source.wait_s - waited) / (step_s * work.steps)
-        turns.append(
-          (step_s, share, baseline.run(work.steps), product.flops_per_s())
-        )
+        step_s = step(options.steps)
+        share = (source.wait_s - waited) / (step_s * options.steps)
+        turns.append((step_s, share, step_alone(options.steps), multiply()))
   step_s, share, alone_s, rate = map(list, zip(*turns, strict=True))
   median_s = statistics.median(step_s)
-  per_step = 2 * flops.step_macs(method, config).total * work.num_models
-  num_images = method.num_members * config.train.batch_size * work.num_models
+  per_step = 2 * flops.step_macs(method, config).total() * num_models
+  num_images = method.num_members * config.train.batch_size * num_models
   return {
     **_environment(built.devices),
     'precision': precision.compute_dtype(config).name,
@@ -95,16 +103,16 @@ def measure(work: Work) -> dict:
     'compile_s': max(0.0, first_s - median_s),
     'step_s': median_s,
     'step_s_turns': step_s,
-    'model_step_s': median_s / work.num_models,
-    'model_steps_per_s': work.num_models / median_s,
+    'model_step_s': median_s / num_models,
+    'model_steps_per_s': num_models / median_s,
     'frames_per_s': num_images / median_s,
     'input_wait_share': statistics.median(share),
     'alone_model_step_s': statistics.median(alone_s),
     'alone_model_step_s_turns': alone_s,
     'speedup': statistics.median(
-      work.num_models * a / s for a, s in zip(alone_s, step_s, strict=True)
+      num_models * a / s for a, s in zip(alone_s, step_s, strict=True)
     ),
-    'tflop_per_model_step': per_step / work.num_models / 1e12,
+    'tflop_per_model_step': per_step / num_models / 1e12,
     'tflop_per_s': per_step / median_s / 1e12,
     'matmul_tflop_per_s': len(built.devices) * statistics.median(rate) / 1e12,
     'utilisation': statistics.median(
@@ -115,7 +123,7 @@ def measure(work: Work) -> dict:
   }
 
 
-def _measure_embedding(work, method, config):
+def _measure_embedding(method, config, options):
   """Returns the row of embedding frames with one model on one device."""
   params, method_state = jax.jit(method.init)(jax.random.key(0))
   frames = jax.device_put(_noise(EMBED_BATCH, method.size_px))
@@ -130,10 +138,10 @@ def _measure_embedding(work, method, config):
 
   first_s = run(1)
   run(1)
-  times = [run(work.steps) for _ in range(work.repeats)]
+  times = [run(options.steps) for _ in range(options.repeats)]
   median_s = statistics.median(times)
   devices = jax.local_devices()[:1]
-  macs = flops.embedding_macs(method).total
+  macs = flops.embedding_macs(method).total()
   return {
     **_environment(devices),
     'precision': precision.compute_dtype(config).name,
@@ -147,47 +155,55 @@ def _measure_embedding(work, method, config):
   }
 
 
-class _Steps:
-  """A population that steps on."""
+def stepper(
+  built: population.Population, source: Any
+) -> Callable[[int], float]:
+  """Returns what trains a population some steps further.
 
-  def __init__(self, built, source):
-    self._built, self._source = built, source
-    self._states, self._step = built.init(), 0
+  Args:
+    built: The population; it begins anew.
+    source: Its feed.
 
-  def run(self, steps):
-    """Returns the mean seconds of some more steps, gathering included."""
+  Returns:
+    A function of a number of steps that returns the mean seconds of one,
+    gathering included.
+  """
+  states, numbers = built.init(), itertools.count()
+
+  def step(count):
+    nonlocal states
     start, previous = time.perf_counter(), None
-    for _ in range(steps):
-      batches = self._source.batches_at(self._step)
-      self._states, metrics = self._built.step(self._states, batches)
-      self._step += 1
+    for number in itertools.islice(numbers, count):
+      batches = source.batches_at(number)
+      states, metrics = built.step(states, batches)
       # As in training: one step ahead at most.
       jax.block_until_ready(previous)
       previous = metrics
-    jax.block_until_ready((self._states, metrics))
-    return (time.perf_counter() - start) / steps
+    jax.block_until_ready((states, metrics))
+    return (time.perf_counter() - start) / count
+
+  return step
 
 
-class _Product:
-  """A large square matrix product in the step's precision."""
+def product(dtype: jnp.dtype, device: jax.Device) -> Callable[[], float]:
+  """Returns what measures a device's FLOP/s: large square matrix products.
 
-  def __init__(self, config, device):
-    self._side = 1024 if device.platform == 'cpu' else 8192
-    ones = jnp.ones((self._side, self._side), precision.compute_dtype(config))
-    self._matrix = jax.device_put(ones / self._side, device)
-    self._multiply = jax.jit(jnp.matmul)
-    self.flops_per_s()
+  Each measurement is the best of three rounds of two products in a row.
+  """
+  side = 1024 if device.platform == 'cpu' else 8192
+  matrix = jax.device_put(jnp.ones((side, side), dtype) / side, device)
+  multiply = jax.jit(lambda matrix: matrix @ matrix @ matrix)
+  jax.block_until_ready(multiply(matrix))
 
-  def flops_per_s(self):
-    """Returns the best of three rounds of two products in a row."""
+  def flops_per_s():
     rounds = []
     for _ in range(3):
-      start, result = time.perf_counter(), self._matrix
-      for _ in range(2):
-        result = self._multiply(result, self._matrix)
-      result.block_until_ready()
+      start = time.perf_counter()
+      jax.block_until_ready(multiply(matrix))
       rounds.append((time.perf_counter() - start) / 2)
-    return 2 * self._side**3 / min(rounds)
+    return 2 * side**3 / min(rounds)
+
+  return flops_per_s
 
 
 def _one_model(method, plan, config, built):
@@ -202,31 +218,36 @@ def _one_model(method, plan, config, built):
   return alone
 
 
-def _models(work, config):
+def _models(num_models, config, options):
   """Returns the plans of the models and the frames they index."""
-  if work.store:
-    store = store_lib.open_store(work.store)
+  if options.store:
+    store = store_lib.open_store(options.store)
     # As many seeds of each person as it takes.
-    seeds = -(-work.num_models // len(store.person_ids))
+    seeds = -(-num_models // len(store.person_ids))
     config.population.seeds = tuple(range(seeds))
     _, plans = planning.plan_models(config, store)
-    if len(plans) < work.num_models:
+    if len(plans) < num_models:
       raise ValueError(
-        f'{work.store} makes {len(plans)} models by population.cohorts='
-        f'{config.population.cohorts}, fewer than {work.num_models}. Use each.'
+        f'{options.store} makes {len(plans)} models by population.cohorts='
+        f'{config.population.cohorts}, fewer than {num_models}. Use each.'
       )
-    return plans[: work.num_models], store.frames
-  plans = []
-  for index in range(work.num_models):
-    start = index * work.num_frames
-    cohort = sampling.Cohort(
-      name=f'model{index}',
-      rows=np.arange(start, start + work.num_frames),
-      video_lengths=np.array([work.num_frames]),
-      fps=np.array([20.0]),
-    )
-    plans.append(sampling.make_plan(cohort, config, seed=index)[0])
-  return plans, _noise(work.num_models * work.num_frames, config.data.size_px)
+    return plans[:num_models], store.frames
+  num_frames = options.num_frames
+  plans = [random_plan(i, num_frames, config) for i in range(num_models)]
+  return plans, _noise(num_models * num_frames, config.data.size_px)
+
+
+def random_plan(
+  number: int, num_frames: int, config: ml_collections.ConfigDict
+) -> sampling.Plan:
+  """Returns the plan of one of several models, each of a video of its own."""
+  cohort = sampling.Cohort(
+    name=f'model{number}',
+    rows=np.arange(number * num_frames, (number + 1) * num_frames),
+    video_lengths=np.array([num_frames]),
+    fps=np.array([20.0]),
+  )
+  return sampling.make_plan(cohort, config, seed=number)[0]
 
 
 def _noise(num_frames, size_px):
@@ -258,9 +279,8 @@ def _environment(devices):
 
 def main():
   """Measures the work that stands on standard input."""
-  work = Work(**json.load(sys.stdin))
   try:
-    row = measure(work)
+    row = measure(**json.load(sys.stdin))
   except (ValueError, OSError, jax.errors.JaxRuntimeError) as error:
     row = {'failed': str(error).splitlines()[0]}
   print(json.dumps(row))

@@ -1,6 +1,5 @@
 """A benchmark's result as a table, JSON and a picture."""
 
-import json
 import pathlib
 import statistics
 
@@ -100,11 +99,7 @@ def write(result: dict, folder: pathlib.Path) -> list[pathlib.Path]:
   """
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
-  written = [
-    paths.write_atomic(
-      folder / 'bench.json', json.dumps(result, indent=1) + '\n'
-    )
-  ]
+  written = [paths.write_json(folder / 'bench.json', result)]
   if _measured(result):
     written.append(draw(result, folder / 'bench.png'))
   return written

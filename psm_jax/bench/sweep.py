@@ -20,32 +20,13 @@ from psm_jax import config_check
 from psm_jax.bench import row as row_lib
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-  """How a benchmark is measured.
-
-  Attributes:
-    limit_s: Seconds after which a row is ended, compilation included.
-    repeats: Turns; medians are over these.
-    steps: Steps in a turn.
-    store: Frame store to take people from; '' for random bytes.
-    num_frames: Random frames of each model.
-  """
-
-  limit_s: float = 600.0
-  repeats: int = 5
-  steps: int = 3
-  store: str = ''
-  num_frames: int = 600
-
-
 def run(
   config: ml_collections.ConfigDict,
   *,
   num_models: Sequence[int],
   strategies: Sequence[str] = ('auto',),
   lowerings: Sequence[str] = ('matmul',),
-  options: Options = Options(),
+  options: row_lib.Options = row_lib.DEFAULT,
 ) -> dict:
   """Returns the rows of all combinations, and one of embedding frames.
 
@@ -70,32 +51,31 @@ def run(
   planned = []
   for strategy in strategies:
     for lowering in lowerings if strategy != 'loop' else lowerings[:1]:
-      own = config.copy_and_resolve_references()
-      own.population.strategy = strategy
-      own.population.lowering = lowering
-      config_check.check(own)
-      planned.append((own, 'native' if strategy == 'loop' else lowering))
+      variant = config.copy_and_resolve_references()
+      variant.population.update(strategy=strategy, lowering=lowering)
+      config_check.check(variant)
+      planned.append((variant, 'native' if strategy == 'loop' else lowering))
   if min(num_models) < 1:
     raise ValueError(f'num_models is {min(num_models)}; expected at least 1.')
   rows, too_long = [], {}
   for size in sorted(set(num_models)):
-    for own, lowering in planned:
+    for variant, lowering in planned:
+      key = (variant.population.strategy, lowering)
       described = {
         'num_models': size,
-        'strategy': own.population.strategy,
+        'strategy': key[0],
         'lowering': lowering,
-        'precision': own.population.precision,
+        'precision': variant.population.precision,
       }
-      key = (own.population.strategy, lowering)
       if key in too_long:
         measured = {'failed': f'{too_long[key]} for fewer models'}
       else:
-        measured = measure_row(_work(own, 'step', size, options), options)
+        measured = measure_row('step', variant, size, options)
         if measured.get('failed', '').startswith('over'):
           too_long[key] = measured['failed']
       rows.append(described | measured)
       logging.info('%s', describe(rows[-1]))
-  embed = measure_row(_work(config, 'embed', 1, options), options)
+  embed = measure_row('embed', config, 1, options)
   return {
     'config': config.to_dict(),
     'options': dataclasses.asdict(options),
@@ -104,12 +84,19 @@ def run(
   }
 
 
-def measure_row(work: row_lib.Work, options: Options) -> dict:
-  """Returns `row.measure` of some work, run in a process with a time limit."""
+def measure_row(
+  task: str,
+  config: ml_collections.ConfigDict,
+  num_models: int,
+  options: row_lib.Options,
+) -> dict:
+  """Returns what `row.measure` does in a process with a time limit."""
+  work = {'task': task, 'config': config.to_dict(), 'num_models': num_models}
+  work['options'] = dataclasses.asdict(options)
   try:
     ended = subprocess.run(
       [sys.executable, '-m', row_lib.__name__],
-      input=json.dumps(dataclasses.asdict(work)),
+      input=json.dumps(work),
       stdout=subprocess.PIPE,
       text=True,
       timeout=options.limit_s,
@@ -134,16 +121,4 @@ def describe(row: dict) -> str:
   return (
     f'{name}: {row["model_steps_per_s"]:.3g} model-steps/s, '
     f'{row["speedup"]:.2f}x of one after another'
-  )
-
-
-def _work(config, task, num_models, options):
-  return row_lib.Work(
-    task=task,
-    config=config.to_dict(),
-    num_models=num_models,
-    repeats=options.repeats,
-    steps=options.steps,
-    store=options.store,
-    num_frames=options.num_frames,
   )

@@ -15,7 +15,6 @@ Exit codes: 0 done, 1 failed or nothing could be measured, 2 wrong usage, 75
 stopped by a signal.
 """
 
-import json
 import pathlib
 
 import jax
@@ -23,12 +22,12 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from psm_jax import paths
-from psm_jax.bench import layers, summary, sweep
+from psm_jax.bench import layers, row, summary, sweep
 from psm_jax.cli import program
 from psm_jax.engine import population
 from psm_jax.ops import conv, precision
 
-_DEFAULT = sweep.Options()
+_DEFAULT = row.DEFAULT
 _CONFIG = config_flags.DEFINE_config_file(
   'config',
   None,
@@ -84,9 +83,7 @@ def main() -> int | None:
     print(f'{device.device_kind}, {_LAYERS.value}\n{layers.table(rows)}')
     folder = pathlib.Path(_OUT.value)
     folder.mkdir(parents=True, exist_ok=True)
-    paths.write_atomic(
-      folder / 'layers.json', json.dumps(rows, indent=1) + '\n'
-    )
+    paths.write_json(folder / 'layers.json', rows)
     return None
   if _CONFIG.value is None:
     raise ValueError('Name an experiment with --config, or give --layers.')
@@ -95,7 +92,7 @@ def main() -> int | None:
     num_models=num_models,
     strategies=_STRATEGIES.value,
     lowerings=_LOWERINGS.value,
-    options=sweep.Options(
+    options=row.Options(
       limit_s=_LIMIT_S.value,
       repeats=_REPEATS.value,
       steps=_STEPS.value,
@@ -106,5 +103,5 @@ def main() -> int | None:
   print(summary.table(result))
   for path in summary.write(result, _OUT.value):
     logging.info('Wrote %s', path)
-  is_empty = all('failed' in row for row in result['rows'])
+  is_empty = all('failed' in measured for measured in result['rows'])
   return program.FAILED if is_empty else None

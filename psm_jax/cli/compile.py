@@ -14,9 +14,6 @@ six minutes of a processor to compile, a narrow one takes one.
 Exit codes: 0 done, 1 failed or nothing could be compiled, 2 wrong usage.
 """
 
-import json
-import pathlib
-
 import jax
 from absl import flags
 from ml_collections import config_flags
@@ -70,7 +67,5 @@ def main() -> int | None:
       )
       print(estimate.table(rows[-1]), flush=True)
   if _OUT.value:
-    paths.write_atomic(
-      pathlib.Path(_OUT.value), json.dumps(rows, indent=1) + '\n'
-    )
+    paths.write_json(_OUT.value, rows)
   return program.FAILED if all('failed' in row for row in rows) else None

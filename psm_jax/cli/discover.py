@@ -62,6 +62,7 @@ _STRIDE = flags.DEFINE_integer(
   clusters.DEFAULT.frame_stride,
   'Frames whose number is a multiple of this are grouped: 10 gives the '
   'published tenth, 1 all of them. Short videos need a smaller one.',
+  lower_bound=1,
 )
 _SCALE = flags.DEFINE_enum(
   'scale',

@@ -40,7 +40,6 @@ _SHARDS = flags.DEFINE_integer(
 _PRICE = flags.DEFINE_float(
   'price', 0.0, 'Of one such machine an hour, in any currency.', lower_bound=0
 )
-REQUIRED = ()
 
 
 def main() -> int | None:

@@ -68,9 +68,6 @@ def _is_one_of_both(values):
   return not any(others) if values['workdir'] else all(others)
 
 
-REQUIRED = ()
-
-
 def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
   if _MODEL.value:

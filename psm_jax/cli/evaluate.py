@@ -105,9 +105,6 @@ def _is_complete(values):
   return bool(values['tables']) and values['out'] is not None
 
 
-REQUIRED = ()
-
-
 def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
   config = dataclasses.replace(

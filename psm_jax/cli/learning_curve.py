@@ -45,9 +45,6 @@ def _is_complete(values):
   return bool(values['run']) and values['out'] is not None
 
 
-REQUIRED = ()
-
-
 def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
   if _WORKDIR.value is not None:

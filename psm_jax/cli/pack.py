@@ -12,6 +12,8 @@ nothing. A pack holds faces: treat it as you treat the videos.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 """
 
+import os
+
 from absl import flags, logging
 
 from psm_jax.data import pack
@@ -38,17 +40,18 @@ def main() -> int | None:
     folder = pack.unpack(_PACK.value, directory=_OUT.value)
     logging.info('Unpacked %s into %s.', _PACK.value, folder)
     return
-  packed = pack.write(
-    store_lib.open_store(_STORE.value),
+  store = store_lib.open_store(_STORE.value)
+  mean_psnr, least_psnr = pack.write(
+    store,
     _OUT.value,
     encoding=_ENCODING.value,
     quality=_QUALITY.value,
   )
   logging.info(
     'Packed %d frames into %s: %.1f MB, PSNR %.1f dB, at least %.1f dB.',
-    packed.num_frames,
-    packed.path,
-    packed.num_bytes / 1e6,
-    packed.mean_psnr,
-    packed.least_psnr,
+    len(store.frames),
+    _OUT.value,
+    os.path.getsize(_OUT.value) / 1e6,
+    mean_psnr,
+    least_psnr,
   )

@@ -85,7 +85,7 @@ def _run(verb, as_called):
     sys.modules['__main__'].__doc__ = module.__doc__
     for flag in flags.FLAGS.get_key_flags_for_module(module.__name__):
       flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    flags.mark_flags_as_required(module.REQUIRED)
+    flags.mark_flags_as_required(vars(module).get('REQUIRED', ()))
     app.run(main, flags_parser=_parse)
   except (ValueError, OSError, ImportError) as error:
     logging.error('%s', error)

@@ -66,9 +66,6 @@ def _has_faces(values):
   return not (values['comparison'] and values['show_faces'])
 
 
-REQUIRED = ()
-
-
 def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
   path = _write_comparison() if _COMPARISON.value else _write_run()

@@ -121,8 +121,10 @@ class Faces(tfds.core.GeneratorBasedBuilder):
     values = shots.labels.reindex(columns=columns).to_numpy(np.float32)
     missing = np.full((len(values), 1, 1), np.nan, np.float32)
     crops, points = (
-      np.broadcast_to(missing, shape) if own is None else own.astype(np.float32)
-      for own, shape in (
+      np.broadcast_to(missing, shape)
+      if given is None
+      else given.astype(np.float32)
+      for given, shape in (
         (shots.crops, (len(values), 2, 3)),
         (shots.landmarks, (len(values), labels.NUM_LANDMARKS, 2)),
       )

@@ -9,6 +9,7 @@ decoded again.
 
 import dataclasses
 import itertools
+import operator
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -97,11 +98,11 @@ def _write_people(folder, writer, read, size_px):
     total=len(is_done), initial=first_row, desc='decoding frames', unit='frame'
   ) as bar:
     pieces = _split(frames.as_numpy_iterator(), person_ids, bar)
-    for person_id, own in itertools.groupby(pieces, lambda piece: piece[0]):
+    for person_id, theirs in itertools.groupby(pieces, operator.itemgetter(0)):
       if person_id in done:
         continue
       rows, sizes = [], []
-      pixels = writer.spool(_noting(own, rows, sizes))
+      pixels = writer.spool(_noting(theirs, rows, sizes))
       rows, sizes = np.concatenate(rows), np.concatenate(sizes)
       index = read.index.iloc[rows].reset_index(drop=True)
       writer.add(

@@ -11,7 +11,6 @@ import json
 import math
 import os
 import pathlib
-import re
 from collections.abc import Sequence
 
 from absl import logging
@@ -22,9 +21,6 @@ from psm_jax.data import alignment, labels, sources
 SCHEMA_VERSION = 1
 ALIGNMENTS = ('none', 'eyes')
 DEFAULT_FPS = 25.0
-_EXTENSIONS = ('.jpg', '.jpeg', '.png')
-_INTEGER = re.compile(r'[0-9]+')
-_LARGEST_FRAME = 2**53
 
 
 def scan(
@@ -51,8 +47,6 @@ def scan(
       differs from another by case alone.
   """
   check_options(align, eye_distance, fps)
-  if not str(root):
-    raise ValueError('data.path is empty; give the folder of PERSON/VIDEO/.')
   root = pathlib.Path(root)
   if not root.is_dir():
     raise ValueError(f'data.path {str(root)!r} is not a folder.')
@@ -129,24 +123,24 @@ def _dataset_fps(root):
 def _list_ids(folder, what):
   """From the names of the subfolders, checked and sorted, to their paths."""
   with os.scandir(folder) as entries:
-    found = {
+    path_of = {
       entry.name: pathlib.Path(entry.path)
       for entry in entries
       if entry.is_dir() and not entry.name.startswith('.')
     }
   seen = {}
-  for name in sorted(found):
+  for name in sorted(path_of):
     try:
       paths.check_id(name, what=what)
     except ValueError as error:
-      raise ValueError(f'{found[name]}: {error}') from error
+      raise ValueError(f'{path_of[name]}: {error}') from error
     twin = seen.setdefault(name.lower(), name)
     if twin != name:
       raise ValueError(
         f'{folder} holds {twin!r} and {name!r}, which differ only in case and '
         'are one folder on many systems. Rename one.'
       )
-  return {name: found[name] for name in sorted(found)}
+  return {name: path_of[name] for name in sorted(path_of)}
 
 
 def _scan_person(person_folder, person_id, fps, problems, digest):
@@ -172,13 +166,13 @@ def _count_pictures(folder):
 
 
 def _is_picture(name):
-  return not name.startswith('.') and name.lower().endswith(_EXTENSIONS)
+  return not name.startswith('.') and name.lower().endswith(sources.PICTURES)
 
 
 def _scan_video(folder, person_id, video_id, fps, problems, digest):
   """One video's files; adds to the problems and the fingerprint."""
   where = f'{person_id}/{video_id}'
-  numbered, labels_path, has_landmarks = {}, None, False
+  names, labels_path, has_landmarks = [], None, False
 
   def report(path, reason):
     problems.append({'path': path, 'reason': reason})
@@ -205,28 +199,18 @@ def _scan_video(folder, person_id, video_id, fps, problems, digest):
         'utf-8', 'surrogateescape'
       )
     )
-    integers = _INTEGER.findall(pathlib.PurePath(entry.name).stem)
-    frame = int(integers[-1]) if integers else None
-    if frame is None or frame >= _LARGEST_FRAME:
-      report(f'{where}/{entry.name}', 'no usable frame number in the file name')
-    elif frame in numbered:
-      report(
-        f'{where}/{entry.name}',
-        f'same frame number as {numbered[frame]}, which was used',
-      )
-    else:
-      numbered[frame] = entry.name
+    names.append(entry.name)
+  numbered = sources.by_frame(names, where, report)
   if not numbered:
     report(where, 'no pictures')
     return None
-  frames = tuple(sorted(numbered))
   return sources.Video(
     person_id=person_id,
     video_id=video_id,
     fps=fps,
     folder=folder,
-    files=tuple(numbered[frame] for frame in frames),
-    frames=frames,
+    files=tuple(numbered.values()),
+    frames=tuple(numbered),
     labels=labels_path,
     has_landmarks=has_landmarks,
   )

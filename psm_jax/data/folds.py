@@ -146,11 +146,11 @@ def compare(
     folds: person -> fold.
     person_ids: the people found.
   """
-  found = set(person_ids)
+  people = set(person_ids)
   sentences = []
-  if unlisted := sorted(found - folds.keys()):
+  if unlisted := sorted(people - folds.keys()):
     sentences.append(f'in no fold: {", ".join(unlisted)}')
-  if absent := sorted(folds.keys() - found):
+  if absent := sorted(folds.keys() - people):
     sentences.append(
       f'{len(absent)} people of the table of folds are not here: '
       f'{", ".join(absent)}'

@@ -1,7 +1,6 @@
 """Invented people as a source: rendered videos with known action units."""
 
 import functools
-import math
 import pathlib
 from collections.abc import Sequence
 
@@ -42,20 +41,8 @@ def describe(
     persons: ids to keep; () for all. The others look the same without them.
 
   Raises:
-    ValueError: If a number is out of range or a requested person is absent.
+    ValueError: If a requested person is absent.
   """
-  counts = {
-    'num_people': num_people,
-    'num_videos': num_videos,
-    'num_frames': num_frames,
-  }
-  for name, value in counts.items():
-    if value < 1:
-      raise ValueError(f'data.synthetic.{name} {value} must be at least 1.')
-  if seed < 0:
-    raise ValueError(f'data.synthetic.seed {seed} must not be negative.')
-  if not (math.isfinite(fps) and fps > 0):
-    raise ValueError(f'data.synthetic.fps {fps} must be positive.')
   people = sorted(f'P{index + 1:03d}' for index in range(num_people))
   where = f'the {num_people} synthetic people'
   sources.check_persons(persons, people, where=where)

@@ -103,6 +103,14 @@ def flow_colours(flow: np.ndarray, *, most: float) -> np.ndarray:
   )
 
 
+def shown(images: np.ndarray) -> np.ndarray:
+  """Returns pictures [n, S, S, 3] uint8 as they are, flows in colours."""
+  if images.shape[-1] != 2:
+    return images
+  most = np.quantile(np.linalg.norm(images, axis=-1), 0.995)
+  return flow_colours(images, most=float(most))
+
+
 def jpeg(picture: np.ndarray, *, quality: int = 80) -> bytes:
   """Returns a picture [H, W, 3] uint8 as a JPEG file."""
   settings = [cv2.IMWRITE_JPEG_QUALITY, quality]

@@ -12,7 +12,6 @@ Opening one needs NumPy, pandas, PyArrow and OpenCV, but no TensorFlow. Checks
 find damage, not malice: open packs only from people you trust.
 """
 
-import dataclasses
 import hashlib
 import io
 import os
@@ -36,32 +35,13 @@ QUALITY = 95
 _BATCH = 512
 
 
-@dataclasses.dataclass(frozen=True)
-class Packed:
-  """What `write` made.
-
-  Attributes:
-    path: the pack.
-    num_bytes: its size.
-    num_frames: frames in it.
-    mean_psnr: mean of the frames' PSNR in dB, inf where lossless.
-    least_psnr: the PSNR of the frame that lost most.
-  """
-
-  path: pathlib.Path
-  num_bytes: int
-  num_frames: int
-  mean_psnr: float
-  least_psnr: float
-
-
 def write(
   store: store_lib.FrameStore,
   path: str | os.PathLike,
   *,
   encoding: str = 'jpeg',
   quality: int = QUALITY,
-) -> Packed:
+) -> tuple[float, float]:
   """Packs a frame store into a new file, readable by its owner alone.
 
   Args:
@@ -70,15 +50,15 @@ def write(
     encoding: 'jpeg', or 'png', which loses nothing.
     quality: 1 to 100, of JPEG.
 
+  Returns:
+    The mean of the frames' PSNR in dB, inf where lossless, and that of the
+    frame that lost most.
+
   Raises:
-    ValueError: If an option is wrong, the file exists or frames are damaged.
+    ValueError: If the file exists or frames are damaged.
     OSError: If it cannot be written.
   """
   path = pathlib.Path(path)
-  if encoding not in ENCODINGS:
-    raise ValueError(f'encoding {encoding!r} is none of {list(ENCODINGS)}.')
-  if not 1 <= quality <= 100:
-    raise ValueError(f'quality is {quality}; expected 1 to 100.')
   if path.exists():
     raise ValueError(f'{path} exists. Choose another file, or delete it.')
   encode = _encoder(encoding, quality, store.size_px)
@@ -120,7 +100,7 @@ def write(
       source=store.source | {'packed': packed},
     )
     _add(archive, store_lib.MANIFEST, manifest)
-  return Packed(path, path.stat().st_size, len(psnr), mean, least)
+  return mean, least
 
 
 def _add(archive, name, content):

@@ -62,8 +62,6 @@ def prepare(
     ValueError: If the config or the data cannot be used.
     OSError: If directory cannot be written.
   """
-  if config_data.size_px < 8:
-    raise ValueError(f'data.size_px {config_data.size_px} is below 8.')
   if config_data.source == 'store':
     return _existing_store(config_data, directory)
   source = describe(config_data)
@@ -115,9 +113,10 @@ def log_summary(frame_store: store.FrameStore) -> None:
   for problem in frame_store.problems:
     kind = ''.join(c for c in problem['reason'] if not c.isdigit())
     kinds[kind.split(':')[0]].append(problem)
-  for found in kinds.values():
+  for problems in kinds.values():
     logging.warning(
-      '%d x %s (first: %s)', len(found), found[0]['reason'], found[0]['path']
+      '%d x %s (first: %s)',
+      *(len(problems), problems[0]['reason'], problems[0]['path']),
     )
   if kinds:
     logging.warning(
@@ -132,11 +131,11 @@ def _seconds(frame_store, person_id):
   return sum((video.stop - video.start) / video.fps for video in videos)
 
 
-def _warn_leftovers(directory, own):
+def _warn_leftovers(directory, part_folder):
   """Names what killed runs left: it may belong to one that still runs."""
   for pattern in ('.store-*.part', 'tfds/*/*/*.incomplete*'):
     for folder in sorted(directory.glob(pattern)):
-      if folder != own:
+      if folder != part_folder:
         logging.warning(
           '%s was left by a run that was killed, unless one is preparing data '
           'right now. It can be deleted.',

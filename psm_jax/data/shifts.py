@@ -55,11 +55,9 @@ def choose(
     (shift, remark); the remark is '' if nothing is doubtful.
 
   Raises:
-    ValueError: If the choice is unknown, or is 'check' and another shift than
-      0 finds rows for more pictures.
+    ValueError: If the choice is 'check' and another shift than 0 finds rows for
+      more pictures.
   """
-  if choice not in CHOICES:
-    raise ValueError(f'{field} {choice!r} is none of {list(CHOICES)}.')
   matches = count_matches(numbers)
   shift = 0 if choice == 'check' else int(choice)
   best = max(_SHIFTS, key=lambda s: (matches[s], s == shift))

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -20,6 +21,9 @@ from psm_jax.data import labels as labels_lib
 
 # Takes (path, reason) of what is left out or doubtful.
 Report = Callable[[str, str], None]
+PICTURES = ('.jpg', '.jpeg', '.png')
+_INTEGER = re.compile(r'[0-9]+')
+_LARGEST_FRAME = 2**53
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,6 +53,11 @@ class Video:
   labels: labels_lib.LabelTable | pathlib.Path | None = None
   has_landmarks: bool = False
   parts: tuple[tuple[int, int, int], ...] = ()
+
+  @property
+  def key(self) -> tuple[str, str]:
+    """(person_id, video_id)."""
+    return self.person_id, self.video_id
 
   @property
   def name(self) -> str:
@@ -107,6 +116,32 @@ def digest(value) -> str:
   """Returns 16 hex digits of a value that JSON can express."""
   text = json.dumps(value, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def by_frame(
+  names: Sequence[str], where: str | pathlib.Path, report: Report
+) -> dict[int, str]:
+  """Returns pictures' names by frame number, the last integer of the stem.
+
+  Args:
+    names: In their order: the first of a number is used.
+    where: Their folder, for the report of those that cannot be used.
+    report: Takes these.
+  """
+  numbered = {}
+  for name in names:
+    integers = _INTEGER.findall(pathlib.PurePath(name).stem)
+    frame = int(integers[-1]) if integers else _LARGEST_FRAME
+    if frame >= _LARGEST_FRAME:
+      report(f'{where}/{name}', 'no usable frame number in the file name')
+    elif frame in numbered:
+      report(
+        f'{where}/{name}',
+        f'same frame number as {numbered[frame]}, which was used',
+      )
+    else:
+      numbered[frame] = name
+  return dict(sorted(numbered.items()))
 
 
 def check_persons(

@@ -178,6 +178,10 @@ class FrameStore:
       )
     return self.videos_by_person[person_id]
 
+  def images(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Returns [n, size_px, size_px, 3] uint8, the frames of n rows."""
+    return self.frames[rows].reshape(-1, self.size_px, self.size_px, 3)
+
   @property
   def label_columns(self) -> list[str]:
     """The index's columns that are labels; landmarks are not."""

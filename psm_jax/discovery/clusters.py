@@ -61,9 +61,6 @@ class ClusterConfig:
     num_subsamples: Draws of frames behind a cluster's stability.
     subsample_share: Share of the frames in each.
     seed: Of these draws.
-
-  Raises:
-    ValueError: If a value is out of its range.
   """
 
   method: str = DBSCAN
@@ -75,31 +72,6 @@ class ClusterConfig:
   num_subsamples: int = 20
   subsample_share: float = 0.8
   seed: int = 0
-
-  def __post_init__(self):
-    if self.method not in METHODS:
-      raise ValueError(f'method {self.method!r} should be one of {METHODS}.')
-    if self.scale not in SCALES:
-      raise ValueError(f'scale {self.scale!r} should be one of {SCALES}.')
-    if not self.quantiles or not all(0 < q <= 1 for q in self.quantiles):
-      raise ValueError(f'quantiles {self.quantiles} should lie in (0, 1].')
-    if not self.min_samples or min(self.min_samples) < 2:
-      raise ValueError(
-        f'min_samples {self.min_samples} should be numbers of at least 2.'
-      )
-    for field, least in (
-      ('frame_stride', 1),
-      ('min_size', 2),
-      ('num_subsamples', 1),
-    ):
-      if getattr(self, field) < least:
-        raise ValueError(
-          f'{field} {getattr(self, field)} is less than {least}.'
-        )
-    if not 0 < self.subsample_share < 1:
-      raise ValueError(
-        f'subsample_share {self.subsample_share} is not in (0, 1).'
-      )
 
 
 DEFAULT = ClusterConfig()

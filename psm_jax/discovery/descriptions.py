@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn import metrics
 
-from psm_jax.discovery import clusters, movements, novelty, stability
+from psm_jax.discovery import clusters, movements, novelty
 from psm_jax.evaluation import features
 
 
@@ -128,10 +128,10 @@ def each(
     gap_s: Seconds of absence that end an occasion.
     truth: Column of the movement under way, see comparison.DiscoveryConfig.
   """
-  stable = stability.of_clusters(
+  stable = movements.stability(
     model.distances, model.labels, setting, config=config
   )
-  overlap = stability.overlaps(model.labels, other.labels)
+  overlap = movements.overlaps(model.labels, other.labels)
   frames = model.table.frames
   rows = []
   for label in np.unique(model.labels).tolist():

@@ -45,9 +45,6 @@ class DiscoveryConfig:
     num_exemplars: Exemplar frames a cluster, at most one an occasion.
     truth: Column of the frames that numbers the movement under way, 0 for
       none; clusters are scored against it where it exists.
-
-  Raises:
-    ValueError: If a value is out of its range.
   """
 
   clusters: clusters.ClusterConfig = clusters.DEFAULT
@@ -56,14 +53,6 @@ class DiscoveryConfig:
   bin_s: float = 10.0
   num_exemplars: int = 3
   truth: str = 'signature'
-
-  def __post_init__(self):
-    if self.gap_s < 0:
-      raise ValueError(f'gap_s {self.gap_s} is negative.')
-    if not self.bin_s > 0:
-      raise ValueError(f'bin_s {self.bin_s} is not positive.')
-    if self.num_exemplars < 1:
-      raise ValueError(f'num_exemplars {self.num_exemplars} is less than 1.')
 
 
 DEFAULT = DiscoveryConfig()
@@ -131,13 +120,13 @@ def compare_person(
     except splits.Impossible as reason:
       compared['skipped'] = [{'part': 'flows', 'reason': str(reason)}]
     ids = {**model.table.ids, 'against': other.table.model_id}
-    for name, own_rows in compared.items():
-      rows[name] += [{**ids, **row} for row in own_rows]
+    for name, rows_of_model in compared.items():
+      rows[name] += [{**ids, **row} for row in rows_of_model]
   return rows
 
 
 def _compare(
-  model, other, own_seeds, other_seeds, labelled, settings, working, config
+  model, other, seeds, other_seeds, labelled, settings, working, config
 ) -> dict[str, list[dict]]:
   """Returns the rows of one model's tables, but for those of both."""
   described = descriptions.each(
@@ -155,7 +144,7 @@ def _compare(
     model.table.person_id,
     model.labels,
     [rival, *other_seeds],
-    own_seeds,
+    seeds,
     labelled,
     described,
     config=config.novelty,

@@ -47,9 +47,6 @@ class NoveltyConfig:
     min_episodes: Least number of occasions: what occurs once may be a change
       of light.
     seed: Of the nulls.
-
-  Raises:
-    ValueError: If a value is out of its range.
   """
 
   threshold: float = 2.0
@@ -60,16 +57,6 @@ class NoveltyConfig:
   min_jaccard: float = 0.75
   min_episodes: int = 2
   seed: int = 0
-
-  def __post_init__(self):
-    for field in ('num_draws', 'min_episodes'):
-      if getattr(self, field) < 1:
-        raise ValueError(f'{field} {getattr(self, field)} is less than 1.')
-    for field in ('level', 'max_purity', 'min_jaccard'):
-      if not 0 <= getattr(self, field) <= 1:
-        raise ValueError(f'{field} {getattr(self, field)} is not in [0, 1].')
-    if self.min_residual < 0:
-      raise ValueError(f'min_residual {self.min_residual} is negative.')
 
 
 DEFAULT = NoveltyConfig()
@@ -117,16 +104,8 @@ def profiles(labels: np.ndarray, active: np.ndarray) -> Profiles:
   Args:
     labels: [n] int, -1 is noise, which counts as a cluster.
     active: [n, A] bool.
-
-  Raises:
-    ValueError: If labels and active differ in n.
   """
   labels, active = np.asarray(labels), np.asarray(active, np.float64)
-  if labels.ndim != 1 or active.ndim != 2 or len(labels) != len(active):
-    raise ValueError(
-      f'labels have shape {labels.shape} and active {active.shape}; expected '
-      '[n] and [n, A].'
-    )
   labels_there, inverse, sizes = np.unique(
     labels, return_inverse=True, return_counts=True
   )

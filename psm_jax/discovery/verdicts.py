@@ -159,10 +159,10 @@ def _strict(
     for index, seed in enumerate(seeds):
       facts['residual'] = seed_residuals[index][i]
       facts['purity_against'] = seed.purity[label]
-      own_fails = _fails(facts, config, min_size)
-      num_strict_seed[index] += not own_fails
+      fails_seed = _fails(facts, config, min_size)
+      num_strict_seed[index] += not fails_seed
       # Either condition says that the other seed has the cluster too.
-      again.append('residual' in own_fails or 'unseen' in own_fails)
+      again.append('residual' in fails_seed or 'unseen' in fails_seed)
     is_noise = label == clusters.NOISE
     if not is_noise and not all(again):
       fails.append('replication')

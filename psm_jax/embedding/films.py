@@ -9,7 +9,6 @@ WORKDIR/pictures/films/transfer.json   {"people": [...]}, in their order
 They show faces.
 """
 
-import json
 import os
 import pathlib
 
@@ -65,10 +64,8 @@ def write_films(
     written.append(
       paths.write_atomic(folder / f'{embedded.TRANSFER}.mp4', film)
     )
-    content = json.dumps({'people': moved}) + '\n'
-    written.append(
-      paths.write_atomic(folder / f'{embedded.TRANSFER}.json', content)
-    )
+    people = folder / f'{embedded.TRANSFER}.json'
+    written.append(paths.write_json(people, {'people': moved}))
   return written
 
 
@@ -93,18 +90,15 @@ def liveliest(store: store_lib.FrameStore, person_id: str) -> np.ndarray:
       moves = float(seen.std(axis=0).mean())
       if moves > best:
         best, chosen = moves, rows
-  side = store.size_px
-  return np.asarray(store.frames[chosen]).reshape(-1, side, side, 3)
+  return store.images(chosen)
 
 
 def _side_by_side(shown):
   """Yields the panels' pictures of each frame in one."""
-  panels = []
-  for images in shown.values():
-    if images.shape[-1] == 2:
-      most = float(np.quantile(np.linalg.norm(images, axis=-1), 0.995))
-      images = movies.flow_colours(images, most=most)
-    panels.append(movies.enlarged(images, _PANEL_PX))
+  panels = [
+    movies.enlarged(movies.shown(images), _PANEL_PX)
+    for images in shown.values()
+  ]
   yield from np.concatenate(panels, axis=2)
 
 
@@ -114,8 +108,8 @@ def _transfer(models):
   drivers = [movies.enlarged(f[:num], _TILE_PX) for _, f in models]
   blank = np.full((num, _TILE_PX, _TILE_PX, 3), 255, np.uint8)
   rows = [np.concatenate([blank, *drivers], axis=2)]
-  for model, own in models:
-    face = model.neutral(own)
+  for model, frames_of_face in models:
+    face = model.neutral(frames_of_face)
     moved = [
       movies.enlarged(model.drive(frames[:num], face=face), _TILE_PX)
       for _, frames in models

@@ -21,15 +21,7 @@ def grey_pixels(frames: np.ndarray) -> np.ndarray:
 
   Returns:
     [n, 1024] float32 in [0, 1], row-major, BT.601 luma.
-
-  Raises:
-    ValueError: If frames are not [n, H, W, 3] uint8.
   """
-  if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
-    raise ValueError(
-      f'frames are {frames.dtype} of shape {frames.shape}; expected uint8 '
-      '[n, H, W, 3].'
-    )
   num_frames, height, width, _ = frames.shape
   rows, columns = _area_matrix(height), _area_matrix(width)
   grey = np.empty((num_frames, GREY_PX, GREY_PX), np.float32)

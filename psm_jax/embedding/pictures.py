@@ -76,7 +76,7 @@ def write(
   rows = np.concatenate(by_person)
   if len(people) > 1:
     nearest = _nearest_in_others(trained, index, model, rows)
-    shown['nearest in others'] = _images(trained, nearest)
+    shown['nearest in others'] = trained.store.images(nearest)
   paths.make_private_dir(folder)
   if not shown:
     return []
@@ -87,7 +87,7 @@ def write(
   with open(path, 'wb') as file:
     np.savez(
       file,
-      input=_images(trained, rows),
+      input=trained.store.images(rows),
       frames=described.astype(str).to_numpy(dtype=str),
       **arrays,
     )
@@ -137,9 +137,3 @@ def _nearest_in_others(
   cosine = query @ offered.T
   cosine[person[rows][:, None] == person[candidates][None]] = -np.inf
   return candidates[cosine.argmax(axis=1)]
-
-
-def _images(trained, rows):
-  """Returns [n, S, S, 3] uint8, frames of the store."""
-  size = trained.store.size_px
-  return np.array(trained.store.frames[rows]).reshape(-1, size, size, 3)

@@ -178,14 +178,13 @@ def _write_pixels(
   trained: trained_lib.Trained, root: pathlib.Path
 ) -> list[pathlib.Path]:
   """Writes everybody's frames as grey pixels."""
-  store, size, written = trained.store, trained.store.size_px, []
+  store, written = trained.store, []
   origin = _origin(embedded.GREY, 0, None, trained.run.config)
   models = [trained.run.models[index] for index in trained.indices]
   for person in sorted({p for model in models for p in model.cohort}):
     for video in store.videos(person):
       rows = np.arange(video.start, video.stop)
-      images = store.frames[rows].reshape(-1, size, size, 3)
-      values = grey.grey_pixels(images)
+      values = grey.grey_pixels(store.images(rows))
       written.append(_write(root, store, rows, values, origin))
   return written
 

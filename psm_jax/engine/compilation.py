@@ -30,7 +30,7 @@ def enable_cache() -> pathlib.Path | None:
   Returns:
     The folder, None if nothing is kept.
   """
-  given = jax.config.jax_compilation_cache_dir
+  given = jax.config.values['jax_compilation_cache_dir']
   if given:
     return pathlib.Path(given)
   if jax.local_devices()[0].platform == 'cpu':

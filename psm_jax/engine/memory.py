@@ -51,12 +51,12 @@ class Estimate:
 
     Their frames are taken to be the ones of now.
     """
-    own = self.state
+    each = self.state
     if self.models_at_once == self.models:
-      own, spare = self.state + self.step, limit - self.frames
+      each, spare = self.state + self.step, limit - self.frames
     else:
       spare = limit - self.frames - self.models_at_once * self.step
-    return max(0, spare // own)
+    return max(0, spare // each)
 
 
 def estimate(

@@ -60,8 +60,8 @@ class Population:
     init_one: key of a clock -> state of one model.
     step_slot: (state, clock, shared, batch) -> (state, metrics) of a slot; the
       state given is donated.
-    validate_slot: (state, shared, batch) -> losses [D, c] of a slot; None if
-      the method does not validate.
+    validate_slot: (state, shared, batch) -> losses [D, c] of a slot, where the
+      method validates.
     observe_slot: (state, loss, epoch) -> state of a slot, see `update.observe`;
       the state given is donated.
     lanes: Where the calls of several slots are made.
@@ -80,15 +80,17 @@ class Population:
   shared: interface.Tree
   clocks: tuple[sampling.Clock, ...]
   init_one: Callable[[jax.Array], update.TrainState]
-  step_slot: Callable[..., tuple[update.TrainState, dict[str, jax.Array]]]
-  validate_slot: Callable[..., jax.Array] | None = None
-  observe_slot: Callable[..., update.TrainState] | None = None
+  step_slot: jax.stages.Wrapped
+  validate_slot: jax.stages.Wrapped
+  observe_slot: jax.stages.Wrapped
   lanes: dispatch.Lanes = dispatch.Lanes(1)
 
   @property
   def sharding(self) -> jax.sharding.Sharding:
     """How arrays [D, ...] lie: one slice of the first axis a device."""
-    return self.clocks[0].key.sharding
+    key = self.clocks[0].key
+    assert isinstance(key, jax.Array)  # It was placed.
+    return key.sharding
 
   def parts(self, batch_size: int) -> list[slice]:
     """Returns which examples of each model's batch a device is given."""
@@ -298,7 +300,7 @@ def build_waves(
     axis = _data_axis(method, mapped, config)
   else:
     mapped = devices = devices[:wave]
-  own = method.over(axis) if axis.size > 1 else method
+  spread = method.over(axis) if method.over and axis.size > 1 else method
   strategy = config.population.strategy
   if strategy == 'auto':
     strategy = _fastest_strategy(devices[0].platform, config)
@@ -310,11 +312,12 @@ def build_waves(
   slot_models = 1 if strategy == 'loop' else per_device
   lanes = dispatch.Lanes(at_once if strategy == 'loop' else 1)
   shape = (len(devices), per_device // slot_models, slot_models)
-  over_models = {
-    'vmap': _vmap,
+  over: dict[str, Callable] = {
+    'vmap': jax.vmap,
     'map': functools.partial(_map, chunk=at_once),
     'loop': _over_one_model,
-  }[strategy]
+  }
+  over_models = over[strategy]
 
   def over_devices(function, *, donate=()):
     """Adds the device axis: the one place where it appears."""
@@ -328,29 +331,26 @@ def build_waves(
   )
 
   def validate(state, shared, batch):
-    return own.validate(state.params, state.method_state, shared, batch)
+    return spread.validate(state.params, state.method_state, shared, batch)
 
-  step = functools.partial(update.train_step, own, config, axis=axis)
+  step = functools.partial(update.train_step, spread, config, axis=axis)
   over_training = over_models
   if strategy == 'map':
     over_training = functools.partial(
       over_models,
       is_running=functools.partial(update.is_running, config=config),
     )
+  told = functools.partial(update.observe, spread, config)
   functions = {
     'init_one': update.initialiser(method, devices[0]),
     'step_slot': over_devices(
       over_training(step, (0, 0, None, 0)), donate=(0,)
     ),
+    'validate_slot': over_devices(over_models(validate, (0, None, 0))),
+    'observe_slot': over_devices(over_models(told, (0, 0, 0)), donate=(0,)),
   }
-  if method.validate is not None:
-    told = functools.partial(update.observe, own, config)
-    functions |= {
-      'validate_slot': over_devices(over_models(validate, (0, None, 0))),
-      'observe_slot': over_devices(over_models(told, (0, 0, 0)), donate=(0,)),
-    }
   shared = place(shared) if shared else ()
-  populations = []
+  populations: list[Population] = []
   placed = place_plans(plans, sizes=sizes, shape=shape, num_copies=num_copies)
   for size, slots in zip(sizes, placed, strict=True):
     populations.append(
@@ -460,8 +460,8 @@ def place_plans(
     num_copies: Devices on which each model lies.
   """
   # The last model's frames lie on the device that is filled up.
-  idle = plans[-1].clock.replace(total_steps=np.int32(0))
-  stacked = sampling.stack([*plans, plans[-1].replace(clock=idle)])
+  idle = dataclasses.replace(plans[-1].clock, total_steps=np.int32(0))
+  stacked = sampling.stack([*plans, dataclasses.replace(plans[-1], clock=idle)])
   waves, first = [], 0
   for size in sizes:
     members = np.full(math.prod(shape) // num_copies, len(plans))
@@ -475,11 +475,6 @@ def place_plans(
       )
     )
   return waves
-
-
-def _vmap(function, in_axes):
-  """Adds the model axis, all models of a slot at once."""
-  return jax.vmap(function, in_axes=in_axes)
 
 
 def _map(function, in_axes, *, chunk, is_running=None):
@@ -496,11 +491,11 @@ def _map(function, in_axes, *, chunk, is_running=None):
   def wrapped(*args):
     mapped = [arg for arg, axis in zip(args, in_axes, strict=True) if axis == 0]
 
-    def of_one_model(own):
-      own = iter(own)
+    def of_one_model(of_model):
+      of_model = iter(of_model)
       return function(
         *(
-          next(own) if axis == 0 else arg
+          next(of_model) if axis == 0 else arg
           for arg, axis in zip(args, in_axes, strict=True)
         )
       )

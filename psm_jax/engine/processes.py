@@ -82,7 +82,7 @@ def find(
       coordinator, count, index, None, None, _JOIN_S
     )
   )
-  if None in (coordinator, count, index):
+  if coordinator is None or count is None or index is None:
     raise ValueError(
       '--distributed finds no Slurm, Open MPI, Kubernetes or Cloud TPU around '
       'it. Give --coordinator=HOST:PORT, --num_processes and --process_id.'
@@ -191,7 +191,7 @@ def supervise(command: Sequence[str], place: Place) -> int:
     command: The program.
     place: Of the child, for messages.
   """
-  lost = []
+  lost: list[int] = []
   with stopping.polled() as asked, stopping.finishing():
     child = subprocess.Popen(
       command,
@@ -207,17 +207,18 @@ def supervise(command: Sequence[str], place: Place) -> int:
         is_told = True
         child.send_signal(signal.SIGTERM)
     reader.join()
+    assert child.stdin is not None  # A pipe was asked for.
     child.stdin.close()
   if code not in _ABORTED:
     return code
-  others = sorted(set(lost) - {place.index}) or ['unknown']
+  others = ', '.join(map(str, sorted(set(lost) - {place.index})))
   logging.error(
     'Process %d of %d ended because another one was lost (number %s; the '
     "messages above are JAX's). Start all again: the run goes on from its "
     'newest checkpoint.',
     place.index,
     place.count,
-    ', '.join(map(str, others)),
+    others or 'unknown',
   )
   return EXIT_CODE
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from psm_jax import methods
+from psm_jax import methods, presets
 from psm_jax.engine import inference
 
 
@@ -24,13 +24,7 @@ def of(config: ml_collections.ConfigDict) -> 'Programs':
 
 @functools.lru_cache(maxsize=4)
 def _of(content):
-  values = json.loads(content, object_hook=_with_tuples)
-  return Programs(ml_collections.ConfigDict(values))
-
-
-def _with_tuples(values):
-  """Returns a JSON object with tuples, as configurations hold them."""
-  return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+  return Programs(presets.config_of(json.loads(content)))
 
 
 class Programs:

@@ -32,6 +32,9 @@ class StreamFeed:
 
   It gives what `feed.ResidentFeed` gives. On the devices lie two steps' frames
   and on the host a few more, whatever the size of the store.
+
+  Attributes:
+    wait_s: Seconds that callers of `batches_at` have waited, all in all.
   """
 
   def __init__(
@@ -44,11 +47,7 @@ class StreamFeed:
   ):
     """Prepares the tables; reading begins with the first `batches_at`.
 
-    Args:
-      population: Whose plans' `rows` index the frames.
-      frames: [num_frames, S * S * 3] uint8, a store's or an array.
-      config: The experiment.
-      canonical: The faces of the frames' videos, if they are to be fed.
+    Arguments are those of `feed.make`.
     """
     self._sharding = population.sharding
     self._frames = frames
@@ -67,20 +66,16 @@ class StreamFeed:
     ]
     self._parts = population.parts(config.train.batch_size)
     self._copier = futures.ThreadPoolExecutor(1, 'psm_jax_stream')
-    self._steps = self._next_step = self._failure = None
-    self._coming = collections.deque()
+    self._steps = self._failure = None
+    self._next_step: int | None = None
+    self._coming: collections.deque[futures.Future] = collections.deque()
     self._num_bytes = 0
-    self._wait_s = 0.0
+    self.wait_s = 0.0
 
   @property
   def num_bytes(self) -> int:
     """Bytes of frames on all devices together."""
     return self._num_bytes
-
-  @property
-  def wait_s(self) -> float:
-    """Seconds that callers of `batches_at` have waited, all in all."""
-    return self._wait_s
 
   def batches_at(self, step: int) -> list[interface.Batch]:
     """Returns the batches of a step, one a slot, leaves [D, c, ...].
@@ -95,7 +90,7 @@ class StreamFeed:
     batches = self._coming.popleft().result()
     self._coming.append(self._copier.submit(self._copy))
     self._next_step = step + 1
-    self._wait_s += time.perf_counter() - start
+    self.wait_s += time.perf_counter() - start
     return batches
 
   def close(self):

@@ -174,7 +174,7 @@ def train_step(
     The new state, and scalars: the schedule's values, the loss and its terms,
     the norm of the gradient, `is_active`, `failed_step` and `rollbacks`.
   """
-  key = jax.random.wrap_key_data(clock.key, impl='threefry2x32')
+  key = jax.random.wrap_key_data(jnp.asarray(clock.key), impl='threefry2x32')
   key = jax.random.fold_in(jax.random.fold_in(key, 1), state.step)
   schedule = schedule_at(clock, state.step, config)
 
@@ -304,8 +304,8 @@ def _accumulate(gradient, method, batch, count, axis):
   parts = jax.tree.map(cut, batch)
 
   def of_part(index, part):
-    own = method.over(data_axis.Microbatch(axis, index, count))
-    return gradient(own, part)[0]
+    of_microbatch = method.over(data_axis.Microbatch(axis, index, count))
+    return gradient(of_microbatch, part)[0]
 
   def add(sums, numbered):
     return jax.tree.map(jnp.add, sums, of_part(*numbered)), None
@@ -344,11 +344,12 @@ def observe(
     epoch: () int32, the epoch that has ended, from 0; -1 if none has: the state
       then stays bit for bit, as does that of a model that failed or stopped.
   """
-  told = state.replace(
-    method_state=method.on_validation(state.method_state, loss, epoch)
+  told = dataclasses.replace(
+    state, method_state=method.on_validation(state.method_state, loss, epoch)
   )
   if config.train.patience:
-    told = told.replace(course=_look(state.course, loss, is_end=True))
+    course = _look(state.course, loss, is_end=True)
+    told = dataclasses.replace(told, course=course)
   is_told = (epoch >= 0) & (state.failed_step < 0)
   is_told &= ~has_stopped(state.course, config)
   return jax.tree.map(functools.partial(jnp.where, is_told), told, state)

@@ -7,6 +7,7 @@ of the model.
 import dataclasses
 from collections.abc import Sequence
 
+import jax
 import ml_collections
 import numpy as np
 
@@ -88,7 +89,7 @@ class Validation:
     if np.all(epochs < 0):
       return states
     population = self._population
-    totals = [0.0] * len(states)
+    totals: list[jax.Array | float] = [0.0] * len(states)
     for number in range(self._num_batches):
       for slot, batch in enumerate(self._feed.batches_at(number)):
         totals[slot] = totals[slot] + population.validate_slot(

@@ -44,26 +44,12 @@ class LeakageConfig:
     max_frames: Frames of all persons together in a training part, and in a
       test part, taken at equal steps. Bounds time and memory.
     min_frames: Persons with fewer frames in a part take no part.
-
-  Raises:
-    ValueError: If a value is out of its range.
   """
 
   probe: probes.ProbeConfig = probes.DEFAULT
   num_neighbours: int = 5
   max_frames: int = 12_000
   min_frames: int = 20
-
-  def __post_init__(self):
-    for field, least in (
-      ('num_neighbours', 1),
-      ('max_frames', 1),
-      ('min_frames', 1),
-    ):
-      if getattr(self, field) < least:
-        raise ValueError(
-          f'{field} {getattr(self, field)} is less than {least}.'
-        )
 
 
 DEFAULT = LeakageConfig()

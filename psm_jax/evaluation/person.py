@@ -17,7 +17,6 @@ from psm_jax.evaluation import (
   results,
   scores,
   splits,
-  structure,
   targets,
 )
 
@@ -54,8 +53,8 @@ def evaluate(
       if table.source not in _FIXED:
         place = {**table.ids, 'split': '', 'direction': ''}
         metrics = {
-          'effective_rank': structure.effective_rank(table.features),
-          'unit_std': structure.unit_std(table.features),
+          'effective_rank': scores.effective_rank(table.features),
+          'unit_std': scores.unit_std(table.features),
         }
         num = len(table.frames)
         made += results.rows(place, EMBEDDING, metrics, n_test=num)

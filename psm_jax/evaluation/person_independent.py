@@ -28,11 +28,11 @@ import pandas as pd
 import threadpoolctl
 import tqdm
 
+from psm_jax.data import folds as folds_lib
 from psm_jax.data.labels import weak
 from psm_jax.evaluation import (
   coordinates,
   features,
-  partitions,
   probes,
   results,
   scores,
@@ -62,23 +62,12 @@ class FoldConfig:
       often enough over everybody. A8 is published.
     max_train_frames: Frames of a training part, at equal steps in time over
       its persons; neighbouring frames are alike. 0 takes all.
-
-  Raises:
-    ValueError: If a value is out of its range.
   """
 
   num_folds: int = 3
   num_partitions: int = 6
   action_units: tuple[str, ...] = A8
   max_train_frames: int = 20_000
-
-  def __post_init__(self):
-    least = {'num_folds': 2, 'num_partitions': 1, 'max_train_frames': 0}
-    for field, bound in least.items():
-      if getattr(self, field) < bound:
-        raise ValueError(
-          f'{field} {getattr(self, field)} is less than {bound}.'
-        )
 
 
 DEFAULT = FoldConfig()
@@ -124,7 +113,7 @@ def evaluate(
       skip(source, f'{coordinates.OWN_MODELS}, so no shared coordinates')
     for model_id, tables in models.items():
       try:
-        dealt, left_out = partitions.deal(
+        dealt, left_out = deal(
           tables,
           folds=folds,
           num_folds=fold_config.num_folds,
@@ -321,3 +310,65 @@ def _ask(tables, person, asked, train, test, config, fold_config):
       )
     )
   return answers, reasons
+
+
+def deal(
+  tables: Sequence[features.FeatureTable],
+  *,
+  folds: Mapping[str, str] | None,
+  num_folds: int,
+  num_partitions: int,
+  seed: int,
+) -> tuple[list[dict[str, str]], list[str]]:
+  """Deals people into folds, several times.
+
+  Args:
+    tables: One a person.
+    folds: Person to fold of the first partition. Without it a column `fold` of
+      the frames is taken, or the people are dealt out.
+    num_folds: K, where no folds are given.
+    num_partitions: How many; all but a given first one are drawn.
+    seed: Of the draws.
+
+  Returns:
+    Person to fold of every partition, and the persons who are in no fold of the
+    first one.
+
+  Raises:
+    splits.Impossible: If there are fewer than 2 folds, or fewer people than
+      folds.
+    ValueError: If a column `fold` does not hold one fold a person.
+  """
+  people = sorted(table.person_id for table in tables)
+  if folds is None:
+    folds = _fold_column(tables)
+  first, left_out = None, []
+  if folds is not None:
+    first = {p: folds[p] for p in people if p in folds}
+    left_out = [p for p in people if p not in folds]
+  if first:
+    num_folds = len(set(first.values()))
+  if not 2 <= num_folds <= len(people):
+    raise splits.Impossible(f'{num_folds} folds of {len(people)} people')
+  shares = {str(fold + 1): 1 / num_folds for fold in range(num_folds)}
+  drawn = [
+    folds_lib.by_share(people, shares, seed=seed + number)
+    for number in range(num_partitions)
+  ]
+  return ([first, *drawn[1:]] if first else drawn), left_out
+
+
+def _fold_column(tables) -> dict[str, str] | None:
+  """Returns person -> fold from the frames' column, None without it."""
+  folds = {}
+  for table in tables:
+    if 'fold' not in table.frames:
+      return None
+    values = targets.names(table.frames['fold'])
+    if len(set(values)) != 1 or values[0] == '':
+      raise ValueError(
+        f'The column fold of person {table.person_id} holds '
+        f'{sorted(set(values))}; expected one fold a person.'
+      )
+    folds[table.person_id] = values[0]
+  return folds

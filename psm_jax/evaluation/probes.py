@@ -83,22 +83,8 @@ class ProbeConfig:
       raise ValueError(
         f'splits {self.splits} should be one or more of {splits.ALL_SPLITS}.'
       )
-    if self.threshold_from not in THRESHOLDS:
-      raise ValueError(
-        f'threshold_from {self.threshold_from!r} should be one of {THRESHOLDS}.'
-      )
-    if not 0 <= self.min_base_rate < 1:
-      raise ValueError(f'min_base_rate {self.min_base_rate} is not in [0, 1).')
-    if self.guard_s < 0:
-      raise ValueError(f'guard_s {self.guard_s} is negative.')
-    for field, is_wrong in (
-      ('inverse_penalties', min(self.inverse_penalties, default=0) <= 0),
-      ('pixel_components', min(self.pixel_components, default=0) < 1),
-      ('block_s', self.block_s <= 0),
-      ('num_frame_resamples', self.num_frame_resamples < 1),
-      ('num_block_resamples', self.num_block_resamples < 1),
-    ):
-      if is_wrong:
+    for field in ('inverse_penalties', 'pixel_components'):
+      if min(getattr(self, field), default=0) <= 0:
         raise ValueError(f'{field} {getattr(self, field)} is not positive.')
 
 

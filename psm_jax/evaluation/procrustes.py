@@ -40,9 +40,6 @@ class AlignConfig:
     min_frames: Frames that a profile needs in each part of both persons.
     num_random: Random rotations whose mean quality is shown.
     seed: Of these.
-
-  Raises:
-    ValueError: If a value is out of its range.
   """
 
   guard_s: float = 2.0
@@ -50,13 +47,6 @@ class AlignConfig:
   min_frames: int = 5
   num_random: int = 3
   seed: int = 0
-
-  def __post_init__(self):
-    for field in ('min_frames', 'num_random'):
-      if getattr(self, field) < 1:
-        raise ValueError(f'{field} {getattr(self, field)} is less than 1.')
-    if self.guard_s < 0:
-      raise ValueError(f'guard_s {self.guard_s} is negative.')
 
 
 DEFAULT = AlignConfig()

@@ -38,19 +38,11 @@ class RetrievalConfig:
     num_neighbours: Answers to each query.
     max_frames: Candidates of all persons together, and queries of all, taken
       at equal steps: equally many of everybody who has them. Bounds time.
-
-  Raises:
-    ValueError: If a value is out of its range.
   """
 
   threshold: float = 2.0
   num_neighbours: int = 5
   max_frames: int = 16_000
-
-  def __post_init__(self):
-    for field in ('num_neighbours', 'max_frames'):
-      if getattr(self, field) < 1:
-        raise ValueError(f'{field} {getattr(self, field)} is less than 1.')
 
 
 DEFAULT = RetrievalConfig()

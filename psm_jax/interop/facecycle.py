@@ -50,7 +50,7 @@ def from_torch(tensors: dict[str, np.ndarray], *, part: str) -> dict:
   Raises:
     ValueError: If a tensor is missing.
   """
-  params = {}
+  params: dict[str, dict] = {}
   for module in _TORCH_MODULES[part]:
     weight = _take(tensors, f'{module}.weight', part)
     leaf = {'kernel': weight.transpose(_to_flax_axes(module, weight.ndim))}

@@ -76,16 +76,16 @@ def _facecycle(tensors, config):
     del parts['stem']
   params = {}
   for part, network in parts.items():
-    own = _under(tensors, f'{network}.')
-    params[part] = facecycle.from_torch(own, part=part)
+    of_network = _under(tensors, f'{network}.')
+    params[part] = facecycle.from_torch(of_network, part=part)
   return params, ()
 
 
 def _fabnet(tensors, config):
   for prefix in _FABNET_KEYS:
-    own = _under(tensors, prefix)
-    if any(name.startswith('encoder.') for name in own):
-      tensors = own
+    of_model = _under(tensors, prefix)
+    if any(name.startswith('encoder.') for name in of_model):
+      tensors = of_model
       break
   params, statistics = fabnet.from_torch(tensors)
   _, method_state = methods.abstract(config).init(jax.random.key(0))

@@ -3,42 +3,29 @@
 A probe is a logistic regression of embeddings to a label. n frames, D features.
 """
 
-import dataclasses
-
 import numpy as np
-from sklearn import linear_model, metrics
+from sklearn import metrics
+
+from psm_jax.evaluation import logistic, scores
 
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 _FOLDS = 5
 _LEAST = 2  # Frames of each kind without which a probe is not fitted.
 
 
-@dataclasses.dataclass(frozen=True)
-class Told:
-  """What a probe says, and how well it does.
-
-  Attributes:
-    probability: [n] float64 of the label, for every frame.
-    auc: Of the labelled frames, each told by a probe that did not see its
-      stretch of time; NaN if a stretch leaves no two kinds to learn from.
-    balanced_accuracy: Of the same, from a probability of one half on.
-    num_present: Labelled frames that show it.
-    num_absent: Labelled frames that do not.
-  """
-
-  probability: np.ndarray
-  auc: float
-  balanced_accuracy: float
-  num_present: int
-  num_absent: int
-
-
-def tell(values: np.ndarray, label: np.ndarray) -> Told | None:
+def tell(values: np.ndarray, label: np.ndarray) -> tuple | None:
   """Returns a label of all frames, None if too few show it or do not.
 
   Args:
     values: [n, D] float embeddings of one person, in order of video and time.
     label: [n] float, 1 seen, 0 not seen, NaN not looked at.
+
+  Returns:
+    [n] float64, the probability of the label for every frame, and {
+    'num_present', 'num_absent': labelled frames that show it and do not;
+    'auc', 'balanced_accuracy': of the labelled frames, each told by a probe
+    that did not see its stretch of time; NaN if a stretch leaves no two kinds
+    to learn from}.
   """
   known = np.flatnonzero(~np.isnan(label))
   present = label[known] > 0
@@ -56,37 +43,29 @@ def tell(values: np.ndarray, label: np.ndarray) -> Told | None:
       (*_held_out(scaled[known], present, folds, strength), strength)
       for strength in _STRENGTHS
     )
-  model = _fit(scaled[known], present, strength)
-  return Told(model.predict_proba(scaled)[:, 1], auc, accuracy, *counts)
-
-
-def _fit(values, present, strength):
-  model = linear_model.LogisticRegression(
-    C=strength, class_weight='balanced', max_iter=1000
-  )
-  return model.fit(values, present)
+  model = logistic.fit(scaled[known], present, inverse_penalty=strength)
+  return model.predict_proba(scaled)[:, 1], {
+    'num_present': counts[0],
+    'num_absent': counts[1],
+    'auc': auc,
+    'balanced_accuracy': accuracy,
+  }
 
 
 def _folds(present):
-  """Returns stretches of the labelled frames whose rest has both kinds."""
-  stretches = np.array_split(np.arange(len(present)), _FOLDS)
+  """Returns (rest, stretch) of the labelled frames, each rest of both kinds."""
   folds = []
-  for stretch in stretches:
-    rest = np.setdiff1d(np.arange(len(present)), stretch)
+  for stretch in np.array_split(np.arange(len(present)), _FOLDS):
+    rest = ~np.isin(np.arange(len(present)), stretch)
     if len(stretch) and len(set(present[rest])) == 2:
-      folds.append((rest, stretch))
-  told = np.concatenate([stretch for _, stretch in folds] or [[]]).astype(int)
-  return folds if len(set(present[told])) == 2 else []
+      folds.append((rest, ~rest))
+  told = [kind for _, stretch in folds for kind in present[stretch]]
+  return folds if len(set(told)) == 2 else []
 
 
 def _held_out(values, present, folds, strength):
   """Returns (AUC, balanced accuracy) of frames that probes did not see."""
-  told = np.full(len(present), np.nan)
-  for rest, stretch in folds:
-    model = _fit(values[rest], present[rest], strength)
-    told[stretch] = model.predict_proba(values[stretch])[:, 1]
-  seen = ~np.isnan(told)
-  return (
-    float(metrics.roc_auc_score(present[seen], told[seen])),
-    float(metrics.balanced_accuracy_score(present[seen], told[seen] >= 0.5)),
-  )
+  told = logistic.validated(values, present, folds, inverse_penalty=strength)
+  truth, margin = (np.concatenate(parts) for parts in zip(*told, strict=True))
+  accuracy = metrics.balanced_accuracy_score(truth, margin >= 0)
+  return scores.auc(truth, margin), float(accuracy)

@@ -147,19 +147,11 @@ def predict(
           label,
         )
         continue
-      told[f'{label}_probability'] = answer.probability
-      told[label] = (answer.probability >= 0.5).astype(float)
-      told[f'{label}_confidence'] = np.abs(answer.probability - 0.5) + 0.5
-      quality.append(
-        {
-          'person_id': person,
-          'label': label,
-          'num_present': answer.num_present,
-          'num_absent': answer.num_absent,
-          'auc': answer.auc,
-          'balanced_accuracy': answer.balanced_accuracy,
-        }
-      )
+      probability, held_out = answer
+      told[f'{label}_probability'] = probability
+      told[label] = (probability >= 0.5).astype(float)
+      told[f'{label}_confidence'] = np.abs(probability - 0.5) + 0.5
+      quality.append({'person_id': person, 'label': label, **held_out})
     _write_predicted(folder / PREDICTED, person, told)
   if not quality:
     raise ValueError(
@@ -251,7 +243,7 @@ def _next(table, filled, labels, num):
     for label in labels
     if label in known
   ]
-  told = [answer.probability for answer in answers if answer is not None]
+  told = [answer[0] for answer in answers if answer is not None]
   if told:
     return choose.uncertain(values, np.stack(told, axis=1), num, taken=taken)
   return choose.spread(values, num, taken=taken)
@@ -278,13 +270,11 @@ def _known(table, filled, observed):
 
 def _draw(folder, store, table):
   """Writes a sheet a person: the frames to look at, with their cells."""
-  size = store.size_px
   keys = store.index[_KEYS].assign(row=np.arange(len(store.index)))
   merged = table.merge(keys, on=_KEYS, how='left')
   for person, theirs in merged.groupby('person_id'):
     theirs = theirs[theirs['row'].notna()]
-    images = store.frames[theirs['row'].to_numpy(int)]
-    images = images.reshape(-1, size, size, 3)
+    images = store.images(theirs['row'].to_numpy(int))
     rows = []
     for start in range(0, len(theirs), sheets.COLUMNS):
       cells = theirs['cell'].iloc[start : start + sheets.COLUMNS].astype(int)

@@ -56,15 +56,8 @@ def push(
     dictionary: M entries.
     keys: [n, D] float32, n at most M.
     identity: [n] int32.
-
-  Raises:
-    ValueError: If there are more keys than entries.
   """
   num_entries, num_pushed = len(dictionary.keys), len(keys)
-  if num_pushed > num_entries:
-    raise ValueError(
-      f'{num_pushed} keys do not fit into a dictionary of {num_entries}.'
-    )
   entries = (dictionary.position + jnp.arange(num_pushed)) % num_entries
   return Dictionary(
     keys=dictionary.keys.at[entries].set(keys),
@@ -135,12 +128,13 @@ def disc_loss(
   """
   num_frames = query.shape[1]
   weight = _temporal_distance(num_frames) / max(1, num_frames - 1)
-  own = np.eye(num_frames, dtype=bool)
-  offset = np.log(np.where(own, 1, weight)) - own * margin / temperature
+  is_same_frame = np.eye(num_frames, dtype=bool)
+  offset = np.log(np.where(is_same_frame, 1, weight))
+  offset -= is_same_frame * margin / temperature
   similarity = jnp.einsum('btd,bud->btu', query, key_embedding)
   logits = similarity / temperature + offset.astype(np.float32)[None]
-  own_logit = jnp.einsum('btt->bt', logits)
-  return jnp.mean(jax.nn.logsumexp(logits, axis=-1) - own_logit)
+  same_frame_logit = jnp.einsum('btt->bt', logits)
+  return jnp.mean(jax.nn.logsumexp(logits, axis=-1) - same_frame_logit)
 
 
 def reconstruct(
@@ -263,7 +257,7 @@ def _contrast(
   if 'batch' in negatives:
     is_candidate |= ~is_clip
   logits = jnp.einsum('btd,cud->btcu', rebuilt, key_embedding) / temperature
-  own = jnp.sum(jnp.where(is_clip & is_frame, logits, 0), axis=(2, 3))
+  positive = jnp.sum(jnp.where(is_clip & is_frame, logits, 0), axis=(2, 3))
   logits = jnp.where(is_candidate, logits, _MASKED)
   logits = logits.reshape((*logits.shape[:2], -1))
   if negatives == 'bank':
@@ -272,7 +266,7 @@ def _contrast(
     is_free = dictionary.is_valid[None, None] & (weights == 0)
     bank = jnp.where(is_free, bank, _MASKED)
     logits = jnp.concatenate([logits, bank], axis=-1)
-  return jax.nn.logsumexp(logits, axis=-1) - own
+  return jax.nn.logsumexp(logits, axis=-1) - positive
 
 
 def _temporal_distance(num_frames):

@@ -243,7 +243,7 @@ def jittered(
   # Drawn for the whole batch, so that the devices' number changes nothing.
   draws = axis.own(jax.random.uniform(key, (num * axis.size, members, 2)))
   offset = jnp.floor(draws * (_JITTER_WINDOW_PX - side + 1))
-  corner = np.float32(_CENTRE) - _JITTER_WINDOW_PX // 2
+  corner = np.asarray(_CENTRE, np.float32) - _JITTER_WINDOW_PX // 2
   start = offset.swapaxes(0, 1) + corner[None, None]
   cropped = _crop(
     image.reshape((-1, *image.shape[2:])), start.reshape((-1, 2)), side
@@ -253,7 +253,7 @@ def jittered(
 
 def central(image: jax.Array) -> jax.Array:
   """Returns [B, P, P, 3] float32 in [0, 1], central crops of uint8 frames."""
-  corner = np.float32(_CENTRE) - _CENTRE_CROP_PX // 2
+  corner = np.asarray(_CENTRE, np.float32) - _CENTRE_CROP_PX // 2
   start = np.broadcast_to(corner, (len(image), 2))
   return _crop(image, jnp.asarray(start), _CENTRE_CROP_PX)
 

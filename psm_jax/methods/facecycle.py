@@ -237,11 +237,11 @@ class Networks:
     # Of each network, the backward pass keeps what it is given and computes
     # the rest again.
     self._kept = jax.checkpoint if remat else lambda function: function
-    self.encoder = networks.Encoder(width, lowering, code_std)
-    if encoder == 'plain':
-      self.encoder = canonical.Encoder(
-        networks.EMBEDDING_SIZE, min(1.0, 4 * width), lowering
-      )
+    self.encoder = (
+      canonical.Encoder(networks.EMBEDDING_SIZE, min(1.0, 4 * width), lowering)
+      if encoder == 'plain'
+      else networks.Encoder(width, lowering, code_std)
+    )
     self.flow_net = networks.FlowNet(size_px, width, lowering)
     self.generator = networks.Generator(width, lowering)
 

@@ -64,6 +64,12 @@ def _keep_state(params, method_state):
   return method_state
 
 
+def _ignore_loss(method_state, loss, epoch):
+  """Returns the state of a method that learns nothing from a validation."""
+  del loss, epoch
+  return method_state
+
+
 def _accept(*_):
   """Checks nothing."""
 
@@ -124,7 +130,7 @@ class Method:
   after_update: Callable[[Tree, Tree], Tree] = _keep_state
   rate_scale: Callable[[Tree], jax.Array | float] = _keep_rate
   validate: Callable[..., jax.Array] | None = None
-  on_validation: Callable[[Tree, jax.Array, jax.Array], Tree] | None = None
+  on_validation: Callable[[Tree, jax.Array, jax.Array], Tree] = _ignore_loss
   load_shared: Callable[[], Tree] = tuple
   check: Callable[[ml_collections.ConfigDict], None] = _accept
   check_cohort: Callable[[ml_collections.ConfigDict, int], None] = _accept
@@ -132,14 +138,14 @@ class Method:
 
   def batch_shapes(self, batch_size: int) -> Batch:
     """Returns the shapes and dtypes of a batch of some examples."""
-    frames = jax.ShapeDtypeStruct(
-      (self.num_members, batch_size, self.size_px**2 * 3), jnp.uint8
-    )
-    return Batch(
-      frames=frames,
-      person=jax.ShapeDtypeStruct((batch_size,), jnp.int32),
-      canonical=frames if self.uses_canonical else (),
-    )
+
+    def batch():
+      shape = (self.num_members, batch_size, self.size_px**2 * 3)
+      frames = jnp.zeros(shape, jnp.uint8)
+      person = jnp.zeros(batch_size, jnp.int32)
+      return Batch(frames, person, frames if self.uses_canonical else ())
+
+    return jax.eval_shape(batch)
 
 
 def refuse(field: str, value: object, expected: str):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from psm_jax.models import layers, norm, vgg
+from psm_jax.models import layers, vgg
 from psm_jax.ops import conv as conv_ops
 from psm_jax.ops import data_axis
 from psm_jax.ops import warp as warp_ops
@@ -82,7 +82,7 @@ class Encoder(nn.Module):
       features = vgg.scaled(channels, self.width)
       x = _Conv(features, 4, 2, self.lowering, name=f'conv{stage}')(x)
       if stage:
-        x = norm.BatchNorm(self.axis, _MOMENTUM, name=f'norm{stage}')(
+        x = layers.BatchNorm(self.axis, _MOMENTUM, name=f'norm{stage}')(
           x, train=train
         )
       x = jax.nn.leaky_relu(x, 0.2)
@@ -131,7 +131,7 @@ class Decoder(nn.Module):
       x = double(jax.nn.relu(x), align_corners=self.align_corners)
       features = vgg.scaled(channels, self.width)
       x = _Conv(features, 3, 1, self.lowering, name=f'conv{stage}')(x)
-      x = norm.BatchNorm(self.axis, _MOMENTUM, name=f'norm{stage}')(
+      x = layers.BatchNorm(self.axis, _MOMENTUM, name=f'norm{stage}')(
         x, train=train
       )
     x = double(jax.nn.relu(x), align_corners=self.align_corners)
@@ -200,7 +200,7 @@ class Networks:
       given = image if part == 'encoder' else pair
       made = getattr(self, part).init(part_key, given, train=False)
       params[part] = made['params']
-      statistics[part] = made[norm.STATISTICS]
+      statistics[part] = made[layers.STATISTICS]
     return params, statistics
 
   def encode(self, params, statistics, image):
@@ -246,11 +246,11 @@ class Networks:
       # serves them all; what each adds is then put in order.
       out, each = jax.vmap(
         lambda one: module.apply(
-          variables, one, train=True, mutable=[norm.STATISTICS]
+          variables, one, train=True, mutable=[layers.STATISTICS]
         )
       )(x)
       moved[part] = jax.tree.map(
-        _in_order, statistics[part], each[norm.STATISTICS]
+        _in_order, statistics[part], each[layers.STATISTICS]
       )
       return out.astype(jnp.float32)
 
@@ -326,7 +326,7 @@ def double(image: jax.Array, *, align_corners: bool = False) -> jax.Array:
 
 
 def _variables(params, statistics, part):
-  return {'params': params[part], norm.STATISTICS: statistics[part]}
+  return {'params': params[part], layers.STATISTICS: statistics[part]}
 
 
 def _in_order(start, each):

@@ -180,6 +180,7 @@ class Generator(nn.Module):
       return act(conv(channels, f'{name}_2')(x))
 
     if flow is not None:
+      assert noise is not None
       coarse = texture(relu3_1, noise['relu3_1'], 'noise_encoding0')
       fine = texture(relu2_1, noise['relu2_1'], 'noise_encoding1')
       relu3_1 = warp_ops.warp(relu3_1, flow) + coarse

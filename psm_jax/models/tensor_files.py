@@ -5,9 +5,12 @@ A reference checkpoint is a file of torch.save: a dict of state dicts, such as
 joined by '.'; those of DataParallel ('module.') are left out.
 """
 
+import io
 import os
 import pathlib
-import types
+import tokenize
+import zipfile
+import zlib
 
 import numpy as np
 import safetensors
@@ -16,14 +19,29 @@ import safetensors.numpy
 _MIN_TORCH = (2, 6)  # Before, weights_only could be got round: CVE-2025-32434.
 # The largest published weights that we know of have a quarter.
 _MAX_BYTES = 4 << 30
+# KeyError, TypeError: of a type that NumPy has not. MemoryError: a header that
+# claims more than there is.
+_DAMAGE = (
+  safetensors.SafetensorError,
+  zipfile.BadZipFile,
+  zlib.error,
+  EOFError,
+  KeyError,
+  MemoryError,
+  OSError,
+  RuntimeError,
+  TypeError,
+  ValueError,
+  tokenize.TokenError,
+)
 _TORCH_SUFFIXES = ('.pth', '.pt', '.tar', '.bin')
 
 
 def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
-  """Returns the tensors of a .safetensors file or of a file of torch.save.
+  """Returns the tensors of a .safetensors, an .npz or a file of torch.save.
 
   Args:
-    path: .safetensors; or .pth, .pt, .tar or .bin, which need torch.
+    path: .safetensors, .npz; or .pth, .pt, .tar or .bin, which need torch.
 
   Raises:
     ValueError: If there is no such file, its format is unknown, or it is
@@ -38,20 +56,19 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     raise ValueError(
       f'{path} has {num_bytes} bytes; at most {_MAX_BYTES} are read.'
     )
-  if path.suffix == '.safetensors':
+  if path.suffix in _TORCH_SUFFIXES:
+    tensors = _flatten(_load_torch(path))
+  elif path.suffix in _READERS:
     try:
-      tensors = safetensors.numpy.load(path.read_bytes())
-    except (safetensors.SafetensorError, KeyError, TypeError) as error:
-      # KeyError, TypeError: of a type that NumPy has not.
+      tensors = _READERS[path.suffix](path)
+    except _DAMAGE as error:
       raise ValueError(
-        f'{path} is not a whole .safetensors file ({error}). Copy it again.'
+        f'{path} is not a whole {path.suffix} file ({error}). Copy it again.'
       ) from error
-  elif path.suffix in _TORCH_SUFFIXES:
-    tensors = _flatten(load_torch(path))
   else:
     raise ValueError(
-      f'{path} ends in {path.suffix!r}; known formats are .safetensors and '
-      f'{", ".join(_TORCH_SUFFIXES)} of torch.save.'
+      f'{path} ends in {path.suffix!r}; known formats are '
+      f'{", ".join(_READERS)} and {", ".join(_TORCH_SUFFIXES)} of torch.save.'
     )
   return {
     '.'.join(part for part in name.split('.') if part != 'module'): tensor
@@ -59,30 +76,20 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
   }
 
 
-def load_torch(path: pathlib.Path) -> object:
-  """Returns the content of a file of torch.save, tensors on the CPU.
-
-  Raises:
-    ImportError: If torch is missing, or so old that the file could run code.
-    ValueError: If the file is damaged, or would run code.
-  """
-  torch = import_torch(path)
-  try:
-    return torch.load(path, map_location='cpu', weights_only=True)
-  except Exception as error:  # Torch has no one type for a bad file.
-    # Its own message advises to read the file unsafely, so it is left out.
-    raise ValueError(
-      f'{path} is damaged, or would run code when read '
-      f'({type(error).__name__}). Copy it again from where you trust it.'
-    ) from error
+def _read_npz(path):
+  # Without pickles, by default.
+  with np.load(io.BytesIO(path.read_bytes())) as archive:
+    return dict(archive)
 
 
-def import_torch(path: pathlib.Path) -> types.ModuleType:
-  """Returns PyTorch, which is optional and used for reading files alone.
+_READERS = {
+  '.safetensors': lambda path: safetensors.numpy.load(path.read_bytes()),
+  '.npz': _read_npz,
+}
 
-  Raises:
-    ImportError: If it is missing or too old; says how to do without it.
-  """
+
+def _load_torch(path):
+  """Returns the content of a file of torch.save, tensors on the CPU."""
   try:
     import torch
   except ImportError as error:
@@ -98,7 +105,14 @@ def import_torch(path: pathlib.Path) -> types.ModuleType:
       f'torch {torch.__version__} may run code hidden in {path} '
       '(CVE-2025-32434). Install torch 2.6 or newer.'
     )
-  return torch
+  try:
+    return torch.load(path, map_location='cpu', weights_only=True)
+  except Exception as error:  # Torch has no one type for a bad file.
+    # Its own message advises to read the file unsafely, so it is left out.
+    raise ValueError(
+      f'{path} is damaged, or would run code when read '
+      f'({type(error).__name__}). Copy it again from where you trust it.'
+    ) from error
 
 
 def _flatten(content, prefix=''):

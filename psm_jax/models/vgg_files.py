@@ -9,17 +9,12 @@ Every format holds torchvision's own names and layout, features.<n>.weight
 publishes it, or a conversion of it to .safetensors or .npz.
 """
 
-import contextlib
 import hashlib
 import os
 import pathlib
 import re
-import tokenize
-import zipfile
-import zlib
 
 import numpy as np
-import safetensors
 from absl import logging
 
 from psm_jax.models import tensor_files
@@ -35,10 +30,15 @@ _CHANNELS = {  # Index in torchvision's vgg19().features: (I, O).
   16: (256, 256),
   19: (256, 512),
 }
-_SHAPES = {}
-for _index, (_inputs, _outputs) in _CHANNELS.items():
-  _SHAPES[f'features.{_index}.weight'] = (_outputs, _inputs, 3, 3)
-  _SHAPES[f'features.{_index}.bias'] = (_outputs,)
+_SHAPES = {
+  f'features.{index}.{name}': shape
+  for index, (inputs, outputs) in _CHANNELS.items()
+  for name, shape in (
+    ('weight', (outputs, inputs, 3, 3)),
+    ('bias', (outputs,)),
+  )
+}
+_SUFFIXES = ('.pth', '.npz', '.safetensors')
 
 _SOURCE = (
   "They are torchvision's VGG19 ImageNet weights, vgg19-dcbb9e9d.pth (the "
@@ -53,7 +53,7 @@ def load_vgg19(path: str | os.PathLike) -> dict[str, dict[str, np.ndarray]]:
 
   Args:
     path: a .pth (needs torch), .safetensors or .npz file. Tensors of later
-      layers are not read, where the format allows it.
+      layers are left out.
 
   Returns:
     {'conv0': {'kernel': [3, 3, I, O] float32, 'bias': [O] float32}, ...
@@ -67,31 +67,23 @@ def load_vgg19(path: str | os.PathLike) -> dict[str, dict[str, np.ndarray]]:
   path = pathlib.Path(path)
   if not path.is_file():
     raise ValueError(f'No VGG19 weights at {str(path)!r}. {_SOURCE}')
-  readers = {
-    '.pth': _read_torch,
-    '.npz': _read_npz,
-    '.safetensors': _read_safetensors,
-  }
-  if path.suffix not in readers:
+  if path.suffix not in _SUFFIXES:
     raise ValueError(
       f'VGG19 weights {path} end in {path.suffix!r}; known formats are '
-      f'{", ".join(readers)}. {_SOURCE}'
+      f'{", ".join(_SUFFIXES)}. {_SOURCE}'
     )
   _check_sum(path)
-  tensors = readers[path.suffix](path)
-  for name, tensor in tensors.items():
-    if not np.isfinite(tensor).all():
-      raise ValueError(
-        f'{name} in {path} has values that are not finite. Copy it again.'
-      )
-  layers = {}
-  for layer, index in enumerate(_CHANNELS):
-    kernel = tensors[f'features.{index}.weight'].transpose(2, 3, 1, 0)
-    layers[f'conv{layer}'] = {
-      'kernel': np.ascontiguousarray(kernel),
+  tensors = tensor_files.read(path)
+  _check(tensors, path)
+  return {
+    f'conv{layer}': {
+      'kernel': np.ascontiguousarray(
+        tensors[f'features.{index}.weight'].transpose(2, 3, 1, 0)
+      ),
       'bias': tensors[f'features.{index}.bias'],
     }
-  return layers
+    for layer, index in enumerate(_CHANNELS)
+  }
 
 
 def _check_sum(path):
@@ -107,104 +99,22 @@ def _check_sum(path):
     )
 
 
-@contextlib.contextmanager
-def _reading(path, *errors):
-  """Turns the errors of a damaged file into a ValueError that names it."""
-  try:
-    yield
-  except errors as error:
-    raise ValueError(
-      f'{path} is not a whole {path.suffix} file ({error}). Copy it again.'
-    ) from error
-
-
-def _read_npz(path):
-  """Returns the tensors of an .npz file; headers are checked before data."""
-  damage = (
-    ValueError,
-    EOFError,
-    OSError,
-    RuntimeError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-  )
-  with _reading(path, *damage), zipfile.ZipFile(path) as archive:
-    headers = {
-      name: _npy_header(archive, name)
-      for name in _SHAPES
-      if f'{name}.npy' in archive.namelist()
-    }
-  _check_headers(path, headers)
-  tensors = {}
-  with _reading(path, *damage), zipfile.ZipFile(path) as archive:
-    for name in _SHAPES:
-      with archive.open(f'{name}.npy') as file:
-        tensors[name] = np.lib.format.read_array(file, allow_pickle=False)
-  return tensors
-
-
-def _npy_header(archive, name):
-  """Returns (shape, dtype) of an array in an .npz file."""
-  with archive.open(f'{name}.npy') as file:
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-      shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    else:
-      shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-  return shape, dtype.name if dtype.isnative else str(dtype)
-
-
-def _read_safetensors(path):
-  """Returns the tensors of a .safetensors file; headers are checked first."""
-  with _reading(path, safetensors.SafetensorError):
-    file = safetensors.safe_open(path, framework='numpy')
-  with file:
-    headers = {}
-    for name in set(_SHAPES) & set(file.keys()):
-      part = file.get_slice(name)
-      dtype = part.get_dtype()
-      headers[name] = (
-        tuple(part.get_shape()),
-        'float32' if dtype == 'F32' else dtype,
-      )
-    _check_headers(path, headers)
-    return {name: file.get_tensor(name) for name in _SHAPES}
-
-
-def _read_torch(path):
-  """Returns the tensors of a torchvision state dict."""
-  torch = tensor_files.import_torch(path)
-  state = tensor_files.load_torch(path)
-  if not isinstance(state, dict):
-    raise ValueError(
-      f'{path} holds a {type(state).__name__}, not a state dict. {_SOURCE}'
-    )
-  tensors = {
-    name: state[name]
-    for name in _SHAPES
-    if isinstance(state.get(name), torch.Tensor)
-  }
-  headers = {
-    name: (tuple(tensor.shape), str(tensor.dtype).removeprefix('torch.'))
-    for name, tensor in tensors.items()
-  }
-  _check_headers(path, headers)
-  return {name: tensor.detach().numpy() for name, tensor in tensors.items()}
-
-
-def _check_headers(path, headers):
-  """Refuses missing tensors, other shapes and other types than float32."""
-  missing = sorted(set(_SHAPES) - set(headers))
+def _check(tensors, path):
+  """Refuses missing tensors, other shapes, types and values than there are."""
+  missing = sorted(set(_SHAPES) - set(tensors))
   if missing:
     raise ValueError(
       f'{path} lacks {len(missing)} of {len(_SHAPES)} tensors, among them '
       f'{missing[0]}: it is not a VGG19 of torchvision. {_SOURCE}'
     )
   for name, shape in _SHAPES.items():
-    if headers[name] != (shape, 'float32'):
-      found_shape, found_dtype = headers[name]
+    tensor = tensors[name]
+    if (tensor.shape, tensor.dtype) != (shape, np.float32):
       raise ValueError(
-        f'{name} in {path} is {found_dtype} {found_shape}, not float32 '
+        f'{name} in {path} is {tensor.dtype} {tensor.shape}, not float32 '
         f'{shape}: it is not a VGG19 of torchvision. {_SOURCE}'
+      )
+    if not np.isfinite(tensor).all():
+      raise ValueError(
+        f'{name} in {path} has values that are not finite. Copy it again.'
       )

@@ -61,10 +61,9 @@ class Augmentation:
   mirror_probability: float = 0.0
 
   def __post_init__(self):
-    """Checks the values; a list, as from JSON, becomes a tuple."""
+    """Checks the values."""
     for name in ('crop_scale', 'crop_aspect'):
-      value = tuple(getattr(self, name))
-      object.__setattr__(self, name, value)
+      value = getattr(self, name)
       if len(value) != 2 or not 0 < value[0] <= value[1] < math.inf:
         raise ValueError(f'{name} is {value}; it must be 0 < low <= high.')
     largest = {
@@ -148,8 +147,8 @@ def augment_pairs(
 
     def is_mirrored(image_index):
       # A key of its own, so that the other draws stay what they are without.
-      own = jax.random.fold_in(jax.random.fold_in(key, image_index), 1)
-      return jax.random.uniform(own) < config.mirror_probability
+      mirror_key = jax.random.fold_in(jax.random.fold_in(key, image_index), 1)
+      return jax.random.uniform(mirror_key) < config.mirror_probability
 
     mirrored = jax.vmap(is_mirrored)(image_indices[1])
     second = jnp.where(

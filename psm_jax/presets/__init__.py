@@ -6,6 +6,7 @@ psm train --config=experiments/mine.py    a file of one's own
 
 import importlib
 import pathlib
+from typing import Any
 
 import ml_collections
 
@@ -40,3 +41,15 @@ def get(name: str) -> ml_collections.ConfigDict:
   if name not in NAMES:
     raise ValueError(f'{name!r} is no preset: {", ".join(NAMES)}.')
   return importlib.import_module(f'psm_jax.presets.{name}').get_config()
+
+
+def config_of(content: dict) -> ml_collections.ConfigDict:
+  """Returns the configuration that JSON content holds, lists as tuples."""
+  return ml_collections.ConfigDict(with_tuples(content))
+
+
+def with_tuples(value: Any) -> Any:
+  """Returns JSON content with tuples, as configurations hold them."""
+  if isinstance(value, dict):
+    return {key: with_tuples(item) for key, item in value.items()}
+  return tuple(value) if isinstance(value, list) else value

@@ -8,6 +8,10 @@ for tight crops add --config.method.fabnet.crop=whole. A model a person instead:
 --config.population.cohorts=each. Wiles et al., BMVC 2018, trained 256 px for
 up to 10,000 epochs of one example a person; smaller images, of 16 to 128 px,
 leave out stages of the networks.
+
+The published size has not been run here. At an eighth of the width on 64 px,
+1,000 steps of six rendered people gave AUC .861 across videos, .881 with the
+loss of whole batches (pixels .925; BENCHMARKS.md).
 """
 
 from psm_jax.presets import base

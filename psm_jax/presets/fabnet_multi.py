@@ -7,6 +7,10 @@
 The paper's best models. The decoder keeps its weights, so this stage goes on
 from a run of configs/fabnet.py, with its loss window; begun from random weights
 it would have a random decoder.
+
+The published size has not been run here. At an eighth of the width on 64 px,
+1,000 steps of six rendered people gave AUC .861 across videos, as with one
+source (pixels .925; BENCHMARKS.md).
 """
 
 from psm_jax.presets import fabnet

@@ -6,6 +6,10 @@
 
 Ten epochs a person with fresh Adam moments and the rates of a first training,
 as published (Tazi et al., 2022).
+
+The published size has not been run here. At an eighth of the width on 32 px,
+200 steps after a general model's 1,000 gave AUC .652 across videos (200 from
+scratch .664, six rendered people; BENCHMARKS.md).
 """
 
 from psm_jax.presets import psm

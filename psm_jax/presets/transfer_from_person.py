@@ -5,6 +5,10 @@
       --config.init.path=runs/psm
 
 K people with a model each in runs/psm give K (K - 1) models, trained at once.
+
+The published size has not been run here. At an eighth of the width on 32 px,
+200 steps after another person's 1,000 gave AUC .685 across videos (200 from
+scratch .664, six rendered people; BENCHMARKS.md).
 """
 
 from psm_jax.presets import transfer_from_gm

@@ -11,12 +11,16 @@ import csv
 import math
 import os
 import pathlib
-from collections.abc import Collection, Sequence
+import struct
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
+from tensorboardX import record_writer
+from tensorboardX.proto import event_pb2, summary_pb2
 
 from psm_jax import paths
-from psm_jax.runs import events, run
+from psm_jax.runs import run
 
 _FIRST = ('step', 'model_id', 'epoch', 'gap', 'learning_rate', 'neutral_weight')
 _LAST = (
@@ -66,7 +70,7 @@ class MetricsLog:
     if self._path.exists():
       self._columns = _drop_rows_after(self._path, step, set(model_ids))
     self._file = open(self._path, 'a', newline='')  # noqa: SIM115
-    self._board = events.EventLog(
+    self._board = EventLog(
       workdir / 'tensorboard' / f'wave{wave:03d}', step=step
     )
 
@@ -147,7 +151,7 @@ def drop_models(workdir: pathlib.Path, model_ids: Collection[str]):
     _drop_rows_after(path, -1, set(model_ids))
   tags = {f'loss/{model_id}' for model_id in model_ids}
   for file in (workdir / 'tensorboard').rglob('*tfevents*'):
-    events.rewrite(file, lambda tag: tag not in tags)
+    rewrite_events(file, lambda tag: tag not in tags)
 
 
 def _text(value):
@@ -185,3 +189,94 @@ def _drop_rows_after(path, step, model_ids):
     return None
   paths.write_atomic(path, lines[0] + ''.join(kept))
   return lines[0].strip().split(',')
+
+
+_HEADER = struct.Struct('<QI')
+_CHECKSUM = struct.Struct('<I')
+_MAX_BYTES = 1 << 20  # Of one event; ours have a hundredth.
+
+
+class EventLog:
+  """Writes scalars to a file of its own in a folder."""
+
+  def __init__(self, folder: pathlib.Path, *, step: int):
+    """Begins a file; TensorBoard hides what others say of later steps.
+
+    Args:
+      folder: Made if it is not there.
+      step: The last step that is to stay.
+    """
+    paths.make_private_dir(folder)
+    name = f'events.out.tfevents.{time.time():.6f}.psm_jax.{os.getpid()}'
+    self._file = open(folder / name, 'xb')  # noqa: SIM115
+    started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    self._write(file_version='brain.Event:2')
+    self._write(step=step + 1, session_log=started)
+
+  def write(self, step: int, scalars: Mapping[str, float]):
+    """Writes scalars of a step, by tag."""
+    values = [
+      summary_pb2.Summary.Value(tag=tag, simple_value=float(value))
+      for tag, value in scalars.items()
+    ]
+    self._write(step=step, summary=summary_pb2.Summary(value=values))
+
+  def flush(self):
+    """Brings the file to the disk."""
+    self._file.flush()
+    os.fsync(self._file.fileno())
+
+  def close(self):
+    """Closes the file."""
+    self._file.close()
+
+  def _write(self, **fields):
+    event = event_pb2.Event(wall_time=time.time(), **fields)
+    self._file.write(_record(event.SerializeToString()))
+
+
+def rewrite_events(path: pathlib.Path, keep: Callable[[str], bool]) -> bool:
+  """Leaves out scalars of an event file by their tags.
+
+  Args:
+    path: The file, to which nobody may be writing.
+    keep: Whether the scalars of a tag stay.
+
+  Returns:
+    Whether any went. What is damaged, and all behind it, goes with them.
+  """
+  records, is_changed = [], False
+  with open(path, 'rb') as file:
+    while header := file.read(_HEADER.size):
+      if len(header) < _HEADER.size or (_HEADER.unpack(header)[0] > _MAX_BYTES):
+        is_changed = True
+        break
+      data = file.read(_HEADER.unpack(header)[0])
+      checksum = file.read(_CHECKSUM.size)
+      if checksum != _CHECKSUM.pack(record_writer.masked_crc32c(data)):
+        is_changed = True
+        break
+      event = event_pb2.Event.FromString(data)
+      values = [value for value in event.summary.value if keep(value.tag)]
+      if len(values) < len(event.summary.value):
+        is_changed = True
+        del event.summary.value[:]
+        event.summary.value.extend(values)
+        data = event.SerializeToString()
+      records.append(_record(data))
+  if is_changed:
+    paths.write_atomic(path, b''.join(records))
+  return is_changed
+
+
+def _record(data):
+  """Returns the bytes of one record."""
+  header = struct.pack('<Q', len(data))
+  return b''.join(
+    (
+      header,
+      _CHECKSUM.pack(record_writer.masked_crc32c(header)),
+      data,
+      _CHECKSUM.pack(record_writer.masked_crc32c(data)),
+    )
+  )

@@ -45,7 +45,7 @@ class Progress:
     logging.info(
       'Compiling the step of %s%s.',
       what,
-      '' if before is None else f'; last time it took {_in_words(before)}',
+      '' if before is None else f'; last time it took {in_words(before)}',
     )
 
   def __enter__(self) -> 'Progress':
@@ -60,7 +60,7 @@ class Progress:
     if self._bar is None:
       jax.block_until_ready(step_metrics)
       compiled_s = time.monotonic() - self._started
-      logging.info('The first step took %s.', _in_words(compiled_s))
+      logging.info('The first step took %s.', in_words(compiled_s))
       _note(self._what, compiled_s)
       self._started = time.monotonic()
       self._bar = tqdm.tqdm(
@@ -91,7 +91,7 @@ class Progress:
       '%.3g steps a second: this %s %s, until about %s.',
       self._settled,
       'takes' if self._waves_left == 1 else 'wave takes',
-      _in_words(left_s),
+      in_words(left_s),
       (datetime.datetime.now() + datetime.timedelta(seconds=left_s)).strftime(
         '%a %H:%M'
       ),
@@ -99,15 +99,15 @@ class Progress:
     if self._waves_left > 1:
       whole_s = left_s + (self._waves_left - 1) * self._last / self._settled
       logging.info(
-        'All %d waves take about %s.', self._waves_left, _in_words(whole_s)
+        'All %d waves take about %s.', self._waves_left, in_words(whole_s)
       )
 
 
-def _in_words(seconds):
+def in_words(seconds: float) -> str:
   """Returns a duration as one says it."""
-  for unit, length in (('h', 3600), ('min', 60)):
+  for unit, length in (('d', 86400), ('h', 3600), ('min', 60)):
     if seconds >= 1.5 * length:
-      return f'{seconds / length:.1f} {unit}'
+      return f'{seconds / length:.1f} {unit}'.replace('.0 ', ' ')
   return f'{seconds:.0f} s'
 
 
@@ -127,7 +127,6 @@ def _note(what, seconds):
   """Keeps how long a first step took; a help alone, so failures are none."""
   try:
     paths.make_private_dir(_file().parent)
-    content = {**_read(), what: round(seconds, 1)}
-    paths.write_atomic(_file(), json.dumps(content, indent=1) + '\n')
+    paths.write_json(_file(), {**_read(), what: round(seconds, 1)})
   except OSError as error:
     logging.debug('%s is not written: %s', _file(), error)

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import json
+import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import ml_collections
 from absl import logging
 
-from psm_jax import json_files, paths
+from psm_jax import json_files, paths, presets
 from psm_jax.data import store as store_lib
 from psm_jax.ops import precision
 from psm_jax.presets import base
@@ -54,15 +55,6 @@ _PLANNED = (
   'num_videos',
   'frames_digest',
 )
-# What changes as a model trains.
-_STATE = {
-  'model_id': str,
-  'status': str,
-  'steps_done': int,
-  'failed_step': (int, type(None)),
-  'rollbacks': int,
-  'stopped_early': bool,
-}
 
 
 @dataclasses.dataclass
@@ -111,32 +103,35 @@ class Model:
 
 
 _STATUSES = ('running', 'done', 'failed')
+# What fields of a model are in JSON where that is no type's name.
+_JSON: dict[object, object] = {
+  tuple[str, ...]: [str],
+  tuple[int, ...]: [int],
+  int | None: (int, type(None)),
+  str | None: (str, type(None)),
+}
+_MODEL_SHAPE = {
+  field.name: _JSON.get(field.type, field.type)
+  for field in dataclasses.fields(Model)
+}
 _MODELS_SHAPE = {
   'schema_version': int,
   'method': str,
   'data_dir': str,
   'num_shards': int,
-  'models': [
-    {
-      'model_id': str,
-      'cohort': [str],
-      'seed': int,
-      'total_steps': int,
-      'num_epochs': int,
-      'num_frames': int,
-      'num_videos': int,
-      'frames_digest': str,
-      'gap_cap': (int, type(None)),
-      'status': str,
-      'steps_done': int,
-      'failed_step': (int, type(None)),
-      'init_from': (str, type(None)),
-      'shard': int,
-      'waves': [int],
-      'rollbacks': int,
-      'stopped_early': bool,
-    }
-  ],
+  'models': [_MODEL_SHAPE],
+}
+# What changes as a model trains.
+_STATE = {
+  name: _MODEL_SHAPE[name]
+  for name in (
+    'model_id',
+    'status',
+    'steps_done',
+    'failed_step',
+    'rollbacks',
+    'stopped_early',
+  )
 }
 _CONFIG_SHAPE = {'versions': dict, 'computed_in': str}
 
@@ -169,16 +164,11 @@ def start(
       other data.
   """
   if not (workdir / 'config.json').exists():
-    content = {
-      **config.to_dict(),
+    began = {
       'computed_in': precision.compute_dtype(config).name,
       'versions': versions(),
     }
-    write_models(
-      workdir, config.method.name, models, data_dir, num_shards=num_shards
-    )
-    text = json.dumps(content, indent=2)
-    paths.write_atomic(workdir / 'config.json', text + '\n')
+    _write(workdir, config, models, data_dir, began, num_shards)
     return
   content = _read_content(workdir)
   opened = open_run(workdir)
@@ -189,10 +179,8 @@ def start(
     is_longer = model.total_steps > before.total_steps
     if before.status == 'failed' or not is_longer:
       model.status = before.status
-    model.steps_done = before.steps_done
-    model.failed_step = before.failed_step
-    model.shard, model.waves = before.shard, before.waves
-    model.rollbacks = before.rollbacks
+    for name in ('steps_done', 'failed_step', 'rollbacks', 'shard', 'waves'):
+      setattr(model, name, getattr(before, name))
     model.stopped_early = before.stopped_early and model.status == 'done'
   if _steps_of(opened.config) != _steps_of(config):
     logging.info(
@@ -211,15 +199,18 @@ def rewrite(
 ):
   """Writes another configuration and other models into a run directory."""
   content = _read_content(workdir)
-  kept = {name: content[name] for name in _CONFIG_SHAPE}
+  began = {name: content[name] for name in _CONFIG_SHAPE}
   # Models that begin anew are dealt anew.
   is_shared = any(model.shard for model in models)
   num_shards = open_run(workdir).num_shards if is_shared else 1
-  write_models(
-    workdir, config.method.name, models, data_dir, num_shards=num_shards
-  )
-  text = json.dumps({**config.to_dict(), **kept}, indent=2)
-  paths.write_atomic(workdir / 'config.json', text + '\n')
+  _write(workdir, config, models, data_dir, began, num_shards)
+
+
+def _write(workdir, config, models, data_dir, began, num_shards):
+  """Writes models.json, then config.json, which makes a run of the folder."""
+  method = config.method.name
+  write_models(workdir, method, models, data_dir, num_shards=num_shards)
+  paths.write_json(workdir / 'config.json', {**config.to_dict(), **began})
 
 
 def _steps_of(config):
@@ -245,10 +236,10 @@ def _warn_of_versions(there, workdir):
 
 def write_crops(workdir: pathlib.Path, crops: dict):
   """Writes crops.json: how the run's frames were cut out of videos."""
-  paths.write_atomic(workdir / _CROPS, json.dumps(crops, indent=1) + '\n')
+  paths.write_json(workdir / _CROPS, crops)
 
 
-def read_crops(workdir: str | pathlib.Path) -> dict:
+def read_crops(workdir: str | os.PathLike) -> dict:
   """Returns how a run's frames were cut out of videos, {} if unknown."""
   path = pathlib.Path(workdir) / _CROPS
   return json.loads(path.read_text()) if path.is_file() else {}
@@ -256,16 +247,11 @@ def read_crops(workdir: str | pathlib.Path) -> dict:
 
 def versions() -> dict[str, str]:
   """Returns the versions of the packages that decide what a model becomes."""
-  found = {}
+  installed = {}
   for package in _PACKAGES:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-      found[package] = importlib.metadata.version(package)
-  return found
-
-
-def config_of(content: dict) -> ml_collections.ConfigDict:
-  """Returns the configuration that JSON content holds, lists as tuples."""
-  return ml_collections.ConfigDict(_with_tuples(content))
+      installed[package] = importlib.metadata.version(package)
+  return installed
 
 
 def write_models(
@@ -284,9 +270,7 @@ def write_models(
     'num_shards': num_shards,
     'models': [dataclasses.asdict(model) for model in models],
   }
-  paths.write_atomic(
-    workdir / 'models.json', json.dumps(content, indent=1) + '\n'
-  )
+  paths.write_json(workdir / 'models.json', content)
   for path in workdir.glob('shards/wave*.json'):
     path.unlink()
 
@@ -300,12 +284,8 @@ def write_states(workdir: pathlib.Path, wave: int, models: Sequence[Model]):
   """Writes how the models of a wave are, beside models.json."""
   path = shard_file(workdir, wave, 'json')
   paths.make_private_dir(path.parent)
-  content = {
-    'models': [
-      {name: getattr(model, name) for name in _STATE} for model in models
-    ]
-  }
-  paths.write_atomic(path, json.dumps(content, indent=1) + '\n')
+  states = [{name: getattr(m, name) for name in _STATE} for m in models]
+  paths.write_json(path, {'models': states})
 
 
 def with_states(workdir: pathlib.Path, content: dict) -> dict:
@@ -321,7 +301,7 @@ def with_states(workdir: pathlib.Path, content: dict) -> dict:
   return content
 
 
-def open_run(workdir: str | pathlib.Path) -> Run:
+def open_run(workdir: str | os.PathLike) -> Run:
   """Returns what a run directory holds.
 
   Raises:
@@ -372,14 +352,8 @@ def _model(entry, workdir):
 
 def model_of(entry: dict) -> Model:
   """Returns the model that JSON content describes, further fields aside."""
-  fields = {field.name for field in dataclasses.fields(Model)}
-  known = {name: entry[name] for name in fields}
   return Model(
-    **{
-      **known,
-      'cohort': tuple(entry['cohort']),
-      'waves': tuple(entry['waves']),
-    }
+    **{name: presets.with_tuples(entry[name]) for name in _MODEL_SHAPE}
   )
 
 
@@ -453,7 +427,7 @@ def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
   content = _read_content(workdir)
   for name in _CONFIG_SHAPE:
     del content[name]
-  return config_of(content)
+  return presets.config_of(content)
 
 
 def _read_content(workdir):
@@ -463,20 +437,13 @@ def _read_content(workdir):
   )
 
 
-def _with_tuples(value):
-  """Returns JSON content with tuples, as configurations hold them."""
-  if isinstance(value, dict):
-    return {key: _with_tuples(item) for key, item in value.items()}
-  return tuple(value) if isinstance(value, list) else value
-
-
 def _flatten(config, prefix=''):
   flat = {}
   for key, value in config.items():
     if isinstance(value, dict):
       flat |= _flatten(value, f'{prefix}{key}.')
     else:
-      flat[prefix + key] = tuple(value) if isinstance(value, list) else value
+      flat[prefix + key] = presets.with_tuples(value)
   return flat
 
 

@@ -202,7 +202,7 @@ def indices_of(opened: run.Run, shard: Shard) -> Sequence[int]:
 
 def waves_of(models: Sequence[run.Model]) -> dict[int, list[run.Model]]:
   """Returns the models that train together, by the number of their wave."""
-  waves = {}
+  waves: dict[int, list[run.Model]] = {}
   for model in models:
     waves.setdefault(model.waves[-1], []).append(model)
   return waves

@@ -5,7 +5,6 @@ print(line)
 """
 
 import collections
-import dataclasses
 import io
 import pathlib
 import time
@@ -13,7 +12,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from psm_jax.runs import metrics, run, shards
+from psm_jax.runs import metrics, progress, run, shards
 
 _COLUMNS = ['step', 'model_id', 'steps_per_s']
 _HEADER = (
@@ -30,37 +29,13 @@ _HEADER = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Part:
-  """How the models stand that one process trains.
+def parts(opened: run.Run) -> list[dict]:
+  """Returns how each shard of a run stands; one for a run of no shards.
 
-  Attributes:
-    shard: Its number.
-    models: Its models.
-    running: How many of them are neither done nor failed.
-    step: Steps of all of them together, as last logged or at their ends.
-    total: Steps that all of them together will take.
-    rate: Steps of a model a second at last, None before the first row.
-    left_s: Seconds that are left at this rate; None: not known, 0: none.
-    row_age_s: Seconds since it last wrote to its metrics, None if never.
-    saved_age_s: Seconds since its newest checkpoint, None if there is none.
-    is_held: Whether a process holds it, or was killed as it did.
+  Each is {'shard', 'models', 'running': how many of them, 'step' and 'total':
+  steps of all of them, 'rate': steps a second or None, 'left_s',
+  'row_age_s', 'saved_age_s': seconds or None if unknown, 'is_held'}.
   """
-
-  shard: int
-  models: int
-  running: int
-  step: int
-  total: int
-  rate: float | None
-  left_s: float | None
-  row_age_s: float | None
-  saved_age_s: float | None
-  is_held: bool
-
-
-def parts(opened: run.Run) -> list[Part]:
-  """Returns how each shard of a run stands; one for a run of no shards."""
   logged = _logged(opened.workdir)
   by_shard = collections.defaultdict(list)
   for model in opened.models:
@@ -103,30 +78,30 @@ def _part(opened, shard, models, logged):
     lock = shards.lock_of(shards.Shard(shard, opened.num_shards))
   else:
     files = metrics.tables(workdir)
-  return Part(
-    shard=shard,
-    models=len(models),
-    running=len(running),
-    step=sum(steps.values()),
-    total=sum(model.total_steps for model in models),
-    rate=rate,
-    left_s=left / rate if rate else (None if running else 0.0),
-    row_age_s=_age(files),
-    saved_age_s=_age(saves),
-    is_held=(workdir / lock).exists(),
-  )
+  return {
+    'shard': shard,
+    'models': len(models),
+    'running': len(running),
+    'step': sum(steps.values()),
+    'total': sum(model.total_steps for model in models),
+    'rate': rate,
+    'left_s': left / rate if rate else (None if running else 0.0),
+    'row_age_s': _age(files),
+    'saved_age_s': _age(saves),
+    'is_held': (workdir / lock).exists(),
+  }
 
 
 def _logged(workdir) -> pd.DataFrame:
   """Returns the rows of a run's metrics in their order, whole ones alone."""
-  found = [pd.DataFrame(columns=_COLUMNS)]
+  tables = [pd.DataFrame(columns=_COLUMNS)]
   for path in metrics.tables(workdir):
     content = path.read_bytes()
     content = content[: content.rfind(b'\n') + 1]
     if content:
-      found.append(pd.read_csv(io.BytesIO(content), usecols=_COLUMNS))
-  found = [table for table in found if len(table)] or found
-  return pd.concat(found).sort_values('step', kind='stable')
+      tables.append(pd.read_csv(io.BytesIO(content), usecols=_COLUMNS))
+  tables = [table for table in tables if len(table)] or tables
+  return pd.concat(tables).sort_values('step', kind='stable')
 
 
 def _age(files: Sequence[pathlib.Path]) -> float | None:
@@ -162,30 +137,18 @@ def lines(workdir: pathlib.Path) -> list[str]:
 
 
 def _cells(part):
+  rate = part['rate']
   return (
-    str(part.shard),
-    str(part.models),
-    str(part.running),
-    str(part.step),
-    str(part.total),
-    '-' if part.rate is None else f'{part.rate:.2f}',
-    _in_words(part.left_s),
-    _in_words(part.row_age_s, ' ago'),
-    _in_words(part.saved_age_s, ' ago'),
-    'yes' if part.is_held else 'no',
+    *(str(part[name]) for name in ('shard', 'models', 'running')),
+    *(str(part[name]) for name in ('step', 'total')),
+    '-' if rate is None else f'{rate:.2f}',
+    _in_words(part['left_s']),
+    _in_words(part['row_age_s'], ' ago'),
+    _in_words(part['saved_age_s'], ' ago'),
+    'yes' if part['is_held'] else 'no',
   )
 
 
 def _in_words(seconds, ending=''):
   """Returns a time of about that length, '-' for none."""
-  if seconds is None:
-    return '-'
-  minutes = round(seconds / 60)
-  if minutes < 1:
-    return f'{seconds:.0f} s{ending}'
-  if minutes < 60:
-    return f'{minutes} min{ending}'
-  hours, minutes = divmod(minutes, 60)
-  if hours < 48:
-    return f'{hours} h {minutes:02d}{ending}'
-  return f'{hours / 24:.1f} d{ending}'
+  return '-' if seconds is None else progress.in_words(seconds) + ending

@@ -15,13 +15,16 @@ published.
 """
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Callable
 
 import jax
 import ml_collections
 import numpy as np
 
-from psm_jax import methods
+from psm_jax import methods, presets
+from psm_jax.data import store as store_lib
 from psm_jax.engine import update
 from psm_jax.methods import interface
 from psm_jax.runs import checkpoint, run, zoo
@@ -57,10 +60,11 @@ def choose(
     if _gives(match, their_cohort, cohort)
   ]
   if not matching:
+    names = sorted({'+'.join(cohort) for cohort in pool.cohorts.values()})
     raise ValueError(
       f'{pool.path} has no sound model for {"+".join(cohort)} '
       f'(init.match={match}): its models learned from '
-      f'{_list_cohorts(pool.cohorts.values())}.'
+      f'{store_lib.list_some(names, limit=5)}.'
     )
   return tuple(matching)
 
@@ -99,7 +103,7 @@ def _of_zoo(path, config):
   cohorts = {}
   for name, folder in folders.items():
     described = zoo.describe(folder)
-    _check_shapes(config, run.config_of(described['config']), folder)
+    _check_shapes(config, presets.config_of(described['config']), folder)
     cohorts[name] = tuple(described['cohort'])
 
   def read(name):
@@ -136,21 +140,12 @@ def _gives(match, their_cohort, cohort):
   return (their_cohort == cohort) == (match == 'own')
 
 
-def _list_cohorts(cohorts):
-  names = sorted({'+'.join(cohort) for cohort in cohorts})
-  more = f' and {len(names) - 5} more' if len(names) > 5 else ''
-  return ', '.join(names[:5]) + more
-
-
-def _value(config, field):
-  for name in field.split('.'):
-    config = config[name]
-  return config
-
-
 def _check_shapes(config, theirs, path):
   for field in _SHAPING:
-    here, there = _value(config, field), _value(theirs, field)
+    here, there = (
+      functools.reduce(operator.getitem, field.split('.'), side)
+      for side in (config, theirs)
+    )
     if here != there:
       raise ValueError(
         f'{field} is {here!r}, but {there!r} in init.path {path}: their '
@@ -172,7 +167,9 @@ def start(
     ValueError: If the pool has no checkpoint.
   """
   # In the pool's order, so that each wave of a run is read once.
-  given = {name: pool.read(name) for name in pool.cohorts if name in init_from}
+  given: dict[str | None, tuple] = {
+    name: pool.read(name) for name in pool.cohorts if name in init_from
+  }
   params, method_states = zip(*(given[name] for name in init_from), strict=True)
 
   def stack(trees):

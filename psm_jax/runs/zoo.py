@@ -32,7 +32,7 @@ import safetensors
 import safetensors.numpy
 from absl import logging
 
-from psm_jax import json_files, methods, paths
+from psm_jax import json_files, methods, paths, presets
 from psm_jax.engine import inference
 from psm_jax.methods import interface
 from psm_jax.runs import checkpoint, run
@@ -209,9 +209,7 @@ def _write(model, folder):
     'config': _without_paths(model.config),
   }
   paths.write_atomic(folder / 'model.safetensors', data)
-  paths.write_atomic(
-    folder / 'model.json', json.dumps(content, indent=2) + '\n'
-  )
+  paths.write_json(folder / 'model.json', content)
   paths.write_atomic(folder / 'README.md', _card(model, content))
 
 
@@ -227,7 +225,7 @@ def load(folder: str | os.PathLike) -> Model:
   path = folder / 'model.safetensors'
   if not path.is_file():
     raise ValueError(f'{folder} has no model.safetensors. Export it again.')
-  config = run.config_of(content['config'])
+  config = presets.config_of(content['config'])
   method = methods.abstract(config)
   num_bytes, largest = path.stat().st_size, _num_bytes(method) + _HEADER_BYTES
   if num_bytes > largest:
@@ -307,7 +305,7 @@ def folders_of(zoo: str | os.PathLike) -> dict[str, pathlib.Path]:
   """
   zoo = pathlib.Path(zoo)
   is_one = (zoo / 'model.json').is_file()
-  found = {}
+  folders: dict[str, pathlib.Path] = {}
   for path in [zoo] if is_one else sorted(zoo.iterdir()):
     is_replaced = path.suffix == _BEFORE and path.with_suffix('').exists()
     if is_replaced or path.suffix == _PARTIAL:
@@ -315,12 +313,12 @@ def folders_of(zoo: str | os.PathLike) -> dict[str, pathlib.Path]:
     if not (path / 'model.json').is_file():
       continue
     model_id = describe(path)['model_id']
-    if model_id in found:
+    if model_id in folders:
       raise ValueError(
-        f'{found[model_id]} and {path} are both called {model_id}. Keep one.'
+        f'{folders[model_id]} and {path} are both called {model_id}. Keep one.'
       )
-    found[model_id] = path
-  return found
+    folders[model_id] = path
+  return folders
 
 
 def is_zoo(folder: str | os.PathLike) -> bool:
@@ -368,13 +366,13 @@ def _tree(tensors, method, where):
     for path, leaf in jax.tree.leaves_with_path(shapes[part])
   }
   for name in sorted(expected.keys() | tensors.keys()):
-    wanted, found = (
+    wanted, there = (
       f'{leaf.dtype} {tuple(leaf.shape)}' if leaf is not None else 'nothing'
       for leaf in (expected.get(name), tensors.get(name))
     )
-    if wanted != found:
+    if wanted != there:
       raise ValueError(
-        f'{where} holds {found} as {name}, but a model of its configuration '
+        f'{where} holds {there} as {name}, but a model of its configuration '
         f'has {wanted} there.'
       )
     if not np.all(np.isfinite(tensors[name])):

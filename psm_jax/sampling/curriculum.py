@@ -75,7 +75,7 @@ def learning_rate(
   *,
   epoch: jax.Array,
   step: jax.Array,
-  total_steps: jax.Array,
+  total_steps: jax.Array | np.integer,
 ) -> jax.Array:
   """Returns the learning rate of a step.
 
@@ -113,7 +113,10 @@ def learning_rate(
 
 
 def neutral_weight(
-  weights: tuple[float, ...], *, epoch: jax.Array, num_epochs: jax.Array
+  weights: tuple[float, ...],
+  *,
+  epoch: jax.Array,
+  num_epochs: jax.Array | np.integer,
 ) -> jax.Array:
   """Returns the weight of the neutral face's symmetry at an epoch.
 

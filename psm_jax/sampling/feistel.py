@@ -7,17 +7,20 @@ import types
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+# NumPy's on the host, JAX's on the devices.
+Table = jax.Array | np.ndarray
 _ROUNDS = 6
 
 
 def permute(
-  index: jax.Array,
-  size: jax.Array,
-  seed: jax.Array,
+  index: Table,
+  size: Table,
+  seed: Table,
   *,
   xp: types.ModuleType = jnp,
-) -> jax.Array:
+) -> Table:
   """Returns where a seeded permutation of [0, size) takes some indices.
 
   A Feistel network over a rectangle of at least `size` cells: each round adds
@@ -62,9 +65,7 @@ def permute(
   return out.astype(xp.int32)
 
 
-def draw(
-  size: jax.Array, seed: jax.Array, *, xp: types.ModuleType = jnp
-) -> jax.Array:
+def draw(size: Table, seed: Table, *, xp: types.ModuleType = jnp) -> Table:
   """Returns a number in [0, size) drawn by each seed.
 
   Uniform but for the remainder of 2^32: a number's chance is off by less than
@@ -81,7 +82,7 @@ def draw(
   return (mix(seed, xp=xp) % size).astype(xp.int32)
 
 
-def mix(x: jax.Array, *, xp: types.ModuleType = jnp) -> jax.Array:
+def mix(x: Table, *, xp: types.ModuleType = jnp) -> Table:
   """Returns a uint32 hash of the same shape (the finaliser of MurmurHash3)."""
   x = xp.asarray(x, xp.uint32)
   x = (x ^ (x >> 16)) * xp.asarray(0x85EBCA6B, xp.uint32)

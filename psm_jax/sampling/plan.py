@@ -67,11 +67,11 @@ class Clock:
       random pairs.
   """
 
-  key: jax.Array
-  total_steps: jax.Array
-  num_epochs: jax.Array
-  epoch_start: jax.Array
-  gap: jax.Array
+  key: feistel.Table
+  total_steps: jax.Array | np.integer
+  num_epochs: jax.Array | np.integer
+  epoch_start: feistel.Table
+  gap: feistel.Table
 
 
 @flax.struct.dataclass
@@ -92,13 +92,13 @@ class Plan:
   """
 
   clock: Clock
-  order_seed: jax.Array
-  num_examples: jax.Array
-  num_people: jax.Array
-  person_start: jax.Array
-  video_start: jax.Array
-  partner: jax.Array
-  rows: jax.Array
+  order_seed: jax.Array | np.integer
+  num_examples: feistel.Table
+  num_people: jax.Array | np.integer
+  person_start: feistel.Table
+  video_start: feistel.Table
+  partner: feistel.Table
+  rows: feistel.Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -264,8 +264,8 @@ def stack(plans: Sequence[Plan]) -> Plan:
     padded = []
     for array in arrays:
       widths = [
-        (0, int(full) - own)
-        for full, own in zip(shape, np.shape(array), strict=True)
+        (0, int(full) - size)
+        for full, size in zip(shape, np.shape(array), strict=True)
       ]
       # A table's last entry is the one that changes nothing when repeated.
       fill = _PADDING[name] if name in _PADDING else np.ravel(array)[-1]
@@ -311,23 +311,23 @@ def positions(
   epoch_hash = feistel.mix(epoch.astype(xp.uint32).reshape(1), xp=xp)
   seed = feistel.mix(plan.order_seed.reshape(1) ^ epoch_hash, xp=xp)
   if pairing in _IN_TURN:
-    found = _in_turn(plan, config, slots, seed, xp)
+    frames = _in_turn(plan, config, slots, seed, xp)
   else:
     numbers = feistel.permute(slots, num_examples, seed, xp=xp)
     if pairing == 'gap':
-      found = _gap_pairs(plan, epoch, numbers, xp)
+      frames = _gap_pairs(plan, epoch, numbers, xp)
     elif pairing in ('drawn', 'drawn_gap'):
-      found = _drawn_pairs(plan, epoch, numbers, seed, pairing, xp)
+      frames = _drawn_pairs(plan, epoch, numbers, seed, pairing, xp)
     else:
-      found = xp.stack([2 * numbers, 2 * numbers + 1])
+      frames = xp.stack([2 * numbers, 2 * numbers + 1])
       if pairing == 'repaired':
         num_frames = plan.video_start[-1]
-        flat = feistel.permute(found.reshape(-1), num_frames, ~seed, xp=xp)
-        found = flat.reshape(found.shape)
+        flat = feistel.permute(frames.reshape(-1), num_frames, ~seed, xp=xp)
+        frames = flat.reshape(frames.shape)
       else:
-        found = plan.partner[found]
+        frames = plan.partner[frames]
   # The second members of fixed and repaired pairs may show somebody else.
-  return found, _segment(found[0], plan.video_start[plan.person_start], xp)
+  return frames, _segment(frames[0], plan.video_start[plan.person_start], xp)
 
 
 def _segment(position, starts, xp):
@@ -391,8 +391,8 @@ def _in_turn(plan, config, slots, seed, xp):
     )
     gap = xp.minimum(gap, (length - 1) // reach)
     offset = feistel.draw(length - gap * (members - 1), draws ^ 3, xp=xp)
-    found = start[None] + offset[None] + member[:, None] * gap[None]
-    return found.astype(xp.int32)
+    frames = start[None] + offset[None] + member[:, None] * gap[None]
+    return frames.astype(xp.int32)
   distinct = [
     feistel.permute(xp.minimum(index, length - 1), length, draws, xp=xp)
     for index in range(members)

@@ -85,11 +85,6 @@ class ReadTest(absltest.TestCase):
   def test_a_collective_is_counted_once_though_it_starts_and_ends(self):
     self.assertEqual(self.program.collectives(), {'all-gather': 1})
 
-  def test_bytes_are_those_of_the_result(self):
-    sizes = {each.name: each.num_bytes for each in self.program.instructions}
-    self.assertEqual(sizes['dot'], 8 * 4 * 2)
-    self.assertEqual(sizes['copy-start'], 8 * 4 * 2 + 8 * 4 * 4 + 4)
-
 
 if __name__ == '__main__':
   absltest.main()

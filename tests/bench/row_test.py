@@ -13,23 +13,20 @@ from tests import tiny
 from tests.training_test import write_store
 
 
-def _work(**fields):
+def _measure(task='step', **fields):
   config = tiny.config(
     data__feed=fields.pop('feed', 'resident'),
     population__strategy=fields.pop('strategy', 'vmap'),
     population__num_devices=fields.pop('num_devices', 1),
   )
   defaults = {
-    'task': 'step',
-    'num_models': 3,
     'repeats': 2,
     'steps': 1,
-    'store': '',
     'num_frames': 30,
   }
   # As it comes from another process.
   content = json.loads(json.dumps(config.to_dict()))
-  return row.Work(config=content, **{**defaults, **fields})
+  return row.measure(task, content, 3, defaults | fields)
 
 
 class RowTest(parameterized.TestCase):
@@ -41,8 +38,7 @@ class RowTest(parameterized.TestCase):
   def test_the_numbers_of_a_row_agree(self, strategy, num_devices, slots):
     if jax.device_count() < num_devices:
       self.skipTest('needs more devices')
-    work = _work(strategy=strategy, num_devices=num_devices)
-    made = row.measure(work)
+    made = _measure(strategy=strategy, num_devices=num_devices)
     self.assertEqual(json.loads(json.dumps(made)), made)
     self.assertEqual((made['num_devices'], made['slots']), (num_devices, slots))
     self.assertLen(made['step_s_turns'], 2)
@@ -54,7 +50,7 @@ class RowTest(parameterized.TestCase):
       made['frames_per_s'], images * made['model_steps_per_s']
     )
     config = tiny.config()
-    macs = flops.step_macs(tiny.toy_method(config), config).total
+    macs = flops.step_macs(tiny.toy_method(config), config).total()
     self.assertAlmostEqual(made['tflop_per_model_step'], 2e-12 * macs)
     self.assertAlmostEqual(
       made['tflop_per_s'], 2e-12 * macs * made['model_steps_per_s']
@@ -75,7 +71,7 @@ class RowTest(parameterized.TestCase):
     self.assertEqual(made['input_wait_share'], 0)
 
   def test_waiting_for_streamed_frames_is_counted(self):
-    made = row.measure(_work(feed='stream', strategy='loop'))
+    made = _measure(feed='stream', strategy='loop')
     self.assertEqual(made['feed'], 'StreamFeed')
     self.assertBetween(made['input_wait_share'], 0, 1)
     self.assertGreater(made['input_wait_share'], 0)
@@ -85,15 +81,15 @@ class RowTest(parameterized.TestCase):
     with mock.patch.object(
       row.population, 'build', wraps=row.population.build
     ) as build:
-      row.measure(_work(store=str(path), strategy='loop', repeats=1))
+      _measure(store=str(path), strategy='loop', repeats=1)
     plans = build.call_args_list[0].args[1]
     self.assertLen(plans, 3)
     self.assertLen({int(plan.order_seed) for plan in plans}, 3)
 
   def test_embedding_is_measured_in_frames(self):
-    made = row.measure(_work(task='embed'))
+    made = _measure('embed')
     self.assertAlmostEqual(made['frames_per_s'] * made['batch_s'], 64)
-    macs = flops.embedding_macs(tiny.toy_method(tiny.config())).total
+    macs = flops.embedding_macs(tiny.toy_method(tiny.config())).total()
     self.assertAlmostEqual(
       made['tflop_per_s'], 2e-12 * macs * made['frames_per_s']
     )

@@ -72,9 +72,9 @@ class SweepTest(parameterized.TestCase):
   def test_every_combination_is_a_row_and_a_loop_has_one_lowering(self):
     asked = []
 
-    def measure(work, options):
-      del options
-      asked.append((work.task, work.num_models))
+    def measure(task, config, num_models, options):
+      del config, options
+      asked.append((task, num_models))
       return {'failed': 'not tried'}
 
     result = self._run(
@@ -97,10 +97,10 @@ class SweepTest(parameterized.TestCase):
   def test_what_takes_too_long_is_not_tried_with_more_models(self):
     asked = []
 
-    def measure(work, options):
-      if work.task == 'step':
-        asked.append((work.num_models, work.config['population']['lowering']))
-      if work.config['population']['lowering'] == 'grouped':
+    def measure(task, config, num_models, options):
+      if task == 'step':
+        asked.append((num_models, config.population.lowering))
+      if config.population.lowering == 'grouped':
         return {'failed': f'over {options.limit_s:g} s'}
       return {'failed': 'want of memory'}
 
@@ -109,15 +109,16 @@ class SweepTest(parameterized.TestCase):
       num_models=(1, 2),
       strategies=('vmap',),
       lowerings=('matmul', 'grouped'),
-      options=sweep.Options(limit_s=7),
+      options=row.Options(limit_s=7),
     )
     self.assertEqual(asked, [(1, 'matmul'), (1, 'grouped'), (2, 'matmul')])
     self.assertEqual(result['rows'][3]['failed'], 'over 7 s for fewer models')
 
   def test_random_bytes_need_no_data_path(self):
-    work = []
-    self._run(lambda w, _: work.append(w) or {'failed': ''}, num_models=(1,))
-    self.assertEqual(work[0].config['data']['source'], 'synthetic_faces')
+    measure = mock.Mock(return_value={'failed': ''})
+    self._run(measure, num_models=(1,))
+    config = measure.call_args_list[0].args[1]
+    self.assertEqual(config.data.source, 'synthetic_faces')
 
   @parameterized.parameters(
     ({'strategies': ('fast',)}, 'population.strategy'),
@@ -132,33 +133,24 @@ class SweepTest(parameterized.TestCase):
 class ProcessTest(absltest.TestCase):
   """Real processes."""
 
-  def _work(self, task, **fields):
-    return row.Work(
-      task=task,
-      config=tiny.config(data__feed='resident').to_dict(),
-      num_models=1,
-      repeats=1,
-      steps=1,
-      store='',
-      **fields,
-    )
+  def _measure(self, task, **fields):
+    options = row.Options(repeats=1, steps=1, **fields)
+    config = tiny.config(data__feed='resident')
+    return sweep.measure_row(task, config, 1, options)
 
   def test_a_row_is_measured_in_a_process_of_its_own(self):
     flags = {'XLA_FLAGS': '--xla_backend_optimization_level=0'}
     with mock.patch.dict(os.environ, flags):
-      made = sweep.measure_row(
-        self._work('embed', num_frames=30), sweep.Options()
-      )
+      made = self._measure('embed', num_frames=30)
     self.assertNotIn('failed', made)
     self.assertGreater(made['frames_per_s'], 0)
 
   def test_a_row_that_takes_too_long_is_ended(self):
-    options = sweep.Options(limit_s=0.3)
-    made = sweep.measure_row(self._work('step', num_frames=30), options)
+    made = self._measure('step', num_frames=30, limit_s=0.3)
     self.assertEqual(made, {'failed': 'over 0.3 s'})
 
   def test_a_row_that_cannot_be_measured_says_why(self):
-    made = sweep.measure_row(self._work('step', num_frames=2), sweep.Options())
+    made = self._measure('step', num_frames=2)
     self.assertRegex(made['failed'], 'model0 has 2 usable')
 
   def test_the_program_lists_failures_and_exits_with_1(self):

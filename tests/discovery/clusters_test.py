@@ -5,7 +5,7 @@ import pandas as pd
 from absl.testing import absltest, parameterized
 from sklearn import cluster
 
-from psm_jax.discovery import clusters, stability
+from psm_jax.discovery import clusters, movements
 from psm_jax.evaluation import features, splits
 
 
@@ -220,13 +220,13 @@ class StabilityTest(parameterized.TestCase):
     data, _ = _blobs((60, 40, 30), spread=0.05)
     distances, settings, labels = _grid(data, config=config)
     working = -1  # The largest radius, at which the groups are whole.
-    found = stability.of_clusters(
+    found = movements.stability(
       distances, labels[working], settings[working], config=config
     )
     self.assertEqual(set(found), {0, 1, 2})
     self.assertGreater(min(found.values()), 0.9)
     halves = np.random.default_rng(0).integers(2, size=130)
-    found = stability.of_clusters(
+    found = movements.stability(
       distances, halves, settings[working], config=config
     )
     self.assertLess(max(found.values()), 0.75)
@@ -235,28 +235,12 @@ class StabilityTest(parameterized.TestCase):
     labels = np.array([0, 0, 0, 1, 1, -1, -1])
     others = np.array([5, 5, 2, 2, 2, 2, -1])
     self.assertEqual(
-      stability.overlaps(labels, others), {0: (5, 2 / 3), 1: (2, 0.5)}
+      movements.overlaps(labels, others), {0: (5, 2 / 3), 1: (2, 0.5)}
     )
     self.assertEqual(
-      stability.overlaps(labels, np.full(7, -1)), {0: (-1, 0.0), 1: (-1, 0.0)}
+      movements.overlaps(labels, np.full(7, -1)), {0: (-1, 0.0), 1: (-1, 0.0)}
     )
-    self.assertEmpty(stability.overlaps(np.full(7, -1), others))
-
-
-class ClusterConfigTest(parameterized.TestCase):
-  @parameterized.parameters(
-    ('method', 'kmeans'),
-    ('scale', 'none'),
-    ('frame_stride', 0),
-    ('min_size', 1),
-    ('quantiles', (0.0,)),
-    ('min_samples', ()),
-    ('subsample_share', 1.0),
-    ('num_subsamples', 0),
-  )
-  def test_value_out_of_its_range_is_named(self, field, value):
-    with self.assertRaisesRegex(ValueError, f'^{field} '):
-      clusters.ClusterConfig(**{field: value})
+    self.assertEmpty(movements.overlaps(np.full(7, -1), others))
 
 
 if __name__ == '__main__':

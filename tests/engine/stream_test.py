@@ -15,7 +15,7 @@ from psm_jax import sampling
 from psm_jax.data import canonical_faces, store
 from psm_jax.data.tf import tf
 from psm_jax.engine import feed
-from tests import tiny, training_test
+from tests import tiny, training_runs
 from tests.data import stores
 
 _LENGTHS = (30, 21, 47)
@@ -174,7 +174,7 @@ class StreamTest(parameterized.TestCase):
   def test_a_damaged_person_is_named(self):
     # As of a store: without TensorFlow's wrapping, which programs trace back.
     config = _config(data__feed='stream')
-    path = training_test.write_store(self.create_tempdir().full_path)
+    path = training_runs.write_store(self.create_tempdir().full_path)
     stores.flip(path, 'p1')
     source = feed.make(
       _built(config, people=tiny.cohorts(30, 21)),

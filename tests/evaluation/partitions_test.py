@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from psm_jax.evaluation import partitions, splits
+from psm_jax.evaluation import person_independent, splits
 from tests.evaluation import people
 
 _PEOPLE = [f'P{number}' for number in range(7)]
@@ -21,7 +21,7 @@ def _tables(*columns):
 
 
 def _deal(tables, **options):
-  return partitions.deal(
+  return person_independent.deal(
     tables,
     **{
       'folds': None,

@@ -268,15 +268,5 @@ class ExpressionsTest(absltest.TestCase):
     self.assertEmpty(found['scores'])
 
 
-class FoldConfigTest(parameterized.TestCase):
-  @parameterized.parameters(
-    {'num_folds': 1}, {'num_partitions': 0}, {'max_train_frames': -1}
-  )
-  def test_value_out_of_range_is_an_error_that_names_the_field(self, **options):
-    (field,) = options
-    with self.assertRaisesRegex(ValueError, field):
-      person_independent.FoldConfig(**options)
-
-
 if __name__ == '__main__':
   absltest.main()

@@ -9,8 +9,8 @@ from psm_jax.evaluation import (
   person,
   probes,
   results,
+  scores,
   splits,
-  structure,
 )
 from tests.evaluation import people
 
@@ -106,7 +106,7 @@ class RowsTest(absltest.TestCase):
     )
     rank = found.set_index('source')['effective_rank'].dropna()
     self.assertEqual(rank.index.tolist(), ['gm'])
-    self.assertAlmostEqual(rank['gm'], structure.effective_rank(table.features))
+    self.assertAlmostEqual(rank['gm'], scores.effective_rank(table.features))
 
   def test_intervals_lie_around_the_scores_and_their_mean(self):
     rows, _ = person.evaluate(

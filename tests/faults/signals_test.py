@@ -11,7 +11,7 @@ import time
 
 from absl.testing import absltest, parameterized
 
-from tests import training_test
+from tests import training_runs
 from tests.faults import soak
 
 # As launch.train, but with models that compile in a second.
@@ -23,12 +23,12 @@ from psm_jax.cli import program
 def run(verb, as_called):
   with stopping.polled() as asked:
     from psm_jax import methods, training
-    from psm_jax.runs import run
+    from psm_jax import presets
     from tests import tiny
   if asked.is_set():
     raise stopping.Stopped('a signal')
   methods.make = lambda config, **_: tiny.toy_method(config)
-  config = run.config_of(json.loads(pathlib.Path(sys.argv[1]).read_text()))
+  config = presets.config_of(json.loads(pathlib.Path(sys.argv[1]).read_text()))
   outcome = training.train(config, sys.argv[2])
   return stopping.EXIT_CODE if outcome.was_stopped else 0
 
@@ -50,8 +50,8 @@ class SignalsTest(parameterized.TestCase):
     cls.folder = pathlib.Path(
       cls.enterClassContext(tempfile.TemporaryDirectory())
     )
-    config = training_test._config(
-      training_test.write_store(cls.folder), train__steps=400
+    config = training_runs.config(
+      training_runs.write_store(cls.folder), train__steps=400
     )
     cls.config = cls.folder / 'config_of_runs.json'
     cls.config.write_text(json.dumps(config.to_dict()))

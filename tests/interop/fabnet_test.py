@@ -6,7 +6,7 @@ from absl.testing import absltest, parameterized
 
 from psm_jax.interop import fabnet
 from psm_jax.models import fabnet as networks
-from psm_jax.models import norm
+from psm_jax.models import layers
 
 # Some tensors as the reference's checkpoints keep them.
 _TENSORS = {
@@ -136,10 +136,10 @@ class LayoutTest(absltest.TestCase):
     window = image[0, 1:5, 1:5].transpose(2, 0, 1)
     expected = (weight * window).sum((1, 2, 3)) + bias
     np.testing.assert_allclose(x[0, 1, 1], expected, rtol=1e-4, atol=1e-5)
-    y = norm.BatchNorm().apply(
+    y = layers.BatchNorm().apply(
       {
         'params': params['encoder']['norm1'],
-        norm.STATISTICS: statistics['encoder']['norm1'],
+        layers.STATISTICS: statistics['encoder']['norm1'],
       },
       x,
       train=False,

@@ -49,15 +49,16 @@ class ProbeTest(absltest.TestCase):
     values, label = _values()
     few = np.full(_LENGTH, np.nan)
     few[::6] = label[::6]
-    told = probes.tell(values, few)
-    self.assertGreater(told.auc, 0.9)
-    self.assertGreater(((told.probability >= 0.5) == label).mean(), 0.9)
-    self.assertEqual(told.num_present + told.num_absent, _LENGTH // 6)
+    probability, quality = probes.tell(values, few)
+    self.assertGreater(quality['auc'], 0.9)
+    self.assertGreater(((probability >= 0.5) == label).mean(), 0.9)
+    num = quality['num_present'] + quality['num_absent']
+    self.assertEqual(num, _LENGTH // 6)
 
   def test_what_embeddings_do_not_hold_is_said_to_be_guessed(self):
     values, _ = _values()
     label = np.random.default_rng(5).integers(0, 2, _LENGTH).astype(float)
-    self.assertLess(probes.tell(values, label).auc, 0.7)
+    self.assertLess(probes.tell(values, label)[1]['auc'], 0.7)
 
   def test_one_kind_alone_is_not_told(self):
     values, _ = _values()

@@ -28,8 +28,8 @@ _HERE = pathlib.Path(__file__).parent
 # several wait at its first checkpoint, in its first life, to be stopped there.
 _CONFIG = """
 import json, os, time
-from psm_jax import methods, stopping
-from psm_jax.runs import checkpoint, run
+from psm_jax import methods, presets, stopping
+from psm_jax.runs import checkpoint
 from tests import tiny
 
 def get_config():
@@ -42,7 +42,7 @@ def get_config():
       while not stopping.is_asked():
         time.sleep(0.05)
     checkpoint.Checkpoints.save = save_and_wait
-  return run.config_of(json.loads({content!r}))
+  return presets.config_of(json.loads({content!r}))
 """
 
 

@@ -10,8 +10,8 @@ from absl.testing import absltest, parameterized
 
 from psm_jax import sampling
 from psm_jax.engine import update
-from psm_jax.methods import clp, clp_config, contrast, interface
-from psm_jax.models import resnet
+from psm_jax.methods import clp, contrast, interface
+from psm_jax.models import clp as networks
 from psm_jax.ops import data_axis
 from psm_jax.presets import base
 from psm_jax.presets import clp as clp_experiment
@@ -54,13 +54,7 @@ def _config(**fields):
   config.train.batch_size = _CLIPS
   config.augment.crop_scale = (0.8, 1.0)
   config.augment.flip = 'shared'
-  for name, value in fields.items():
-    *groups, last = name.split('__')
-    group = config
-    for part in groups:
-      group = group[part]
-    group[last] = value
-  return config
+  return tiny.changed(config, fields)
 
 
 def _options(**fields):
@@ -135,7 +129,7 @@ class MethodTest(absltest.TestCase):
   def setUpClass(cls):
     super().setUpClass()
     # One of eight blocks: what couples models, devices and views is the same.
-    stages = mock.patch.object(resnet, '_STAGES', ((64, 0), (128, 1)))
+    stages = mock.patch.object(networks, '_STAGES', ((64, 0), (128, 1)))
     stages.start()
     cls.addClassCleanup(stages.stop)
     cls.method = clp.make(_config())
@@ -367,7 +361,7 @@ class SignalsTest(parameterized.TestCase):
 
 class EngineTest(absltest.TestCase):
   def test_a_training_step_keeps_the_shapes_and_types_of_the_state(self):
-    self.enter_context(mock.patch.object(resnet, '_STAGES', ((64, 1),)))
+    self.enter_context(mock.patch.object(networks, '_STAGES', ((64, 1),)))
     config = _config()
     method = clp.make(config)
     cohort = sampling.Cohort(
@@ -422,8 +416,8 @@ class ScheduleTest(absltest.TestCase):
 
 class CheckTest(parameterized.TestCase):
   def test_the_tests_own_configuration_passes(self):
-    clp_config.check(_config())
-    clp_config.check_cohort(_config(), 3)
+    clp.check(_config())
+    clp.check_cohort(_config(), 3)
 
   @parameterized.parameters(
     ({'curriculum__pairing': 'gap'}, 'curriculum.pairing'),
@@ -469,22 +463,22 @@ class CheckTest(parameterized.TestCase):
   )
   def test_what_cannot_go_together_is_named(self, fields, name):
     with self.assertRaisesRegex(ValueError, name):
-      clp_config.check(_config(**fields))
+      clp.check(_config(**fields))
 
   def test_one_person_needs_the_cross_identity_signal_off(self):
     with self.assertRaisesRegex(ValueError, 'cross_identity_weight=0'):
-      clp_config.check_cohort(_config(), 1)
+      clp.check_cohort(_config(), 1)
     off = _config(method__clp__cross_identity_weight=0.0)
-    clp_config.check(off)
-    clp_config.check_cohort(off, 1)
+    clp.check(off)
+    clp.check_cohort(off, 1)
 
   def test_two_people_need_a_dictionary_twice_as_large(self):
     config = _config(method__clp__dictionary_size=8)
-    clp_config.check(config)
+    clp.check(config)
     with self.assertRaisesRegex(ValueError, 'dictionary_size'):
-      clp_config.check_cohort(config, 2)
+      clp.check_cohort(config, 2)
     config.method.clp.dictionary_size = 16
-    clp_config.check_cohort(config, 2)
+    clp.check_cohort(config, 2)
 
 
 class ConfigTest(absltest.TestCase):
@@ -492,8 +486,8 @@ class ConfigTest(absltest.TestCase):
     if 'clp' not in base.get_config().method:
       self.skipTest('configs/base.py has no method.clp yet')
     config = clp_experiment.get_config()
-    clp_config.check(config)
-    clp_config.check_cohort(config, 2)
+    clp.check(config)
+    clp.check_cohort(config, 2)
     self.assertEqual(set(config.method.clp), set(_OPTIONS))
     method = clp.make(config)
     self.assertIsInstance(method.optimizer, optax.GradientTransformation)

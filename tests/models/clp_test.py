@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest
 
-from psm_jax.models import clp, resnet
+from psm_jax.models import clp
 from psm_jax.ops import data_axis
 from tests import tiny
 
@@ -23,7 +23,7 @@ class NetworksTest(absltest.TestCase):
     )
 
   def test_projections_lie_as_the_frames_of_the_clips(self):
-    self.enter_context(mock.patch.object(resnet, '_STAGES', ((64, 0),)))
+    self.enter_context(mock.patch.object(clp, '_STAGES', ((64, 0),)))
     networks = clp.Networks(
       width=1 / 16, projection_size=8, axis=data_axis.DataAxis()
     )

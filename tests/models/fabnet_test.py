@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from psm_jax.models import fabnet, norm
+from psm_jax.models import fabnet, layers
 from tests import tiny
 
 _SIZE_PX = 16
@@ -189,12 +189,12 @@ class TransferTest(absltest.TestCase):
     @functools.partial(_jit, static_argnums=0)
     def call(part, statistics, x):
       out, new = getattr(nets, part).apply(
-        {'params': params[part], norm.STATISTICS: statistics},
+        {'params': params[part], layers.STATISTICS: statistics},
         x,
         train=True,
-        mutable=[norm.STATISTICS],
+        mutable=[layers.STATISTICS],
       )
-      return out, new[norm.STATISTICS]
+      return out, new[layers.STATISTICS]
 
     for frame in image:
       out, expected['encoder'] = call('encoder', expected['encoder'], frame)

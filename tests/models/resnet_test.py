@@ -7,7 +7,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 from jax import lax
 
-from psm_jax.models import norm, resnet
+from psm_jax.models import clp, layers
 from tests import tiny
 
 _jit = functools.partial(
@@ -24,10 +24,10 @@ def _variables(module, x):
   """Returns parameters, and running statistics of positive variance."""
   init = functools.partial(module.init, train=False)
   shapes = jax.eval_shape(init, jax.random.key(0), x)
-  running = tiny.filled(shapes[norm.STATISTICS], seed=1)
+  running = tiny.filled(shapes[layers.STATISTICS], seed=1)
   return {
     'params': tiny.filled(shapes['params']),
-    norm.STATISTICS: jax.tree.map(lambda leaf: leaf**2 + 0.1, running),
+    layers.STATISTICS: jax.tree.map(lambda leaf: leaf**2 + 0.1, running),
   }
 
 
@@ -44,7 +44,7 @@ def _conv(x, kernel, stride):
 
 def _normalised(variables, conv_name, norm_name, x, stride):
   """Returns a convolution and its evaluation-time normalisation."""
-  params, running = variables['params'], variables[norm.STATISTICS][norm_name]
+  params, running = variables['params'], variables[layers.STATISTICS][norm_name]
   x = np.asarray(_conv(x, params[conv_name]['kernel'], stride))
   x = (x - running['mean']) / np.sqrt(running['var'] + 1e-5)
   return x * params[norm_name]['scale'] + params[norm_name]['bias']
@@ -56,7 +56,7 @@ class BasicBlockTest(parameterized.TestCase):
     self, stride, features, has_skip
   ):
     x = _images(2, 6, 6, 4)
-    block = resnet.BasicBlock(features, stride)
+    block = clp.BasicBlock(features, stride)
     variables = _variables(block, x)
     self.assertEqual('conv_skip' in variables['params'], has_skip)
     y = _normalised(variables, 'conv1', 'norm1', x, stride)
@@ -70,7 +70,7 @@ class BasicBlockTest(parameterized.TestCase):
 
 class ResNet18Test(parameterized.TestCase):
   def test_it_has_the_published_number_of_parameters(self):
-    model = resnet.ResNet18()
+    model = clp.ResNet18()
     variables = jax.eval_shape(
       functools.partial(model.init, train=False),
       jax.random.key(0),
@@ -86,19 +86,21 @@ class ResNet18Test(parameterized.TestCase):
       for path, size in jax.tree.leaves_with_path(sizes['params'])
       if 'norm' in jax.tree_util.keystr(path)
     ]
-    self.assertEqual(sum(jax.tree.leaves(sizes[norm.STATISTICS])), sum(affine))
+    self.assertEqual(
+      sum(jax.tree.leaves(sizes[layers.STATISTICS])), sum(affine)
+    )
 
   @parameterized.product(
-    stem_px=resnet.STEMS_PX, size_px=[32, 112, 256], width=[1 / 16, 0.3]
+    stem_px=clp.STEMS_PX, size_px=[32, 112, 256], width=[1 / 16, 0.3]
   )
   def test_embeddings_are_512_times_the_width(self, stem_px, size_px, width):
-    model = resnet.ResNet18(width, stem_px)
+    model = clp.ResNet18(width, stem_px)
     (out, variables) = jax.eval_shape(
       functools.partial(model.init_with_output, train=False),
       jax.random.key(0),
       jnp.zeros((2, size_px, size_px, 3)),
     )
-    self.assertEqual(out.shape, (2, resnet.embedding_size(width)))
+    self.assertEqual(out.shape, (2, clp.embedding_size(width)))
     self.assertEqual(out.shape[1], round(512 * width))
     self.assertEqual(
       variables['params']['stem']['kernel'].shape[:2], (stem_px, stem_px)
@@ -106,9 +108,9 @@ class ResNet18Test(parameterized.TestCase):
 
   @parameterized.parameters((7, 2), (3, 1))
   def test_stem_and_pool_halve_or_quarter_the_image(self, stem_px, stride):
-    self.enter_context(mock.patch.object(resnet, '_STAGES', ((64, 0),)))
+    self.enter_context(mock.patch.object(clp, '_STAGES', ((64, 0),)))
     x = _images(2, 32, 32, 3)
-    model = resnet.ResNet18(1 / 16, stem_px)
+    model = clp.ResNet18(1 / 16, stem_px)
     variables = _variables(model, x)
     y = np.maximum(_normalised(variables, 'stem', 'norm_stem', x, stride), 0)
     padded = np.pad(y, ((0, 0), (1, 1), (1, 1), (0, 0)))

@@ -3,7 +3,7 @@ import pathlib
 from absl.testing import absltest
 from tensorboardX.proto import event_pb2
 
-from psm_jax.runs import events
+from psm_jax.runs import metrics
 
 
 def read(path):
@@ -23,7 +23,7 @@ class EventsTest(absltest.TestCase):
   def setUp(self):
     super().setUp()
     self.folder = pathlib.Path(self.create_tempdir().full_path) / 'board'
-    self.log = events.EventLog(self.folder, step=4)
+    self.log = metrics.EventLog(self.folder, step=4)
     self.log.write(5, {'loss/a': 1.5, 'loss/b': 2})
     self.log.write(6, {'loss/b': 0.5, 'mean': -3})
     self.log.close()
@@ -46,24 +46,28 @@ class EventsTest(absltest.TestCase):
     self.assertIn(started.SerializeToString(), data)
 
   def test_a_file_is_rewritten_without_some_tags(self):
-    self.assertTrue(events.rewrite(self.path, lambda tag: tag != 'loss/b'))
+    self.assertTrue(
+      metrics.rewrite_events(self.path, lambda tag: tag != 'loss/b')
+    )
     self.assertEqual(read(self.path), [(5, 'loss/a', 1.5), (6, 'mean', -3)])
     self.assertNotIn(b'loss/b', self.path.read_bytes())
 
   def test_a_file_without_them_is_left_alone(self):
     before = self.path.stat().st_mtime_ns
-    self.assertFalse(events.rewrite(self.path, lambda tag: tag != 'loss/c'))
+    self.assertFalse(
+      metrics.rewrite_events(self.path, lambda tag: tag != 'loss/c')
+    )
     self.assertEqual(self.path.stat().st_mtime_ns, before)
 
   def test_of_a_damaged_file_the_sound_beginning_stays(self):
     whole = self.path.read_bytes()
     for data in (whole[:-5], whole[:-1] + b'\0', whole + b'\xff' * 12):
       self.path.write_bytes(data)
-      self.assertTrue(events.rewrite(self.path, lambda tag: True))
+      self.assertTrue(metrics.rewrite_events(self.path, lambda tag: True))
       self.assertEqual(
         read(self.path)[:2], [(5, 'loss/a', 1.5), (5, 'loss/b', 2)]
       )
-      self.assertFalse(events.rewrite(self.path, lambda tag: True))
+      self.assertFalse(metrics.rewrite_events(self.path, lambda tag: True))
 
 
 if __name__ == '__main__':

@@ -40,7 +40,7 @@ class ProgressTest(absltest.TestCase):
 
   def test_it_says_how_long_the_first_step_took_last_time(self):
     self.assertNotIn('last time', self._run(1.0, compile_s=240))
-    self.assertIn('last time it took 4.0 min', self._run(1.0))
+    self.assertIn('last time it took 4 min', self._run(1.0))
     path = self.cache / 'psm_jax' / 'first_steps.json'
     self.assertEqual(json.loads(path.read_text()), {'a program': 100.0})
 

@@ -34,10 +34,10 @@ class StatusTest(absltest.TestCase):
   def test_a_run_that_has_logged_nothing_is_told_without_times(self):
     self._start(1)
     (part,) = status.parts(run.open_run(self.workdir))
-    self.assertEqual((part.models, part.running, part.step), (3, 3, 0))
-    self.assertIsNone(part.left_s)
-    self.assertIsNone(part.saved_age_s)
-    self.assertFalse(part.is_held)
+    self.assertEqual((part['models'], part['running'], part['step']), (3, 3, 0))
+    self.assertIsNone(part['left_s'])
+    self.assertIsNone(part['saved_age_s'])
+    self.assertFalse(part['is_held'])
     self.assertIn('3 models, 3 running', status.lines(self.workdir)[0])
 
   def test_the_time_left_follows_from_the_last_rate(self):
@@ -50,8 +50,10 @@ class StatusTest(absltest.TestCase):
     # The last line is being written.
     self._log(self.workdir / 'metrics.csv', *rows, '30,facecycle-A-s0,1.')
     (part,) = status.parts(run.open_run(self.workdir))
-    self.assertEqual((part.step, part.total, part.rate), (60, 300, 4.0))
-    self.assertEqual(part.left_s, (100 - 20) / 4.0)
+    self.assertEqual(
+      (part['step'], part['total'], part['rate']), (60, 300, 4.0)
+    )
+    self.assertEqual(part['left_s'], (100 - 20) / 4.0)
 
   def test_each_shard_has_a_row_of_its_own(self):
     self._start(3)
@@ -66,10 +68,10 @@ class StatusTest(absltest.TestCase):
     run.write_states(self.workdir, 2, self.models[2:])
     with shards.held(self.workdir, shards.Shard(1, 3)):
       parts = status.parts(run.open_run(self.workdir))
-    self.assertEqual([part.step for part in parts], [0, 50, 0])
-    self.assertEqual([part.is_held for part in parts], [False, True, False])
-    self.assertEqual([part.left_s for part in parts], [None, 25.0, 0.0])
-    self.assertAlmostEqual(parts[1].saved_age_s, 600, delta=60)
+    self.assertEqual([part['step'] for part in parts], [0, 50, 0])
+    self.assertEqual([part['is_held'] for part in parts], [False, True, False])
+    self.assertEqual([part['left_s'] for part in parts], [None, 25.0, 0.0])
+    self.assertAlmostEqual(parts[1]['saved_age_s'], 600, delta=60)
     text = '\n'.join(status.lines(self.workdir))
     self.assertIn('3 models, 2 running, 1 failed', text)
     self.assertIn('10 min ago', text)

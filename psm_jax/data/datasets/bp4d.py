@@ -15,8 +15,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from psm_jax.data import labels
-from psm_jax.data.datasets import label_files, trees
+from psm_jax.data.datasets import trees
 
 BENCHMARK = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 GRADED = (6, 10, 12, 14, 17)
@@ -28,21 +27,10 @@ _GRADES_FOLDERS = (
   'AUCoding/AU_INT',
   'AU_INT',
 )
-_LARGEST = 5
-
-
-def _make_identify(root, options, report):
-  del root, options, report
-
-  def identify(where, stem):
-    found = _VIDEO.findall(f'{where}/{stem}')
-    return found[-1] if found else None
-
-  return identify
 
 
 def _read_labels(root, options, videos, report):
-  codes = label_files.label_folder(root, options, _CODES_FOLDERS, report)
+  codes = trees.label_folder(root, options, _CODES_FOLDERS, report)
   grades = _grades_folder(root, codes)
   tables = {}
   for video in videos:
@@ -53,11 +41,7 @@ def _read_labels(root, options, videos, report):
     if grades is not None:
       parts += _read_intensity(grades, name, options, report)
     if parts:
-      values = pd.concat(parts, axis=1).sort_index()
-      values.index = values.index.astype(np.int64).rename('frame')
-      tables[video.person_id, video.video_id] = labels.LabelTable(
-        values.astype(np.float32), None, ()
-      )
+      tables[video.key] = trees.as_labels(pd.concat(parts, axis=1).sort_index())
   return tables
 
 
@@ -81,21 +65,17 @@ def _read_presence(path, options, report):
   except (OSError, ValueError, IndexError) as error:
     report(path, f'labels not used: {error}')
     return []
-  columns, problems = {}, []
+  columns = {}
   for name in table.columns[1:]:
     code = _CODE.fullmatch(str(name).strip())
     if code is None:
-      problems.append(f'column {name!r} is no action unit; not used')
+      report(path, f'column {name!r} is no action unit; not used')
       continue
-    values = pd.to_numeric(table[name], errors='coerce').to_numpy(np.float64)
-    values, wrong = label_files.masked(values, options, low=0, high=1)
-    if wrong:
-      problems.append(f'{wrong} codes of {name} are not 0 or 1; missing')
-    columns[f'AU{int(code[1]):02d}_c'] = values
-  for problem in problems:
-    report(path, problem)
+    columns[f'AU{int(code[1]):02d}_c'] = trees.checked_labels(
+      table[name], path, options, report, high=1, what=f'codes of {name}'
+    )
   presence = pd.DataFrame(columns, index=frames.astype(np.int64))
-  return [_unique(presence, path, report)]
+  return [trees.once(presence, path, report)]
 
 
 def _read_intensity(folder, name, options, report):
@@ -114,7 +94,7 @@ def _read_intensity(folder, name, options, report):
       report(unit_folder / f'{name}*.csv', 'there is no such file')
       continue
     try:
-      frames, values = label_files.read_pairs(files[0])
+      frames, values = trees.read_pairs(files[0])
     except ValueError as error:
       report(files[0], f'labels not used: {error}')
       continue
@@ -122,19 +102,12 @@ def _read_intensity(folder, name, options, report):
     # A header of codes, as in the files of presence, looks like a row.
     if frames[0] == 0 and values[0] == unit:
       frames, values = frames[1:], values[1:]
-    values, wrong = label_files.masked(values, options, low=0, high=_LARGEST)
-    if wrong:
-      report(files[0], f'{wrong} intensities are not 0 to 5; missing')
+    values = trees.checked_labels(
+      values, files[0], options, report, high=5, what='intensities'
+    )
     graded = pd.Series(values, frames, name=f'AU{unit:02d}')
-    series.append(_unique(graded, files[0], report))
+    series.append(trees.once(graded, files[0], report))
   return series
-
-
-def _unique(table, path, report):
-  repeated = table.index.duplicated()
-  if repeated.any():
-    report(path, f'{repeated.sum()} rows repeat a frame number; not used')
-  return table[~repeated]
 
 
 DATASET = trees.Dataset(
@@ -146,7 +119,9 @@ DATASET = trees.Dataset(
   fps=25.0,
   is_fps_known=False,
   expected='F001/T1/2440.jpg: person, task, frame number',
-  make_identify=_make_identify,
+  identify=lambda where, stem: (_VIDEO.findall(f'{where}/{stem}') or [None])[
+    -1
+  ],
   read_labels=_read_labels,
   is_shift_possible=True,
 )

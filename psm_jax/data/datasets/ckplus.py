@@ -42,42 +42,30 @@ _FOLDERS = {
 }
 
 
-def _make_identify(root, options, report):
-  del root, options, report
-
-  def identify(where, stem):
-    found = _SEQUENCE.findall(f'{where}/{stem}')
-    return found[-1] if found else None
-
-  return identify
-
-
 def _read_labels(root, options, videos, report):
   place = root / options.labels
   if not place.is_dir():
     raise ValueError(f'data.tree.labels: {place} is not a folder.')
   folders = {kind: _find_folder(place, kind, report) for kind in _FOLDERS}
-  rows = {
-    (video.person_id, video.video_id): {
+  contents = [
+    {
       kind: _read_files(folder, kind, video, report)
       for kind, folder in folders.items()
       if folder is not None
     }
     for video in videos
-  }
+  ]
   units = sorted(
     {
       unit
-      for row in rows.values()
-      for codes in row.get('facs', {}).values()
+      for content in contents
+      for codes in content.get('facs', {}).values()
       for unit in codes
     }
   )
   return {
-    (video.person_id, video.video_id): _make_table(
-      video, rows[video.person_id, video.video_id], units
-    )
-    for video in videos
+    video.key: _make_table(video, content, units)
+    for video, content in zip(videos, contents, strict=True)
   }
 
 
@@ -92,7 +80,7 @@ def _find_folder(place, kind, report):
 
 def _read_files(folder, kind, video, report):
   """From frame numbers to the content of one sequence's files of one kind."""
-  found = {}
+  content_of = {}
   sequence = paths.child(folder, video.person_id, video.video_id)
   for path in sorted(sequence.glob(f'*_{kind}.txt')):
     frame = _FRAME.search(path.stem)
@@ -101,10 +89,11 @@ def _read_files(folder, kind, video, report):
         raise ValueError('its name has no frame number')
       lines = path.read_text(encoding='utf-8').splitlines()
       numbers = [list(map(float, line.split())) for line in lines]
-      found[int(frame[1])] = _CHECKS[kind]([row for row in numbers if row])
+      content = _CHECKS[kind]([row for row in numbers if row])
+      content_of[int(frame[1])] = content
     except (OSError, ValueError) as error:
       report(path, f'not used: {error}')
-  return found
+  return content_of
 
 
 def _check_emotion(rows):
@@ -178,7 +167,9 @@ DATASET = trees.Dataset(
   fps=30.0,
   is_fps_known=False,
   expected=f'{_IMAGES}/S011/001/S011_001_00000001.png',
-  make_identify=_make_identify,
+  identify=lambda where, stem: (_SEQUENCE.findall(f'{where}/{stem}') or [None])[
+    -1
+  ],
   read_labels=_read_labels,
   has_landmarks=True,
   find_folds=_find_folds,

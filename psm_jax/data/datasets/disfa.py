@@ -11,31 +11,24 @@ import numpy as np
 import pandas as pd
 
 from psm_jax import paths
-from psm_jax.data import labels
-from psm_jax.data.datasets import label_files, trees
+from psm_jax.data.datasets import trees
 
 ACTION_UNITS = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
 _PERSON = re.compile(r'SN\d{3}', re.IGNORECASE)
 _CAMERA = re.compile(r'(left|right)[^/]*', re.IGNORECASE)
 _LABEL_FOLDERS = ('ActionUnit_Labels', 'AU_Labels')
-_LARGEST = 5
 
 
-def _make_identify(root, options, report):
-  del root, options, report
-
-  def identify(where, stem):
-    persons = _PERSON.findall(f'{where}/{stem}')
-    if not persons:
-      return None
-    cameras = _CAMERA.findall(f'{where}/{stem}')
-    return persons[-1].upper(), cameras[-1].lower() if cameras else 'video'
-
-  return identify
+def _identify(where, stem):
+  persons = _PERSON.findall(f'{where}/{stem}')
+  if not persons:
+    return None
+  cameras = _CAMERA.findall(f'{where}/{stem}')
+  return persons[-1].upper(), cameras[-1].lower() if cameras else 'video'
 
 
 def _read_labels(root, options, videos, report):
-  folder = label_files.label_folder(root, options, _LABEL_FOLDERS, report)
+  folder = trees.label_folder(root, options, _LABEL_FOLDERS, report)
   if folder is None:
     return {}
   by_person = {
@@ -44,7 +37,7 @@ def _read_labels(root, options, videos, report):
   }
   # Both cameras filmed the same face at once.
   return {
-    (video.person_id, video.video_id): by_person[video.person_id]
+    video.key: by_person[video.person_id]
     for video in videos
     if by_person[video.person_id] is not None
   }
@@ -71,17 +64,15 @@ def _read_person(folder, person_id, options, report):
   if not columns:
     return None
   _compare_lengths(columns, f'{folder.name}/{person_id}', report)
-  values = pd.DataFrame(columns).astype(np.float32)
-  values.index = values.index.astype(np.int64).rename('frame')
-  return labels.LabelTable(values, None, ())
+  return trees.as_labels(pd.DataFrame(columns))
 
 
 def _read_unit(path, options, report):
   """One file as a series by its own frame numbers."""
-  frames, values = label_files.read_pairs(path)
-  values, wrong = label_files.masked(values, options, low=0, high=_LARGEST)
-  if wrong:
-    report(path, f'{wrong} intensities are not 0 to {_LARGEST}; missing')
+  frames, values = trees.read_pairs(path)
+  values = trees.checked_labels(
+    values, path, options, report, high=5, what='intensities'
+  )
   counted = frames[0] + np.arange(len(frames))
   if not np.array_equal(frames, counted):
     first = int(np.flatnonzero(frames != counted)[0])
@@ -90,12 +81,7 @@ def _read_unit(path, options, report):
       f'line {first + 1} is of frame {frames[first]}, not {counted[first]}: '
       'the frame numbers of the file were used, not the order of its lines',
     )
-  series = pd.Series(values, pd.Index(frames))
-  if series.index.has_duplicates:
-    repeated = series.index.duplicated()
-    report(path, f'{repeated.sum()} lines repeat a frame number; not used')
-    series = series[~repeated]
-  return series
+  return trees.once(pd.Series(values, frames), path, report)
 
 
 def _compare_lengths(columns, where, report):
@@ -118,7 +104,7 @@ DATASET = trees.Dataset(
     'pictures with SN001, SN002, ... in their path, as SN001/0001.png or '
     'LeftVideoSN001/0001.png'
   ),
-  make_identify=_make_identify,
+  identify=_identify,
   read_labels=_read_labels,
   is_shift_possible=True,
   has_dense_labels=True,

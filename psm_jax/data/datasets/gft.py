@@ -14,30 +14,23 @@ import numpy as np
 import pandas as pd
 
 from psm_jax import paths
-from psm_jax.data import labels
-from psm_jax.data.datasets import label_files, trees
+from psm_jax.data.datasets import trees
 
 ACTION_UNITS = (1, 2, 4, 6, 10, 12, 14, 15, 23, 24)
 _COLUMN = re.compile(r'(?:AU)?0*([1-9]\d?)(_[rc])?', re.IGNORECASE)
 _LABEL_FOLDERS = ('AUCoding', 'aucoding', 'labels', 'Labels')
 _ONLY_VIDEO = 'video'
-_LARGEST = {'c': 1, 'r': 5}
 
 
-def _make_identify(root, options, report):
-  del root, options, report
-
-  def identify(where, stem):
-    parts = where.split('/')[1:]  # The first is the folder of pictures itself.
-    if stem or len(parts) not in (1, 2):
-      return None
-    return parts[0], parts[1] if len(parts) == 2 else _ONLY_VIDEO
-
-  return identify
+def _identify(where, stem):
+  parts = where.split('/')[1:]  # The first is the folder of pictures itself.
+  if stem or len(parts) not in (1, 2):
+    return None
+  return parts[0], parts[1] if len(parts) == 2 else _ONLY_VIDEO
 
 
 def _read_labels(root, options, videos, report):
-  folder = label_files.label_folder(root, options, _LABEL_FOLDERS, report)
+  folder = trees.label_folder(root, options, _LABEL_FOLDERS, report)
   tables = {}
   for video in videos if folder is not None else ():
     path = _find_table(folder, video)
@@ -45,13 +38,9 @@ def _read_labels(root, options, videos, report):
       report(video.name, f'no table of labels in {folder}; labels missing')
       continue
     try:
-      values = _read_table(path, options, report)
+      tables[video.key] = _read_table(path, options, report)
     except (OSError, ValueError) as error:
       report(path, f'labels not used: {error}')
-      continue
-    tables[video.person_id, video.video_id] = labels.LabelTable(
-      values, None, ()
-    )
   return tables
 
 
@@ -89,22 +78,14 @@ def _read_table(path, options, report):
     match = _COLUMN.fullmatch(name)
     if match is None:
       continue
-    kind = (match[2] or '_c')[1:].lower()
-    values = pd.to_numeric(table[name], errors='coerce').to_numpy(np.float64)
-    values, wrong = label_files.masked(
-      values, options, low=0, high=_LARGEST[kind]
+    suffix, high = ('', 5) if match[2] in ('_r', '_R') else ('_c', 1)
+    columns[f'AU{int(match[1]):02d}{suffix}'] = trees.checked_labels(
+      table[name], path, options, report, high=high, what=f'codes of {name}'
     )
-    if wrong:
-      report(
-        path, f'{wrong} codes of {name} are not 0 to {_LARGEST[kind]}; missing'
-      )
-    suffix = '_c' if kind == 'c' else ''
-    columns[f'AU{int(match[1]):02d}{suffix}'] = values
   if not columns:
     raise ValueError(f'no column AU<k> or <k>, got {list(table.columns)[:8]}')
-  values = pd.DataFrame(columns)[usable].astype(np.float32)
-  values.index = pd.Index(frames[usable].astype(np.int64), name='frame')
-  return values
+  values = pd.DataFrame(columns, frames)[usable]
+  return trees.as_labels(values)
 
 
 DATASET = trees.Dataset(
@@ -113,7 +94,7 @@ DATASET = trees.Dataset(
   fps=30.0,
   is_fps_known=False,
   expected='PERSON/FRAME.jpg or PERSON/VIDEO/FRAME.jpg',
-  make_identify=_make_identify,
+  identify=_identify,
   read_labels=_read_labels,
   is_shift_possible=True,
 )

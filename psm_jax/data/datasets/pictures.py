@@ -6,7 +6,6 @@ number, and the path names the person and the video.
 
 import os
 import pathlib
-import re
 from collections.abc import Callable, Iterator
 
 from psm_jax import paths
@@ -16,10 +15,7 @@ from psm_jax.data import sources
 # as a whole) to (person_id, video_id); None if they do not tell.
 Identify = Callable[[str, str], tuple[str, str] | None]
 
-_PICTURES = ('.jpg', '.jpeg', '.png')
 _VIDEOS = ('.avi', '.mp4', '.mov', '.mkv', '.mpg', '.wmv')
-_INTEGER = re.compile(r'[0-9]+')
-_LARGEST_FRAME = 2**53
 _DEEPEST = 8
 
 
@@ -50,9 +46,10 @@ def find(
   groups, videos_seen = {}, []
   for folder, names in _walk(tops, videos_seen):
     where = _relative(folder, anchor)
-    for key, own in _by_video(where, names, identify, report).items():
-      groups.setdefault(key, []).append((folder, own))
-  found = []
+    by_video = _by_video(where, names, identify, report)
+    for key, names_of_video in by_video.items():
+      groups.setdefault(key, []).append((folder, names_of_video))
+  videos = []
   for person_id, video_id in sorted(_usable(groups, report)):
     folders = groups[person_id, video_id]
     if len(folders) > 1:
@@ -61,12 +58,22 @@ def find(
         f'{folders[0][0]} and {folders[1][0]}. Choose one of them by '
         'data.tree.images, a glob of the folders to read.'
       )
-    video = _number(person_id, video_id, *folders[0], report)
-    if video is not None:
-      found.append(video)
-  if not found:
+    folder, names = folders[0]
+    numbered = sources.by_frame(names, folder, report)
+    if numbered:
+      videos.append(
+        sources.Video(
+          person_id=person_id,
+          video_id=video_id,
+          fps=0.0,  # `trees.scan` finds out.
+          folder=folder,
+          files=tuple(numbered.values()),
+          frames=tuple(numbered),
+        )
+      )
+  if not videos:
     raise ValueError(_explain_none(root, pattern, expected, videos_seen))
-  return found
+  return videos
 
 
 def state(folder: pathlib.Path, files: tuple[str, ...]) -> bytes:
@@ -108,7 +115,7 @@ def _walk(tops, videos_seen) -> Iterator[tuple[pathlib.Path, list[str]]]:
         if entry.name.startswith('.'):
           continue
         lower = entry.name.lower()
-        if lower.endswith(_PICTURES):
+        if lower.endswith(sources.PICTURES):
           names.append(entry.name)
         elif lower.endswith(_VIDEOS):
           videos_seen.append(entry.path)
@@ -164,34 +171,6 @@ def _usable(groups, report):
       continue
     usable.append(key)
   return usable
-
-
-def _number(person_id, video_id, folder, names, report):
-  """One video's pictures by frame number; None if none has a number."""
-  numbered = {}
-  for name in names:
-    integers = _INTEGER.findall(pathlib.PurePath(name).stem)
-    frame = int(integers[-1]) if integers else _LARGEST_FRAME
-    if frame >= _LARGEST_FRAME:
-      report(folder / name, 'no usable frame number in the file name')
-    elif frame in numbered:
-      report(
-        folder / name,
-        f'same frame number as {numbered[frame]}, which was used',
-      )
-    else:
-      numbered[frame] = name
-  if not numbered:
-    return None
-  frames = tuple(sorted(numbered))
-  return sources.Video(
-    person_id=person_id,
-    video_id=video_id,
-    fps=0.0,  # `trees.scan` finds out.
-    folder=folder,
-    files=tuple(numbered[frame] for frame in frames),
-    frames=frames,
-  )
 
 
 def _explain_none(root, pattern, expected, videos_seen):

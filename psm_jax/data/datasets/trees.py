@@ -15,13 +15,13 @@ import pathlib
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 from absl import logging
 
-from psm_jax.data import alignment, folders, folds, shifts, sources
+from psm_jax.data import alignment, folders, folds, labels, shifts, sources
 from psm_jax.data.datasets import pictures
 
 SCHEMA_VERSION = 1
-Key = tuple[str, str]  # person_id, video_id
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,12 +64,14 @@ class Dataset:
     fps: frames a second.
     is_fps_known: whether that number is documented; else it is a guess.
     expected: the pictures' path in words, for messages.
-    make_identify: (root, options, report) -> `pictures.Identify`.
+    identify: a `pictures.Identify`.
     read_labels: (root, options, videos, report) -> tables by (person, video),
       with the labels' own frame numbers; None without labels.
     has_landmarks: whether the tables hold landmarks.
     is_shift_possible: whether labels are numbered apart from the pictures.
     has_dense_labels: whether every frame of a video has a label.
+    person_ids: (root, options, report) -> ids of people by what `identify`
+      calls them; None if it calls them so.
     find_fps: videos -> frames a second that their layout shows, or None.
     find_folds: (root, options, videos) -> folds; None for the published ones.
   """
@@ -79,11 +81,12 @@ class Dataset:
   fps: float
   is_fps_known: bool
   expected: str
-  make_identify: Callable
+  identify: Callable
   read_labels: Callable | None = None
   has_landmarks: bool = False
   is_shift_possible: bool = False
   has_dense_labels: bool = False
+  person_ids: Callable | None = None
   find_fps: Callable | None = None
   find_folds: Callable | None = None
 
@@ -109,10 +112,16 @@ def scan(
   def report(path, reason):
     problems.append({'path': str(path), 'reason': reason})
 
+  ids = dataset.person_ids(root, options, report) if dataset.person_ids else {}
+
+  def identify(where, stem):
+    key = dataset.identify(where, stem)
+    return key and (ids.get(key[0], key[0]), key[1])
+
   there = pictures.find(
     root,
     options.images,
-    dataset.make_identify(root, options, report),
+    identify,
     report=report,
     expected=dataset.expected,
   )
@@ -134,8 +143,7 @@ def scan(
     tables = _shifted(dataset, videos, tables, options, report)
   fps = options.fps or _own_fps(dataset, videos)
   videos = tuple(
-    _with_table(video, fps, tables.get((video.person_id, video.video_id)))
-    for video in videos
+    _with_table(video, fps, tables.get(video.key)) for video in videos
   )
   people = {video.person_id for video in videos}
   return sources.Source(
@@ -161,8 +169,6 @@ def _with_table(video, fps, table):
 
 
 def _check(dataset, root, options):
-  if not str(root):
-    raise ValueError(f'data.path is empty; give the folder of {dataset.kind}.')
   root = pathlib.Path(root)
   if not root.is_dir():
     raise ValueError(f'data.path {str(root)!r} is not a folder.')
@@ -173,11 +179,6 @@ def _check(dataset, root, options):
       'makes them of videos).'
     )
   folders.check_options(options.align, options.eye_distance, options.fps)
-  if options.label_shift not in shifts.CHOICES:
-    raise ValueError(
-      f'data.tree.label_shift {options.label_shift!r} is none of '
-      f'{list(shifts.CHOICES)}.'
-    )
   return root
 
 
@@ -204,10 +205,7 @@ def _own_fps(dataset, videos):
 
 def _shifted(dataset, videos, tables, options, report):
   """The tables indexed by the pictures' numbers."""
-  numbers = {
-    (video.person_id, video.video_id): np.array(video.frames)
-    for video in videos
-  }
+  numbers = {video.key: np.array(video.frames) for video in videos}
   shift, remark = shifts.choose(
     [
       (numbers[key], table.values.index.to_numpy())
@@ -267,3 +265,111 @@ def _fingerprint(dataset, videos, options, fps, known_folds):
         digest.update(b'landmarks')
         digest.update(video.labels.landmarks.tobytes())
   return digest.hexdigest()[:16]
+
+
+def label_folder(
+  root: pathlib.Path,
+  options: Options,
+  usual: tuple[str, ...],
+  report: Callable,
+) -> pathlib.Path | None:
+  """Returns the folder of the labels: the user's, or the first usual one.
+
+  Without one it is reported and None is returned.
+
+  Raises:
+    ValueError: If data.tree.labels is no folder.
+  """
+  if options.labels:
+    folder = root / options.labels
+    if not folder.is_dir():
+      raise ValueError(f'data.tree.labels: {folder} is not a folder.')
+    return folder
+  for name in usual:
+    if (root / name).is_dir():
+      return root / name
+  report(
+    '.',
+    f'no folder of labels ({", ".join(usual)}); set data.tree.labels if they '
+    'lie elsewhere',
+  )
+  return None
+
+
+def checked_labels(
+  values: pd.Series,
+  path: pathlib.Path,
+  options: Options,
+  report: Callable,
+  *,
+  high: int,
+  what: str,
+) -> np.ndarray:
+  """Returns labels as float64, NaN where they are missing or impossible.
+
+  Args:
+    values: numbers, perhaps as text.
+    path: where they stand, for the report.
+    options: whose missing_codes are NaN.
+    report: is told how many are below 0 or above `high`.
+    high: largest value allowed.
+    what: what they are called in the report.
+  """
+  numbers = np.asarray(pd.to_numeric(values, errors='coerce'), np.float64)
+  numbers = np.where(np.isin(numbers, options.missing_codes), np.nan, numbers)
+  wrong = (numbers < 0) | (numbers > high)
+  if wrong.any():
+    allowed = '0 or 1' if high == 1 else f'0 to {high}'
+    report(path, f'{wrong.sum()} {what} are not {allowed}; missing')
+  return np.where(wrong, np.nan, numbers)
+
+
+def once(
+  table: pd.Series | pd.DataFrame, path: pathlib.Path, report: Callable
+) -> pd.Series | pd.DataFrame:
+  """Returns a table by frame without rows that repeat a frame number."""
+  repeated = table.index.duplicated()
+  if repeated.any():
+    report(path, f'{repeated.sum()} rows repeat a frame number; not used')
+  return table[~repeated]
+
+
+def as_labels(values: pd.DataFrame) -> labels.LabelTable:
+  """Returns a table by frame as labels, without landmarks."""
+  values.index = values.index.astype(np.int64).rename('frame')
+  return labels.LabelTable(values.astype(np.float32), None, ())
+
+
+def read_pairs(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+  """Returns the frame numbers and values of a file of lines `frame,value`.
+
+  A header is left out.
+
+  Returns:
+    [R] int64 and [R] float64, NaN where empty.
+
+  Raises:
+    ValueError: If the file holds anything else, or nothing.
+  """
+  try:
+    table = pd.read_csv(
+      path,
+      header=None,
+      names=['frame', 'value'],
+      encoding='utf-8-sig',
+      skipinitialspace=True,
+      dtype=str,
+      index_col=False,
+    )
+  except (OSError, ValueError) as error:
+    raise ValueError(f'{path} holds no lines frame,value: {error}') from error
+  frame = pd.to_numeric(table['frame'], errors='coerce')
+  if len(frame) and np.isnan(frame[0]):
+    table, frame = table[1:], frame[1:]
+  value = pd.to_numeric(table['value'], errors='coerce')
+  wrong = frame.isna() | (frame % 1 != 0)
+  wrong |= value.isna() & table['value'].notna()
+  if wrong.any() or not len(frame):
+    line = f', line {wrong.idxmax() + 1}' if wrong.any() else ' is empty'
+    raise ValueError(f'{path}{line}: expected two numbers, frame,value.')
+  return frame.to_numpy(np.int64), value.to_numpy(np.float64)

@@ -23,23 +23,21 @@ _SKIPPED = ('VISITED',)
 _SETS = ('dev', 'test')
 
 
-def _make_identify(root, options, report, *, number):
-  names = {}
-  if number == 1:
-    table = _read_meta(root, options, number, report)
-    if table is not None:
-      names = dict(zip(table['name'], table['person_id'], strict=True))
+def _identify(where, stem, *, number):
+  match = _NUMBERED.search(where)
+  if match is None and number == 1:
+    match = _NAMED.search(where)
+  if stem or match is None or match[2] in _SKIPPED:
+    return None
+  return match[1], f'v{match[2]}' + (f'_{match[3]}' if match[3] else '')
 
-  def identify(where, stem):
-    match = _NUMBERED.search(where)
-    if match is None and number == 1:
-      match = _NAMED.search(where)
-    if stem or match is None or match[2] in _SKIPPED:
-      return None
-    video_id = f'v{match[2]}' + (f'_{match[3]}' if match[3] else '')
-    return names.get(match[1], match[1]), video_id
 
-  return identify
+def _person_ids(root, options, report):
+  """From the names that VoxCeleb1 has for people on disk to their ids."""
+  table = _read_meta(root, options, 1, report)
+  if table is None:
+    return {}
+  return dict(zip(table['name'], table['person_id'], strict=True))
 
 
 def _read_meta(root, options, number, report):
@@ -75,14 +73,14 @@ def _find_folds(root, options, videos, *, number):
   if table is not None:
     sets = dict(zip(table['person_id'], table['set'].str.lower(), strict=True))
     return {p: sets[p] for p in sorted(people) if sets.get(p) in _SETS}
-  found = {}
+  set_of = {}
   for video in videos:
     # Folders above the root may be called anything.
     if video.folder.is_relative_to(root):
       inside = set(video.folder.relative_to(root).parts)
       for name in inside & set(_SETS):
-        found.setdefault(video.person_id, name)
-  return found
+        set_of.setdefault(video.person_id, name)
+  return set_of
 
 
 def _find_fps(videos):
@@ -97,7 +95,7 @@ def _dataset(number, expected, **rules):
     fps=25.0,
     is_fps_known=False,
     expected=expected,
-    make_identify=functools.partial(_make_identify, number=number),
+    identify=functools.partial(_identify, number=number),
     find_folds=functools.partial(_find_folds, number=number),
     **rules,
   )
@@ -107,5 +105,6 @@ VOXCELEB1 = _dataset(
   1,
   'NAME/1.6/VIDEO/*.jpg, NAME/1.6/VIDEO/TRACK/*.jpg or id10001/VIDEO/TRACK/',
   find_fps=_find_fps,
+  person_ids=_person_ids,
 )
 VOXCELEB2 = _dataset(2, 'id00012/VIDEO/TRACK/*.jpg')

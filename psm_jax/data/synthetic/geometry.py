@@ -82,17 +82,23 @@ def depth(person: person_lib.Person, x, y):
   width = (0.055 + 0.05 * along**2) * person.nose_width
   ridge = (0.03 + 0.17 * along) * along**0.3 * below
   z += person.nose_height * ridge * np.exp(-((x / width) ** 2))
-  z += 0.03 * bump(x, y, (0, -0.16), (0.42, 0.09))
-  z += 0.05 * bump(x, y, (0, 0.66), (0.24, 0.15))
-  z += 0.05 * bump(x, y, (0, 0.92), (0.17, 0.10))
-  z -= 0.03 * bump(x, y, (0, 0.79), (0.15, 0.05))
-  for side in SIDES:
-    eye = side * person.eye_distance
-    z -= 0.07 * bump(x, y, (eye, -0.02), (0.15, 0.11))
-    cheek = (side * 0.34, 0.26)
-    z += (0.05 + person.cheek) * bump(x, y, cheek, (0.17, 0.15))
-    wing = (side * 0.095 * person.nose_width, tip_y + 0.01)
-    z += 0.07 * bump(x, y, wing, (0.05, 0.05))
+  wing = 0.095 * person.nose_width
+  for height, centre, size in (
+    (0.03, (0, -0.16), (0.42, 0.09)),
+    (0.05, (0, 0.66), (0.24, 0.15)),
+    (0.05, (0, 0.92), (0.17, 0.10)),
+    (-0.03, (0, 0.79), (0.15, 0.05)),
+    *(
+      bump_of_side
+      for side in SIDES
+      for bump_of_side in (
+        (-0.07, (side * person.eye_distance, -0.02), (0.15, 0.11)),
+        (0.05 + person.cheek, (side * 0.34, 0.26), (0.17, 0.15)),
+        (0.07, (side * wing, tip_y + 0.01), (0.05, 0.05)),
+      )
+    ),
+  ):
+    z += height * bump(x, y, centre, size)
   return z
 
 
@@ -115,29 +121,28 @@ def skin_displacement(person: person_lib.Person, x, y) -> np.ndarray:
     y: array of x's shape.
   """
   moved = np.zeros((len(UNITS), *np.shape(x), 2))
-
-  def push(name, side, centre, size, dx, dy):
-    weight = bump(x, y, (side * centre[0], centre[1]), size)
-    weight = weight * side_gain(person, name, side)
-    index = unit_index(name)
-    moved[index, ..., 0] += side * dx * weight
-    moved[index, ..., 1] += dy * weight
-
   corner = (person.mouth_width, mouth_y(person))
   brow = -0.20 + person.brow_height
   tip_y = nose_tip_y(person)
+  pushes = (
+    ('AU01', (0.13, brow), (0.15, 0.22), 0.0, -0.13),
+    ('AU02', (0.42, brow + 0.02), (0.19, 0.22), 0.0, -0.13),
+    ('AU04', (0.15, brow + 0.02), (0.24, 0.18), -0.045, 0.085),
+    ('AU06', (0.36, 0.25), (0.20, 0.15), 0.015, -0.06),
+    ('AU09', (0.12, tip_y), (0.12, 0.11), 0.015, -0.06),
+    ('AU09', (0.12, brow), (0.18, 0.14), -0.02, 0.045),
+    ('AU09', (0.17, tip_y + 0.14), (0.14, 0.10), 0.0, -0.04),
+    ('AU12', corner, (0.17, 0.15), 0.08, -0.09),
+    ('AU12', (0.37, 0.34), (0.17, 0.15), 0.025, -0.06),
+    ('AU15', corner, (0.13, 0.13), 0.0, 0.09),
+    ('AU20', corner, (0.18, 0.18), 0.10, 0.01),
+  )
   for side in SIDES:
-    push('AU01', side, (0.13, brow), (0.15, 0.22), 0.0, -0.13)
-    push('AU02', side, (0.42, brow + 0.02), (0.19, 0.22), 0.0, -0.13)
-    push('AU04', side, (0.15, brow + 0.02), (0.24, 0.18), -0.045, 0.085)
-    push('AU06', side, (0.36, 0.25), (0.20, 0.15), 0.015, -0.06)
-    push('AU09', side, (0.12, tip_y), (0.12, 0.11), 0.015, -0.06)
-    push('AU09', side, (0.12, brow), (0.18, 0.14), -0.02, 0.045)
-    push('AU09', side, (0.17, tip_y + 0.14), (0.14, 0.10), 0.0, -0.04)
-    push('AU12', side, corner, (0.17, 0.15), 0.08, -0.09)
-    push('AU12', side, (0.37, 0.34), (0.17, 0.15), 0.025, -0.06)
-    push('AU15', side, corner, (0.13, 0.13), 0.0, 0.09)
-    push('AU20', side, corner, (0.18, 0.18), 0.10, 0.01)
+    for name, centre, size, dx, dy in pushes:
+      weight = bump(x, y, (side * centre[0], centre[1]), size)
+      weight = weight * side_gain(person, name, side)
+      moved[unit_index(name), ..., 0] += side * dx * weight
+      moved[unit_index(name), ..., 1] += dy * weight
   middle = np.where(np.abs(x) < 0.5, 1.0, 0.6)
   lift = bump(x, y, (0, 0.88), (0.22, 0.12))
   moved[unit_index('AU17'), ..., 1] -= 0.07 * lift
@@ -298,30 +303,33 @@ def _lip_basis(person, t, kind, inner, thick):
   """The lips' [12, n, 3] movement; `thick` is what thinning takes away."""
   basis = np.zeros((len(UNITS), len(t), 3))
   away, arch = np.abs(t), 1.0 - t**2
-  lower = kind == 'lower'
-
-  def move(name, dx, dy):
+  moves = {
+    'AU12': (0.085, -0.115 * away**1.7 + 0.25 * thick + 0.004 * arch),
+    'AU15': (0.012, 0.11 * away**2.0 - 0.015 * arch),
+    'AU20': (0.10, 0.02 * away**2 + 0.35 * thick),
+  }
+  if kind == 'lower':
+    push = -0.035 if inner else -0.062
+    moves |= {
+      'AU17': (-0.02, push * arch + 0.025 * away**2),
+      'AU25': (0.0, (0.060 if inner else 0.050) * arch**0.7),
+      'AU26': (-0.02, 0.05 + 0.13 * arch**0.45),
+      'AU09': (0.0, (-0.020 if inner else -0.010) * arch**0.5),
+      'AU06': (0.0, (-0.008 if inner else -0.004) * arch),
+    }
+  else:
+    moves |= {
+      'AU17': (-0.02, -0.030 * arch + 0.025 * away**2),
+      'AU25': (0.0, (-0.026 if inner else -0.018) * arch**0.7),
+      'AU26': (-0.02, 0.05 * away**2 - 0.010 * arch),
+      'AU09': (0.0, (-0.020 if inner else -0.055) * arch**0.5),
+      'AU06': (0.0, (-0.008 if inner else -0.014) * arch),
+    }
+  for name, (sideways, down) in moves.items():
     gain = np.where(
       t < 0, side_gain(person, name, -1.0), side_gain(person, name, 1.0)
     )
     gain = 1.0 + (gain - 1.0) * np.clip(away * 2, 0, 1)
-    basis[unit_index(name), :, 0] = dx * gain
-    basis[unit_index(name), :, 1] = dy * gain
-
-  move('AU12', 0.085 * t, -0.115 * away**1.7 + 0.25 * thick + 0.004 * arch)
-  move('AU15', 0.012 * t, 0.11 * away**2.0 - 0.015 * arch)
-  move('AU20', 0.10 * t, 0.02 * away**2 + 0.35 * thick)
-  if lower:
-    push = -0.035 if inner else -0.062
-    move('AU17', -0.02 * t, push * arch + 0.025 * away**2)
-    move('AU25', 0.0 * t, (0.060 if inner else 0.050) * arch**0.7)
-    move('AU26', -0.02 * t, 0.05 + 0.13 * arch**0.45)
-    move('AU09', 0.0 * t, (-0.020 if inner else -0.010) * arch**0.5)
-    move('AU06', 0.0 * t, (-0.008 if inner else -0.004) * arch)
-  else:
-    move('AU17', -0.02 * t, -0.030 * arch + 0.025 * away**2)
-    move('AU25', 0.0 * t, (-0.026 if inner else -0.018) * arch**0.7)
-    move('AU26', -0.02 * t, 0.05 * away**2 - 0.010 * arch)
-    move('AU09', 0.0 * t, (-0.020 if inner else -0.055) * arch**0.5)
-    move('AU06', 0.0 * t, (-0.008 if inner else -0.014) * arch)
+    basis[unit_index(name), :, 0] = sideways * t * gain
+    basis[unit_index(name), :, 1] = down * gain
   return basis

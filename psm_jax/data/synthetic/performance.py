@@ -59,16 +59,7 @@ def sample_performance(
   """Returns what a person does in one of their videos.
 
   The same arguments give the same performance; videos of one person differ.
-
-  Raises:
-    ValueError: If num_frames is below 1, fps is not positive, or the seed or
-      video_index is negative.
   """
-  if num_frames < 1 or not fps > 0 or seed < 0 or video_index < 0:
-    raise ValueError(
-      f'num_frames {num_frames} must be at least 1, fps {fps} positive, seed '
-      f'{seed} and video_index {video_index} not negative.'
-    )
   generator = np.random.default_rng(
     [seed, person.texture_seed, video_index, 73]
   )

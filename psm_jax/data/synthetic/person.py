@@ -126,14 +126,7 @@ def sample_person(seed: int, person_index: int) -> Person:
 
   Skin, hair and style are spread evenly over consecutive indices, so that a
   small group already looks varied. The same arguments give the same person.
-
-  Raises:
-    ValueError: If the seed or the index is negative.
   """
-  if seed < 0 or person_index < 0:
-    raise ValueError(
-      f'seed {seed} and person_index {person_index} must not be negative.'
-    )
   shared = np.random.default_rng([seed, 71])
   generator = np.random.default_rng([seed, person_index, 72])
   offsets = shared.uniform(size=4)

@@ -33,11 +33,8 @@ def render(
     [size_px, size_px, 3] uint8, RGB. The same arguments give the same bytes.
 
   Raises:
-    ValueError: If size_px is below 8.
     IndexError: If the performance has no such frame.
   """
-  if size_px < 8:
-    raise ValueError(f'size_px {size_px} must be at least 8.')
   factor = max(2, min(4, 256 // size_px))
   side = size_px * factor
   scene = scene_lib.Scene(

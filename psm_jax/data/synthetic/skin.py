@@ -76,32 +76,28 @@ def _albedo(person, x, y):
   generator = np.random.default_rng(person.texture_seed)
   skin = np.array(person.skin)
   colour = np.broadcast_to(skin, (*x.shape, 3)).copy()
-  rosy = skin * np.array([1.0, 0.80, 0.78])
-  hollow = skin * np.array([0.80, 0.74, 0.74])
-  tip_y = geometry.nose_tip_y(person)
-  for side in geometry.SIDES:
-    blush = geometry.bump(x, y, (side * 0.36, 0.30), (0.17, 0.14))
-    colour = _blend(colour, rosy, 0.55 * blush)
-    eye = (side * person.eye_distance, -0.06)
-    colour = _blend(colour, hollow, 0.45 * geometry.bump(x, y, eye, (0.2, 0.1)))
-    bag = (side * person.eye_distance, 0.11)
-    strength = 0.15 + 0.35 * person.age
-    colour = _blend(
-      colour, hollow, strength * geometry.bump(x, y, bag, (0.14, 0.035))
-    )
-    temple = (side * 0.66, 0.1)
-    colour = _blend(
-      colour, hollow, 0.5 * geometry.bump(x, y, temple, (0.14, 0.8))
-    )
-  colour = _blend(
-    colour, rosy, 0.5 * geometry.bump(x, y, (0, tip_y), (0.1, 0.08))
+  rosy, hollow = ((1.0, 0.80, 0.78), (0.80, 0.74, 0.74))
+  eye, tip_y = person.eye_distance, geometry.nose_tip_y(person)
+  # A tint, its strength, the centre and size of where it lies.
+  of_side = (
+    (rosy, 0.55, (0.36, 0.30), (0.17, 0.14)),
+    (hollow, 0.45, (eye, -0.06), (0.2, 0.1)),
+    (hollow, 0.15 + 0.35 * person.age, (eye, 0.11), (0.14, 0.035)),
+    (hollow, 0.5, (0.66, 0.1), (0.14, 0.8)),
   )
-  under_nose = geometry.bump(x, y, (0, tip_y + 0.10), (0.12, 0.04))
-  colour = _blend(colour, hollow, 0.5 * under_nose)
-  below_lip = (0, geometry.mouth_y(person) + 0.125)
-  colour = _blend(
-    colour, hollow, 0.5 * geometry.bump(x, y, below_lip, (0.15, 0.03))
-  )
+  below_lip = geometry.mouth_y(person) + 0.125
+  for tint, strength, (across, down), size in (
+    *(
+      (tint, strength, (side * across, down), size)
+      for side in geometry.SIDES
+      for tint, strength, (across, down), size in of_side
+    ),
+    (rosy, 0.5, (0, tip_y), (0.1, 0.08)),
+    (hollow, 0.5, (0, tip_y + 0.10), (0.12, 0.04)),
+    (hollow, 0.5, (0, below_lip), (0.15, 0.03)),
+  ):
+    where = strength * geometry.bump(x, y, (across, down), size)
+    colour = _blend(colour, skin * np.array(tint), where)
   colour *= 1.0 + 0.012 * _soft_noise(generator, 4.0)[..., None]
   colour = _freckles(generator, person, colour, x, y)
   return np.clip(_body_hair(generator, person, colour, x, y), 0, 255)
@@ -156,58 +152,77 @@ def _step(value, width):
 
 def _wrinkles(person, x, y):
   """[12, T, T] folds that an action unit raises."""
+  deep = 0.75 + 0.5 * person.age
+  brow, eye_x = -0.20 + person.brow_height, person.eye_distance
+  corner_x, corner_y = person.mouth_width, geometry.mouth_y(person)
+  tip_y = geometry.nose_tip_y(person)
+  # An action unit, the fold's points, its width and depth.
+  lines = [
+    line
+    for level in (brow - 0.17, brow - 0.26, brow - 0.35)
+    for line in (
+      ('AU01', [(0.0, level), (0.18, level - 0.015)], 0.022, 0.17 * deep),
+      ('AU02', [(0.2, level), (0.42, level + 0.03)], 0.022, 0.22 * deep),
+    )
+  ]
+  lines += [
+    ('AU04', [(0.045, brow - 0.06), (0.04, brow + 0.13)], 0.02, 0.42 * deep),
+    ('AU09', [(0.0, 0.0), (0.07, 0.01)], 0.024, 0.15 * deep),
+    ('AU09', [(0.05, 0.08), (0.11, 0.15)], 0.026, 0.28 * deep),
+    ('AU09', [(0.06, 0.17), (0.13, 0.23)], 0.026, 0.24 * deep),
+    (
+      'AU09',
+      [(0.14, tip_y - 0.02), (0.22, tip_y + 0.1), (0.26, tip_y + 0.2)],
+      *(0.028, 0.30),
+    ),
+    *(
+      (
+        'AU06',
+        [(eye_x + 0.19, 0.3 * dy), (eye_x + 0.30, dy)],
+        *(0.018, 0.30 * deep),
+      )
+      for dy in (-0.05, 0.02, 0.08)
+    ),
+    (
+      'AU06',
+      [(eye_x - 0.11, 0.10), (eye_x, 0.135), (eye_x + 0.14, 0.09)],
+      *(0.026, 0.42),
+    ),
+    (
+      'AU12',
+      [
+        (0.17, tip_y + 0.03),
+        (corner_x + 0.04, corner_y - 0.13),
+        (corner_x + 0.115, corner_y + 0.01),
+      ],
+      *(0.034, 0.27),
+    ),
+    (
+      'AU15',
+      [(corner_x, corner_y + 0.05), (corner_x + 0.03, 0.87)],
+      *(0.028, 0.4),
+    ),
+    ('AU17', [(0.0, corner_y + 0.13), (0.14, corner_y + 0.17)], 0.03, 0.36),
+    ('AU17', [(0.04, 0.89), (0.08, 0.93)], 0.02, 0.22),
+    (
+      'AU20',
+      [(corner_x + 0.09, corner_y - 0.1), (corner_x + 0.11, corner_y + 0.08)],
+      *(0.030, 0.42),
+    ),
+    ('AU26', [(0.2, tip_y + 0.04), (0.31, corner_y + 0.04)], 0.035, 0.2),
+  ]
   folds = np.zeros((len(geometry.UNITS), *x.shape))
-
-  def line(name, points, width, depth):
+  for name, points, width, depth in lines:
     fold = _fold(x, y, np.asarray(points), width)
     for side in geometry.SIDES:
       mirrored = fold if side > 0 else fold[:, ::-1]
       gain = geometry.side_gain(person, name, side)
       folds[geometry.unit_index(name)] += depth * gain * mirrored
-
-  deep = 0.75 + 0.5 * person.age
-  brow = -0.20 + person.brow_height
-  corner_x, corner_y = person.mouth_width, geometry.mouth_y(person)
-  tip_y = geometry.nose_tip_y(person)
-  for offset in (0.17, 0.26, 0.35):
-    level = brow - offset
-    line('AU01', [(0.0, level), (0.18, level - 0.015)], 0.022, 0.17 * deep)
-    line('AU02', [(0.2, level), (0.42, level + 0.03)], 0.022, 0.22 * deep)
-  line('AU04', [(0.045, brow - 0.06), (0.04, brow + 0.13)], 0.02, 0.42 * deep)
-  line('AU09', [(0.0, 0.0), (0.07, 0.01)], 0.024, 0.15 * deep)
-  line('AU09', [(0.05, 0.08), (0.11, 0.15)], 0.026, 0.28 * deep)
-  line('AU09', [(0.06, 0.17), (0.13, 0.23)], 0.026, 0.24 * deep)
-  fold = [(0.14, tip_y - 0.02), (0.22, tip_y + 0.1), (0.26, tip_y + 0.2)]
-  line('AU09', fold, 0.028, 0.30)
-  eye_x = person.eye_distance
-  for dy in (-0.05, 0.02, 0.08):
-    line(
-      'AU06',
-      [(eye_x + 0.19, 0.3 * dy), (eye_x + 0.30, dy)],
-      0.018,
-      0.30 * deep,
-    )
-  under_eye = [(eye_x - 0.11, 0.10), (eye_x, 0.135), (eye_x + 0.14, 0.09)]
-  line('AU06', under_eye, 0.026, 0.42)
-  smile = [
-    (0.17, tip_y + 0.03),
-    (corner_x + 0.04, corner_y - 0.13),
-    (corner_x + 0.115, corner_y + 0.01),
-  ]
-  line('AU12', smile, 0.034, 0.27)
-  line(
-    'AU15', [(corner_x, corner_y + 0.05), (corner_x + 0.03, 0.87)], 0.028, 0.4
-  )
-  chin = [(0.0, corner_y + 0.13), (0.14, corner_y + 0.17)]
-  line('AU17', chin, 0.03, 0.36)
-  line('AU17', [(0.04, 0.89), (0.08, 0.93)], 0.02, 0.22)
-  stretch = [
-    (corner_x + 0.09, corner_y - 0.1),
-    (corner_x + 0.11, corner_y + 0.08),
-  ]
-  line('AU20', stretch, 0.030, 0.42)
-  line('AU26', [(0.2, tip_y + 0.04), (0.31, corner_y + 0.04)], 0.035, 0.2)
-  _add_cheeks(folds, x, y)
+  # Raised cheeks catch the light.
+  for side in geometry.SIDES:
+    apple = geometry.bump(x, y, (side * 0.36, 0.27), (0.13, 0.10))
+    folds[geometry.unit_index('AU06')] -= 0.14 * apple
+    folds[geometry.unit_index('AU12')] -= 0.12 * apple
   return folds
 
 
@@ -225,11 +240,3 @@ def _fold(x, y, points, width):
     return np.exp(-distance / width**2)
 
   return near(0.0) - 0.45 * near(1.6 * width)
-
-
-def _add_cheeks(folds, x, y):
-  """Raised cheeks catch the light."""
-  for side in geometry.SIDES:
-    apple = geometry.bump(x, y, (side * 0.36, 0.27), (0.13, 0.10))
-    folds[geometry.unit_index('AU06')] -= 0.14 * apple
-    folds[geometry.unit_index('AU12')] -= 0.12 * apple
