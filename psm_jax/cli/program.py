@@ -50,16 +50,15 @@ def run(verb: str, *, as_called: Callable[[str], str] = str):
   """
   with stopping.listening():
     try:
-      code = _run(verb, as_called)
+      sys.exit(_run(verb, as_called))
     except stopping.Stopped as stopped:
       logging.warning('Stopped by %s; the same command goes on.', stopped)
-      code = stopping.EXIT_CODE
+      stopping.leave()
     except Exception:
       # Libraries turn a Stopped that interrupts them into errors of their own.
       if not stopping.is_asked():
         raise
-      code = stopping.EXIT_CODE
-  sys.exit(code)
+      stopping.leave()
 
 
 def _run(verb, as_called):
@@ -99,7 +98,9 @@ def _run(verb, as_called):
       _keep_traceback(verb),
     )
   # Libraries turn a Stopped that interrupts them into errors of their own.
-  return stopping.EXIT_CODE if stopping.is_asked() else FAILED
+  if stopping.is_asked():
+    stopping.leave()
+  return FAILED
 
 
 def _import(verb):

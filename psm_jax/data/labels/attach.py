@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
-from psm_jax import csv_files, paths
+from psm_jax import csv_files, paths, tabular
 from psm_jax.data import folders
 from psm_jax.data.ingest import folder as ingest_folder
 from psm_jax.data.ingest import layout
@@ -19,7 +19,6 @@ from psm_jax.data.labels import (
   lags,
   table_files,
 )
-from psm_jax.data.labels import tables as text_tables
 
 
 def to_frames(
@@ -66,7 +65,7 @@ def to_frames(
     )
     if paths_of[name].is_file():
       columns.read_columns(paths_of[name])
-      there[name] = text_tables.read(paths_of[name])
+      there[name] = tabular.read(paths_of[name])
       _refuse_present(there[name], made[name], options, paths_of[name])
       known = _numeric(there[name]).reindex(frames[name])
       notes += _lag_note(name, frames[name], known, labels.values)
