@@ -19,7 +19,7 @@ import jax
 import ml_collections
 from absl import logging
 
-from psm_jax import embedding, paths, presets, training
+from psm_jax import embedding, json_files, paths, presets, training
 from psm_jax.data.ingest import batch, folder, layout, tracks
 from psm_jax.engine import dispatch
 from psm_jax.evaluation import evaluate
@@ -205,7 +205,7 @@ class _Steps:
   def _read(self):
     if not self._path.is_file():
       return {}
-    return json.loads(self._path.read_text())
+    return json_files.read(self._path, dict)
 
 
 def _digest(files):

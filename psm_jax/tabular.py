@@ -55,7 +55,10 @@ _NAMES = {
   str: 'text',
   int: 'a whole number',
   float: 'a number',
+  bool: 'true or false',
 }
+
+_DTYPES = {int: np.int64, float: np.float64}
 
 
 def read(
@@ -123,8 +126,8 @@ def fit(
 
   Args:
     table: From `read`.
-    shape: Column to str, int (int64) or float (float64, NaN where a cell is
-      empty, nan or NA); other columns stay as they are.
+    shape: Column to str, int (int64), float (float64, NaN where a cell is
+      empty, nan or NA) or, of Parquet files, bool; others stay as they are.
     path: For messages.
 
   Raises:
@@ -138,27 +141,7 @@ def fit(
   made = {}
   for name, kind in shape.items():
     column = table[name]
-    is_text = pd.api.types.is_string_dtype(column)
-    if kind is str:
-      values, wrong = column, np.full(len(table), not is_text)
-      if is_text:
-        values = column.astype(object)
-        wrong = ~values.map(lambda cell: isinstance(cell, str)).to_numpy(bool)
-    elif is_text:
-      cells = column.str.strip()
-      values = pd.to_numeric(cells, errors='coerce')
-      is_missing = cells.str.lower().isin(_MISSING)
-      wrong = (values.isna() & ~is_missing).to_numpy(bool)
-    else:
-      values = column
-      is_number = pd.api.types.is_numeric_dtype(column)
-      is_number &= not pd.api.types.is_complex_dtype(column)
-      wrong = np.full(len(table), not is_number)
-    if kind is not str and not wrong.any():
-      values = values.astype(np.float64) if kind is float else values
-      if kind is int:
-        whole = values.to_numpy(np.float64, na_value=np.nan)
-        wrong = ~((np.abs(whole) < 2**53) & (whole == np.floor(whole)))
+    values, wrong = _fitted(column, kind)
     if wrong.any():
       row = int(wrong.argmax())
       seen = repr(column.iloc[row])
@@ -166,8 +149,32 @@ def fit(
         f'{path}, row {row + 1} of data: {name} should be {_NAMES[kind]}, but '
         f'is {seen if len(seen) < 60 else seen[:57] + "..."}.'
       )
-    made[name] = values.astype(np.int64) if kind is int else values
+    made[name] = values.astype(_DTYPES.get(kind, values.dtype))
   return table.assign(**made)
+
+
+def _fitted(column, kind):
+  """Returns a column as another kind, and where that is wrong."""
+  is_text = pd.api.types.is_string_dtype(column)
+  values, is_kind = column, pd.api.types.is_numeric_dtype(column)
+  wrong = np.zeros(len(column), bool)
+  if kind is str:
+    if is_text:
+      values = column.astype(object)
+      wrong = ~values.map(lambda cell: isinstance(cell, str)).to_numpy(bool)
+    is_kind = is_text
+  elif kind is bool:
+    is_kind = pd.api.types.is_bool_dtype(column) and column.notna().all()
+  elif is_text:
+    cells = column.str.strip()
+    values, is_kind = pd.to_numeric(cells, errors='coerce'), True
+    wrong = (values.isna() & ~cells.str.lower().isin(_MISSING)).to_numpy(bool)
+  if not is_kind or pd.api.types.is_complex_dtype(column):
+    return values, np.ones(len(column), bool)
+  if kind is int and not wrong.any():
+    whole = values.to_numpy(np.float64, na_value=np.nan)
+    wrong = ~((np.abs(whole) < 2**53) & (whole == np.floor(whole)))
+  return values, wrong
 
 
 def names(content: bytes) -> list[str]:

@@ -12,7 +12,6 @@ The pictures' bytes are kept as they are.
 import contextlib
 import dataclasses
 import io
-import json
 import os
 import pathlib
 from typing import Any, ClassVar
@@ -20,6 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 from tqdm import auto as tqdm
 
+from psm_jax import json_files
 from psm_jax.data import labels, prepare
 from psm_jax.data.tf import tfds
 from psm_jax.presets import base
@@ -131,8 +131,9 @@ class Faces(tfds.core.GeneratorBasedBuilder):
     for row, name in enumerate(shots.names):
       try:
         image = shots.read(row)
-      except OSError as error:
-        report(f'{video.name}/{name}', f'unreadable file: {error.strerror}')
+      except (OSError, ValueError) as error:
+        reason = getattr(error, 'strerror', None) or error
+        report(f'{video.name}/{name}', f'unreadable file: {reason}')
         continue
       num_bytes += len(image)
       is_full = len(frames) == _RECORD_FRAMES
@@ -215,5 +216,11 @@ def write(builder: tfds.core.DatasetBuilder) -> pathlib.Path:
 
 def read_metadata(folder: pathlib.Path) -> dict:
   """Returns label_columns, num_frames and problems of a written data set."""
-  path = pathlib.Path(folder) / 'metadata.json'
-  return json.loads(path.read_text(encoding='utf-8'))
+  return json_files.read(
+    pathlib.Path(folder) / 'metadata.json',
+    {
+      'label_columns': [str],
+      'num_frames': int,
+      'problems': [{'path': str, 'reason': str}],
+    },
+  )

@@ -5,9 +5,14 @@ A reference checkpoint is a file of torch.save: a dict of state dicts, such as
 joined by '.'; those of DataParallel ('module.') are left out.
 """
 
+import contextlib
 import os
 import pathlib
+import tokenize
 import types
+import zipfile
+import zlib
+from collections.abc import Iterator
 
 import numpy as np
 import safetensors
@@ -16,6 +21,8 @@ import safetensors.numpy
 _MIN_TORCH = (2, 6)  # Before, weights_only could be got round: CVE-2025-32434.
 # The largest published weights that we know of have a quarter.
 _MAX_BYTES = 4 << 30
+# Archives may unpack to so much, or so many times their own size.
+_MAX_UNPACKED, _MAX_RATIO = 256 << 20, 2
 _TORCH_SUFFIXES = ('.pth', '.pt', '.tar', '.bin')
 
 
@@ -39,13 +46,8 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
       f'{path} has {num_bytes} bytes; at most {_MAX_BYTES} are read.'
     )
   if path.suffix == '.safetensors':
-    try:
+    with naming_damage(path):
       tensors = safetensors.numpy.load(path.read_bytes())
-    except (safetensors.SafetensorError, KeyError, TypeError) as error:
-      # KeyError, TypeError: of a type that NumPy has not.
-      raise ValueError(
-        f'{path} is not a whole .safetensors file ({error}). Copy it again.'
-      ) from error
   elif path.suffix in _TORCH_SUFFIXES:
     tensors = _flatten(load_torch(path))
   else:
@@ -59,6 +61,54 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
   }
 
 
+def read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
+  """Returns the arrays of an .npz file.
+
+  Raises:
+    ValueError: If it cannot be read, is damaged, or claims to be much larger
+      than it is.
+  """
+  with naming_damage(path):
+    check_archive(path)
+    with np.load(path, allow_pickle=False) as arrays:
+      return {name: arrays[name] for name in arrays.files}
+
+
+@contextlib.contextmanager
+def naming_damage(path: pathlib.Path) -> Iterator[None]:
+  """Turns the errors of a damaged archive or tensor into one that names it."""
+  try:
+    yield
+  except (
+    EOFError,
+    KeyError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    safetensors.SafetensorError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+  ) as error:
+    raise ValueError(
+      f'{path} is not a whole {path.suffix} file ({error}). Copy it again.'
+    ) from error
+
+
+def check_archive(path: pathlib.Path) -> None:
+  """Raises a ValueError if a zip archive claims much more than it is."""
+  if not zipfile.is_zipfile(path):
+    return
+  with zipfile.ZipFile(path) as archive:
+    unpacked = sum(member.file_size for member in archive.infolist())
+  if unpacked > max(_MAX_UNPACKED, _MAX_RATIO * path.stat().st_size):
+    raise ValueError(f'it claims to hold {unpacked} bytes')
+
+
 def load_torch(path: pathlib.Path) -> object:
   """Returns the content of a file of torch.save, tensors on the CPU.
 
@@ -67,6 +117,8 @@ def load_torch(path: pathlib.Path) -> object:
     ValueError: If the file is damaged, or would run code.
   """
   torch = import_torch(path)
+  with naming_damage(path):
+    check_archive(path)
   try:
     return torch.load(path, map_location='cpu', weights_only=True)
   except Exception as error:  # Torch has no one type for a bad file.

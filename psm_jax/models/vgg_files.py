@@ -9,14 +9,11 @@ Every format holds torchvision's own names and layout, features.<n>.weight
 publishes it, or a conversion of it to .safetensors or .npz.
 """
 
-import contextlib
 import hashlib
 import os
 import pathlib
 import re
-import tokenize
 import zipfile
-import zlib
 
 import numpy as np
 import safetensors
@@ -107,29 +104,9 @@ def _check_sum(path):
     )
 
 
-@contextlib.contextmanager
-def _reading(path, *errors):
-  """Turns the errors of a damaged file into a ValueError that names it."""
-  try:
-    yield
-  except errors as error:
-    raise ValueError(
-      f'{path} is not a whole {path.suffix} file ({error}). Copy it again.'
-    ) from error
-
-
 def _read_npz(path):
   """Returns the tensors of an .npz file; headers are checked before data."""
-  damage = (
-    ValueError,
-    EOFError,
-    OSError,
-    RuntimeError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-  )
-  with _reading(path, *damage), zipfile.ZipFile(path) as archive:
+  with tensor_files.naming_damage(path), zipfile.ZipFile(path) as archive:
     headers = {
       name: _npy_header(archive, name)
       for name in _SHAPES
@@ -137,7 +114,7 @@ def _read_npz(path):
     }
   _check_headers(path, headers)
   tensors = {}
-  with _reading(path, *damage), zipfile.ZipFile(path) as archive:
+  with tensor_files.naming_damage(path), zipfile.ZipFile(path) as archive:
     for name in _SHAPES:
       with archive.open(f'{name}.npy') as file:
         tensors[name] = np.lib.format.read_array(file, allow_pickle=False)
@@ -157,7 +134,7 @@ def _npy_header(archive, name):
 
 def _read_safetensors(path):
   """Returns the tensors of a .safetensors file; headers are checked first."""
-  with _reading(path, safetensors.SafetensorError):
+  with tensor_files.naming_damage(path):
     file = safetensors.safe_open(path, framework='numpy')
   with file:
     headers = {}

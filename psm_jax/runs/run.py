@@ -251,7 +251,7 @@ def write_crops(workdir: pathlib.Path, crops: dict):
 def read_crops(workdir: str | pathlib.Path) -> dict:
   """Returns how a run's frames were cut out of videos, {} if unknown."""
   path = pathlib.Path(workdir) / _CROPS
-  return json.loads(path.read_text()) if path.is_file() else {}
+  return json_files.read(path, dict) if path.is_file() else {}
 
 
 def versions() -> dict[str, str]:
