@@ -33,7 +33,8 @@ class EventLog:
     """
     paths.make_private_dir(folder)
     name = f'events.out.tfevents.{time.time():.6f}.psm_jax.{os.getpid()}'
-    self._file = open(folder / name, 'xb')  # noqa: SIM115
+    self._path = folder / name
+    self._file = open(self._path, 'xb')  # noqa: SIM115
     started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
     self._write(file_version='brain.Event:2')
     self._write(step=step + 1, session_log=started)
@@ -48,8 +49,9 @@ class EventLog:
 
   def flush(self):
     """Brings the file to the disk."""
-    self._file.flush()
-    os.fsync(self._file.fileno())
+    with paths.naming(self._path):
+      self._file.flush()
+      os.fsync(self._file.fileno())
 
   def close(self):
     """Closes the file."""
@@ -57,7 +59,8 @@ class EventLog:
 
   def _write(self, **fields):
     event = event_pb2.Event(wall_time=time.time(), **fields)
-    self._file.write(_record(event.SerializeToString()))
+    with paths.naming(self._path):
+      self._file.write(_record(event.SerializeToString()))
 
 
 def rewrite(path: pathlib.Path, keep: Callable[[str], bool]) -> bool:

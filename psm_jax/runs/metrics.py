@@ -8,6 +8,7 @@ machines share has a table a wave instead; `tables` names them all.
 """
 
 import csv
+import io
 import math
 import os
 import pathlib
@@ -97,16 +98,18 @@ class MetricsLog:
     ]
     if self._columns is None:
       self._columns = [*_FIRST, *terms, *_LAST]
-      self._file.write(','.join(self._columns) + '\n')
     active = np.flatnonzero(metrics['is_active'])
     speed = {
       'steps_per_s': steps_per_s,
       'frames_per_s': steps_per_s * examples_per_step * frames_per_example,
       'input_wait_share': input_wait_share,
     }
+    text = io.StringIO()
     writer = csv.DictWriter(
-      self._file, self._columns, extrasaction='ignore', lineterminator='\n'
+      text, self._columns, extrasaction='ignore', lineterminator='\n'
     )
+    if not self._file.tell():
+      writer.writeheader()
     for index in active:
       row = {name: metrics[name][index] for name in metrics}
       row |= speed | {
@@ -118,6 +121,8 @@ class MetricsLog:
       if row['gap'] == 0:
         row['gap'] = ''
       writer.writerow({key: _text(value) for key, value in row.items()})
+    with paths.naming(self._path):
+      self._file.write(text.getvalue())
     scalars = {
       f'loss/{self._model_ids[index]}': metrics['loss'][index]
       for index in active
@@ -130,8 +135,9 @@ class MetricsLog:
 
   def flush(self):
     """Brings the table to the disk."""
-    self._file.flush()
-    os.fsync(self._file.fileno())
+    with paths.naming(self._path):
+      self._file.flush()
+      os.fsync(self._file.fileno())
     self._board.flush()
 
   def close(self):
