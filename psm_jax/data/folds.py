@@ -125,7 +125,7 @@ def read(path: str | pathlib.Path) -> dict[str, str]:
       )
     if person in folds:
       raise ValueError(f'{path}, line {line}: {person} is there twice.')
-    folds[paths.check_id(person, what='person_id')] = fold
+    folds[paths.check_id(person, what=f'{path}: person_id')] = fold
   if not folds:
     raise ValueError(f'{path} names nobody.')
   return folds

@@ -211,6 +211,8 @@ def open_store(path: str | os.PathLike) -> FrameStore:
   path = pathlib.Path(path)
   manifest = read_manifest(path)
   size_px, entries = manifest['size_px'], manifest['people']
+  if not entries:
+    raise ValueError(f'{path} holds nobody. Prepare it again.')
   people = [open_person(path, entry, size_px) for entry in entries]
   videos, start = {}, 0
   for entry, person in zip(entries, people, strict=True):

@@ -279,6 +279,10 @@ def _read_foreign(path: pathlib.Path) -> pd.DataFrame:
   return data.rename(columns=labels.column_name)
 
 
+def _is_of(data, person_id):
+  return (data['person_id'] == person_id).any()
+
+
 def _join(
   parts: dict[pathlib.Path, pd.DataFrame], source: str, kind: str = weak.CODED
 ) -> list[FeatureTable]:
@@ -310,9 +314,13 @@ def _join(
     frames = data.drop(columns=['model_id', *units]).reset_index(drop=True)
     frames = weak.choose(frames, kind).copy()  # In one piece.
     frames.attrs = origins.get(model_id, {})
-    table = FeatureTable(
-      source, model_id, person_id, data[units].to_numpy(), frames
-    )
+    try:
+      table = FeatureTable(
+        source, model_id, person_id, data[units].to_numpy(), frames
+      )
+    except ValueError as error:
+      files = [str(p) for p, part in parts.items() if _is_of(part, person_id)]
+      raise ValueError(f'{", ".join(files[:3])}: {error}') from error
     order = np.lexsort((frames['time_s'], frames['video_id']))
     tables.append(table.take(order))
   return tables

@@ -70,7 +70,7 @@ def read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
   """
   with naming_damage(path):
     check_archive(path)
-    with np.load(path, allow_pickle=False) as arrays:
+    with open(path, 'rb') as file, np.load(file, allow_pickle=False) as arrays:
       return {name: arrays[name] for name in arrays.files}
 
 

@@ -93,6 +93,7 @@ def scan(
     raise ValueError(
       f'No track of {root} is confirmed. Look at {layout.SHEETS}/ and fill in '
       f'person_id in {root / layout.TRACKS}.'
+      + ''.join(f' {reason}' for reason in damaged[:3])
     )
   if align == 'landmarks':
     _check_landmarks(videos)
