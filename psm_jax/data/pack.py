@@ -12,6 +12,7 @@ Opening one needs NumPy, pandas, PyArrow and OpenCV, but no TensorFlow. Checks
 find damage, not malice: open packs only from people you trust.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -166,7 +167,7 @@ def unpack(
   if not pathlib.Path(path).is_file():
     raise ValueError(f'{path} is no file. Give a pack made by launch.pack.')
   try:
-    with tarfile.open(path, 'r:') as archive:
+    with _opened(path) as archive:
       content = _read(archive, store_lib.MANIFEST)
       manifest = store_lib.parse_manifest(content, path, remedy=remedy)
       fingerprint = hashlib.sha256(content).hexdigest()[:16]
@@ -223,6 +224,18 @@ def _unpack_person(archive, entry, decode, writer):
     index.to_pandas(),
     fps={video_id: fps for video_id, _, fps in videos},
   )
+
+
+@contextlib.contextmanager
+def _opened(path):
+  """Gives a pack whose headers were read."""
+  with contextlib.ExitStack() as stack:
+    try:
+      archive = stack.enter_context(tarfile.open(path, 'r:'))
+      archive.getmembers()
+    except (IndexError, OverflowError, TypeError, ValueError) as error:
+      raise _Damage(f'a header of it: {error}') from error
+    yield archive
 
 
 def _read(archive, name):
