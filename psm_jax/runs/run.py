@@ -432,6 +432,22 @@ def locked_part(workdir: pathlib.Path, name: str) -> Iterator[None]:
     yield
 
 
+def making(
+  workdir: pathlib.Path, *, wait: bool = True
+) -> contextlib.AbstractContextManager[None]:
+  """Holds what is made of a run - tables, labels, reports - for one program.
+
+  Args:
+    workdir: The run directory.
+    wait: Whether to wait for another program that makes some.
+
+  Raises:
+    ValueError: If there is one, and it is not to be waited for.
+  """
+  busy = f'Another program makes tables or a report of {workdir}.'
+  return paths.locked(workdir / '.making.lock', busy=busy, wait=wait)
+
+
 def _busy(workdir):
   return (
     f'Another process is writing to {workdir}. Wait for it, or choose another '

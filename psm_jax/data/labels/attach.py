@@ -219,11 +219,10 @@ def to_embeddings(
         values = joined[target.name].values
         notes += _lag_note(target.name, target.frames, table, values)
       kept = table.drop(columns=[c for c in names if c in table])
-      partial = path.with_name(f'.{path.name}.partial')
       labelled = pd.concat([kept, added], axis=1)
       labelled.attrs = table.attrs  # Of which model and step it is.
-      labelled.to_parquet(partial, index=False, write_page_checksum=True)
-      partial.replace(path)
+      with paths.writing_atomic(path) as file:
+        labelled.to_parquet(file, index=False, write_page_checksum=True)
       written.append(path)
   return _finish(summary, notes, written)
 
