@@ -18,7 +18,7 @@ cd -- "$root"
 source launch/venv.sh
 
 # smoke VENV: installs what programs need that read no videos, and runs tests
-# that take a minute together.
+# that take half a minute together.
 smoke() {
   local packages
   mapfile -t packages < <(
@@ -27,9 +27,9 @@ smoke() {
   )
   make_venv "$1" "${packages[@]}" pytest -c constraints-3.13.txt
   "$1/bin/python" -W error -c 'import psm_jax.training, psm_jax.cli.psm'
-  "$1/bin/python" -m pytest -p no:cacheprovider tests/sampling/plan_test.py \
-    tests/engine/course_test.py tests/runs/run_test.py tests/paths_test.py \
-    tests/evaluation/results_test.py tests/evaluation/splits_test.py
+  "$1/bin/python" -m pytest -p no:cacheprovider tests/config_check_test.py \
+    tests/models/layers_test.py tests/paths_test.py tests/runs/run_test.py \
+    tests/runs/planning_test.py tests/evaluation/results_test.py
 }
 
 venv=$(absolute "$start" "${PSM_VENV:-$root/.venv-test}")

@@ -126,8 +126,11 @@ def score(
     and skipped.
 
   Raises:
-    ValueError: If embeddings are missing or unusable, or are of other frames.
+    ValueError: If embeddings are missing or unusable, or are of other frames,
+      or across is none of ACROSS.
   """
+  if across not in ACROSS:
+    raise ValueError(f'across is {across!r}; expected one of {ACROSS}.')
   learned = [] if workdir is None else features.read_run(workdir, kind=kind)
   tables = [*learned, *others]
   weak.check([table.frames for table in tables], kind)

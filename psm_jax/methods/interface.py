@@ -52,6 +52,28 @@ class Schedule:
   neutral_weight: jax.Array
 
 
+def _keep_rate(method_state):
+  """Returns the scale of the learning rate of a method that has none."""
+  del method_state
+  return 1.0
+
+
+def _keep_state(params, method_state):
+  """Returns the state of a method that has nothing to do after an update."""
+  del params
+  return method_state
+
+
+def _ignore_loss(method_state, loss, epoch):
+  """Returns the state of a method that learns nothing from a validation."""
+  del loss, epoch
+  return method_state
+
+
+def _accept(*_):
+  """Checks nothing."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
   """A self-supervised method as functions of one model.
@@ -105,17 +127,13 @@ class Method:
   pictures: Callable[..., dict[str, jax.Array]]
   uses_canonical: bool = False
   draw: Callable[..., jax.Array] | None = None
-  after_update: Callable[[Tree, Tree], Tree] = lambda _, state: state
-  rate_scale: Callable[[Tree], jax.Array | float] = lambda _: 1.0
+  after_update: Callable[[Tree, Tree], Tree] = _keep_state
+  rate_scale: Callable[[Tree], jax.Array | float] = _keep_rate
   validate: Callable[..., jax.Array] | None = None
-  on_validation: Callable[[Tree, jax.Array, jax.Array], Tree] = (
-    lambda state, *_: state
-  )
+  on_validation: Callable[[Tree, jax.Array, jax.Array], Tree] = _ignore_loss
   load_shared: Callable[[], Tree] = tuple
-  check: Callable[[ml_collections.ConfigDict], None] = lambda _: None
-  check_cohort: Callable[[ml_collections.ConfigDict, int], None] = lambda *_: (
-    None
-  )
+  check: Callable[[ml_collections.ConfigDict], None] = _accept
+  check_cohort: Callable[[ml_collections.ConfigDict, int], None] = _accept
   over: Callable[[data_axis.DataAxis], 'Method'] | None = None
 
   def batch_shapes(self, batch_size: int) -> Batch:
