@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Sends signals to every program at every phase and compares what they end in;
-# takes hours. OUT/table.csv has a row a phase.
+# Damages the files of every reader, 200,000 times in all (OUT/fuzz/fuzz.csv has
+# a row a reader), and sends signals to every program at every phase and compares
+# what they end in (OUT/signals/table.csv has a row a phase). Takes hours.
 #
 #   launch/soak.sh OUT [--per_phase=12] [--kill_share=0.7] [--phases=save,embed]
 #
@@ -20,4 +21,5 @@ shift
 venv=$(absolute "$start" "${PSM_VENV:-$root/.venv-test}")
 make_venv "$venv" -r requirements.txt -r requirements-test.txt \
   -c constraints.txt -e .
-exec "$venv/bin/python" -m tests.faults.soak --out="$out" "$@"
+"$venv/bin/python" -m tests.faults.fuzz --out="$out/fuzz"
+exec "$venv/bin/python" -m tests.faults.soak --out="$out/signals" "$@"

@@ -126,6 +126,7 @@ def forget(
     runs = []
     for path in _below(folders, 'models.json'):
       locks.enter_context(run.locked(path))
+      locks.enter_context(run.making(path, wait=False))
       _finish_swap(path)
       runs.append(_plan(run.open_run(path), person_id, folders))
     stores = [

@@ -13,9 +13,12 @@ import json
 import math
 import os
 import pathlib
+import reprlib
 from typing import Any
 
-MAX_BYTES = 64 << 20
+MAX_BYTES = 24 << 20
+# Lists and objects take thirty times the memory of their brackets.
+_MAX_CONTAINERS, _MAX_DEPTH = 1 << 20, 64
 _NAMES = {
   str: 'text',
   int: 'a whole number',
@@ -51,14 +54,43 @@ def read(
     text = path.read_bytes()
   except OSError as error:
     raise ValueError(f'{path} cannot be read: {error.strerror}.') from error
+  return parse(text, shape, path)
+
+
+def parse(text: bytes, shape: Any, where: str | os.PathLike) -> Any:
+  """Returns the content of JSON, see `read`; `where` it was, for messages."""
+  num_containers = text.count(b'[') + text.count(b'{')
+  if num_containers > _MAX_CONTAINERS:
+    raise ValueError(
+      f'{where} holds {num_containers} lists and objects; at most '
+      f'{_MAX_CONTAINERS} are read.'
+    )
   try:
     content = json.loads(text)
   except (ValueError, RecursionError) as error:
-    raise ValueError(f'{path} is no JSON file: {error}.') from error
-  problem = _misfit(content, shape, '')
-  if problem:
-    raise ValueError(f'{path}: {problem}.')
+    raise ValueError(f'{where} is no JSON file: {error}.') from error
+  level = [content]
+  for _ in range(_MAX_DEPTH):
+    level = [inner for value in level for inner in _inside(value)]
+  if level:
+    raise ValueError(
+      f'{where} holds lists or objects in each other, more than {_MAX_DEPTH}.'
+    )
+  return check(content, shape, where)
+
+
+def check(content: Any, shape: Any, where: str | os.PathLike) -> Any:
+  """Returns what JSON held, if it is of a shape; see `parse`."""
+  if problem := _misfit(content, shape, ''):
+    raise ValueError(f'{where}: {problem}.')
   return content
+
+
+def _inside(value):
+  """Returns the values that a list or object holds."""
+  if isinstance(value, dict):
+    return value.values()
+  return value if isinstance(value, list) else ()
 
 
 def _misfit(value, shape, field):
@@ -94,14 +126,18 @@ def _is(value, kind):
   if isinstance(value, bool):
     return kind is bool
   if kind is float:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    if isinstance(value, int):
+      value = float(value) if abs(value) < 1 << 1023 else math.inf
+    return isinstance(value, float) and math.isfinite(value)
+  if kind is int:
+    return isinstance(value, int) and abs(value) < 1 << 63
   return isinstance(value, kind)
 
 
 def _says(field, value, *shapes):
   expected = ' or '.join(_name(shape) for shape in shapes)
-  seen = repr(value) if len(repr(value)) < 60 else f'{repr(value)[:57]}...'
-  return f'{field or "the whole"} should be {expected}, but is {seen}'
+  where = field or 'the whole'
+  return f'{where} should be {expected}, but is {reprlib.repr(value)}'
 
 
 def _name(shape):

@@ -10,7 +10,6 @@ LAB/steps.json  what was asked and what is done
 
 import dataclasses
 import hashlib
-import json
 import os
 import pathlib
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ import jax
 import ml_collections
 from absl import logging
 
-from psm_jax import embedding, paths, presets, training
+from psm_jax import embedding, json_files, paths, presets, training
 from psm_jax.data.ingest import batch, folder, layout, tracks
 from psm_jax.engine import dispatch
 from psm_jax.evaluation import evaluate
@@ -191,7 +190,7 @@ def _once(root, step, work):
 def _noted(root):
   """Returns what is done: a value for each step, which names its input."""
   file = root / 'steps.json'
-  return json.loads(file.read_text()) if file.is_file() else {}
+  return json_files.read(file, dict) if file.is_file() else {}
 
 
 def _note(root, step, value):

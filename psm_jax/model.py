@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from psm_jax import paths
-from psm_jax.data import canonical_faces, recordings
+from psm_jax.data import canonical_faces, embedded, recordings
 from psm_jax.data import store as store_lib
 from psm_jax.engine import inference, programs
 from psm_jax.runs import run, zoo
@@ -68,18 +68,19 @@ def embeddings(
       people may not fit in memory.
 
   Raises:
-    ValueError: If there are none.
+    ValueError: If there are none, or they are not of one step.
   """
   if person_id is not None:
     paths.check_id(person_id, what='person_id')
-  root = pathlib.Path(workdir) / 'embeddings'
-  files = sorted(root.glob(f'*/{person_id or "*"}/*.parquet'))
+  root = pathlib.Path(workdir) / embedded.EMBEDDINGS
+  files = [
+    path
+    for path in embedded.files(root)
+    if person_id in (None, path.parent.name)
+  ]
   if not files:
-    raise ValueError(
-      f'{root} holds no tables{f" of {person_id}" if person_id else ""}. Make '
-      f'them with python -m launch.embed --workdir={workdir}'
-    )
-  return pd.concat(map(pd.read_parquet, files), ignore_index=True)
+    raise ValueError(f'{root} holds no tables of {person_id}.')
+  return pd.concat(map(embedded.read, files), ignore_index=True)
 
 
 def _choose(cohorts, wanted, folder):

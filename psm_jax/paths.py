@@ -179,9 +179,12 @@ def writing_atomic(
   path = pathlib.Path(path)
   temporary = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
   try:
-    with open(
-      temporary, 'xb', opener=lambda name, how: os.open(name, how, mode)
-    ) as file:
+    with (
+      naming(path),
+      open(
+        temporary, 'xb', opener=lambda name, how: os.open(name, how, mode)
+      ) as file,
+    ):
       yield file
       file.flush()
       os.fsync(file.fileno())
@@ -190,6 +193,17 @@ def writing_atomic(
     temporary.unlink(missing_ok=True)
     raise
   _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+  """Has errors of writing, such as that of a full disk, say to which file."""
+  try:
+    yield
+  except OSError as error:
+    if error.filename is None:
+      error.filename = os.fspath(path)
+    raise
 
 
 @contextlib.contextmanager

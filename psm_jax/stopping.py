@@ -15,6 +15,7 @@ import multiprocessing.connection
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -92,6 +93,18 @@ def finishing() -> Iterator[None]:
   finally:
     with _PROCESS.lock:
       _PROCESS.num_finishing -= 1
+
+
+def leave() -> None:
+  """Ends a program that was stopped, past what libraries do at the end.
+
+  Those that were interrupted in the middle may crash Python as it takes them
+  down.
+  """
+  for stream in (sys.stdout, sys.stderr):
+    with contextlib.suppress(OSError, ValueError):
+      stream.flush()
+  os._exit(EXIT_CODE)
 
 
 def begin_worker():

@@ -172,6 +172,13 @@ class ForgetTest(absltest.TestCase):
     ):
       forget.forget(_GONE, [self.root], general=forget.KEEP)
 
+  def test_while_somebody_makes_tables_it_is_refused(self):
+    with (
+      run.making(self.root / 'stacked'),
+      self.assertRaisesRegex(ValueError, 'makes tables .*stacked'),
+    ):
+      forget.forget(_GONE, [self.root], general=forget.KEEP)
+
   def test_frames_outside_the_roots_are_asked_for(self):
     with self.assertRaisesRegex(ValueError, 'below none of --roots'):
       forget.forget(_GONE, [self.root / 'each'])

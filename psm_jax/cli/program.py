@@ -1,5 +1,6 @@
 """What every program does around its own work."""
 
+import contextlib
 import importlib
 import logging as py_logging
 import os
@@ -16,6 +17,16 @@ from psm_jax import paths, presets, stopping
 FAILED = 1
 _PACKAGE = pathlib.Path(__file__).parents[1]
 _WRONG_USAGE = 2
+# What these write of a run must not be mixed.
+_MAKERS = (
+  'attach_labels',
+  'discover',
+  'embed',
+  'evaluate',
+  'label',
+  'learning_curve',
+  'report',
+)
 # Flags, of whichever program, that name a file or folder.
 _PLACES = (
   'workdir',
@@ -50,16 +61,15 @@ def run(verb: str, *, as_called: Callable[[str], str] = str):
   """
   with stopping.listening():
     try:
-      code = _run(verb, as_called)
+      sys.exit(_run(verb, as_called))
     except stopping.Stopped as stopped:
       logging.warning('Stopped by %s; the same command goes on.', stopped)
-      code = stopping.EXIT_CODE
+      stopping.leave()
     except Exception:
       # Libraries turn a Stopped that interrupts them into errors of their own.
       if not stopping.is_asked():
         raise
-      code = stopping.EXIT_CODE
-  sys.exit(code)
+      stopping.leave()
 
 
 def _run(verb, as_called):
@@ -74,7 +84,8 @@ def _run(verb, as_called):
       if takes and not argv[1:]:
         _refuse(f'Give {takes}.')
       _check_places(module)
-      sys.exit(module.main(*argv[1:]))
+      with _holding_run(verb):
+        sys.exit(module.main(*argv[1:]))
 
     logging.get_absl_handler().addFilter(_is_ours)
     # libtpu's own, which go past Python's logging.
@@ -99,7 +110,9 @@ def _run(verb, as_called):
       _keep_traceback(verb),
     )
   # Libraries turn a Stopped that interrupts them into errors of their own.
-  return stopping.EXIT_CODE if stopping.is_asked() else FAILED
+  if stopping.is_asked():
+    stopping.leave()
+  return FAILED
 
 
 def _import(verb):
@@ -122,6 +135,21 @@ def _check_places(module):
         paths.check_local(flag.value, what=f'--{flag.name}')
       except ValueError as error:
         _refuse(str(error))
+
+
+def _holding_run(verb):
+  """Returns a context in which no other program writes into --workdir.
+
+  Programs that share a run out write apart from each other.
+  """
+  values = flags.FLAGS.flag_values_dict() if verb in _MAKERS else {}
+  workdir = pathlib.Path(values.get('workdir') or '')
+  is_run = (workdir / 'models.json').is_file()
+  if not values or not is_run or values.get('shard'):
+    return contextlib.nullcontext()
+  from psm_jax.runs import run  # Imports JAX, as these programs did.
+
+  return run.making(workdir)
 
 
 def _keep_traceback(verb):

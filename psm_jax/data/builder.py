@@ -11,15 +11,18 @@ The pictures' bytes are kept as they are.
 
 import contextlib
 import dataclasses
+import errno
 import io
-import json
 import os
 import pathlib
+import re
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 from tqdm import auto as tqdm
 
+from psm_jax import json_files
 from psm_jax.data import labels, prepare
 from psm_jax.data.tf import tfds
 from psm_jax.presets import base
@@ -63,7 +66,8 @@ class Faces(tfds.core.GeneratorBasedBuilder):
       data_dir: TFDS's folder.
     """
     config = SourceConfig(name=source.fingerprint, source=source)
-    return cls(config=config, data_dir=data_dir)
+    with naming_damage(pathlib.Path(data_dir) / 'faces' / config.name):
+      return cls(config=config, data_dir=data_dir)
 
   def _info(self) -> tfds.core.DatasetInfo:
     self.source = self.builder_config.source
@@ -133,8 +137,9 @@ class Faces(tfds.core.GeneratorBasedBuilder):
     for row, name in enumerate(shots.names):
       try:
         image = shots.read(row)
-      except OSError as error:
-        report(f'{video.name}/{name}', f'unreadable file: {error.strerror}')
+      except (OSError, ValueError) as error:
+        reason = getattr(error, 'strerror', None) or error
+        report(f'{video.name}/{name}', f'unreadable file: {reason}')
         continue
       num_bytes += len(image)
       is_full = len(frames) == _RECORD_FRAMES
@@ -201,6 +206,21 @@ def features(
   )
 
 
+@contextlib.contextmanager
+def naming_damage(folder: pathlib.Path) -> Iterator[None]:
+  """Has TFDS's errors about a damaged data set name its folder."""
+  try:
+    yield
+  except OSError:
+    raise
+  except Exception as error:  # TFDS has no one type for what is damaged.
+    reason = str(error).split('\n', 1)[0]
+    raise ValueError(
+      f'{folder} is damaged: {type(error).__name__}: {reason}. Delete it and '
+      'prepare again.'
+    ) from error
+
+
 def write(builder: tfds.core.DatasetBuilder) -> pathlib.Path:
   """Writes a data set unless it is there, and returns its folder.
 
@@ -208,14 +228,27 @@ def write(builder: tfds.core.DatasetBuilder) -> pathlib.Path:
   """
   # TFDS prints that it downloads, which it does not here, and would alarm
   # people who keep their videos to themselves.
-  with contextlib.redirect_stdout(io.StringIO()):
-    builder.download_and_prepare(
-      download_config=tfds.download.DownloadConfig(try_download_gcs=False)
-    )
+  try:
+    with contextlib.redirect_stdout(io.StringIO()):
+      builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+      )
+  except (OSError, RuntimeError) as error:
+    # TFDS and TensorFlow say so by errors of several types.
+    if re.search('No space left|Not enough disk space', str(error)):
+      reason = os.strerror(errno.ENOSPC)
+      raise OSError(errno.ENOSPC, reason, str(builder.data_dir)) from error
+    raise
   return pathlib.Path(builder.data_dir)
 
 
 def read_metadata(folder: pathlib.Path) -> dict:
   """Returns label_columns, num_frames and problems of a written data set."""
-  path = pathlib.Path(folder) / 'metadata.json'
-  return json.loads(path.read_text(encoding='utf-8'))
+  return json_files.read(
+    pathlib.Path(folder) / 'metadata.json',
+    {
+      'label_columns': [str],
+      'num_frames': int,
+      'problems': [{'path': str, 'reason': str}],
+    },
+  )

@@ -79,9 +79,10 @@ def fill_store(
       if writer is not None:
         _write_people(folder, writer, read, size_px)
         _add_missing(folder, writer, read.index, size_px)
-  except tf.errors.DataLossError as error:
+  except tf.errors.OpError as error:
+    reason = error.message.split('\n', 1)[0]
     raise ValueError(
-      f'{folder} is damaged: {error.message}. Delete it and prepare again.'
+      f'{folder} is damaged: {reason}. Delete it and prepare again.'
     ) from error
 
 
@@ -199,7 +200,9 @@ def _without_pictures(video):
 
 def _videos(folder):
   """A data set of videos, in order, their pictures still encoded."""
-  return tfds.builder_from_directory(folder).as_dataset(
+  with builder.naming_damage(folder):
+    made = tfds.builder_from_directory(folder)
+  return made.as_dataset(
     split=builder.SPLIT,
     shuffle_files=False,
     decoders={'frames': {'image': tfds.decode.SkipDecoding()}},

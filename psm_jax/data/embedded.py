@@ -10,13 +10,20 @@ flows/                    how far the face is moved from its neutral place
 steps/<step>/             labelled frames at every checkpoint that was kept
 pictures/<model_id>.npz   what a model makes of example frames: these show faces
 pictures/films/           the same as films, see psm_jax/embedding/films.py
-pictures/films/           the same as films, see films.py
 
 The tables have the columns model_id, person_id, video_id, frame, time_s and
 e000, e001, ... `pd.read_parquet(path).attrs` says of what they are: model_id,
 step (of the run's checkpoint), state (a hash of the model's parameters), config
 (a hash of the experiment) and schema_version.
 """
+
+import pathlib
+import re
+
+import numpy as np
+import pandas as pd
+
+from psm_jax import json_files, tabular
 
 SCHEMA_VERSION = 1
 EMBEDDINGS = 'embeddings'
@@ -28,3 +35,91 @@ PICTURES = 'pictures'
 FILMS, TRANSFER = 'pictures/films', 'transfer'
 GREY = 'grey'  # The model_id of pixels.
 FLOW_CELLS = 8  # A flow is told on 8 x 8 cells, of dy and dx each.
+
+_ID_COLUMNS = ('model_id', 'person_id', 'video_id')
+_COLUMNS = dict.fromkeys(_ID_COLUMNS, str) | {'frame': int, 'time_s': float}
+_ATTRS = {'schema_version': int, 'step': int, 'state': str, 'config': str}
+_AGAIN = 'Embed again: python -m launch.embed'
+
+
+def files(root: pathlib.Path) -> list[pathlib.Path]:
+  """Returns the tables of a folder, sorted; they are of one run and step.
+
+  Args:
+    root: One of the folders above, below WORKDIR.
+
+  Raises:
+    ValueError: If there are none, or one does not say of what it is, or is of
+      another step, state or configuration than the others, or has other
+      columns; names the file.
+  """
+  made = [
+    path
+    for path in sorted(root.glob('*/*/*.parquet'))
+    if not any(part.startswith('.') for part in path.relative_to(root).parts)
+  ]
+  firsts = {}
+  for path in made:
+    columns, attrs = tabular.head(path)
+    if attrs.get('schema_version') != SCHEMA_VERSION:
+      raise ValueError(
+        f'{path} does not say of which model and step it is, or as another '
+        f'version does. {_AGAIN}'
+      )
+    json_files.check(attrs, _ATTRS, f'{path}, attrs')
+    whole, of_model = {'columns': columns}, {'state': attrs['state']}
+    whole |= {field: attrs[field] for field in ('config', 'step')}
+    for group, told in (('', whole), (path.parent.parent.name, of_model)):
+      first, expected = firsts.setdefault(group, (path, told))
+      for field, value in told.items():
+        if value != expected[field]:
+          seen, there = value, expected[field]
+          if field == 'columns':
+            seen, there = sorted({*seen} - {*there}), sorted({*there} - {*seen})
+          raise ValueError(
+            f'{path} has {field} {seen}, but {first} has {there}: a mixture '
+            f'cannot be scored. {_AGAIN}'
+          )
+  if not made:
+    raise ValueError(
+      f'Found no tables {root}/<model_id>/<person_id>/<video_id>.parquet. '
+      'Write them with python -m launch.embed first.'
+    )
+  return made
+
+
+def read(path: pathlib.Path) -> pd.DataFrame:
+  """Returns a table, its features as float32.
+
+  Args:
+    path: From `files`.
+
+  Raises:
+    ValueError: If it is damaged, in the wrong place or of another shape; names
+      the file.
+  """
+  table = tabular.read(path, _COLUMNS)
+  places = (path.parent.parent.name, path.parent.name, path.stem)
+  for column, expected in zip(_ID_COLUMNS, places, strict=True):
+    seen = sorted(set(table[column]))
+    if seen != [expected]:
+      raise ValueError(
+        f'{path} holds {column} {seen}; its place says {expected!r}.'
+      )
+  return with_features(table, path)
+
+
+def with_features(table: pd.DataFrame, path: pathlib.Path) -> pd.DataFrame:
+  """Returns a table with its features e000, e001, ... as float32.
+
+  Raises:
+    ValueError: If there are none, or they are no numbers; names the file.
+  """
+  units = units_of(table)
+  table = tabular.fit(table, dict.fromkeys(['e000', *units], float), path)
+  return table.astype(dict.fromkeys(units, np.float32))
+
+
+def units_of(table: pd.DataFrame) -> list[str]:
+  """Returns the columns that hold features."""
+  return [name for name in table if re.fullmatch(r'e\d{3,}', name)]

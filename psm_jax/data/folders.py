@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from psm_jax import paths
+from psm_jax import json_files, paths
 from psm_jax.data import alignment, labels, sources
 
 SCHEMA_VERSION = 1
@@ -102,11 +102,7 @@ def _dataset_fps(root):
   path = root / 'dataset.json'
   fps = None
   if path.is_file():
-    try:
-      content = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-      raise ValueError(f'{path} is not valid JSON: {error}') from error
-    fps = content.get('fps') if isinstance(content, dict) else None
+    fps = json_files.read(path, dict).get('fps')
   if fps is None:
     logging.warning(
       '%s gives no fps; times assume %g frames a second. Set data.fps.',
@@ -114,8 +110,8 @@ def _dataset_fps(root):
       DEFAULT_FPS,
     )
     return DEFAULT_FPS
-  is_number = isinstance(fps, int | float) and not isinstance(fps, bool)
-  if not is_number or not (math.isfinite(fps) and fps > 0):
+  json_files.check(fps, float, f'{path}, fps')
+  if fps <= 0:
     raise ValueError(f'{path}: fps is {fps!r}, expected a positive number.')
   return float(fps)
 

@@ -8,13 +8,12 @@ people, never how many frames they have, and are compared with the people found.
   problems = folds.compare(known, person_ids)
 """
 
-import csv
 import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from psm_jax import paths
+from psm_jax import paths, tabular
 
 
 def _people(prefix, numbers):
@@ -116,22 +115,17 @@ def read(path: str | pathlib.Path) -> dict[str, str]:
       or holds an unsafe id.
   """
   path = pathlib.Path(path)
-  try:
-    with open(path, newline='', encoding='utf-8-sig') as file:
-      rows = list(csv.DictReader(file, skipinitialspace=True))
-  except (OSError, UnicodeDecodeError, csv.Error) as error:
-    raise ValueError(f'The table of folds {path}: {error}') from error
+  table = tabular.read(path, {'person_id': str, 'fold': str}, only=True)
   folds = {}
-  for line, row in enumerate(rows, start=2):
-    person, fold = row.get('person_id'), (row.get('fold') or '').strip()
+  for line, row in enumerate(table.to_dict('records'), start=2):
+    person, fold = row['person_id'].strip(), row['fold'].strip()
     if not person or not fold:
       raise ValueError(
-        f'{path}, line {line}: expected the columns person_id and fold, each '
-        f'with a value; got {row}.'
+        f'{path}, line {line}: expected a person_id and a fold, got {row}.'
       )
     if person in folds:
       raise ValueError(f'{path}, line {line}: {person} is there twice.')
-    folds[paths.check_id(person, what='person_id')] = fold
+    folds[paths.check_id(person, what=f'{path}: person_id')] = fold
   if not folds:
     raise ValueError(f'{path} names nobody.')
   return folds

@@ -12,6 +12,7 @@ Opening one needs NumPy, pandas, PyArrow and OpenCV, but no TensorFlow. Checks
 find damage, not malice: open packs only from people you trust.
 """
 
+import contextlib
 import hashlib
 import io
 import os
@@ -26,8 +27,8 @@ from absl import logging
 from tqdm import auto as tqdm
 
 from psm_jax import paths
+from psm_jax.data import picture_files, upkeep
 from psm_jax.data import store as store_lib
-from psm_jax.data import upkeep
 
 ENCODINGS = ('jpeg', 'png')
 # 44 dB and 2.4 kB a frame on rendered faces of 64 px; 92: 42 dB and 1.9 kB.
@@ -146,7 +147,7 @@ def unpack(
   if not pathlib.Path(path).is_file():
     raise ValueError(f'{path} is no file. Give a pack made by launch.pack.')
   try:
-    with tarfile.open(path, 'r:') as archive:
+    with _opened(path) as archive:
       content = _read(archive, store_lib.MANIFEST)
       manifest = store_lib.parse_manifest(content, path, remedy=remedy)
       fingerprint = hashlib.sha256(content).hexdigest()[:16]
@@ -185,9 +186,12 @@ def _unpack_person(archive, entry, decode, writer):
   content = _read(archive, name)
   if zlib.crc32(content) != entry['crc32']:
     raise _Damage(f'{name}: its checksum is wrong')
-  batch = pa.ipc.open_file(pa.py_buffer(content)).get_batch(0)
-  index, videos = store_lib.read_batch(batch)
-  pictures = batch.column('picture')
+  try:
+    batch = pa.ipc.open_file(pa.py_buffer(content)).get_batch(0)
+    index, videos = store_lib.read_batch(batch)
+    pictures = batch.column('picture')
+  except (pa.ArrowException, OSError, ValueError) as error:
+    raise _Damage(f'{name}: {error}') from error
 
   def parts():
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -202,12 +206,25 @@ def _unpack_person(archive, entry, decode, writer):
   )
 
 
+@contextlib.contextmanager
+def _opened(path):
+  """Gives a pack whose headers were read."""
+  with contextlib.ExitStack() as stack:
+    try:
+      archive = stack.enter_context(tarfile.open(path, 'r:'))
+      archive.getmembers()
+    except (IndexError, OverflowError, TypeError, ValueError) as error:
+      raise _Damage(f'a header of it: {error}') from error
+    yield archive
+
+
 def _read(archive, name):
   """Returns the content of a member, as much as is there."""
-  member = archive.extractfile(name)
-  if member is None:
-    raise _Damage(f'{name} is no file')
-  return member.read()
+  member = archive.getmember(name)
+  num_bytes = pathlib.Path(archive.name).stat().st_size
+  if not member.isreg() or member.sparse or member.size > num_bytes:
+    raise _Damage(f'{name} is no file of at most {num_bytes} bytes')
+  return archive.extractfile(member).read()
 
 
 class _Damage(RuntimeError):
@@ -248,7 +265,9 @@ def _decoder(size_px):
 
   def decode(blob):
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    picture = cv2.imdecode(np.frombuffer(blob, np.uint8), flags)
+    picture = None
+    if picture_files.size_px(blob) == (size_px, size_px):
+      picture = cv2.imdecode(np.frombuffer(blob, np.uint8), flags)
     if picture is None or picture.shape != (size_px, size_px, 3):
       raise _Damage(f'a picture of it is not one of {size_px} px')
     return picture[:, :, ::-1].reshape(-1)

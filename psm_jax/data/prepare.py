@@ -133,7 +133,7 @@ def _seconds(frame_store, person_id):
 
 def _warn_leftovers(directory, part_folder):
   """Names what killed runs left: it may belong to one that still runs."""
-  for pattern in ('.store-*.part', 'tfds/*/*/*.incomplete*'):
+  for pattern in ('.store-*.part', 'tfds/*/*/*incomplete*'):
     for folder in sorted(directory.glob(pattern)):
       if folder != part_folder:
         logging.warning(
@@ -224,7 +224,10 @@ def _build(config_data, source, directory, path, fingerprint):
   from psm_jax.data import builder, decode
 
   tfds_dir = paths.make_private_dir(directory / 'tfds')
-  folder = builder.write(builder.Faces.of(source, data_dir=tfds_dir))
+  busy = f'Another process is reading {source.root}; waiting for it.'
+  lock = tfds_dir / f'.{source.fingerprint}.lock'
+  with paths.locked(lock, busy=busy, wait=True):
+    folder = builder.write(builder.Faces.of(source, data_dir=tfds_dir))
   logging.info('Decoding %s into %s.', folder, path)
   described = {
     'kind': config_data.source,

@@ -177,10 +177,8 @@ def _of_ingest(root, data, directory):
   store = store_lib.open_store(prepare.prepare(data, directory=directory))
   parts = []
   for video in folder.scan(root).videos:
-    every = pd.read_parquet(
-      layout.video_folder(root, video.video_id) / 'frames.parquet',
-      columns=['frame', 'time_s'],
-    ).drop_duplicates('frame')
+    every = folder.read_table(root, video.video_id)[['frame', 'time_s']]
+    every = every.drop_duplicates('frame')
     seen = folder.read_frames(root, video)
     seen = seen.loc[seen['success'], ['frame', 'success', 'confidence']]
     part = every.merge(seen, on='frame', how='left')

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from psm_jax.data import alignment, store
+from psm_jax.data import alignment, picture_files, store
 from psm_jax.data import labels as labels_lib
 
 # Takes (path, reason) of what is left out or doubtful.
@@ -73,7 +73,8 @@ class Shots:
     names: of the pictures.
     frames: [n] int64, frame numbers.
     time_s: [n] float64.
-    read: from a position to the encoded picture; may raise OSError.
+    read: from a position to the encoded picture; may raise OSError, and
+      ValueError as `picture_files.read` does.
     labels: n rows, a column a label, NaN where missing.
     crops: [n, 2, 3] float, see `alignment`; None for the centre square.
     landmarks: [n, 68, 2] float, (x, y) pixels of the pictures, NaN where
@@ -234,7 +235,7 @@ def picture_shots(
     frames=frames[usable],
     # From the smallest number, usable or not.
     time_s=(frames[usable] - frames[0]) / video.fps,
-    read=lambda row: (video.folder / names[row]).read_bytes(),
+    read=lambda row: picture_files.read(video.folder / names[row]),
     labels=values[usable],
     crops=None if crops is None else crops[usable],
     landmarks=None if points is None else points[usable],

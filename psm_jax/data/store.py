@@ -25,13 +25,22 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from psm_jax import paths
+from psm_jax import json_files, paths, tabular
 from psm_jax.data import labels
 
 SCHEMA_VERSION = 3
 KEY_COLUMNS = ('person_id', 'video_id', 'frame', 'time_s')
 MANIFEST, SUFFIX = 'store.json', '.arrow'
 _FRAMES = 'frames'
+_ENTRY_SHAPE = dict.fromkeys(
+  ('num_frames', 'num_bytes', 'frames_at', 'index_crc32', 'frames_crc32'), int
+)
+_MANIFEST_SHAPE = {
+  'size_px': int,
+  'source': dict,
+  'people': [{'person_id': str, 'num_frames': int}],
+  'problems': [{'path': str, 'reason': str}],
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,6 +215,8 @@ def open_store(path: str | os.PathLike) -> FrameStore:
   path = pathlib.Path(path)
   manifest = read_manifest(path)
   size_px, entries = manifest['size_px'], manifest['people']
+  if not entries:
+    raise ValueError(f'{path} holds nobody. Prepare it again.')
   people = [open_person(path, entry, size_px) for entry in entries]
   videos, start = {}, 0
   for entry, person in zip(entries, people, strict=True):
@@ -252,7 +263,8 @@ def read_manifest(path: pathlib.Path) -> dict:
       f'folder that holds {MANIFEST} and a PERSON{SUFFIX} for each person.'
     )
   remedy = f'Copy it again, or delete {path} and prepare it again.'
-  return parse_manifest(file.read_bytes(), file, remedy=remedy)
+  content = tabular.read_bytes(file, json_files.MAX_BYTES)
+  return parse_manifest(content, file, remedy=remedy)
 
 
 def parse_manifest(
@@ -269,10 +281,10 @@ def parse_manifest(
     ValueError: If it is damaged or of another schema version.
   """
   try:
-    manifest = json.loads(content)
-    version, crc32 = manifest['schema_version'], manifest.pop('crc32', None)
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
-    raise ValueError(f'{file} is damaged. {remedy}') from error
+    manifest = json_files.parse(content, {'schema_version': int}, file)
+  except ValueError as error:
+    raise ValueError(f'{error} {remedy}') from error
+  version, crc32 = manifest['schema_version'], manifest.pop('crc32', None)
   if version != SCHEMA_VERSION:
     raise ValueError(
       f'{file} has schema version {version!r}, this program reads '
@@ -280,7 +292,7 @@ def parse_manifest(
     )
   if crc32 != _manifest_crc32(manifest):
     raise ValueError(f'{file} is damaged: its checksum is wrong. {remedy}')
-  return manifest
+  return json_files.check(manifest, _MANIFEST_SHAPE, file)
 
 
 def make_manifest(
@@ -334,6 +346,7 @@ def open_person(path: pathlib.Path, entry: Mapping, size_px: int) -> Person:
     ValueError: If the file is missing, cut, changed or another; names it.
   """
   file = person_path(path, entry['person_id'])
+  json_files.check(entry, _ENTRY_SHAPE, path / MANIFEST)
   start, num_frames = entry['frames_at'], entry['num_frames']
   row_bytes = size_px * size_px * 3
   stop = start + num_frames * row_bytes
@@ -351,9 +364,9 @@ def open_person(path: pathlib.Path, entry: Mapping, size_px: int) -> Person:
       raise ValueError('the index is not the one that was written')
     batch = pa.ipc.open_file(content).get_batch(0)
     index, videos = read_batch(batch)
+    frames = view[start:stop].reshape(num_frames, row_bytes)
   except (OSError, ValueError) as error:
     raise ValueError(_damage(file, error)) from error
-  frames = view[start:stop].reshape(num_frames, row_bytes)
   return Person(file, index, frames, videos, entry['frames_crc32'])
 
 
@@ -482,7 +495,9 @@ def read_batch(
     ValueError: If it is none of those.
   """
   try:
-    videos = json.loads(batch.schema.metadata[b'videos'])
+    videos = json_files.parse(
+      batch.schema.metadata[b'videos'], [[(str, int, float)]], 'its videos'
+    )
     index = pa.Table.from_batches([batch.select(batch.schema.names[:-1])])
   except (KeyError, TypeError) as error:
     raise ValueError(f'it is of another program, without {error}') from error

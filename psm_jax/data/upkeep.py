@@ -86,7 +86,7 @@ class StoreWriter:
     """
     path = self._folder / '.frames.tmp'
     path.unlink(missing_ok=True)
-    with open(path, 'xb') as file:
+    with paths.naming(path), open(path, 'xb') as file:
       for part in parts:
         file.write(np.ascontiguousarray(part))
     return np.memmap(path, np.uint8, 'r').reshape(-1, self._size_px**2 * 3)

@@ -18,14 +18,14 @@ frame shows the rule with the most columns of those that hold, else the first:
 """
 
 import dataclasses
-import json
+import math
 import os
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from psm_jax import json_files, tabular
 from psm_jax.evaluation import features
 
 KEYS = ['person_id', 'video_id', 'frame']
@@ -58,24 +58,8 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
     ValueError: If it is unreadable, lacks a column, holds a frame that is no
       whole number, or a frame twice. Names the file.
   """
-  try:
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-  except (OSError, ValueError) as error:
-    raise ValueError(f'{path} is not a readable table: {error}') from error
-  missing = [c for c in COLUMNS if c not in table]
-  if missing:
-    raise ValueError(
-      f'{path} lacks the columns {missing}; it needs {", ".join(COLUMNS)}.'
-    )
-  table = table[list(COLUMNS)]
-  number = pd.to_numeric(table['frame'], errors='coerce')
-  bad = ~(np.isfinite(number) & (number % 1 == 0))
-  if bad.any():
-    raise ValueError(
-      f'{path} has the frame {table["frame"][bad].iloc[0]!r}, which is no '
-      f'whole number ({int(bad.sum())} of {len(table)} rows).'
-    )
-  table = table.assign(frame=number.astype(np.int64))
+  shape = dict.fromkeys(COLUMNS, str) | {'frame': int}
+  table = tabular.read(path, shape, only=True)
   twice = table.duplicated(KEYS)
   if twice.any():
     raise ValueError(
@@ -92,11 +76,8 @@ def read_rules(path: str | os.PathLike) -> list[Rule]:
   Raises:
     ValueError: If it is no list of rules. Names the file and the rule.
   """
-  try:
-    content = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
-  except ValueError as error:
-    raise ValueError(f'{path} is no JSON: {error}') from error
-  if not isinstance(content, list) or not content:
+  content = json_files.read(path, [{'movement': str, 'at_least': dict}])
+  if not content:
     raise ValueError(f'{path} should hold a list of one or more rules.')
   return [_rule(entry, f'{path}, rule {i}') for i, entry in enumerate(content)]
 
@@ -135,22 +116,16 @@ def derive(frames: pd.DataFrame, rules: Sequence[Rule]) -> pd.DataFrame:
 
 def _rule(entry, where) -> Rule:
   """Returns one rule of a file."""
-  if not isinstance(entry, dict) or set(entry) - {
-    'movement',
-    'at_least',
-    'persons',
-  }:
+  if set(entry) - {'movement', 'at_least', 'persons'}:
     raise ValueError(
       f'{where}, is {entry!r}; expected movement, at_least and, if it is of '
       'some persons only, persons.'
     )
-  movement, at_least = entry.get('movement'), entry.get('at_least')
-  if not isinstance(movement, str) or not movement:
+  movement, at_least = entry['movement'], entry['at_least']
+  if not movement:
     raise ValueError(f'{where}, has the movement {movement!r}; name it.')
-  if (
-    not isinstance(at_least, dict)
-    or not at_least
-    or not all(type(v) in (int, float) for v in at_least.values())
+  if not at_least or not all(
+    type(v) in (int, float) and math.isfinite(v) for v in at_least.values()
   ):
     raise ValueError(
       f'{where}, {movement!r}, has at_least {at_least!r}; expected label '

@@ -254,7 +254,10 @@ def _write(root, store, rows, values, origin, described=None) -> pathlib.Path:
   partial = paths.child(folder, f'{video_id}.{secrets.token_hex(4)}.partial')
   # Dictionaries would only add to numbers that hardly repeat.
   table.to_parquet(
-    partial, index=False, use_dictionary=['model_id', *store_lib.KEY_COLUMNS]
+    partial,
+    index=False,
+    use_dictionary=['model_id', *store_lib.KEY_COLUMNS],
+    write_page_checksum=True,
   )
   return partial.replace(path)
 

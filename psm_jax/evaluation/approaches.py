@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from psm_jax import paths
+from psm_jax import paths, tabular
 from psm_jax.evaluation import controls, features
 from psm_jax.runs import metrics, run
 
@@ -186,13 +186,12 @@ def _costs(name, opened) -> pd.DataFrame:
 
 def _logged(files) -> tuple[dict[str, int], dict[str, float]]:
   """Returns each model's images a step and share of the time, as logged."""
-  columns = ['step', 'model_id', 'steps_per_s', 'frames_per_s']
-  tables = []
-  for path in files:
-    try:
-      tables.append(pd.read_csv(path, usecols=columns).dropna())
-    except ValueError as error:
-      raise ValueError(f'{path} is no table of metrics: {error}') from error
+  shape = {'step': int, 'steps_per_s': float, 'frames_per_s': float}
+  shape['model_id'] = str
+  tables = [
+    tabular.read(path, shape, only=True, is_growing=True).dropna()
+    for path in files
+  ]
   if not tables:
     return {}, {}
   table = pd.concat(tables, ignore_index=True)

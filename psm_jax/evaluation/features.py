@@ -6,16 +6,16 @@ n frames, D features.
   tables += features.controls(workdir, tables)
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
-import re
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from psm_jax import paths
+from psm_jax import paths, tabular
 from psm_jax.data import embedded, labels
 from psm_jax.data.labels import weak
 
@@ -29,6 +29,7 @@ _MADE = {RANDOM_ENCODER: embedded.RANDOM_ENCODER, PIXEL_PCA: embedded.PIXELS}
 
 FRAME_COLUMNS = ('person_id', 'video_id', 'frame', 'time_s')
 _KEYS = ['video_id', 'frame']
+_IDS = ('model_id', 'person_id', 'video_id')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,8 +135,8 @@ def read_run(
       place, of another step, state or configuration than the files beside it,
       or holds values that are not finite. Names the file.
   """
-  root = pathlib.Path(workdir) / folder
-  return _join(_read_tree(root, '*/*/*.parquet', folder), source, kind)
+  files = embedded.files(pathlib.Path(workdir) / folder)
+  return _join({path: embedded.read(path) for path in files}, source, kind)
 
 
 def read_files(
@@ -162,7 +163,7 @@ def read_files(
     raise ValueError('There are no files of embeddings to read.')
   parts = {}
   for path in map(pathlib.Path, files):
-    data = _read(path).rename(columns=labels.column_name)
+    data = _read_foreign(path)
     data['model_id'] = data.get('model_id', source)
     parts[path] = data
   return _join(parts, source, kind)
@@ -213,12 +214,15 @@ def controls(
   made = []
   frames = {table.person_id: table.frames for table in reversed(tables)}
   for source in sources:
-    folder = _MADE[source]
-    root = pathlib.Path(workdir) / folder
+    root = pathlib.Path(workdir) / _MADE[source]
+    files = embedded.files(root) if any(root.glob('*/*/*.parquet')) else []
     for person_id, wanted in sorted(frames.items()):
-      pattern = f'*/{person_id}/*.parquet'
-      if any(root.glob(pattern)):
-        parts = _read_tree(root, pattern, folder)
+      parts = {
+        path: embedded.read(path)
+        for path in files
+        if path.parent.name == person_id
+      }
+      if parts:
         made += [at(table, wanted) for table in _join(parts, source)]
   return made
 
@@ -259,84 +263,24 @@ def unit_length(data: np.ndarray) -> np.ndarray:
   return data / np.where(norm == 0, 1.0, norm)
 
 
-def _units(data: pd.DataFrame) -> list[str]:
-  """Returns the columns that hold features."""
-  return [c for c in data if re.fullmatch(r'e\d{3,}', c)]
+def _read_foreign(path: pathlib.Path) -> pd.DataFrame:
+  """Returns embeddings that another program wrote, labels by our names."""
+  data = tabular.read(path)
+  ids = [name for name in _IDS if name in data]
+  # Some count people and videos.
+  counted = [n for n in ids if pd.api.types.is_integer_dtype(data[n])]
+  data = data.astype(dict.fromkeys(counted, str))
+  shape = dict.fromkeys(ids, str) | {'person_id': str, 'video_id': str}
+  shape |= {'frame': int, 'time_s': float}
+  data = embedded.with_features(tabular.fit(data, shape, path), path)
+  for name in data.columns.difference([*shape, *embedded.units_of(data)]):
+    with contextlib.suppress(ValueError):  # A label may be text.
+      data = tabular.fit(data, {name: float}, path)
+  return data.rename(columns=labels.column_name)
 
 
-def _read_tree(
-  root: pathlib.Path, pattern: str, folder: str
-) -> dict[pathlib.Path, pd.DataFrame]:
-  """Reads files of a run and checks that they belong together."""
-  parts: dict[pathlib.Path, pd.DataFrame] = {}
-  firsts: dict[str, tuple[pathlib.Path, pd.DataFrame]] = {}
-  for path in sorted(root.glob(pattern)):
-    if any(part.startswith('.') for part in path.relative_to(root).parts):
-      continue
-    data = parts[path] = _read(path, 'model_id')
-    for column, expected in (
-      ('model_id', path.parent.parent.name),
-      ('person_id', path.parent.name),
-      ('video_id', path.stem),
-    ):
-      seen = sorted(set(map(str, data[column])))
-      if seen != [expected]:
-        raise ValueError(
-          f'{path} holds {column} {seen}; its place says {expected!r}.'
-        )
-    again = 'Embed again: python -m launch.embed'
-    if data.attrs.get('schema_version') != embedded.SCHEMA_VERSION:
-      raise ValueError(
-        f'{path} does not say of which model and step it is, or as another '
-        f'version does. {again}'
-      )
-    first, whole = firsts.setdefault('', (path, data))
-    beside, model = firsts.setdefault(path.parent.parent.name, (path, data))
-    if list(data.columns) != list(whole.columns):
-      raise ValueError(
-        f'{path} and {first} differ in their columns: '
-        f'{sorted(set(data) ^ set(whole)) or "their order"}. {again}'
-      )
-    for other, those, field in (
-      (first, whole, 'config'),
-      (first, whole, 'step'),
-      (beside, model, 'state'),
-    ):
-      if data.attrs[field] != those.attrs[field]:
-        raise ValueError(
-          f'{path} has {field} {data.attrs[field]}, but {other} has '
-          f'{those.attrs[field]}: a mixture cannot be scored. {again}'
-        )
-  if not parts:
-    raise ValueError(
-      f'Found no tables {root}/<model_id>/<person_id>/<video_id>.parquet. '
-      'Write them with launch.embed first.'
-    )
-  return parts
-
-
-def _read(path: pathlib.Path, *required: str) -> pd.DataFrame:
-  """Reads one file and checks its columns."""
-  texts = ('model_id', 'person_id', 'video_id')
-  try:
-    if path.suffix == '.parquet':
-      data = pd.read_parquet(path)
-    else:
-      data = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
-  except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors.
-    raise ValueError(f'{path} is not a readable table: {error}') from error
-  required = *FRAME_COLUMNS, *required, 'e000'
-  missing = [c for c in required if c not in data]
-  if missing:
-    raise ValueError(f'{path} lacks the columns {missing}.')
-  try:
-    return data.astype(
-      dict.fromkeys(_units(data), np.float32) | {'frame': np.int64}
-    )
-  except (TypeError, ValueError) as error:
-    raise ValueError(f'{path} holds a value that is no number: {error}') from (
-      error
-    )
+def _is_of(data, person_id):
+  return (data['person_id'] == person_id).any()
 
 
 def _join(
@@ -344,14 +288,15 @@ def _join(
 ) -> list[FeatureTable]:
   """Returns a table for each model and person of some files."""
   (first, expected), problems = next(iter(parts.items())), []
+  units, tables = embedded.units_of(expected), []
   for path, data in parts.items():
-    if _units(data) != _units(expected):
+    if embedded.units_of(data) != units:
       raise ValueError(
-        f'{path} has {len(_units(data))} embedding columns and {first} '
-        f'{len(_units(expected))}, or other ones. Read files of one model '
+        f'{path} has {len(embedded.units_of(data))} embedding columns and '
+        f'{first} {len(units)}, or other ones. Read files of one model '
         'together.'
       )
-    bad = ~np.isfinite(data[_units(data)].to_numpy()).all(axis=1)
+    bad = ~np.isfinite(data[units].to_numpy()).all(axis=1)
     if bad.any():
       number = data['frame'].to_numpy()[bad.argmax()]
       problems.append(
@@ -364,15 +309,18 @@ def _join(
       + '\nTrain these models again or remove their folders.'
     )
   whole = pd.concat(parts.values(), ignore_index=True)
-  units, tables = _units(whole), []
   origins = {data.attrs.get('model_id'): data.attrs for data in parts.values()}
   for (model_id, person_id), data in whole.groupby(['model_id', 'person_id']):
     frames = data.drop(columns=['model_id', *units]).reset_index(drop=True)
     frames = weak.choose(frames, kind).copy()  # In one piece.
     frames.attrs = origins.get(model_id, {})
-    table = FeatureTable(
-      source, model_id, person_id, data[units].to_numpy(), frames
-    )
+    try:
+      table = FeatureTable(
+        source, model_id, person_id, data[units].to_numpy(), frames
+      )
+    except ValueError as error:
+      files = [str(p) for p, part in parts.items() if _is_of(part, person_id)]
+      raise ValueError(f'{", ".join(files[:3])}: {error}') from error
     order = np.lexsort((frames['time_s'], frames['video_id']))
     tables.append(table.take(order))
   return tables

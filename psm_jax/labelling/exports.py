@@ -8,6 +8,7 @@ Both say when something is seen; where nothing is said it is not.
 import csv
 import dataclasses
 import io
+import math
 import pathlib
 import re
 from collections.abc import Sequence
@@ -15,6 +16,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from psm_jax import tabular
+
+_MAX_BYTES = 16 << 20
 _BORIS = ('Behavior', 'Start (s)', 'Stop (s)')
 _CLOCK = re.compile(r'(?:(\d+):)?(\d+):(\d+(?:[.,]\d+)?)')
 
@@ -34,13 +38,13 @@ def read(path: str | pathlib.Path) -> list[Interval]:
   Raises:
     ValueError: If the file is neither, or a time in it is none.
   """
-  path = pathlib.Path(path)
   try:
-    text = path.read_text(encoding='utf-8-sig')
-  except UnicodeDecodeError as error:
-    raise ValueError(f'{path} is no text in UTF-8: {error}.') from error
-  separator = '\t' if '\t' in text.partition('\n')[0] else ','
-  rows = list(csv.reader(io.StringIO(text), delimiter=separator))
+    text = tabular.read_bytes(path, _MAX_BYTES).decode('utf-8-sig')
+    separator = '\t' if '\t' in text.partition('\n')[0] else ','
+    # Without a head, or with one behind lines of other things.
+    rows = list(csv.reader(io.StringIO(text), delimiter=separator))
+  except (UnicodeDecodeError, csv.Error) as error:
+    raise ValueError(f'{path} is no table in UTF-8: {error}.') from error
   if rows and set(_BORIS) <= set(rows[0]):
     return _boris(rows, path)
   return _elan(rows, path)
@@ -67,8 +71,10 @@ def _boris(rows, path):
   made = []
   for line, row in enumerate(rows[1:], 2):
     if any(row):
-      name, start, stop = (row[column] for column in columns)
       where = f'{path}, line {line}'
+      if len(row) <= max(columns):
+        raise ValueError(f'{where}: expected {", ".join(_BORIS)}, got {row}.')
+      name, start, stop = (row[column] for column in columns)
       made.append(
         Interval(_name(name), _seconds(start, where), _seconds(stop, where))
       )
@@ -102,13 +108,14 @@ def _seconds(cell, where):
   """Returns seconds of 12.5, 12,5 or 00:00:12.500."""
   match = _CLOCK.fullmatch(cell.strip())
   try:
-    if match:
-      hours, minutes, seconds = match.groups()
-      whole = 3600 * int(hours or 0) + 60 * int(minutes)
-      return whole + float(seconds.replace(',', '.'))
-    return float(cell.replace(',', '.'))
-  except ValueError as error:
-    raise ValueError(f'{where}: {cell!r} is no time.') from error
+    hours, minutes, seconds = match.groups() if match else (0, 0, cell)
+    time_s = float(seconds.replace(',', '.'))
+    time_s += 3600 * float(hours or 0) + 60 * float(minutes)
+  except ValueError:
+    time_s = math.nan
+  if not math.isfinite(time_s):
+    raise ValueError(f'{where}: {cell!r} is no time.')
+  return time_s
 
 
 def _name(text):

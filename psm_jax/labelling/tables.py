@@ -9,7 +9,6 @@ RUN/labels/predicted/PERSON/VIDEO.parquet  every frame: each label's
                              probability, whether it is seen, and confidence
 """
 
-import csv
 import pathlib
 import shutil
 from collections.abc import Mapping, Sequence
@@ -18,8 +17,8 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
-from psm_jax import model as model_lib
-from psm_jax import paths
+from psm_jax import paths, tabular
+from psm_jax.data import embedded
 from psm_jax.data import store as store_lib
 from psm_jax.data.ingest import layout, sheets
 from psm_jax.labelling import choose, exports, probes
@@ -84,30 +83,17 @@ def read(path: str | pathlib.Path) -> pd.DataFrame:
   Raises:
     ValueError: If it is no such table, or a cell is neither 0, 1 nor empty.
   """
-  with open(path, encoding='utf-8-sig', newline='') as file:
-    head = file.readline()
-    separator = max(',;\t', key=head.count)
-    file.seek(0)
-    rows = list(csv.DictReader(file, delimiter=separator))
-  missing = [name for name in _KEYS if not rows or name not in rows[0]]
-  if missing:
-    raise ValueError(f'{path} lacks the columns {", ".join(missing)}.')
-  table = pd.DataFrame(rows)
-  for name in table.columns.difference(['person_id', 'video_id']):
-    texts = table[name].str.strip().str.replace(',', '.')
-    numbers = pd.to_numeric(texts.where(texts != ''), errors='coerce')
-    is_label = name not in _FIXED
-    wrong = (texts != '') & ~(
-      numbers.isin([0, 1]) if is_label else numbers > -1
-    )
+  table = tabular.read(path, {'person_id': str, 'video_id': str, 'frame': int})
+  kinds = dict.fromkeys(table.columns.difference(_KEYS), float)
+  table = tabular.fit(table, kinds, path)
+  for name in table.columns.difference(_FIXED):
+    wrong = ~(table[name].isna() | table[name].isin([0, 1]))
     if wrong.any():
-      line = int(np.flatnonzero(wrong)[0]) + 2
+      row = int(wrong.argmax())
       raise ValueError(
-        f'{path}, line {line}: {name} is {texts[line - 2]!r}; expected '
-        f'{"1 (seen), 0 (not seen) or nothing" if is_label else "a number"}.'
+        f'{path}, row {row + 1} of data: {name} is {table[name][row]:g}; '
+        'expected 1 (seen), 0 (not seen) or nothing.'
       )
-    table[name] = numbers
-  table['frame'] = table['frame'].astype(np.int64)
   return table
 
 
@@ -184,7 +170,7 @@ def forget(workdir: str | pathlib.Path, person_id: str) -> list[str]:
   done = [f'Deleted {path}.' for path in theirs]
   for name in (FRAMES, QUALITY):
     if (folder / name).is_file():
-      table = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+      table = tabular.read(folder / name, {'person_id': str})
       rest = table[table['person_id'] != person_id]
       if len(rest) < len(table):
         rows = rest.to_dict('records')
@@ -197,14 +183,12 @@ def forget(workdir: str | pathlib.Path, person_id: str) -> list[str]:
 
 def people(workdir: str | pathlib.Path):
   """Yields (person_id, embeddings of the first model that knows them)."""
-  root = pathlib.Path(workdir) / 'embeddings'
-  names = sorted({path.name for path in root.glob('*/*') if path.is_dir()})
-  if not names:
-    model_lib.embeddings(workdir)  # Says what to do.
-  for person in names:
-    table = model_lib.embeddings(workdir, person_id=person)
-    table = table[table['model_id'] == table['model_id'].iloc[0]]
-    yield person, table.reset_index(drop=True)
+  firsts = {}
+  for path in embedded.files(pathlib.Path(workdir) / embedded.EMBEDDINGS):
+    firsts.setdefault(path.parent.name, path.parent)
+  for person, folder in sorted(firsts.items()):
+    tables = map(embedded.read, sorted(folder.glob('*.parquet')))
+    yield person, pd.concat(tables, ignore_index=True)
 
 
 def _of(table, person):

@@ -5,12 +5,13 @@ A reference checkpoint is a file of torch.save: a dict of state dicts, such as
 joined by '.'; those of DataParallel ('module.') are left out.
 """
 
-import io
+import contextlib
 import os
 import pathlib
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 import safetensors
@@ -19,21 +20,8 @@ import safetensors.numpy
 _MIN_TORCH = (2, 6)  # Before, weights_only could be got round: CVE-2025-32434.
 # The largest published weights that we know of have a quarter.
 _MAX_BYTES = 4 << 30
-# KeyError, TypeError: of a type that NumPy has not. MemoryError: a header that
-# claims more than there is.
-_DAMAGE = (
-  safetensors.SafetensorError,
-  zipfile.BadZipFile,
-  zlib.error,
-  EOFError,
-  KeyError,
-  MemoryError,
-  OSError,
-  RuntimeError,
-  TypeError,
-  ValueError,
-  tokenize.TokenError,
-)
+# Archives may unpack to so much, or so many times their own size.
+_MAX_UNPACKED, _MAX_RATIO = 256 << 20, 2
 _TORCH_SUFFIXES = ('.pth', '.pt', '.tar', '.bin')
 
 
@@ -56,19 +44,17 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     raise ValueError(
       f'{path} has {num_bytes} bytes; at most {_MAX_BYTES} are read.'
     )
-  if path.suffix in _TORCH_SUFFIXES:
+  if path.suffix == '.safetensors':
+    with _naming_damage(path):
+      tensors = safetensors.numpy.load(path.read_bytes())
+  elif path.suffix == '.npz':
+    tensors = read_npz(path)
+  elif path.suffix in _TORCH_SUFFIXES:
     tensors = _flatten(_load_torch(path))
-  elif path.suffix in _READERS:
-    try:
-      tensors = _READERS[path.suffix](path)
-    except _DAMAGE as error:
-      raise ValueError(
-        f'{path} is not a whole {path.suffix} file ({error}). Copy it again.'
-      ) from error
   else:
     raise ValueError(
-      f'{path} ends in {path.suffix!r}; known formats are '
-      f'{", ".join(_READERS)} and {", ".join(_TORCH_SUFFIXES)} of torch.save.'
+      f'{path} ends in {path.suffix!r}; known formats are .safetensors, .npz '
+      f'and {", ".join(_TORCH_SUFFIXES)} of torch.save.'
     )
   return {
     '.'.join(part for part in name.split('.') if part != 'module'): tensor
@@ -76,20 +62,58 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
   }
 
 
-def _read_npz(path):
-  # Without pickles, by default.
-  with np.load(io.BytesIO(path.read_bytes())) as archive:
-    return dict(archive)
+def read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
+  """Returns the arrays of an .npz file.
+
+  Raises:
+    ValueError: If it cannot be read, is damaged, or claims to be much larger
+      than it is.
+  """
+  with _naming_damage(path):
+    _check_archive(path)
+    with open(path, 'rb') as file, np.load(file, allow_pickle=False) as arrays:
+      return {name: arrays[name] for name in arrays.files}
 
 
-_READERS = {
-  '.safetensors': lambda path: safetensors.numpy.load(path.read_bytes()),
-  '.npz': _read_npz,
-}
+@contextlib.contextmanager
+def _naming_damage(path: pathlib.Path) -> Iterator[None]:
+  """Turns the errors of a damaged archive or tensor into one that names it."""
+  try:
+    yield
+  except (
+    EOFError,
+    KeyError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    safetensors.SafetensorError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+  ) as error:
+    raise ValueError(
+      f'{path} is not a whole {path.suffix} file ({error}). Copy it again.'
+    ) from error
+
+
+def _check_archive(path: pathlib.Path) -> None:
+  """Raises a ValueError if a zip archive claims much more than it is."""
+  if not zipfile.is_zipfile(path):
+    return
+  with zipfile.ZipFile(path) as archive:
+    unpacked = sum(member.file_size for member in archive.infolist())
+  if unpacked > max(_MAX_UNPACKED, _MAX_RATIO * path.stat().st_size):
+    raise ValueError(f'it claims to hold {unpacked} bytes')
 
 
 def _load_torch(path):
   """Returns the content of a file of torch.save, tensors on the CPU."""
+  with _naming_damage(path):
+    _check_archive(path)
   try:
     import torch
   except ImportError as error:

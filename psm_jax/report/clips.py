@@ -7,10 +7,10 @@ psm_jax/embedding/films.py says what is in them.
 
 import base64
 import dataclasses
-import json
 import os
 import pathlib
 
+from psm_jax import json_files
 from psm_jax.data import embedded
 
 PANELS = ('input', 'neutral face', 'reconstruction', 'movement')
@@ -48,7 +48,7 @@ def read(workdir: str | os.PathLike, *, max_people: int) -> Clips:
   described = folder / f'{embedded.TRANSFER}.json'
   if not described.is_file():
     return Clips(people, '', ())
-  moved = json.loads(described.read_text())['people']
+  moved = json_files.read(described, {'people': [str]})['people']
   transfer = _address(folder / f'{embedded.TRANSFER}.mp4')
   return Clips(people, transfer, tuple(moved))
 

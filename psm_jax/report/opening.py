@@ -10,6 +10,7 @@ import pathlib
 import numpy as np
 import pandas as pd
 
+from psm_jax import tabular
 from psm_jax.data import store as store_lib
 from psm_jax.data.ingest import folder
 from psm_jax.evaluation import features
@@ -70,9 +71,9 @@ def read(
     shown = len(tables) < max_people
     if person in seconds and not shown:
       continue
-    columns = None if shown else ['video_id', 'time_s']
+    shape = {'video_id': str, 'time_s': float}
     parts = [
-      pd.read_parquet(file, columns=columns)
+      tabular.read(file, shape, only=not shown)
       for file in sorted(path.glob('*.parquet'))
     ]
     seconds[person] = sum(map(_seconds, parts))

@@ -12,6 +12,7 @@ import pathlib
 import numpy as np
 
 from psm_jax.data import embedded
+from psm_jax.models import tensor_files
 from psm_jax.report import figures, formats
 
 _TILE_IN = 1.1
@@ -106,16 +107,16 @@ def read(workdir: str | os.PathLike, *, max_models: int) -> dict[str, Pictures]:
     )
   shown = {}
   for path in sorted(folder.glob('*.npz'))[:max_models]:
+    arrays = tensor_files.read_npz(path)
+    made = {n[8:]: arrays[n] for n in arrays if n.startswith('made_')}
     try:
-      with np.load(path) as arrays:
-        made = {n[8:]: arrays[n] for n in arrays.files if n.startswith('made_')}
-        shown[path.stem] = Pictures(
-          input=arrays['input'],
-          made=made,
-          flow=arrays['flow'] if 'flow' in arrays.files else None,
-          frames=[(p, v, int(n)) for p, v, n in arrays['frames'].tolist()],
-        )
-    except (OSError, ValueError, KeyError) as error:
+      shown[path.stem] = Pictures(
+        input=arrays['input'],
+        made=made,
+        flow=arrays.get('flow'),
+        frames=[(p, v, int(n)) for p, v, n in arrays['frames'].tolist()],
+      )
+    except (TypeError, ValueError, KeyError) as error:
       raise ValueError(f'{path} holds no pictures: {error}') from error
   return shown
 

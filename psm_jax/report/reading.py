@@ -3,15 +3,14 @@
 Ids stay text (a person may be called 001 or NA), other columns are numbers.
 """
 
-import csv
 import datetime
-import io
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from psm_jax import tabular
 from psm_jax.evaluation import splits
 
 _TEXT_COLUMNS = frozenset(
@@ -68,7 +67,6 @@ _METRICS = {
   **{m: m for m in ('f1_flat', 'auc', 'ap', 'balanced_accuracy', 'mcc')},
   'base_rate': 'base_rate',
 }
-_NOT_A_NUMBER = ('', 'nan', 'NaN', 'NA', '<NA>')
 
 
 def read_table(
@@ -89,28 +87,14 @@ def read_table(
     ValueError: If a required column is missing or the file cannot be read.
   """
   wanted = [*required, *(c for c in optional or () if c not in required)]
-  content = path.read_bytes() if path.is_file() else b''
-  content = content[: content.rfind(b'\n') + 1]
-  if not content.strip():
+  table = pd.DataFrame()
+  if path.is_file():
+    table = tabular.read(path, is_growing=True)
+  if table.columns.empty:
     return pd.DataFrame({c: pd.Series(dtype=_dtype(c)) for c in wanted})
-  header = content[: content.find(b'\n')].decode('utf-8-sig')
-  columns = next(csv.reader([header.rstrip('\r')]))
-  if lacks := [c for c in required if c not in columns]:
-    raise ValueError(f'{path} lacks the columns {lacks}; it has {columns}.')
-  taken = columns
-  if optional is not None:
-    taken = [c for c in columns if c in wanted]
-  try:
-    table = pd.read_csv(
-      io.BytesIO(content),
-      encoding='utf-8-sig',
-      usecols=taken,
-      dtype={c: _dtype(c) for c in taken},
-      keep_default_na=False,
-      na_values={c: _NOT_A_NUMBER for c in taken if _dtype(c) is float},
-    )
-  except ValueError as error:  # pandas' parser errors are ValueErrors.
-    raise ValueError(f'{path} cannot be read as a table: {error}') from error
+  taken = [c for c in table if optional is None or c in wanted]
+  shape = {c: _dtype(c) for c in (*taken, *required)}
+  table = tabular.fit(table, shape, path)[taken]
   for column in set(wanted).difference(table):
     table[column] = '' if _dtype(column) is str else np.nan
   return table

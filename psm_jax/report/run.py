@@ -8,13 +8,13 @@ Ids stay text (a person may be called 001 or NA), other columns are numbers.
 
 import dataclasses
 import datetime
-import json
 import os
 import pathlib
 import typing
 
 import pandas as pd
 
+from psm_jax import json_files
 from psm_jax.report import reading
 from psm_jax.runs import metrics, run
 
@@ -188,15 +188,7 @@ def read(workdir: str | os.PathLike) -> Run:
 
 def _read_json(path: pathlib.Path) -> dict:
   """Returns the object in a file, {} if there is no file."""
-  if not path.is_file():
-    return {}
-  try:
-    content = json.loads(path.read_text('utf-8'))
-  except ValueError as error:
-    raise ValueError(f'{path} is not JSON: {error}') from error
-  if not isinstance(content, dict):
-    raise ValueError(f'{path} holds {type(content).__name__}, not an object.')
-  return content
+  return json_files.read(path, dict) if path.is_file() else {}
 
 
 def _read_models(path: pathlib.Path) -> tuple[str, tuple[Model, ...]]:

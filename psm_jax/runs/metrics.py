@@ -8,6 +8,7 @@ machines share has a table a wave instead; `tables` names them all.
 """
 
 import csv
+import io
 import math
 import os
 import pathlib
@@ -101,16 +102,18 @@ class MetricsLog:
     ]
     if self._columns is None:
       self._columns = [*_FIRST, *terms, *_LAST]
-      self._file.write(','.join(self._columns) + '\n')
     active = np.flatnonzero(metrics['is_active'])
     speed = {
       'steps_per_s': steps_per_s,
       'frames_per_s': steps_per_s * examples_per_step * frames_per_example,
       'input_wait_share': input_wait_share,
     }
+    text = io.StringIO()
     writer = csv.DictWriter(
-      self._file, self._columns, extrasaction='ignore', lineterminator='\n'
+      text, self._columns, extrasaction='ignore', lineterminator='\n'
     )
+    if not self._file.tell():
+      writer.writeheader()
     for index in active:
       row = {name: metrics[name][index] for name in metrics}
       row |= speed | {
@@ -122,6 +125,8 @@ class MetricsLog:
       if row['gap'] == 0:
         row['gap'] = ''
       writer.writerow({key: _text(value) for key, value in row.items()})
+    with paths.naming(self._path):
+      self._file.write(text.getvalue())
     scalars = {
       f'loss/{self._model_ids[index]}': metrics['loss'][index]
       for index in active
@@ -134,8 +139,9 @@ class MetricsLog:
 
   def flush(self):
     """Brings the table to the disk."""
-    self._file.flush()
-    os.fsync(self._file.fileno())
+    with paths.naming(self._path):
+      self._file.flush()
+      os.fsync(self._file.fileno())
     self._board.flush()
 
   def close(self):
@@ -208,7 +214,8 @@ class EventLog:
     """
     paths.make_private_dir(folder)
     name = f'events.out.tfevents.{time.time():.6f}.psm_jax.{os.getpid()}'
-    self._file = open(folder / name, 'xb')  # noqa: SIM115
+    self._path = folder / name
+    self._file = open(self._path, 'xb')  # noqa: SIM115
     started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
     self._write(file_version='brain.Event:2')
     self._write(step=step + 1, session_log=started)
@@ -223,8 +230,9 @@ class EventLog:
 
   def flush(self):
     """Brings the file to the disk."""
-    self._file.flush()
-    os.fsync(self._file.fileno())
+    with paths.naming(self._path):
+      self._file.flush()
+      os.fsync(self._file.fileno())
 
   def close(self):
     """Closes the file."""
@@ -232,7 +240,8 @@ class EventLog:
 
   def _write(self, **fields):
     event = event_pb2.Event(wall_time=time.time(), **fields)
-    self._file.write(_record(event.SerializeToString()))
+    with paths.naming(self._path):
+      self._file.write(_record(event.SerializeToString()))
 
 
 def rewrite_events(path: pathlib.Path, keep: Callable[[str], bool]) -> bool:

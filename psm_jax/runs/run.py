@@ -9,7 +9,6 @@ checkpoints/  embeddings/  evaluation/  metrics.csv  report.html
 import contextlib
 import dataclasses
 import importlib.metadata
-import json
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -242,7 +241,7 @@ def write_crops(workdir: pathlib.Path, crops: dict):
 def read_crops(workdir: str | os.PathLike) -> dict:
   """Returns how a run's frames were cut out of videos, {} if unknown."""
   path = pathlib.Path(workdir) / _CROPS
-  return json.loads(path.read_text()) if path.is_file() else {}
+  return json_files.read(path, dict) if path.is_file() else {}
 
 
 def versions() -> dict[str, str]:
@@ -404,6 +403,22 @@ def locked_part(workdir: pathlib.Path, name: str) -> Iterator[None]:
     with paths.locked(workdir / '.lock', busy=_busy(workdir)):
       pass
     yield
+
+
+def making(
+  workdir: pathlib.Path, *, wait: bool = True
+) -> contextlib.AbstractContextManager[None]:
+  """Holds what is made of a run - tables, labels, reports - for one program.
+
+  Args:
+    workdir: The run directory.
+    wait: Whether to wait for another program that makes some.
+
+  Raises:
+    ValueError: If there is one, and it is not to be waited for.
+  """
+  busy = f'Another program makes tables or a report of {workdir}.'
+  return paths.locked(workdir / '.making.lock', busy=busy, wait=wait)
 
 
 def _busy(workdir):

@@ -5,16 +5,16 @@ print(line)
 """
 
 import collections
-import io
 import pathlib
 import time
 from collections.abc import Sequence
 
 import pandas as pd
 
+from psm_jax import tabular
 from psm_jax.runs import metrics, progress, run, shards
 
-_COLUMNS = ['step', 'model_id', 'steps_per_s']
+_COLUMNS = {'step': int, 'model_id': str, 'steps_per_s': float}
 _HEADER = (
   'shard',
   'models',
@@ -96,10 +96,9 @@ def _logged(workdir) -> pd.DataFrame:
   """Returns the rows of a run's metrics in their order, whole ones alone."""
   tables = [pd.DataFrame(columns=_COLUMNS)]
   for path in metrics.tables(workdir):
-    content = path.read_bytes()
-    content = content[: content.rfind(b'\n') + 1]
-    if content:
-      tables.append(pd.read_csv(io.BytesIO(content), usecols=_COLUMNS))
+    table = tabular.read(path, is_growing=True)
+    if len(table):
+      tables.append(tabular.fit(table, _COLUMNS, path)[list(_COLUMNS)])
   tables = [table for table in tables if len(table)] or tables
   return pd.concat(tables).sort_values('step', kind='stable')
 

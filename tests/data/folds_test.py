@@ -75,7 +75,7 @@ class ReadTest(parameterized.TestCase):
     )
 
   @parameterized.parameters(
-    ('person,fold\nA,1\n', 'line 2.*person_id and fold'),
+    ('person,fold\nA,1\n', r"lacks the columns \['person_id'\]"),
     ('person_id,fold\nA,1\nA,2\n', 'line 3: A is there twice'),
     ('person_id,fold\n../A,1\n', 'not a safe name'),
     ('person_id,fold\n', 'names nobody'),

@@ -4,6 +4,9 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
+from concurrent import futures
+from unittest import mock
 
 import cv2
 import ml_collections
@@ -11,7 +14,7 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 
-from psm_jax.data import alignment, labels, prepare, store
+from psm_jax.data import alignment, builder, decode, labels, prepare, store
 from tests.data import stores
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -514,12 +517,37 @@ class ErrorTest(_TestCase):
     with self.assertRaisesRegex(ValueError, 'delete .*prepare it again'):
       prepare.prepare(config, directory=directory)
 
+  def test_two_runs_that_share_a_folder_read_pictures_one_after_another(self):
+    root, directory = self.folder(), self.folder()
+    _write_picture(root / 'A' / 'v1' / '1.png', 50)
+    reading, most = [], []
+
+    def write(made):
+      reading.append(made)
+      most.append(len(reading))
+      time.sleep(0.3)
+      reading.pop()
+      return directory / 'tfds/faces/a/1.0.0'
+
+    with (
+      mock.patch.object(builder, 'write', write),
+      mock.patch.object(decode, 'fill_store'),
+      futures.ThreadPoolExecutor() as pool,
+    ):
+      # Of other sizes, so that only the pictures are the same.
+      configs = [
+        _config(path=str(root), fps=1.0, size_px=size) for size in (8, 16)
+      ]
+      for config in configs:
+        pool.submit(prepare.prepare, config, directory=directory)
+    self.assertEqual(most, [1, 1])
+
   def test_leftovers_of_a_killed_run_are_named(self):
     root, directory = self.folder(), self.folder()
     _write_picture(root / 'A' / 'v1' / '1.png', 50)
     leftovers = (
       '.store-56.part',
-      'tfds/faces/ab/1.0.0.incompleteCD',
+      'tfds/faces/ab/incomplete.CD_1.0.0',
     )
     for name in leftovers:
       (directory / name).mkdir(parents=True)

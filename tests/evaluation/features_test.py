@@ -117,7 +117,7 @@ class ReadRunTest(parameterized.TestCase):
   def test_a_file_that_is_not_parquet_is_named(self):
     path = self._write(_video())
     path.write_bytes(b'nonsense')
-    with self.assertRaisesRegex(ValueError, f'{path} is not a readable'):
+    with self.assertRaisesRegex(ValueError, f'{path} is no whole table'):
       features.read_run(self.workdir)
 
   def test_attrs_say_of_which_model_and_state_a_table_is(self):
@@ -132,16 +132,16 @@ class ReadRunTest(parameterized.TestCase):
       )
 
   @parameterized.parameters(
-    ('step', 'm-s1'), ('config', 'm-s1'), ('state', 'm-s0')
+    ('step', 10, 'm-s1'), ('config', 'd', 'm-s1'), ('state', 'b', 'm-s0')
   )
-  def test_a_mixture_is_refused_by_name(self, field, model_id):
+  def test_a_mixture_is_refused_by_name(self, field, value, model_id):
     first = self._write(_video())
     data = _video(model_id=model_id, video_id='v2')
-    data.attrs = {field: 'another'}
+    data.attrs = {field: value}
     second = self._write(data)
     with self.assertRaisesRegex(
       ValueError,
-      f'{second} has {field} another, but {first} has .*launch.embed',
+      f'{second} has {field} {value}, but {first} has .*launch.embed',
     ):
       features.read_run(self.workdir)
 
@@ -203,14 +203,14 @@ class ReadFilesTest(parameterized.TestCase):
       (
         'c.csv',
         lambda d: d.assign(e001='x'),
-        r'c\.csv holds a value that is no',
+        r'c\.csv, row 1 of data: e001',
       ),
     ):
       path = self._write(name, change(_video()))
       with self.assertRaisesRegex(ValueError, message):
         features.read_files([path], source='x')
     (self.folder / 'd.parquet').write_bytes(b'no table')
-    with self.assertRaisesRegex(ValueError, r'd\.parquet is not a readable'):
+    with self.assertRaisesRegex(ValueError, r'd\.parquet is no whole'):
       features.read_files([self.folder / 'd.parquet'], source='x')
     with self.assertRaisesRegex(ValueError, 'no files'):
       features.read_files([], source='x')

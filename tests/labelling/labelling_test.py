@@ -107,6 +107,12 @@ class TablesTest(absltest.TestCase):
     units = pd.DataFrame(values, columns=[f'e{i:03d}' for i in range(16)])
     whole = pd.concat([self.index.assign(model_id='m'), units], axis=1)
     for video_id, table in whole.groupby('video_id'):
+      table.attrs = {
+        'schema_version': 1,
+        'step': 9,
+        'state': 'a',
+        'config': 'c',
+      }
       table.to_parquet(folder / f'{video_id}.parquet', index=False)
     self.store = tiny.store_of(self.index)
 
@@ -157,7 +163,9 @@ class TablesTest(absltest.TestCase):
     path = tables.ask(self.workdir, self.store, ['smile'], num=5)
     text = path.read_text().replace(',1,\n', ',1,yes\n')
     path.write_text(text)
-    with self.assertRaisesRegex(ValueError, "line 2: smile is 'yes'"):
+    with self.assertRaisesRegex(
+      ValueError, "row 1 of data: smile should .* 'yes'"
+    ):
       tables.read(path)
 
   def test_annotated_videos_need_no_table(self):

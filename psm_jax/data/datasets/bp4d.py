@@ -15,6 +15,7 @@ import re
 import numpy as np
 import pandas as pd
 
+from psm_jax import tabular
 from psm_jax.data.datasets import trees
 
 BENCHMARK = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
@@ -58,7 +59,7 @@ def _read_presence(path, options, report):
     report(path, 'there is no such file; labels missing')
     return []
   try:
-    table = pd.read_csv(path, dtype=str, index_col=False, encoding='utf-8-sig')
+    table = tabular.read(path)
     frames = pd.to_numeric(table.iloc[:, 0]).to_numpy(np.float64)
     if not np.array_equal(frames, np.floor(frames)):
       raise ValueError('the first column does not hold frame numbers')

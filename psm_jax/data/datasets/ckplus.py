@@ -16,7 +16,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from psm_jax import paths
+from psm_jax import paths, tabular
 from psm_jax.data import folds, labels
 from psm_jax.data.datasets import trees
 
@@ -31,6 +31,7 @@ EXPRESSIONS = (
   'surprise',
 )
 NUM_FOLDS = 10
+_MAX_BYTES = 1 << 20  # Of a file of numbers.
 _CODES = range(len(EXPRESSIONS))
 _SEQUENCE = re.compile(r'(?:^|[/_])(S\d{3})[/_](\d{3})(?=$|[/_])')
 _FRAME = re.compile(r'_(\d+)_(?:emotion|facs|landmarks)')
@@ -87,7 +88,7 @@ def _read_files(folder, kind, video, report):
     try:
       if frame is None:
         raise ValueError('its name has no frame number')
-      lines = path.read_text(encoding='utf-8').splitlines()
+      lines = tabular.read_bytes(path, _MAX_BYTES).decode().splitlines()
       numbers = [list(map(float, line.split())) for line in lines]
       content = _CHECKS[kind]([row for row in numbers if row])
       content_of[int(frame[1])] = content

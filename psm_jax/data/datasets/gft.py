@@ -13,7 +13,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from psm_jax import paths
+from psm_jax import paths, tabular
 from psm_jax.data.datasets import trees
 
 ACTION_UNITS = (1, 2, 4, 6, 10, 12, 14, 15, 23, 24)
@@ -58,8 +58,7 @@ def _find_table(folder, video):
 
 def _read_table(path, options, report):
   """A video's codes by their own frame numbers, float32."""
-  table = pd.read_csv(path, dtype=str, index_col=False, encoding='utf-8-sig')
-  table.columns = [str(name).strip() for name in table.columns]
+  table = tabular.read(path)
   named = [n for n in table.columns if n.lower() in ('frame', '0')]
   if len(named) != 1:
     raise ValueError(

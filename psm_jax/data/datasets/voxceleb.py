@@ -14,6 +14,7 @@ import re
 
 import pandas as pd
 
+from psm_jax import tabular
 from psm_jax.data.datasets import trees
 
 _TRACK = r'([^/]+)(?:/([^/]+))?$'
@@ -49,10 +50,7 @@ def _read_meta(root, options, number, report):
     report(file, 'not found; people have no fold, and are called as on disk')
     return None
   try:
-    table = pd.read_csv(
-      path, sep=r'\s*[\t,]\s*', engine='python', dtype=str, encoding='utf-8-sig'
-    )
-    table.columns = [str(name).strip().lower() for name in table.columns]
+    table = tabular.read(path).rename(columns=str.lower)
     wanted = {
       'person_id': f'voxceleb{number} id',
       'name': f'vggface{number} id',

@@ -10,9 +10,10 @@ import pathlib
 
 import numpy as np
 
+from psm_jax import tabular
 from psm_jax.data.ingest import faces as faces_lib
 from psm_jax.data.ingest import video
-from psm_jax.data.labels import joining, numbering, readers, tables, tools
+from psm_jax.data.labels import joining, numbering, readers, tools
 
 
 def read(path: pathlib.Path, *, first_row: int | None) -> readers.ToolTable:
@@ -26,7 +27,7 @@ def read(path: pathlib.Path, *, first_row: int | None) -> readers.ToolTable:
     ValueError: If the file is no such table.
     OSError: If it cannot be read.
   """
-  names = {name.lower() for name in tables.read(path, num_rows=0)}
+  names = {name.lower() for name in tabular.read(path, num_rows=0)}
   tool = 'generic'
   if {'timestamp', 'success', 'confidence'} <= names:
     tool = 'openface'

@@ -13,13 +13,20 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from psm_jax import paths
-from psm_jax.data import alignment, labels, sources, store
+from psm_jax import paths, tabular
+from psm_jax.data import alignment, labels, picture_files, sources, store
 from psm_jax.data.ingest import layout, tracks
 from psm_jax.data.labels import weak
 
 SCHEMA_VERSION = 1
 ALIGNMENTS = ('none', 'landmarks')
+_FRAMES = {
+  'person_id': str,
+  'track': int,
+  'frame': int,
+  'time_s': float,
+  'success': bool,
+}
 QUALITY_COLUMNS = ('confidence', 'face_px', 'blur', 'brightness')
 
 
@@ -86,6 +93,7 @@ def scan(
     raise ValueError(
       f'No track of {root} is confirmed. Look at {layout.SHEETS}/ and fill in '
       f'person_id in {root / layout.TRACKS}.'
+      + ''.join(f' {reason}' for reason in damaged[:3])
     )
   if align == 'landmarks':
     _check_landmarks(videos)
@@ -176,7 +184,7 @@ def _shots(video, report, *, options, eye_distance):
     names=names,
     frames=frames,
     time_s=rows['time_s'].to_numpy(np.float64),
-    read=lambda row: (video.folder / names[row]).read_bytes(),
+    read=lambda row: picture_files.read(video.folder / names[row]),
     labels=values,
     crops=crops,
     landmarks=points,
@@ -299,14 +307,7 @@ def read_table(root: pathlib.Path, video_id: str) -> pd.DataFrame:
     ValueError: If the file is damaged.
   """
   path = layout.video_folder(root, video_id) / 'frames.parquet'
-  try:
-    table = pd.read_parquet(path)
-    table[['person_id', 'track', 'frame', 'time_s', 'success']]
-  except (OSError, ValueError, KeyError) as error:
-    raise ValueError(
-      f'{path} is damaged: {error}. Delete its folder and ingest it again.'
-    ) from error
-  return table
+  return _read(path, _FRAMES)
 
 
 def read_weak_labels(root: pathlib.Path, video_id: str) -> pd.DataFrame | None:
@@ -318,13 +319,18 @@ def read_weak_labels(root: pathlib.Path, video_id: str) -> pd.DataFrame | None:
   path = layout.video_folder(root, video_id) / layout.WEAK_LABELS
   if not path.is_file():
     return None
+  shape = {'track': int, 'frame': int} | dict.fromkeys(weak.COLUMNS, float)
+  return _read(path, shape, only=True)
+
+
+def _read(path, shape, **options):
+  """Returns a table of a video."""
   try:
-    table = pd.read_parquet(path)
-    return table[['track', 'frame', *weak.COLUMNS]]
-  except (OSError, ValueError, KeyError) as error:
-    raise ValueError(
-      f'{path} is damaged: {error}. Delete its folder and ingest it again.'
-    ) from error
+    return tabular.read(path, shape, **options)
+  except ValueError as error:
+    raise ValueError(f'{error} Delete its folder and ingest it again.') from (
+      error
+    )
 
 
 def rows_of(table: pd.DataFrame, parts: Sequence[tuple]) -> pd.DataFrame:
@@ -401,12 +407,10 @@ def landmark_crops(
   from psm_jax.data.ingest import landmark_alignment
 
   path = video_folder / layout.LANDMARKS
-  try:
-    table = pd.read_parquet(path).set_index(['track', 'frame'])['landmarks']
-  except (OSError, ValueError, KeyError) as error:
-    raise ValueError(
-      f'{path} is damaged: {error}. Delete its folder and ingest it again.'
-    ) from error
+  table = _read(path, {'track': int, 'frame': int})
+  if 'landmarks' not in table:
+    raise ValueError(f'{path} has no column of landmarks.')
+  table = table.set_index(['track', 'frame'])['landmarks']
   cut = read_crops(frames)
   made = np.empty_like(cut)
   for track, rows in frames.groupby('track').indices.items():
@@ -455,6 +459,6 @@ def write_persons(
   if not table['person_id'].astype(object).eq(person_id).all():
     encoded = io.BytesIO()
     table.assign(person_id=person_id.astype(str)).to_parquet(
-      encoded, index=False
+      encoded, index=False, write_page_checksum=True
     )
     paths.write_atomic(path, encoded.getvalue())

@@ -11,17 +11,44 @@ videos/VIDEO/track00/*.jpg    crops, named by frame number
 
 import csv
 import io
-import json
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
-from psm_jax import csv_files, paths
+from psm_jax import csv_files, json_files, paths
 
 SCHEMA_VERSION = 2
 TRACKS, SUMMARY, PEOPLE = 'tracks.csv', 'summary.csv', 'people.csv'
 SHEETS, VIDEOS = 'contact_sheets', 'videos'
 LANDMARKS, WEAK_LABELS = 'landmarks.parquet', 'weak_labels.parquet'
+# What is read of video.json.
+_VIDEO = {
+  **dict.fromkeys(
+    ('video_id', 'name', 'key', 'content', 'digest', 'suggestion', 'made'), str
+  ),
+  **dict.fromkeys(('fps', 'first_s', 'last_s'), float),
+  'width': int,
+  'height': int,
+  'pixel_scale': [float],
+  'options': {'size_px': int, 'format': str, 'table': (str, type(None))},
+  'warnings': [str],
+  'sheets': [str],
+  'speed': {'frames_per_s': float},
+  'counts': dict.fromkeys(
+    ('decoded', 'cuts', 'with_face', 'faces', 'faces_dropped', 'crops'), int
+  ),
+  'tracks': [
+    {
+      **dict.fromkeys(
+        ('track', 'first_frame', 'last_frame', 'crops', 'missing'), int
+      ),
+      **dict.fromkeys(
+        ('first_s', 'last_s', 'face_px', 'blur', 'brightness'), float
+      ),
+      'changes_at': (int, type(None)),
+    }
+  ],
+}
 
 
 def video_folder(root: str | os.PathLike, video_id: str) -> pathlib.Path:
@@ -48,11 +75,12 @@ def read_video(folder: pathlib.Path) -> dict:
   path = folder / 'video.json'
   remedy = f'Delete {folder} and ingest it again.'
   try:
-    content = json.loads(path.read_text(encoding='utf-8'))
-    version = content['schema_version']
-    content['tracks'], content['video_id'], content['counts']
-  except (OSError, ValueError, KeyError, TypeError) as error:
-    raise ValueError(f'{path} is missing or damaged. {remedy}') from error
+    version = json_files.read(path, {'schema_version': int})['schema_version']
+    content = json_files.read(
+      path, _VIDEO if version == SCHEMA_VERSION else dict
+    )
+  except ValueError as error:
+    raise ValueError(f'{error} {remedy}') from error
   if version != SCHEMA_VERSION:
     raise ValueError(
       f'{path} has schema version {version!r}, this program reads '

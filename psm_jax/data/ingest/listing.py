@@ -13,8 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 
-from psm_jax import paths
-from psm_jax.data.labels import tables
+from psm_jax import paths, tabular
 
 EXTENSIONS = tuple(
   '.264 .265 .3g2 .3gp .asf .avi .divx .dv .f4v .flv .gif .h264 .h265 .hevc '
@@ -151,7 +150,7 @@ def _search(root, person_from, leave_out):
 
 
 def _read_manifest(path):
-  table = tables.read(path)
+  table = tabular.read(path)
   if not len(table) or 'path' not in table:
     raise ValueError(
       f'{path} has no rows, or no column `path`; a manifest has the columns '

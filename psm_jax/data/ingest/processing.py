@@ -184,7 +184,9 @@ def ingest_video(
   try:
     pages = _write_tracks(job, options, search, temporary, num_threads)
     frames = video_tables.frames_table(job.video_id, search)
-    frames.to_parquet(temporary / 'frames.parquet', index=False)
+    frames.to_parquet(
+      temporary / 'frames.parquet', index=False, write_page_checksum=True
+    )
     _write_details(search, options, temporary)
     content = _describe(job, options, search, counts, warnings, frames)
     content['sheets'] = _write_sheets(root, job.video_id, pages)

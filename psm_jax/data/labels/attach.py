@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
-from psm_jax import csv_files, paths
-from psm_jax.data import folders
+from psm_jax import csv_files, paths, tabular
+from psm_jax.data import embedded, folders
 from psm_jax.data.ingest import folder as ingest_folder
 from psm_jax.data.ingest import layout
 from psm_jax.data.labels import (
@@ -19,7 +19,6 @@ from psm_jax.data.labels import (
   lags,
   table_files,
 )
-from psm_jax.data.labels import tables as text_tables
 
 
 def to_frames(
@@ -66,7 +65,7 @@ def to_frames(
     )
     if paths_of[name].is_file():
       columns.read_columns(paths_of[name])
-      there[name] = text_tables.read(paths_of[name])
+      there[name] = tabular.read(paths_of[name])
       _refuse_present(there[name], made[name], options, paths_of[name])
       known = _numeric(there[name]).reindex(frames[name])
       notes += _lag_note(name, frames[name], known, labels.values)
@@ -182,19 +181,17 @@ def to_embeddings(
   Raises:
     ValueError: If nothing can be joined, or a column is there already.
   """
-  root = pathlib.Path(workdir) / 'embeddings'
   files = {}
-  for path in sorted(root.glob('*/*/*.parquet')):
+  for path in embedded.files(pathlib.Path(workdir) / embedded.EMBEDDINGS):
     files.setdefault(f'{path.parent.name}/{path.stem}', []).append(path)
-  if not files:
-    raise ValueError(f'{root} holds no embeddings. Run launch.embed first.')
   if options.landmarks:
     raise ValueError('Landmarks are written beside frames only, not to a run.')
   videos = []
   for name, of_models in files.items():
-    keys = pd.read_parquet(of_models[0], columns=['frame', 'time_s'])
+    shape = {'frame': int, 'time_s': float}
+    keys = tabular.read(of_models[0], shape, only=True)
     target = joining.Target(
-      name, keys['frame'].to_numpy(np.int64), keys['time_s'].to_numpy()
+      name, keys['frame'].to_numpy(), keys['time_s'].to_numpy()
     )
     videos.append(
       collection.Video(target, _table_names(*name.split('/')), {name: None})
@@ -203,7 +200,7 @@ def to_embeddings(
   made = {name: _named(labels, options) for name, labels in joined.items()}
   names = list(dict.fromkeys(c for table in made.values() for c in table))
   for path in [path for of_models in files.values() for path in of_models]:
-    _refuse_present(_parquet_columns(path), names, options, path)
+    _refuse_present(tabular.head(path)[0], names, options, path)
   notes, written = [], []
   for video in videos:
     target = video.target
@@ -212,7 +209,7 @@ def to_embeddings(
     added = made.get(target.name, empty).reindex(columns=names)
     added = added.astype(np.float32)
     for path in files[target.name]:
-      table = pd.read_parquet(path)
+      table = embedded.read(path)
       if not np.array_equal(table['frame'], target.frames):
         raise ValueError(
           f'{path} and {files[target.name][0]} are of different frames. Embed '
@@ -222,11 +219,10 @@ def to_embeddings(
         values = joined[target.name].values
         notes += _lag_note(target.name, target.frames, table, values)
       kept = table.drop(columns=[c for c in names if c in table])
-      partial = path.with_name(f'.{path.name}.partial')
       labelled = pd.concat([kept, added], axis=1)
       labelled.attrs = table.attrs  # Of which model and step it is.
-      labelled.to_parquet(partial, index=False)
-      partial.replace(path)
+      with paths.writing_atomic(path) as file:
+        labelled.to_parquet(file, index=False, write_page_checksum=True)
       written.append(path)
   return _finish(summary, notes, written)
 
@@ -308,13 +304,6 @@ def _lag_note(name, frames, known, joined):
       'the frame numbers of one of them shifted?',
     )
   ]
-
-
-def _parquet_columns(path):
-  """Names of a table's columns, without reading its rows."""
-  from pyarrow import parquet  # Slow to import, and pandas needs it anyway.
-
-  return tuple(parquet.read_schema(path).names)
 
 
 def _numeric(table):

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
+from psm_jax import tabular
 from psm_jax.data.ingest import faces as faces_lib
 from psm_jax.data.labels import (
   joining,
   numbering,
   readers,
   table_files,
-  tables,
   tools,
 )
 
@@ -127,7 +127,7 @@ def read_faces(path: str | pathlib.Path) -> dict[str, str]:
   Raises:
     ValueError: If it is no such table.
   """
-  table = tables.read(path)
+  table = tabular.read(path)
   missing = {'person_id', 'video_id', 'face'} - set(table)
   if missing:
     raise ValueError(

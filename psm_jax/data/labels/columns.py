@@ -13,7 +13,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from psm_jax.data.labels import tables
+from psm_jax import tabular
 
 NUM_LANDMARKS = 68
 _ACTION_UNIT = re.compile(r'au0?(\d+)(_[rc])?', re.IGNORECASE)
@@ -60,7 +60,7 @@ def names_landmarks(content: bytes) -> bool:
     content: of the file; what is no table names none.
   """
   try:
-    names = tables.names(content)
+    names = tabular.names(content)
   except ValueError:
     return False
   return {column_name(name) for name in names}.issuperset(LANDMARK_COLUMNS)
@@ -118,7 +118,7 @@ def read_labels(path: pathlib.Path) -> LabelTable:
 
 def _read(path, num_rows):
   """The table with its columns renamed, as text."""
-  table = tables.read(path, num_rows=num_rows)
+  table = tabular.read(path, num_rows=num_rows)
   table.columns = [column_name(name) for name in table]
   twice = sorted(set(table.columns[table.columns.duplicated()]))
   if twice:

@@ -12,10 +12,11 @@ import re
 import numpy as np
 import pandas as pd
 
+from psm_jax import tabular
 from psm_jax.data import alignment
 from psm_jax.data.ingest import faces as faces_lib
 from psm_jax.data.labels import columns as label_columns
-from psm_jax.data.labels import tables, tools
+from psm_jax.data.labels import tools
 
 _INTEGER = re.compile(r'[0-9]+')
 _PICTURE = re.compile(r'\.(?:jpe?g|png|bmp|tiff?|webp)$', re.IGNORECASE)
@@ -98,7 +99,7 @@ def read(
   """Reads one tool's table of one video.
 
   Args:
-    path: the file, see `tables.read`.
+    path: the file, see `tabular.read`.
     tool: one of `tools.TOOLS`.
     first: the number of a video's first frame in this table; None for the
       tool's habit, of which the table's own time stamps must not speak against.
@@ -109,7 +110,7 @@ def read(
   """
   if tool not in tools.TOOLS:
     raise ValueError(f'Tool {tool!r} is none of {list(tools.TOOLS)}.')
-  text = tables.read(path)
+  text = tabular.read(path)
   if not len(text):
     raise ValueError(
       f'{path} has a head but no rows: the tool found no face, or was stopped. '
@@ -162,7 +163,7 @@ def _numbers(text, names, path):
         return _picture_numbers(files), True
   for name in tools.FRAMES:
     if name in names:
-      numbers = tables.numbers(text[names[name]])
+      numbers = tabular.numbers(text[names[name]])
       return np.where(numbers == np.floor(numbers), numbers, np.nan), False
   if not any(name in names for name in tools.TIMES):
     raise ValueError(
@@ -181,13 +182,13 @@ def _picture_numbers(files):
   varying = [column for column in parts if parts[column].nunique() > 1]
   if not varying:
     return np.full(len(files), np.nan)
-  return tables.numbers(parts[varying[0]])
+  return tabular.numbers(parts[varying[0]])
 
 
 def _times(text, names):
   for name, scale in tools.TIMES.items():
     if name in names:
-      return tables.numbers(text[names[name]]) * scale
+      return tabular.numbers(text[names[name]]) * scale
   return np.full(len(text), np.nan)
 
 
@@ -236,7 +237,7 @@ def _values(text, names, habits, units, path):
     if meaning in values:
       raise ValueError(f'{path} has more than one column for {meaning}.')
     used.add(name)
-    values[meaning] = tables.numbers(text[name])
+    values[meaning] = tabular.numbers(text[name])
     if low in tools.IN_RADIANS:
       values[meaning] = np.degrees(values[meaning])
   if habits.list_column in names:
@@ -310,12 +311,12 @@ def _positions(text, names, failed):
   return landmarks, faces_lib.Faces(
     boxes,
     points,
-    tables.numbers(text[scores]) if scores else np.full(len(text), np.nan),
+    tabular.numbers(text[scores]) if scores else np.full(len(text), np.nan),
   )
 
 
 def _array(text, names):
-  return np.stack([tables.numbers(text[name]) for name in names], axis=1)
+  return np.stack([tabular.numbers(text[name]) for name in names], axis=1)
 
 
 def _around(landmarks):
