@@ -121,7 +121,7 @@ def _logged(workdir) -> pd.DataFrame:
   """Returns the rows of a run's metrics in their order, whole ones alone."""
   found = [pd.DataFrame(columns=_COLUMNS)]
   for path in metrics.tables(workdir):
-    table = tabular.read(path, is_growing=True)
+    table = tabular.read(path, {}, is_growing=True)
     if len(table):
       found.append(tabular.fit(table, _COLUMNS, path)[list(_COLUMNS)])
   found = [table for table in found if len(table)] or found

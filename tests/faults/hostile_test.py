@@ -54,10 +54,11 @@ def _bomb(name):
   return bytes(made)
 
 
-def _npy(array):
-  file = io.BytesIO()
-  np.save(file, array, allow_pickle=True)
-  return file.getvalue()
+def _npy_of_code():
+  """Returns an array whose element is pickled."""
+  header = b"{'descr': '|O', 'fortran_order': False, 'shape': (1,)}\n"
+  length = struct.pack('<H', len(header))
+  return b'\x93NUMPY\x01\x00' + length + header + pickle.dumps([_Code()])
 
 
 def _parquet(table):
@@ -105,7 +106,7 @@ _FILES = (
     'store.json is no file of at most',
   ),
   ('npz', _bomb('input.npy'), 'claims to hold 314572800'),
-  ('npz', _zip(('input.npy', _npy(np.array([_Code()])))), 'Object arrays'),
+  ('npz', _zip(('input.npy', _npy_of_code())), 'Object arrays'),
   ('npz', b'PK\x03\x04' + bytes(40), 'not a whole .npz file'),
   ('safetensors', b'\xff' * 8 + b'{}', 'not a whole .safetensors file'),
   (
