@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import json
+import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -263,9 +264,18 @@ def versions() -> dict[str, str]:
   return found
 
 
-def config_of(content: dict) -> ml_collections.ConfigDict:
-  """Returns the configuration that JSON content holds, lists as tuples."""
-  return ml_collections.ConfigDict(_with_tuples(content))
+def config_of(
+  content: dict, *, where: str | os.PathLike = 'The configuration'
+) -> ml_collections.ConfigDict:
+  """Returns the configuration that JSON content holds, lists as tuples.
+
+  Raises:
+    ValueError: If a field has a name that none can have; begins with `where`.
+  """
+  try:
+    return ml_collections.ConfigDict(_with_tuples(content))
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    raise ValueError(f'{where}: {error}') from error
 
 
 def write_models(
@@ -469,7 +479,7 @@ def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
   content = _read_content(workdir)
   for name in _CONFIG_SHAPE:
     del content[name]
-  return config_of(content)
+  return config_of(content, where=workdir / 'config.json')
 
 
 def _read_content(workdir):

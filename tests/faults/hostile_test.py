@@ -177,6 +177,14 @@ class HostileFilesTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, "'../P1' is not a safe name"):
       store.open_store(path)
 
+  def test_a_field_that_no_configuration_has_is_named(self):
+    path = self.readers['config.json'].path
+    good = path.read_bytes()
+    self.addCleanup(path.write_bytes, good)
+    path.write_text(json.dumps(json.loads(good) | {'../x': 1}))
+    with self.assertRaisesRegex(ValueError, f'{path}: .*[.][.]/x'):
+      run.open_run(path.parent)
+
   @parameterized.parameters('model_id', 'cohort')
   def test_an_id_in_a_runs_list_leads_nowhere_else(self, field):
     path = self.readers['models.json'].path
