@@ -99,7 +99,9 @@ def _of_zoo(path, config):
   cohorts = {}
   for name, folder in folders.items():
     described = zoo.describe(folder)
-    _check_shapes(config, run.config_of(described['config']), folder)
+    _check_shapes(
+      config, run.config_of(described['config'], where=folder), folder
+    )
     cohorts[name] = tuple(described['cohort'])
 
   def read(name):
