@@ -159,8 +159,8 @@ def _fitted(column, kind):
   wrong = np.zeros(len(column), bool)
   if kind is str:
     if is_text:
-      values = column.astype(object)
-      wrong = ~values.map(lambda cell: isinstance(cell, str)).to_numpy(bool)
+      cells = column.astype(object)
+      wrong = ~cells.map(lambda cell: isinstance(cell, str)).to_numpy(bool)
     is_kind = is_text
   elif kind is bool:
     is_kind = pd.api.types.is_bool_dtype(column) and column.notna().all()
