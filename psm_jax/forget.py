@@ -11,6 +11,7 @@ goes as the caller says. Nothing is changed before all of this is known.
 
 import contextlib
 import dataclasses
+import mmap
 import operator
 import os
 import pathlib
@@ -167,11 +168,20 @@ def holding(folders: Sequence[pathlib.Path], person_id: str) -> list[str]:
       is_read = path.is_file() and (
         path.suffix in _TEXTS or len(person_id) >= _LONG_ID
       )
-      if pattern.search(name) or (
-        is_read and encoded.search(path.read_bytes())
-      ):
+      if pattern.search(name) or (is_read and _holds(path, encoded)):
         held.append(str(path))
   return held
+
+
+def _holds(path, pattern):
+  """Whether a pattern is in a file, which may be larger than memory."""
+  if not path.stat().st_size:
+    return False
+  with (
+    open(path, 'rb') as file,
+    mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+  ):
+    return bool(pattern.search(content))
 
 
 def _below(folders, name):

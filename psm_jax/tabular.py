@@ -63,7 +63,7 @@ _DTYPES = {int: np.int64, float: np.float64}
 
 def read(
   path: str | os.PathLike,
-  shape: Mapping[str, type] | None = None,
+  shape: Mapping[str, type],
   *,
   only: bool = False,
   num_rows: int | None = None,
@@ -73,8 +73,7 @@ def read(
 
   Args:
     path: The file.
-    shape: See `fit`; None leaves the columns as they are, those of a table of
-      text as text.
+    shape: See `fit`.
     only: Whether other columns than those of the shape are left out.
     num_rows: Of the rows of text to be read; None for all.
     is_growing: Whether another program may be writing the text's last line; it
@@ -91,17 +90,16 @@ def read(
       name, a row has more cells than the head, or it is of another shape.
   """
   path = pathlib.Path(path)
-  columns = list(shape) if only and shape is not None else None
+  columns = list(shape) if only else None
   try:
     if path.suffix == _SUFFIX:
       table = _read_parquet(path, columns)
     else:
-      table = _read_text(path, num_rows, is_growing)
+      table = _read_text(path, shape, num_rows, is_growing)
   except OSError as error:
     reason = error.strerror or error
     raise ValueError(f'{path} cannot be read as a table: {reason}.') from error
-  if shape is not None:
-    table = fit(table, shape, path)
+  table = fit(table, shape, path)
   return table if columns is None else table[columns]
 
 
@@ -113,7 +111,7 @@ def head(path: str | os.PathLike) -> tuple[list[str], dict]:
   """
   path = pathlib.Path(path)
   if path.suffix != _SUFFIX:
-    return list(read(path, num_rows=0)), {}
+    return list(read(path, {}, num_rows=0)), {}
   with _naming(path):
     schema = parquet.read_schema(path)
     return schema.names, _attrs(schema)
@@ -127,7 +125,8 @@ def fit(
   Args:
     table: From `read`.
     shape: Column to str, int (int64), float (float64, NaN where a cell is
-      empty, nan or NA) or, of Parquet files, bool; others stay as they are.
+      empty, nan or NA) or, of Parquet files, bool; others stay as they are,
+      those of a table of text as text.
     path: For messages.
 
   Raises:
@@ -160,8 +159,8 @@ def _fitted(column, kind):
   wrong = np.zeros(len(column), bool)
   if kind is str:
     if is_text:
-      values = column.astype(object)
-      wrong = ~values.map(lambda cell: isinstance(cell, str)).to_numpy(bool)
+      cells = column.astype(object)
+      wrong = ~cells.map(lambda cell: isinstance(cell, str)).to_numpy(bool)
     is_kind = is_text
   elif kind is bool:
     is_kind = pd.api.types.is_bool_dtype(column) and column.notna().all()
@@ -210,8 +209,8 @@ def read_bytes(path: str | os.PathLike, max_bytes: int) -> bytes:
   return pathlib.Path(path).read_bytes()
 
 
-def _read_text(path, num_rows, is_growing):
-  """Returns a table of text."""
+def _read_text(path, shape, num_rows, is_growing):
+  """Returns a table of text; an empty one has the columns of the shape."""
   if num_rows == 0:
     with open(path, 'rb') as file:
       content = file.read(_HEAD_BYTES)
@@ -220,7 +219,7 @@ def _read_text(path, num_rows, is_growing):
   if is_growing:
     content = content[: content.rfind(b'\n') + 1]
     if not content.strip():
-      return pd.DataFrame()
+      return pd.DataFrame(columns=list(shape), dtype=str)
   names, separator, first, encoding = _head(content[:_HEAD_BYTES], path)
   counts = collections.Counter(filter(None, names))
   if twice := sorted(name for name, count in counts.items() if count > 1):

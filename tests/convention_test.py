@@ -34,6 +34,7 @@ _FLOORS = (
     'sampling',
     'stopping',
   },
+  {'tabular'},
   {'data', 'models'},
   {'methods'},
   {'engine'},

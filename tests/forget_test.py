@@ -8,10 +8,13 @@ from unittest import mock
 import jax
 import numpy as np
 import pandas as pd
-from absl.testing import absltest
+import pytest
+from absl.testing import absltest, parameterized
 
 from psm_jax import embedding, forget, methods, training
 from psm_jax.data import store as store_lib
+from psm_jax.evaluation import evaluate
+from psm_jax.report import page
 from psm_jax.runs import run, zoo
 from tests import tiny, training_runs
 
@@ -25,6 +28,40 @@ def _windows(array, generator):
   data = np.ascontiguousarray(array).tobytes()
   starts = generator.integers(0, max(1, len(data) - _BYTES), _WINDOWS)
   return [data[start : start + _BYTES] for start in starts]
+
+
+def _windows_of(person, root, runs):
+  """Returns windows of a person's frames and weights that lie in files.
+
+  Args:
+    person: Whose.
+    root: Of a store `store` and of runs, not compressed.
+    runs: model_id -> state of each run.
+  """
+  generator = np.random.default_rng(0)
+  opened = store_lib.open_store(root / 'store')
+  rows = np.flatnonzero(opened.index['person_id'] == person)
+  theirs = _windows(np.asarray(opened.frames[rows]), generator)
+  for states in runs:
+    state = states[f'facecycle-{person}-s0']
+    for leaf in jax.tree.leaves((state.params, state.opt_state)):
+      if leaf.size * 4 > _BYTES:
+        theirs += _windows(leaf, generator)
+  held = b''.join(p.read_bytes() for p in root.rglob('*') if p.is_file())
+  # Windows of few values may occur by chance.
+  return {w for w in theirs if len(set(w)) > 8 and w in held}
+
+
+def _holding(root, person, windows):
+  """Returns the files that hold a person's id or a window of their data."""
+  held = []
+  for path in root.rglob('*'):
+    data = path.read_bytes() if path.is_file() else b''
+    if person in path.name or any(
+      text in data for text in (person.encode(), *windows)
+    ):
+      held.append(path)
+  return held
 
 
 def _states(workdir):
@@ -87,30 +124,13 @@ class ForgetTest(absltest.TestCase):
     shutil.copytree(self.safe, self.begun)
 
   def test_nothing_of_the_person_is_left_and_the_rest_goes_on(self):
-    generator = np.random.default_rng(0)
-    opened = store_lib.open_store(self.root / 'store')
-    rows = np.flatnonzero(opened.index['person_id'] == _GONE)
     before = {name: _states(self.root / name) for name in ('each', 'stacked')}
-    theirs = _windows(np.asarray(opened.frames[rows]), generator)
-    for states in before.values():
-      gone = states[f'facecycle-{_GONE}-s0']
-      for leaf in jax.tree.leaves((gone.params, gone.opt_state)):
-        if leaf.size * 4 > _BYTES:
-          theirs += _windows(leaf, generator)
-    held = b''.join(
-      path.read_bytes() for path in self.root.rglob('*') if path.is_file()
-    )
-    theirs = {window for window in theirs if len(set(window)) > 8}
-    self.assertGreater(sum(window in held for window in theirs), 200)
+    theirs = _windows_of(_GONE, self.root, before.values())
+    self.assertGreater(len(theirs), 200)
 
     done = forget.forget(_GONE, [self.root], general=forget.REMOVE)
     self.assertEqual(done.left, ())
-    for path in self.root.rglob('*'):
-      self.assertNotIn(_GONE, path.name)
-      if path.is_file():
-        data = path.read_bytes()
-        self.assertNotIn(_GONE.encode(), data, path)
-        self.assertFalse([w for w in theirs if w in data], path)
+    self.assertEmpty(_holding(self.root, _GONE, theirs))
     self.assertFalse((self.root / 'each/evaluation').exists())
     for path in (self.root / 'each/embeddings').rglob('*.parquet'):
       self.assertNotIn(_GONE, set(pd.read_parquet(path)['person_id']))
@@ -192,6 +212,53 @@ class ForgetTest(absltest.TestCase):
     notes.write_text(f'{_GONE} came on Monday')
     done = forget.forget(_GONE, [self.root], general=forget.KEEP)
     self.assertEqual(done.left, (str(notes),))
+
+
+class SixPeopleTest(parameterized.TestCase):
+  @pytest.mark.slow  # All programs, twice.
+  @parameterized.parameters('loop', 'vmap')
+  def test_every_program_goes_on_for_the_five_who_stay(self, strategy):
+    self.enterContext(
+      mock.patch.dict(
+        methods.METHODS,
+        facecycle=lambda config, shared: tiny.toy_method(config),
+      )
+    )
+    for name in ('make', 'abstract'):
+      self.enterContext(
+        mock.patch.object(methods, name, lambda c, **_: tiny.toy_method(c))
+      )
+    root = pathlib.Path(self.create_tempdir().full_path)
+    people = [f'{name}{"x7Kq2mZx91LpWv0"}' for name in 'abcdef']
+    training_runs.write_store(root, lengths=[90] * 6, people=people)
+    run_of = {'train__save_steps': 4, 'population__strategy': strategy}
+
+    def every_program(steps):
+      config = training_runs.config(
+        root / 'store', train__steps=steps, **run_of
+      )
+      outcome = training.train(config, root / 'run')
+      embedding.write_embeddings(root / 'run')
+      evaluate.score(root / 'run', num_workers=1)
+      page.write(root / 'run')
+      return [model.cohort[0] for model in outcome.models]
+
+    self.assertEqual(every_program(12), people)
+    scores = pd.read_csv(root / 'run/evaluation/scores.csv')
+    self.assertEqual(set(scores['person_id']), set(people))
+    before = _states(root / 'run')
+    theirs = _windows_of(people[3], root, [before])
+    self.assertGreater(len(theirs), 200)
+    done = forget.forget(people[3], [root])
+    self.assertEqual(done.left, ())
+    self.assertEmpty(_holding(root, people[3], theirs))
+    stay = people[:3] + people[4:]
+    for model_id, state in _states(root / 'run').items():
+      jax.tree.map(np.testing.assert_array_equal, state, before[model_id])
+    self.assertEqual(every_program(16), stay)
+    scores = pd.read_csv(root / 'run/evaluation/scores.csv')
+    self.assertEqual(set(scores['person_id']), set(stay))
+    self.assertEmpty(_holding(root, people[3], theirs))
 
 
 if __name__ == '__main__':

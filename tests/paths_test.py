@@ -1,3 +1,4 @@
+import errno
 import os
 import pathlib
 import stat
@@ -136,6 +137,15 @@ class WriteAtomicTest(parameterized.TestCase):
       paths.write_atomic(path, 'new')
     self.assertEqual(path.read_text(), 'old')
     self.assertEqual(list(self.root.iterdir()), [path])
+
+  def test_a_full_disk_is_said_of_the_file(self):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with (
+      mock.patch.object(os, 'fsync', side_effect=full),
+      self.assertRaisesRegex(OSError, f"No space left .*'{self.root}/a'"),
+    ):
+      paths.write_atomic(self.root / 'a', 'new')
+    self.assertEmpty(list(self.root.iterdir()))
 
   def test_the_content_is_on_the_disk_before_the_rename(self):
     calls = mock.Mock()

@@ -17,7 +17,7 @@ class TabularTest(parameterized.TestCase):
     return path
 
   def _read(self, content):
-    return tabular.read(self._path(content)).to_dict('list')
+    return tabular.read(self._path(content), {}).to_dict('list')
 
   @parameterized.parameters(
     'frame,AU12_r\n1,0.5\n2,-1.25\n',
@@ -79,7 +79,8 @@ class TabularTest(parameterized.TestCase):
     path = self._path(b'a,b\n1,2\n3')
     table = tabular.read(path, {'b': int}, is_growing=True)
     self.assertEqual(table['b'].tolist(), [2])
-    self.assertEmpty(tabular.read(self._path(b'a,b'), is_growing=True))
+    table = tabular.read(self._path(b'a,b'), {'b': int}, is_growing=True)
+    self.assertEqual((len(table), list(table)), (0, ['b']))
 
 
 class FitTest(parameterized.TestCase):
@@ -129,7 +130,7 @@ class FitTest(parameterized.TestCase):
     data[len(data) // 3] ^= 4
     path.write_bytes(data)
     with self.assertRaisesRegex(ValueError, 'a.parquet is no .* checksum'):
-      tabular.read(path)
+      tabular.read(path, {})
 
   @parameterized.parameters(
     (pa.array(np.zeros(40_000_000, np.float32)), 'claims 40000000 cells'),
@@ -140,12 +141,12 @@ class FitTest(parameterized.TestCase):
     tabular.parquet.write_table(pa.table({'x': column}), path)
     self.assertLess(path.stat().st_size, 2_000_000)
     with self.assertRaisesRegex(ValueError, f'a.parquet is no .*: .*{text}'):
-      tabular.read(path)
+      tabular.read(path, {})
 
   def test_a_file_that_cannot_be_read_is_named(self):
     for name in ('none.csv', 'none.parquet'):
       with self.assertRaisesRegex(ValueError, f'{name} .*[Nn]o such'):
-        tabular.read(self.folder / name)
+        tabular.read(self.folder / name, {})
 
 
 if __name__ == '__main__':

@@ -38,7 +38,12 @@ FLOW_CELLS = 8  # A flow is told on 8 x 8 cells, of dy and dx each.
 
 _ID_COLUMNS = ('model_id', 'person_id', 'video_id')
 _COLUMNS = dict.fromkeys(_ID_COLUMNS, str) | {'frame': int, 'time_s': float}
-_ATTRS = {'schema_version': int, 'step': int, 'state': str, 'config': str}
+_ATTRS = {
+  'schema_version': int,
+  'step': (int, type(None)),  # Of models of other programs it is not known.
+  'state': str,
+  'config': str,
+}
 _AGAIN = 'Embed again: python -m launch.embed'
 
 

@@ -331,7 +331,8 @@ def person_path(path: pathlib.Path, person_id: str) -> pathlib.Path:
   Raises:
     ValueError: If the id is unsafe.
   """
-  return path / (paths.check_id(person_id, what='person_id') + SUFFIX)
+  what = f'{path}: person_id'
+  return path / (paths.check_id(person_id, what=what) + SUFFIX)
 
 
 def open_person(path: pathlib.Path, entry: Mapping, size_px: int) -> Person:

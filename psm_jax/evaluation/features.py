@@ -265,7 +265,7 @@ def unit_length(data: np.ndarray) -> np.ndarray:
 
 def _read_foreign(path: pathlib.Path) -> pd.DataFrame:
   """Returns embeddings that another program wrote, labels by our names."""
-  data = tabular.read(path)
+  data = tabular.read(path, {})
   ids = [name for name in _IDS if name in data]
   # Some count people and videos.
   counted = [n for n in ids if pd.api.types.is_integer_dtype(data[n])]

@@ -5,6 +5,7 @@ psm train --config=experiments/mine.py    a file of one's own
 """
 
 import importlib
+import os
 import pathlib
 from typing import Any
 
@@ -43,9 +44,18 @@ def get(name: str) -> ml_collections.ConfigDict:
   return importlib.import_module(f'psm_jax.presets.{name}').get_config()
 
 
-def config_of(content: dict) -> ml_collections.ConfigDict:
-  """Returns the configuration that JSON content holds, lists as tuples."""
-  return ml_collections.ConfigDict(with_tuples(content))
+def config_of(
+  content: dict, *, where: str | os.PathLike = 'The configuration'
+) -> ml_collections.ConfigDict:
+  """Returns the configuration that JSON content holds, lists as tuples.
+
+  Raises:
+    ValueError: If a field has a name that none can have; begins with `where`.
+  """
+  try:
+    return ml_collections.ConfigDict(with_tuples(content))
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    raise ValueError(f'{where}: {error}') from error
 
 
 def with_tuples(value: Any) -> Any:

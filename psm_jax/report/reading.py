@@ -89,7 +89,7 @@ def read_table(
   wanted = [*required, *(c for c in optional or () if c not in required)]
   table = pd.DataFrame()
   if path.is_file():
-    table = tabular.read(path, is_growing=True)
+    table = tabular.read(path, {}, is_growing=True)
   if table.columns.empty:
     return pd.DataFrame({c: pd.Series(dtype=_dtype(c)) for c in wanted})
   taken = [c for c in table if optional is None or c in wanted]

@@ -442,7 +442,7 @@ def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
   content = _read_content(workdir)
   for name in _CONFIG_SHAPE:
     del content[name]
-  return presets.config_of(content)
+  return presets.config_of(content, where=workdir / 'config.json')
 
 
 def _read_content(workdir):

@@ -96,7 +96,7 @@ def _logged(workdir) -> pd.DataFrame:
   """Returns the rows of a run's metrics in their order, whole ones alone."""
   tables = [pd.DataFrame(columns=_COLUMNS)]
   for path in metrics.tables(workdir):
-    table = tabular.read(path, is_growing=True)
+    table = tabular.read(path, {}, is_growing=True)
     if len(table):
       tables.append(tabular.fit(table, _COLUMNS, path)[list(_COLUMNS)])
   tables = [table for table in tables if len(table)] or tables

@@ -103,7 +103,8 @@ def _of_zoo(path, config):
   cohorts = {}
   for name, folder in folders.items():
     described = zoo.describe(folder)
-    _check_shapes(config, presets.config_of(described['config']), folder)
+    theirs = presets.config_of(described['config'], where=folder)
+    _check_shapes(config, theirs, folder)
     cohorts[name] = tuple(described['cohort'])
 
   def read(name):

@@ -225,7 +225,7 @@ def load(folder: str | os.PathLike) -> Model:
   path = folder / 'model.safetensors'
   if not path.is_file():
     raise ValueError(f'{folder} has no model.safetensors. Export it again.')
-  config = presets.config_of(content['config'])
+  config = presets.config_of(content['config'], where=folder / 'model.json')
   method = methods.abstract(config)
   num_bytes, largest = path.stat().st_size, _num_bytes(method) + _HEADER_BYTES
   if num_bytes > largest:

@@ -1,5 +1,6 @@
 import json
 import pathlib
+import struct
 import tempfile
 from unittest import mock
 
@@ -111,6 +112,34 @@ class FrameFolderBuilderTest(absltest.TestCase):
       )
     self.assertEmpty(list(self.folder.glob('*store_damaged*')))
 
+  def test_a_damaged_or_missing_file_of_the_data_set_is_named(self):
+    builder = builder_lib.Faces.of(self.source, data_dir=self.folder / 'parts')
+    prepared = builder_lib.write(builder)
+    for path in sorted(prepared.iterdir()):
+      content = path.read_bytes()
+      for damage in (path.unlink, lambda path=path: path.write_bytes(b'[')):
+        damage()
+        with self.assertRaisesRegex(
+          (ValueError, OSError), str(prepared.parent)
+        ):
+          # As `prepare` does it.
+          builder_lib.Faces.of(self.source, data_dir=self.folder / 'parts')
+          decode.fill_store(
+            prepared, self.folder / 'store_parts', size_px=8, source={}
+          )
+        path.write_bytes(content)
+
+  def test_a_full_disk_is_said_of_the_data_set(self):
+    builder = builder_lib.Faces.of(self.source, data_dir=self.folder / 'full')
+    text = 'ResourceExhaustedError: Failed to write; No space left on device'
+    with (
+      mock.patch.object(
+        builder, 'download_and_prepare', side_effect=RuntimeError(text)
+      ),
+      self.assertRaisesRegex(OSError, 'No space left .*/full/faces/'),
+    ):
+      builder_lib.write(builder)
+
   def test_a_lost_record_is_noticed(self):
     builder = builder_lib.Faces.of(self.source, data_dir=self.folder / 'lost')
     prepared = builder_lib.write(builder)
@@ -159,6 +188,16 @@ class RecordsTest(absltest.TestCase):
   def test_without_label_columns_there_are_no_labels(self):
     ((frame, _),), _ = self._records(_make_folder(self.root, labels=''), 0)
     self.assertNotIn('labels', frame)
+
+  def test_a_picture_that_claims_too_much_is_reported_and_the_rest_used(self):
+    source = _make_folder(self.root)
+    path = self.root / 'A' / 'v0' / '5.png'
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack('>II', 1 << 14, 1 << 14)
+    path.write_bytes(content)
+    ((frame,),), problems = self._records(source, 0)
+    self.assertEqual(problems, ['A/v0/5.png'])
+    self.assertEqual(frame['frame'], 7)
 
   def test_a_vanished_picture_is_reported_and_the_rest_used(self):
     source = _make_folder(self.root)

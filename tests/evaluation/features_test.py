@@ -145,6 +145,12 @@ class ReadRunTest(parameterized.TestCase):
     ):
       features.read_run(self.workdir)
 
+  def test_of_a_model_from_elsewhere_the_step_need_not_be_known(self):
+    data = _video()
+    data.attrs = {'step': None}
+    self._write(data)
+    self.assertLen(features.read_run(self.workdir), 1)
+
   def test_models_have_states_of_their_own(self):
     for model_id in ('m-s0', 'm-s1'):
       data = _video(model_id=model_id)

@@ -54,10 +54,11 @@ def _bomb(name):
   return bytes(made)
 
 
-def _npy(array):
-  file = io.BytesIO()
-  np.save(file, array, allow_pickle=True)
-  return file.getvalue()
+def _npy_of_code():
+  """Returns an array whose element is pickled."""
+  header = b"{'descr': '|O', 'fortran_order': False, 'shape': (1,)}\n"
+  length = struct.pack('<H', len(header))
+  return b'\x93NUMPY\x01\x00' + length + header + pickle.dumps([_Code()])
 
 
 def _parquet(table):
@@ -105,7 +106,7 @@ _FILES = (
     'store.json is no file of at most',
   ),
   ('npz', _bomb('input.npy'), 'claims to hold 314572800'),
-  ('npz', _zip(('input.npy', _npy(np.array([_Code()])))), 'Object arrays'),
+  ('npz', _zip(('input.npy', _npy_of_code())), 'Object arrays'),
   ('npz', b'PK\x03\x04' + bytes(40), 'not a whole .npz file'),
   ('safetensors', b'\xff' * 8 + b'{}', 'not a whole .safetensors file'),
   (
@@ -175,6 +176,14 @@ class HostileFilesTest(parameterized.TestCase):
     stores.change_manifest(path, people=[person | {'person_id': '../P1'}])
     with self.assertRaisesRegex(ValueError, "'../P1' is not a safe name"):
       store.open_store(path)
+
+  def test_a_field_that_no_configuration_has_is_named(self):
+    path = self.readers['config.json'].path
+    good = path.read_bytes()
+    self.addCleanup(path.write_bytes, good)
+    path.write_text(json.dumps(json.loads(good) | {'../x': 1}))
+    with self.assertRaisesRegex(ValueError, f'{path}: .*[.][.]/x'):
+      run.open_run(path.parent)
 
   @parameterized.parameters('model_id', 'cohort')
   def test_an_id_in_a_runs_list_leads_nowhere_else(self, field):

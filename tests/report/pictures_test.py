@@ -93,7 +93,7 @@ class ReadTest(absltest.TestCase):
   def test_another_file_is_named(self):
     (self.workdir / 'pictures').mkdir()
     (self.workdir / 'pictures/a.npz').write_bytes(b'no archive')
-    with self.assertRaisesRegex(ValueError, r'a\.npz holds no pictures'):
+    with self.assertRaisesRegex(ValueError, r'a\.npz is not a whole'):
       pictures.read(self.workdir, max_models=5)
 
 

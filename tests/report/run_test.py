@@ -114,7 +114,7 @@ class ReadTest(parameterized.TestCase):
 
   def test_broken_json_is_refused_by_name(self):
     self._write('config.json', '{"seed": ')
-    with self.assertRaisesRegex(ValueError, r'config\.json is not JSON'):
+    with self.assertRaisesRegex(ValueError, r'config\.json is no JSON'):
       report_run.read(self.workdir)
 
   def test_people_are_those_of_all_cohorts(self):

@@ -59,7 +59,7 @@ def _read_presence(path, options, report):
     report(path, 'there is no such file; labels missing')
     return []
   try:
-    table = tabular.read(path)
+    table = tabular.read(path, {})
     frames = pd.to_numeric(table.iloc[:, 0]).to_numpy(np.float64)
     if not np.array_equal(frames, np.floor(frames)):
       raise ValueError('the first column does not hold frame numbers')

@@ -58,7 +58,7 @@ def _find_table(folder, video):
 
 def _read_table(path, options, report):
   """A video's codes by their own frame numbers, float32."""
-  table = tabular.read(path)
+  table = tabular.read(path, {})
   named = [n for n in table.columns if n.lower() in ('frame', '0')]
   if len(named) != 1:
     raise ValueError(

@@ -50,7 +50,7 @@ def _read_meta(root, options, number, report):
     report(file, 'not found; people have no fold, and are called as on disk')
     return None
   try:
-    table = tabular.read(path).rename(columns=str.lower)
+    table = tabular.read(path, {}).rename(columns=str.lower)
     wanted = {
       'person_id': f'voxceleb{number} id',
       'name': f'vggface{number} id',

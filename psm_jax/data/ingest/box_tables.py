@@ -27,7 +27,7 @@ def read(path: pathlib.Path, *, first_row: int | None) -> readers.ToolTable:
     ValueError: If the file is no such table.
     OSError: If it cannot be read.
   """
-  names = {name.lower() for name in tabular.read(path, num_rows=0)}
+  names = {name.lower() for name in tabular.read(path, {}, num_rows=0)}
   tool = 'generic'
   if {'timestamp', 'success', 'confidence'} <= names:
     tool = 'openface'

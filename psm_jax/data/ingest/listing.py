@@ -150,7 +150,7 @@ def _search(root, person_from, leave_out):
 
 
 def _read_manifest(path):
-  table = tabular.read(path)
+  table = tabular.read(path, {})
   if not len(table) or 'path' not in table:
     raise ValueError(
       f'{path} has no rows, or no column `path`; a manifest has the columns '

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 import av
 import numpy as np
 
+from psm_jax.data import picture_files
+
 # A playlist inside a video file must not open anything on the network.
 _OPTIONS = {'protocol_whitelist': 'file'}
 # Before 19, PyAV refused titles that are no text unless it was told not to.
@@ -293,8 +295,17 @@ def _picture_stream(container, counts):
   counts.num_streams = len(streams)
   default = av.stream.Disposition.default
   stream = next((s for s in streams if s.disposition & default), streams[0])
-  if stream.codec_context is None:
+  codec = stream.codec_context
+  if codec is None:
     raise ValueError('the video is in a codec that is not known')
+  most = picture_files.MAX_PIXELS
+  if codec.width * codec.height > most:
+    raise ValueError(
+      f'its frames have {codec.width} x {codec.height} pixels; at most {most} '
+      'are decoded'
+    )
+  # Frames may be larger than the header says.
+  codec.options = {'max_pixels': str(most)}
   return stream
 
 

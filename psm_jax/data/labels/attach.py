@@ -65,7 +65,7 @@ def to_frames(
     )
     if paths_of[name].is_file():
       columns.read_columns(paths_of[name])
-      there[name] = tabular.read(paths_of[name])
+      there[name] = tabular.read(paths_of[name], {})
       _refuse_present(there[name], made[name], options, paths_of[name])
       known = _numeric(there[name]).reindex(frames[name])
       notes += _lag_note(name, frames[name], known, labels.values)

@@ -127,7 +127,7 @@ def read_faces(path: str | pathlib.Path) -> dict[str, str]:
   Raises:
     ValueError: If it is no such table.
   """
-  table = tabular.read(path)
+  table = tabular.read(path, {})
   missing = {'person_id', 'video_id', 'face'} - set(table)
   if missing:
     raise ValueError(

@@ -118,7 +118,7 @@ def read_labels(path: pathlib.Path) -> LabelTable:
 
 def _read(path, num_rows):
   """The table with its columns renamed, as text."""
-  table = tabular.read(path, num_rows=num_rows)
+  table = tabular.read(path, {}, num_rows=num_rows)
   table.columns = [column_name(name) for name in table]
   twice = sorted(set(table.columns[table.columns.duplicated()]))
   if twice:

@@ -110,7 +110,7 @@ def read(
   """
   if tool not in tools.TOOLS:
     raise ValueError(f'Tool {tool!r} is none of {list(tools.TOOLS)}.')
-  text = tabular.read(path)
+  text = tabular.read(path, {})
   if not len(text):
     raise ValueError(
       f'{path} has a head but no rows: the tool found no face, or was stopped. '

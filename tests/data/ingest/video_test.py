@@ -2,11 +2,13 @@ import fractions
 import os
 import pathlib
 import struct
+from unittest import mock
 
 import av
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from psm_jax.data import picture_files
 from psm_jax.data.ingest import video
 from tests.data.ingest import films
 
@@ -56,6 +58,14 @@ class ReadTest(parameterized.TestCase):
     self.assertEqual([frame.index for frame in frames], list(range(5)))
     self.assertEqual(counts.decoded, 5)
     self.assertEmpty(_warnings(counts))
+
+  def test_frames_of_too_many_pixels_are_refused(self):
+    path = films.write(self.folder / 'a.mp4', [_ramp(0)] * 2)
+    with (
+      mock.patch.object(picture_files, 'MAX_PIXELS', 64 * 48 - 1),
+      self.assertRaisesRegex(ValueError, 'have 64 x 48 pixels; at most 3071'),
+    ):
+      _read(path)
 
   def test_a_picture_is_turned_as_the_file_says(self):
     path = films.write(self.folder / 'a.mp4', [_ramp(0)] * 3)

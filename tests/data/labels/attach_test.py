@@ -288,7 +288,7 @@ class ToEmbeddingsTest(_AttachTest):
     self.assertEqual(self.read('m-A-s0', 'v1')['AU12_r'].tolist(), [0, 1, 2, 3])
 
   def test_a_folder_without_embeddings_says_what_to_do(self):
-    with self.assertRaisesRegex(ValueError, 'Run launch.embed first'):
+    with self.assertRaisesRegex(ValueError, 'launch.embed first'):
       attach.to_embeddings(
         self.tables, self.frames, collection.Options(tool='openface')
       )
