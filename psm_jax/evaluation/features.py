@@ -91,6 +91,18 @@ class FeatureTable:
       'person_id': self.person_id,
     }
 
+  def scaled(self) -> np.ndarray:
+    """Returns [n, D] float64, as frames are to be compared.
+
+    Embeddings get length 1, a row of zeros stays, unless the method says that
+    their length tells something too; pixels and the head pose are as given.
+    """
+    data = self.features.astype(np.float64)
+    is_given = self.source in (PIXEL_PCA, HEAD_POSE)
+    if is_given or not self.frames.attrs.get('unit_length', True):
+      return data
+    return unit_length(data)
+
   def take(self, rows: np.ndarray) -> 'FeatureTable':
     """Returns the table of some rows, in their order.
 
@@ -210,17 +222,36 @@ def controls(
   Raises:
     ValueError: See read_run; also if a control lacks a frame.
   """
-  made = []
   frames = {table.person_id: table.frames for table in reversed(tables)}
-  for source in sources:
-    folder = _MADE[source]
-    root = pathlib.Path(workdir) / folder
-    for person_id, wanted in sorted(frames.items()):
-      pattern = f'*/{person_id}/*.parquet'
-      if any(root.glob(pattern)):
-        parts = _read_tree(root, pattern, folder)
-        made += [at(table, wanted) for table in _join(parts, source)]
-  return made
+  return [
+    at(table, wanted)
+    for source in sources
+    for person_id, wanted in sorted(frames.items())
+    for table in read_person(
+      workdir, person_id, source=source, folder=_MADE[source]
+    )
+  ]
+
+
+def read_person(
+  workdir: str | os.PathLike, person_id: str, *, source: str, folder: str
+) -> list[FeatureTable]:
+  """Reads one person's tables of a folder, one for each model; [] if none.
+
+  Args:
+    workdir: The run directory.
+    person_id: Whose frames.
+    source: Name of these features.
+    folder: One of data/embedded.py.
+
+  Raises:
+    ValueError: See read_run.
+  """
+  root = pathlib.Path(workdir) / folder
+  pattern = f'*/{person_id}/*.parquet'
+  if not any(root.glob(pattern)):
+    return []
+  return _join(_read_tree(root, pattern, folder), source)
 
 
 def at(table: FeatureTable, frames: pd.DataFrame) -> FeatureTable:

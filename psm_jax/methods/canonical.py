@@ -100,6 +100,7 @@ def make(
     loss=loss,
     embed=embed,
     pictures=pictures,
+    unit_length=False,  # The code is linear: a small movement is short.
     uses_canonical=True,
     draw=draw,
     check=check,
@@ -178,7 +179,7 @@ class Networks:
 
     Returns:
       image: [B, S, S, 3] float32 in about [-1, 1].
-      flow: [B, S / 2, S / 2, 2] float32, see `models.canonical.Decoder`.
+      flow: [B, S, S, 2] float32, see `models.canonical.Decoder`.
     """
     flow, residual = self._decoder.apply(
       {'params': params['decoder']},
@@ -187,7 +188,7 @@ class Networks:
     )
     flow, residual = flow.astype(jnp.float32), residual.astype(jnp.float32)
     moved = warp_ops.warp(face, flow, clamp=True)
-    return moved + warp_ops.resize(residual, self._size_px), flow
+    return moved + residual, flow
 
 
 def disturbed(
