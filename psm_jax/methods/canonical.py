@@ -179,7 +179,7 @@ class Networks:
 
     Returns:
       image: [B, S, S, 3] float32 in about [-1, 1].
-      flow: [B, S, S, 2] float32, see `models.canonical.Decoder`.
+      flow: [B, S / 2, S / 2, 2] float32, see `models.canonical.Decoder`.
     """
     flow, residual = self._decoder.apply(
       {'params': params['decoder']},
@@ -188,7 +188,7 @@ class Networks:
     )
     flow, residual = flow.astype(jnp.float32), residual.astype(jnp.float32)
     moved = warp_ops.warp(face, flow, clamp=True)
-    return moved + residual, flow
+    return moved + warp_ops.resize(residual, self._size_px), flow
 
 
 def disturbed(

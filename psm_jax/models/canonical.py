@@ -79,9 +79,9 @@ class Decoder(nn.Module):
       canonical: [B, S, S, 3] float in [-1, 1].
 
     Returns:
-      flow: [B, S, S, 2] float, (x, y) in halves of the side: where in the
-        canonical face each place of the frame comes from.
-      residual: [B, S, S, 3] float, added to what the flow brings.
+      flow: [B, S / 2, S / 2, 2] float, (x, y) in halves of the side: where in
+        the canonical face each place of the frame comes from.
+      residual: [B, S / 2, S / 2, 3] float, added to what the flow brings.
     """
     batch, size_px = canonical.shape[:2]
     stages = num_stages(size_px)
@@ -96,11 +96,9 @@ class Decoder(nn.Module):
         [warp_ops.resize(x, side), warp_ops.resize(canonical, side)], axis=-1
       )
       x = _block(x, features, stride=1, lowering=self.lowering)
-    # Four pixels a place: eyes are few pixels high.
     out = layers.Conv(
-      4 * 5, init_scheme=_OUTPUT_STD, lowering=self.lowering, name='change'
+      5, init_scheme=_OUTPUT_STD, lowering=self.lowering, name='change'
     )(x)
-    out = layers.pixel_shuffle(out, 2)
     return self.reach * jnp.tanh(out[..., :2]), out[..., 2:]
 
 

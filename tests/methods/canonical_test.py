@@ -148,7 +148,7 @@ class PicturesTest(absltest.TestCase):
 
   def test_they_can_be_shown(self):
     made = self.pictures(self.params, self.frames, self.faces)
-    image, flow = (4, _SIZE, _SIZE, 3), (4, _SIZE, _SIZE, 2)
+    image, flow = (4, _SIZE, _SIZE, 3), (4, _SIZE // 2, _SIZE // 2, 2)
     self.assertEqual(
       {name: leaf.shape for name, leaf in made.items()},
       {
