@@ -190,24 +190,23 @@ def preparation(
   *,
   source: str,
   config: ProbeConfig,
-  num_components: int | None = None,
 ) -> pipeline.Pipeline:
   """Returns what makes features ready for a linear model, fitted.
 
-  Pixels are reduced to principal components. Then every column gets mean 0 and
-  standard deviation 1 on the training part (so components are whitened). There
-  are never more components than the training part has.
+  Pixels are reduced to principal components, the most of config. Then every
+  column gets mean 0 and standard deviation 1 on the training part (so
+  components are whitened). There are never more components than the training
+  part has.
 
   Args:
     train: [n_train, D] float, as from `scaled`.
     source: The source of the features.
     config: See ProbeConfig.
-    num_components: Of pixels; None takes the most of config.
   """
   steps = []
   is_pixels = source == features.PIXEL_PCA
   if is_pixels:
-    wanted = num_components or max(config.pixel_components)
+    wanted = max(config.pixel_components)
     is_tall = train.shape[0] >= train.shape[1]
     steps.append(
       decomposition.PCA(
@@ -226,12 +225,13 @@ class Probes:
   """Fitted probes.
 
   Attributes:
-    preparations: Number of components to what prepares features.
-    models: Kind and name of a target to its number of components, its model
-      and, of NUMBERS, the columns that the model tells and their penalty.
+    preparation: Prepares features.
+    models: Kind and name of a target to how many of the first columns its
+      model is given (None: all), the model and, of NUMBERS, the columns that
+      the model tells and their penalty.
   """
 
-  preparations: dict[int | None, pipeline.Pipeline]
+  preparation: pipeline.Pipeline
   models: dict[tuple[str, str], tuple[int | None, object, slice, float]]
 
   def tell(
@@ -242,16 +242,14 @@ class Probes:
     Args:
       data: [n, D] float64, as from `scaled`.
     """
-    prepared = {
-      n: prepare.transform(data) for n, prepare in self.preparations.items()
-    }
+    prepared = self.preparation.transform(data)
     told = {}
     for (kind, name), (size, model, columns, alpha) in self.models.items():
       if kind == targets.NUMBERS:
-        whole = model.predict(prepared[size]).reshape(len(data), -1)
+        whole = model.predict(prepared[:, :size]).reshape(len(data), -1)
         told[kind, name] = whole[:, columns], alpha
       else:
-        told[kind, name] = logistic.decide(model, prepared[size]), alpha
+        told[kind, name] = logistic.decide(model, prepared[:, :size]), alpha
     return told
 
 
@@ -275,14 +273,12 @@ def fit(
     source: The source of the features.
     config: See ProbeConfig.
   """
-  sizes = [None]
+  prepare = preparation(data, source=source, config=config)
+  whole = prepare.transform(data)
+  sizes = (None,)
   if source == features.PIXEL_PCA:
-    sizes = list(config.pixel_components)
-  preparations = {
-    size: preparation(data, source=source, config=config, num_components=size)
-    for size in sizes
-  }
-  prepared = {n: prepare.transform(data) for n, prepare in preparations.items()}
+    sizes = config.pixel_components
+  prepared = {size: whole[:, :size] for size in sizes}
   models, numbers = {}, collections.defaultdict(list)
   for target in asked:
     known = target.known
@@ -291,14 +287,13 @@ def fit(
     elif len(np.unique(target.values[known].astype(str))) > 1:
       size, model = _classifier(prepared, target, known, folds, config)
       models[target.kind, target.name] = size, model, slice(None), np.nan
-  most = max(sizes, key=lambda size: size or 0)
   for group in numbers.values():
     known = group[0].known
     if known.sum() < 2:
       continue
     lengths = [target.values.shape[1] for target in group]
     model = ridge.fit(
-      prepared[most][known],
+      whole[known],
       np.concatenate([target.values for target in group], axis=1)[known],
       penalties=ALPHAS,
       folds=[tuple(part[known] for part in fold) for fold in folds],
@@ -307,8 +302,8 @@ def fit(
     ends = np.cumsum(lengths)
     for target, length, end in zip(group, lengths, ends, strict=True):
       columns, alpha = slice(end - length, end), float(model.alpha[end - 1])
-      models[target.kind, target.name] = most, model, columns, alpha
-  return Probes(preparations, models)
+      models[target.kind, target.name] = None, model, columns, alpha
+  return Probes(prepare, models)
 
 
 def ask(
