@@ -137,7 +137,7 @@ def scores(
     ],
     config=probes.ProbeConfig(
       splits=(splits.CROSS_VIDEO,),
-      few_labels=tuple(counts),
+      few_labels=(*counts, 0),
       few_label_draws=num_draws,
       num_frame_resamples=1,
       num_block_resamples=1,
@@ -146,11 +146,13 @@ def scores(
   table = results.table(made)
   table = table[(table.metric == 'auc') & table.target.str.match(splits.UNIT)]
   means = table.groupby(['source', 'split'], sort=False).value.mean()
+  numbers = {
+    f'{few_labels.SPLIT}{count or "all"}': count for count in (*counts, 0)
+  }
   return [
-    (source, 'auc', int(split.removeprefix(few_labels.SPLIT)), value)
-    if split.startswith(few_labels.SPLIT)
-    else (source, 'auc', 0, value)
+    (source, 'auc', numbers[split], value)
     for (source, split), value in means.items()
+    if split in numbers
   ]
 
 

@@ -2,7 +2,8 @@
 
 Rows of results of the splits few_labels_<count>: AUCs of probes that learned
 from so many frames of one video, drawn at random, and are tested on the other,
-a draw each; the frames are the same for all features of a person. A probe is a
+a draw each; the frames are the same for all features of a person. The last
+point of the curve, few_labels_all, is of all frames of a video. A probe is a
 ridge regression to balanced labels. Its penalty, and of pixels the number of
 principal components, are chosen on stretches of the labelled frames, for every
 kind of features in the same way. n frames, D features, U units.
@@ -33,7 +34,8 @@ def score(
   Args:
     table: The features of one person.
     parts: The directions of a split.
-    config: few_labels and few_label_draws say how many frames and draws.
+    config: few_labels (0 is all of a training part) and few_label_draws say how
+      many frames and draws; guard_s is between stretches of all frames.
   """
   values, sizes = probes.scaled(table, config), ()
   if table.source == features.PIXEL_PCA:
@@ -47,17 +49,27 @@ def score(
     for count in config.few_labels:
       if count >= len(pool):
         continue
-      for draw in range(config.few_label_draws):
-        generator = np.random.default_rng((draw, count))
-        train = np.sort(generator.choice(pool, count, replace=False))
+      for draw in range(config.few_label_draws if count else 1):
+        if count:
+          generator = np.random.default_rng((draw, count))
+          train = np.sort(generator.choice(pool, count, replace=False))
+          folds = stretches(count)
+        else:
+          train, inner = pool, part.train & is_known
+          folds = [
+            tuple(side[pool] for side in fold)
+            for fold in splits.inner_folds(
+              table.frames, inner, num_folds=_NUM_FOLDS, guard_s=config.guard_s
+            )
+          ]
         told = probe_auc(
-          values, known == 1, train, test, folds=stretches(count), sizes=sizes
+          values, known == 1, train, test, folds=folds, sizes=sizes
         )
-        place = {**table.ids, 'split': f'{SPLIT}{count}'}
+        place = {**table.ids, 'split': f'{SPLIT}{count or "all"}'}
         place |= {'direction': part.direction, 'draw': draw}
         for unit, value in zip(part.action_units, told, strict=True):
           made += results.rows(
-            place, unit, {'auc': value}, n_train=count, n_test=len(test)
+            place, unit, {'auc': value}, n_train=len(train), n_test=len(test)
           )
   return made
 

@@ -53,7 +53,8 @@ class ProbeConfig:
       is chosen along with C. Numbers are told from the most.
     l2_normalise: Scale embeddings to length 1 first, as published, where the
       method does not say that their length counts. Grey pixels never are.
-    few_labels: Numbers of labelled frames of few_labels.py; () for none.
+    few_labels: Numbers of labelled frames of few_labels.py, 0 for all; () for
+      none.
     few_label_draws: Draws of each.
     threshold_from: 'half': a frame is called active from even odds on.
       'validation': from the odds that give the largest F1 on these blocks.
@@ -75,7 +76,7 @@ class ProbeConfig:
   inverse_penalties: tuple[float, ...] = (1.0, 0.1, 0.01, 0.001)
   pixel_components: tuple[int, ...] = (64, 8, 16, 32, 128)
   l2_normalise: bool = True
-  few_labels: tuple[int, ...] = (10, 30, 100)
+  few_labels: tuple[int, ...] = (10, 30, 100, 0)
   few_label_draws: int = 3
   threshold_from: str = 'half'
   num_frame_resamples: int = 100
@@ -95,12 +96,13 @@ class ProbeConfig:
       )
     if not 0 <= self.min_base_rate < 1:
       raise ValueError(f'min_base_rate {self.min_base_rate} is not in [0, 1).')
+    if min(self.few_labels, default=0) < 0:
+      raise ValueError(f'few_labels {self.few_labels} has a negative number.')
     if self.guard_s < 0:
       raise ValueError(f'guard_s {self.guard_s} is negative.')
     for field, is_wrong in (
       ('inverse_penalties', min(self.inverse_penalties, default=0) <= 0),
       ('pixel_components', min(self.pixel_components, default=0) < 1),
-      ('few_labels', min(self.few_labels, default=1) < 1),
       ('few_label_draws', self.few_label_draws < 1),
       ('block_s', self.block_s <= 0),
       ('num_frame_resamples', self.num_frame_resamples < 1),

@@ -57,7 +57,7 @@ class ProbeTest(absltest.TestCase):
 
 class ScoreTest(absltest.TestCase):
   CONFIG = dataclasses.replace(
-    probes.DEFAULT, few_labels=(10, 60, 200), few_label_draws=2
+    probes.DEFAULT, few_labels=(10, 60, 200, 0), few_label_draws=2
   )
 
   def _score(self, source='lab', **options):
@@ -70,17 +70,26 @@ class ScoreTest(absltest.TestCase):
     made = few_labels.score(table, parts, config=self.CONFIG)
     return results.table(made)
 
-  def test_every_draw_is_a_row_and_no_count_takes_the_whole_video(self):
+  def test_every_draw_is_a_row_and_the_whole_video_one_of_its_own(self):
     rows = self._score()
-    counts = rows.groupby(['split', 'direction', 'draw', 'target']).size()
-    self.assertEqual(counts.tolist(), [1] * (2 * 2 * 2 * len(people.UNITS)))
-    self.assertEqual(set(rows.split), {'few_labels_10', 'few_labels_60'})
-    self.assertEqual(set(rows.n_train), {10, 60})
+    cells = rows.groupby(['split', 'direction', 'draw', 'target']).n_train
+    self.assertEqual(set(cells.size()), {1})
+    of_split = rows.groupby('split').n_train.agg(['count', 'mean'])
+    num = 2 * len(people.UNITS)
+    self.assertEqual(
+      of_split.T.to_dict('list'),
+      {
+        'few_labels_10': [2 * num, 10],
+        'few_labels_60': [2 * num, 60],
+        'few_labels_all': [num, 200],
+      },
+    )
 
   def test_more_labels_teach_more(self):
     rows = self._score(noise=6.0)
     mean = rows.groupby('split').value.mean()
     self.assertLess(mean['few_labels_10'], mean['few_labels_60'])
+    self.assertLess(mean['few_labels_60'], mean['few_labels_all'])
 
   def test_equal_frames_are_drawn_for_all_features(self):
     rows = [self._score(name).drop(columns='source') for name in ('a', 'b')]
