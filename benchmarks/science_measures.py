@@ -125,7 +125,7 @@ def scores(
   values[features.PIXEL_PCA] = grey(person.images(person.pixels))
   landmarks = person.index.filter(regex=r'^[xy]\d+$').to_numpy()
   if landmarks.size:
-    values['landmarks'], _ = few_labels.components(landmarks)
+    values['landmarks'] = landmarks
   frames = person.index.copy()
   frames.attrs = {'unit_length': False}
   made, _ = person_lib.evaluate(
