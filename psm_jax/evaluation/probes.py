@@ -265,8 +265,8 @@ def fit(
 ) -> Probes:
   """Fits a probe for every target that can be fitted.
 
-  Frames on which a target is not known take no part in its probe. Numbers
-  known on the same frames share one decomposition.
+  Frames on which a target is not known take no part in its probe. Targets known
+  on the same frames share their decompositions.
 
   Args:
     data: [n_train, D] float64, as from `scaled`.
@@ -282,12 +282,18 @@ def fit(
     sizes = config.pixel_components
   prepared = {size: whole[:, :size] for size in sizes}
   models, numbers = {}, collections.defaultdict(list)
+  classes = collections.defaultdict(list)
   for target in asked:
     known = target.known
     if target.kind == targets.NUMBERS:
       numbers[known.tobytes()].append(target)
     elif len(np.unique(target.values[known].astype(str))) > 1:
-      size, model = _classifier(prepared, target, known, folds, config)
+      alone = '' if target.kind == targets.UNIT else target.name
+      classes[alone, known.tobytes()].append(target)
+  for group in classes.values():
+    chosen = _choose(prepared, group, folds, config)
+    for target, (size, penalty) in zip(group, chosen, strict=True):
+      model = _classifier(prepared[size], target, penalty, folds, config)
       models[target.kind, target.name] = size, model, slice(None), np.nan
   for group in numbers.values():
     known = group[0].known
@@ -372,36 +378,61 @@ def ask(
   return answers, impossible
 
 
-def _classifier(prepared, target, known, folds, config):
-  """Returns the number of components and the fitted logistic regression."""
-  label = target.values[known]
+def _choose(prepared, group, folds, config) -> list[tuple]:
+  """Returns the number of components and C that tell the blocks best.
+
+  Args:
+    prepared: Number of components to [n, D] float64.
+    group: Targets of one kind, known on the same frames; classes alone.
+    folds: See `fit`.
+    config: See ProbeConfig.
+
+  Returns:
+    For each target.
+  """
+  sizes, known = list(prepared), group[0].known
+  penalties = config.inverse_penalties
+  if len(sizes) * len(penalties) == 1:
+    return [(sizes[0], penalties[0])] * len(group)
   folds = [tuple(part[known] for part in fold) for fold in folds]
-  size, penalty = next(iter(prepared)), config.inverse_penalties[0]
-  if len(prepared) * len(config.inverse_penalties) > 1:
-    size, penalty = _chosen(prepared, label, known, folds, config)
-  data = prepared[size][known]
+  folds = [fold for fold in folds if all(part.any() for part in fold)]
+  if group[0].kind == targets.UNIT:
+    labels = np.stack([target.values[known] == 1 for target in group], axis=1)
+  else:
+    named = group[0].values[known].astype(str)
+    labels = named[:, None] == np.unique(named)
+  quality = np.stack(
+    [
+      ridge.validation_aucs(
+        prepared[size][known],
+        labels,
+        penalties=[4 / c for c in penalties],
+        folds=folds,
+      )
+      for size in sizes
+    ]
+  )
+  if group[0].kind != targets.UNIT:
+    quality = quality.mean(axis=-1, keepdims=True)
+  best = quality.reshape(-1, len(group)).argmax(axis=0)
+  return [
+    (sizes[i // len(penalties)], penalties[i % len(penalties)]) for i in best
+  ]
+
+
+def _classifier(prepared, target, penalty, folds, config):
+  """Returns the logistic regression of a target, fitted."""
+  known = target.known
+  data, label = prepared[known], target.values[known]
   model = logistic.fit(data, label, inverse_penalty=penalty)
   if target.kind == targets.UNIT and config.threshold_from == 'validation':
     model.intercept_ -= logistic.tuned_threshold(
-      data, label, folds, inverse_penalty=penalty
+      data,
+      label,
+      [tuple(part[known] for part in fold) for fold in folds],
+      inverse_penalty=penalty,
     )
-  return size, model
-
-
-def _chosen(prepared, label, known, folds, config):
-  """Returns the number of components and C that tell the blocks best."""
-  classes = np.unique(label.astype(str))[-1 if label.dtype != object else 0 :]
-  is_class = label.astype(str)[:, None] == classes
-  folds = [fold for fold in folds if all(part.any() for part in fold)]
-  penalties = [4 / c for c in config.inverse_penalties]
-  quality = [
-    ridge.validation_aucs(
-      data[known], is_class, penalties=penalties, folds=folds
-    ).mean(axis=1)
-    for data in prepared.values()
-  ]
-  size, penalty = np.unravel_index(np.argmax(quality), np.shape(quality))
-  return list(prepared)[size], config.inverse_penalties[penalty]
+  return model
 
 
 def _nearest(frames, target, train, test):
