@@ -143,7 +143,7 @@ def measure_general(workdir: str):
   borders = np.cumsum([len(own) for own in rows])[:-1]
   sources = {
     'canonical': ([run.embed(0, own) for own in rows], ()),
-    'random weights': ([begun.embed(0, own) for own in rows], ()),
+    features.RANDOM_ENCODER: ([begun.embed(0, own) for own in rows], ()),
     features.PIXEL_PCA: (np.split(components, borders), sizes),
   }
   model = run.run.models[0]
@@ -182,7 +182,7 @@ def _embedders(embed, trained, untrained):
 
   return {
     'canonical': with_params(trained),
-    'random weights': with_params(untrained),
+    features.RANDOM_ENCODER: with_params(untrained),
   }
 
 
