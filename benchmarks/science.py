@@ -7,13 +7,14 @@
 
 The first trains the rows of the ablation, a model a person of a frame store
 with action units and two videos a person (that of a run of configs/narrow.py,
-say); the second measures the models of a run of configs/canonical_narrow.py or
-its like. The third measures a general model: probes of all other people on each
+say); the second measures how the models of a run of configs/canonical_narrow.py
+or its like tell frames that were made harder (launch.evaluate says the rest).
+The third measures a general model: probes of all other people on each
 person of its frame store, whether it learned from the person or not. The last
 prints the table: means over people. A row of the file is
 one figure of one person: AUCs across videos by number of labelled frames (0 is
 all), R2 of reconstructions and of driven faces, AUCs of action units read from
-driven faces and, of runs, AUCs of frames made harder.
+driven faces; of runs, AUCs of frames made harder.
 """
 
 import contextlib
@@ -34,7 +35,7 @@ from psm_jax import embedding, methods
 from psm_jax.data import canonical_faces
 from psm_jax.data import store as store_lib
 from psm_jax.engine import feed, population
-from psm_jax.evaluation import few_labels
+from psm_jax.evaluation import features, few_labels
 from psm_jax.methods import canonical, interface
 from psm_jax.runs import planning
 
@@ -50,8 +51,8 @@ _SEED = flags.DEFINE_integer('seed', 0, 'Of the rows.')
 _OUT = flags.DEFINE_string('out', None, 'CSV file that figures are added to.')
 _COUNTS = flags.DEFINE_list(
   'labelled',
-  ['10', '30', '100', '300', '0'],
-  'Numbers of labelled frames; 0 is all of a video.',
+  ['30', '100'],
+  'Numbers of labelled frames of the rows; all of a video is added.',
 )
 _DRAWS = flags.DEFINE_integer('draws', 5, 'Draws of labelled frames.')
 
@@ -98,7 +99,7 @@ def train_row(name: str, store: store_lib.FrameStore):
       for tree in (begun, params)
     )
     embedders = _embedders(embed, trained, untrained)
-    figures = _probes(person, embedders)
+    figures = _scores(person, embedders)
     if row.has_faces:
       code = embedders['canonical'](person.pixels)
       figures += science_measures.drawn(
@@ -112,7 +113,6 @@ def measure_run(workdir: str):
   """Measures the models of a run; writes their figures."""
   run = embedding.Trained(workdir)
   embed = jax.jit(run.method.embed)
-  networks = canonical.Networks(run.run.config)
   begun = run.at_step(0)
   for index, model in enumerate(run.run.models):
     trained = run.model_state(index).params
@@ -122,12 +122,7 @@ def measure_run(workdir: str):
       if _PEOPLE.value and person_id not in _PEOPLE.value:
         continue
       person = science_measures.person_of(run.store, run.canonical, person_id)
-      code = embedders['canonical'](person.pixels)
-      figures = [
-        *_probes(person, embedders),
-        *science_measures.drawn(person, code, _drawer(networks, trained)),
-        *science_measures.harder(person, embedders),
-      ]
+      figures = science_measures.harder(person, embedders)
       _write(_name(run), person_id, model.seed, figures)
 
 
@@ -144,12 +139,12 @@ def measure_general(workdir: str):
     for own in rows
   ]
   pixels = np.concatenate([own - own.mean(axis=0) for own in pixels])
-  components = few_labels.pixel_components(pixels, fit=pixels[::6])
+  components, sizes = few_labels.components(pixels, fit=pixels[::6])
   borders = np.cumsum([len(own) for own in rows])[:-1]
   sources = {
     'canonical': ([run.embed(0, own) for own in rows], ()),
-    'random weights': ([begun.embed(0, own) for own in rows], ()),
-    'pixel PCA': (np.split(components.values, borders), components.sizes),
+    features.RANDOM_ENCODER: ([begun.embed(0, own) for own in rows], ()),
+    features.PIXEL_PCA: (np.split(components, borders), sizes),
   }
   model = run.run.models[0]
   for number, person_id in enumerate(people):
@@ -171,10 +166,10 @@ def _name(run):
   return f'{pathlib.Path(run.run.workdir).name} {run.step}'
 
 
-def _probes(person, embedders):
+def _scores(person, embedders):
   """Returns the AUCs that the flags ask for."""
   counts = [int(count) for count in _COUNTS.value]
-  return science_measures.probes(
+  return science_measures.scores(
     person, embedders, counts=counts, num_draws=_DRAWS.value
   )
 
@@ -187,7 +182,7 @@ def _embedders(embed, trained, untrained):
 
   return {
     'canonical': with_params(trained),
-    'random weights': with_params(untrained),
+    features.RANDOM_ENCODER: with_params(untrained),
   }
 
 

@@ -10,10 +10,19 @@ from collections.abc import Callable, Sequence
 import jax
 import ml_collections
 import numpy as np
+import pandas as pd
 
 from psm_jax.data import canonical_faces
 from psm_jax.data import store as store_lib
-from psm_jax.evaluation import driven, few_labels
+from psm_jax.evaluation import (
+  driven,
+  features,
+  few_labels,
+  probes,
+  results,
+  splits,
+)
+from psm_jax.evaluation import person as person_lib
 from psm_jax.methods import canonical
 
 _ACTIVE = 2.0  # Intensity from which a unit is active.
@@ -40,8 +49,8 @@ class Person:
     size_px: S.
     video: [n] int, from 0.
     faces: [V, S, S, 3] float32 in [-1, 1], canonical.
+    index: n rows, what the store says of the frames.
     labels: [n, U] bool, units that are active.
-    landmarks: [n, L] float, L may be 0.
     yaw: [n] float, degrees; None where it is not known.
     guard: Frames of two seconds.
   """
@@ -50,8 +59,8 @@ class Person:
   size_px: int
   video: np.ndarray
   faces: np.ndarray
+  index: pd.DataFrame
   labels: np.ndarray
-  landmarks: np.ndarray
   yaw: np.ndarray | None
   guard: int
 
@@ -80,8 +89,8 @@ def person_of(
     size_px=store.size_px,
     video=numbers - numbers[0],
     faces=faces.astype(np.float32) / 127.5 - 1,
+    index=index.reset_index(drop=True),
     labels=labels[:, np.min(shares, axis=0) > _RAREST],
-    landmarks=index.filter(regex=r'^[xy]\d+$').to_numpy(),
     yaw=index['pose_yaw'].to_numpy() if 'pose_yaw' in index else None,
     guard=round(_GUARD_S * videos[0].fps),
   )
@@ -97,42 +106,54 @@ def grey(images: np.ndarray) -> np.ndarray:
   return (images @ _LUMA).reshape(len(images), -1)
 
 
-def probes(
+def scores(
   person: Person,
   embedders: dict[str, Callable[[np.ndarray], np.ndarray]],
   *,
   counts: Sequence[int],
   num_draws: int,
 ) -> list[tuple]:
-  """Returns AUCs across videos by number of labelled frames.
+  """Returns AUCs across videos by number of labelled frames, as evaluate's.
 
   Args:
     person: n frames.
     embedders: Of each source, [n, S * S * 3] uint8 -> [n, D].
-    counts: Numbers of labelled frames, 0 for all.
+    counts: Numbers of labelled frames; all is added, as 0.
     num_draws: Of labelled frames.
   """
-  features = {
-    name: few_labels.Features(embed(person.pixels))
-    for name, embed in embedders.items()
-  }
-  features['pixel PCA'] = few_labels.pixel_components(
-    grey(person.images(person.pixels))
+  values = {name: embed(person.pixels) for name, embed in embedders.items()}
+  values[features.PIXEL_PCA] = grey(person.images(person.pixels))
+  landmarks = person.index.filter(regex=r'^[xy]\d+$').to_numpy()
+  if landmarks.size:
+    values['landmarks'] = landmarks
+  frames = person.index.copy()
+  frames.attrs = {'unit_length': False}
+  made, _ = person_lib.evaluate(
+    [
+      features.FeatureTable(
+        name, name, frames['person_id'].iloc[0], x.astype(np.float32), frames
+      )
+      for name, x in values.items()
+    ],
+    config=probes.ProbeConfig(
+      splits=(splits.CROSS_VIDEO,),
+      few_labels=(*counts, 0),
+      few_label_draws=num_draws,
+      num_frame_resamples=1,
+      num_block_resamples=1,
+    ),
   )
-  if person.landmarks.size:
-    features['landmarks'] = few_labels.pixel_components(person.landmarks)
-  figures = []
-  for source, values in features.items():
-    curve = few_labels.curve(
-      values,
-      person.labels,
-      person.video,
-      counts=counts,
-      num_draws=num_draws,
-      guard=person.guard,
-    )
-    figures += [(source, 'auc', n, value) for n, value in curve.items()]
-  return figures
+  table = results.table(made)
+  table = table[(table.metric == 'auc') & table.target.str.match(splits.UNIT)]
+  means = table.groupby(['source', 'split'], sort=False).value.mean()
+  numbers = {
+    f'{few_labels.SPLIT}{count or "all"}': count for count in (*counts, 0)
+  }
+  return [
+    (source, 'auc', numbers[split], value)
+    for (source, split), value in means.items()
+    if split in numbers
+  ]
 
 
 def drawn(
@@ -158,21 +179,15 @@ def drawn(
   for number in np.unique(video):
     target = (number + 1) % len(person.faces)
     shown = np.flatnonzero(video == number)
-    figures += [
-      (
-        'canonical',
-        f'driven r2 {region}',
-        0,
-        driven.r2(
-          other[shown],
-          images[shown],
-          canonical=person.faces[number],
-          target=person.faces[target],
-          region=region,
-        ),
-      )
-      for region in driven.REGIONS
-    ]
+    sums = driven.squares(
+      other[shown],
+      images[shown],
+      canonical=person.faces[number],
+      target=person.faces[target],
+    )
+    for region in driven.REGIONS:
+      rest, still = (sums[f'{n}_{region}'].sum() for n in ('rest', 'still'))
+      figures.append(('canonical', f'driven r2 {region}', 0, 1 - rest / still))
     figures += _read_units(person, images, other, shown, video == target)
   return figures
 
@@ -181,18 +196,19 @@ def _read_units(person, images, other, shown, is_target):
   """Returns how a probe of real pixels reads units from driven faces."""
   train = np.flatnonzero(is_target)
   pixels = grey(images)
-  features = few_labels.pixel_components(
+  values, sizes = few_labels.components(
     np.concatenate([pixels[train], grey(other[shown])]), fit=pixels
   )
   figures = []
   for name, shift in (('driven', 0), ('driven, shuffled', len(shown) // 2)):
     labels = np.roll(person.labels[shown], shift, axis=0)
     value = few_labels.probe_auc(
-      features,
+      values,
       np.concatenate([person.labels[train], labels]),
       np.arange(len(train)),
-      np.arange(len(train), len(features.values)),
-      guard=person.guard,
+      np.arange(len(train), len(values)),
+      folds=few_labels.stretches(len(train), guard=person.guard),
+      sizes=sizes,
     )
     figures.append((name, 'auc', 0, np.nanmean(value)))
   return figures
@@ -204,14 +220,14 @@ def harder(
   """Returns AUCs across videos where the tested one is changed, or turned."""
   plain = {name: embed(person.pixels) for name, embed in embedders.items()}
   pixels = grey(person.images(person.pixels))
-  plain['pixel PCA'] = few_labels.pixel_components(pixels).values
+  plain[features.PIXEL_PCA], _ = few_labels.components(pixels)
   figures = []
   for kind in _HARDER:
     changed = _changed(person, kind)
     values = {name: embed(changed) for name, embed in embedders.items()}
-    values['pixel PCA'] = few_labels.pixel_components(
+    values[features.PIXEL_PCA], _ = few_labels.components(
       grey(person.images(changed)), fit=pixels
-    ).values
+    )
     for name, tested in values.items():
       figures.append(
         (name, kind, 0, _tested(person, name, plain[name], tested))
@@ -269,10 +285,7 @@ def _changed(person, kind):
 def _tested(person, name, plain, tested, *, fit=None, tested_on=None):
   """Returns the mean AUC of probes of plain frames on the other video's."""
   num = len(plain)
-  features = few_labels.Features(
-    np.concatenate([plain, tested]),
-    few_labels.COMPONENTS if name == 'pixel PCA' else (),
-  )
+  sizes = few_labels.COMPONENTS if name == features.PIXEL_PCA else ()
   labels = np.concatenate([person.labels, person.labels])
   values = []
   for number in np.unique(person.video):
@@ -281,11 +294,12 @@ def _tested(person, name, plain, tested, *, fit=None, tested_on=None):
       is_train, is_test = is_train & fit, is_test & tested_on
     values.append(
       few_labels.probe_auc(
-        features,
+        np.concatenate([plain, tested]),
         labels,
         np.flatnonzero(is_train),
         num + np.flatnonzero(is_test),
-        guard=person.guard,
+        folds=few_labels.stretches(is_train.sum(), guard=person.guard),
+        sizes=sizes,
       )
     )
   return np.nanmean(values)
@@ -307,7 +321,7 @@ def across_people(
     values: A person's [n, D] features each.
     labels: A person's [n, U] units each.
     number: Who is tested.
-    sizes: See `few_labels.Features`.
+    sizes: See `few_labels.probe_auc`.
   """
   scaled = [
     (own - own.mean(axis=0)) / own.std(axis=0).clip(1e-6) for own in values
@@ -319,9 +333,11 @@ def across_people(
   kept &= known.mean(axis=0) > _RAREST / 2
   both = np.concatenate([known, labels[number]])[:, kept]
   value = few_labels.probe_auc(
-    few_labels.Features(np.concatenate([train, scaled[number]]), sizes),
+    np.concatenate([train, scaled[number]]),
     both,
     np.arange(len(train)),
     np.arange(len(train), len(both)),
+    folds=few_labels.stretches(len(train)),
+    sizes=sizes,
   )
   return float(np.nanmean(value))

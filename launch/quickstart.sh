@@ -22,7 +22,7 @@ make_venv "$venv" -r requirements.txt -c constraints.txt
 python="$venv/bin/python"
 
 "$python" -m launch.train --config=configs/quickstart.py --workdir="$out"
-"$python" -m launch.embed --workdir="$out" --pictures=12
+"$python" -m launch.embed --workdir="$out" --pictures=12 --driven
 "$python" -m launch.evaluate --workdir="$out"
 "$python" -m launch.report --workdir="$out" --show_faces
 echo "Report: $out/report.html"

@@ -24,7 +24,7 @@ import numpy as np
 from absl import logging
 
 from psm_jax import methods, paths
-from psm_jax.data import prepare, upkeep
+from psm_jax.data import embedded, prepare, upkeep
 from psm_jax.data import store as store_lib
 from psm_jax.labelling import tables as labelled
 from psm_jax.runs import (
@@ -48,7 +48,14 @@ _OF_RUN = (
 # What programs make of a whole run.
 _MADE = ('evaluation', 'discovery', 'pictures', 'report', 'report.html')
 # What they make of one model and person, in folders of these names.
-_BY_PERSON = ('embeddings', 'controls', 'flows', 'steps')
+_BY_PERSON = (
+  embedded.EMBEDDINGS,
+  'controls',
+  embedded.FLOWS,
+  embedded.DRIVEN,
+  embedded.NEUTRAL_FACES,
+  embedded.STEPS,
+)
 _PLACE = ('shard', 'waves')
 _PROGRESS = (
   'status',

@@ -36,6 +36,13 @@ _FLOWS = flags.DEFINE_bool(
   'Write how the models move each frame from its neutral face, for '
   'launch.discover; of methods that draw one (canonical, facecycle).',
 )
+_DRIVEN = flags.DEFINE_bool(
+  'driven',
+  False,
+  'Write what the code of one video moves on the neutral face of another, and '
+  'neutral faces if networks make them, as grey pixels, which launch.evaluate '
+  'then scores; of methods that draw a face (canonical, facecycle).',
+)
 _KEPT_STEPS = flags.DEFINE_bool(
   'kept_steps',
   False,
@@ -79,6 +86,7 @@ def main() -> int | None:
     _WORKDIR.value,
     controls=_CONTROLS.value,
     flows=_FLOWS.value,
+    driven=_DRIVEN.value,
     kept_steps=_KEPT_STEPS.value,
     shard=shards.parse(_SHARD.value),
   )

@@ -8,6 +8,9 @@ people with intervals, and paired differences), where people were probed across
 person_independent_summary.csv, and skipped.csv (who could not be scored, and
 why). docs/evaluation.md says what the columns mean and which to trust.
 
+Probes of few labelled frames are scored too and, after launch.embed --driven,
+driven faces and what neutral faces leak.
+
 Controls see the same frames: the random weights from which each model began,
 the principal components of 32x32 grey pixels, the head pose, and the labels of
 the training frames next in time.
@@ -61,7 +64,7 @@ _PENALTIES = flags.DEFINE_list(
   'inverse_penalties',
   [str(c) for c in probes.DEFAULT.inverse_penalties],
   'C of the logistic regression; of several the best on blocks of the training '
-  'part is taken, probe by probe, e.g. .001,.01,.1,1.',
+  'part is taken, probe by probe.',
 )
 _COMPONENTS = flags.DEFINE_list(
   'pixel_components',

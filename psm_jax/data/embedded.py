@@ -7,6 +7,11 @@ embeddings/               the frames by the trained models, and their labels
 controls/random_encoder/  by the weights from which the models began
 controls/pixel_pca/       as 32 x 32 grey pixels, model_id grey
 flows/                    how far the face is moved from its neutral place
+driven/                   the frames' movement on the neutral face of another
+                          video of the person, as 32 x 32 grey pixels, and sums
+                          of squares (psm_jax/evaluation/driven.py)
+neutral_faces/            the neutral faces that networks made of the frames, as
+                          32 x 32 grey pixels
 steps/<step>/             labelled frames at every checkpoint that was kept
 pictures/<model_id>.npz   what a model makes of example frames: these show faces
 pictures/films/           the same as films, see psm_jax/embedding/films.py
@@ -14,7 +19,8 @@ pictures/films/           the same as films, see psm_jax/embedding/films.py
 The tables have the columns model_id, person_id, video_id, frame, time_s and
 e000, e001, ... `pd.read_parquet(path).attrs` says of what they are: model_id,
 step (of the run's checkpoint), state (a hash of the model's parameters), config
-(a hash of the experiment) and schema_version.
+(a hash of the experiment), unit_length (whether the method says that only the
+direction of an embedding counts) and schema_version.
 """
 
 import pathlib
@@ -30,6 +36,8 @@ EMBEDDINGS = 'embeddings'
 RANDOM_ENCODER = 'controls/random_encoder'
 PIXELS = 'controls/pixel_pca'
 FLOWS = 'flows'
+DRIVEN = 'driven'
+NEUTRAL_FACES = 'neutral_faces'
 STEPS = 'steps'
 PICTURES = 'pictures'
 FILMS, TRANSFER = 'pictures/films', 'transfer'
@@ -47,11 +55,12 @@ _ATTRS = {
 _AGAIN = 'Embed again: python -m launch.embed'
 
 
-def files(root: pathlib.Path) -> list[pathlib.Path]:
+def files(root: pathlib.Path, *, person_id: str = '*') -> list[pathlib.Path]:
   """Returns the tables of a folder, sorted; they are of one run and step.
 
   Args:
     root: One of the folders above, below WORKDIR.
+    person_id: Only this person's; by default everybody's.
 
   Raises:
     ValueError: If there are none, or one does not say of what it is, or is of
@@ -60,7 +69,7 @@ def files(root: pathlib.Path) -> list[pathlib.Path]:
   """
   made = [
     path
-    for path in sorted(root.glob('*/*/*.parquet'))
+    for path in sorted(root.glob(f'*/{person_id}/*.parquet'))
     if not any(part.startswith('.') for part in path.relative_to(root).parts)
   ]
   firsts = {}

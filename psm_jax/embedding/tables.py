@@ -19,9 +19,10 @@ import pandas as pd
 import tqdm
 from absl import logging
 
-from psm_jax import paths, sampling
+from psm_jax import methods, paths, sampling
 from psm_jax.data import embedded
 from psm_jax.data import store as store_lib
+from psm_jax.embedding import driven as driven_lib
 from psm_jax.embedding import grey
 from psm_jax.embedding import trained as trained_lib
 from psm_jax.runs import checkpoint, shards, zoo
@@ -34,6 +35,7 @@ def write_embeddings(
   *,
   controls: bool = True,
   flows: bool = False,
+  driven: bool = False,
   kept_steps: bool = False,
   shard: shards.Shard = shards.ALONE,
 ) -> list[pathlib.Path]:
@@ -48,6 +50,7 @@ def write_embeddings(
     controls: Write the controls too: untrained weights once for each cohort and
       seed, grey pixels once for each person.
     flows: Write flows, see `_flow_cells`.
+    driven: Write driven faces and, of networks that make them, neutral faces.
     kept_steps: Embed the labelled frames at every checkpoint that was kept.
     shard: Which of the machines that share the models this one is.
 
@@ -68,6 +71,8 @@ def write_embeddings(
   if flows:
     cells = _flow_cells(trained)
     written += _write_models(trained, root / embedded.FLOWS, function=cells)
+  if driven:
+    written += _write_driven(trained)
   if kept_steps:
     written += _write_steps(trained, root / embedded.STEPS)
   logging.info(
@@ -106,7 +111,8 @@ def write_with(
     for video in store.videos(person):
       rows = np.arange(video.start, video.stop)
       values = model.embed(store.frames[rows])
-      written.append(_write(root, store, rows, values, origin, store.index))
+      described = store.index.iloc[rows]
+      written.append(_write(root, store, rows, values, origin, described))
   logging.info('Wrote %d tables to %s', len(written), out)
   return written
 
@@ -170,7 +176,8 @@ def _write_models(
         rows = rows if usable is None else rows[usable[rows]]
         if len(rows):
           values = trained.apply(state, rows, function=function)
-          written.append(_write(root, store, rows, values, origin, described))
+          columns = None if described is None else described.iloc[rows]
+          written.append(_write(root, store, rows, values, origin, columns))
   return written
 
 
@@ -186,6 +193,34 @@ def _write_pixels(
       rows = np.arange(video.start, video.stop)
       values = grey.grey_pixels(store.images(rows))
       written.append(_write(root, store, rows, values, origin))
+  return written
+
+
+def _write_driven(trained: trained_lib.Trained) -> list[pathlib.Path]:
+  """Writes driven faces and neutral faces as grey pixels.
+
+  Raises:
+    ValueError: If the method draws no face.
+  """
+  if trained.method.draw is None:
+    raise ValueError(
+      f'{trained.method.name} draws no face that could be moved.'
+    )
+  store, root, written = trained.store, trained.run.workdir, []
+  driver = driven_lib.Driver(trained)
+  for index in tqdm.tqdm(trained.indices, unit='model'):
+    model, state = trained.run.models[index], trained.model_state(index)
+    origin = _origin(model.model_id, trained.step, state, trained.run.config)
+    for person in model.cohort:
+      for made in driver.of_person(state, person):
+        for folder, values, described in (
+          (embedded.DRIVEN, made.driven, made.sums),
+          (embedded.NEUTRAL_FACES, made.neutral, None),
+        ):
+          if values is not None:
+            written.append(
+              _write(root / folder, store, made.rows, values, origin, described)
+            )
   return written
 
 
@@ -233,7 +268,7 @@ def _write(root, store, rows, values, origin, described=None) -> pathlib.Path:
     rows: [n] int, of one video.
     values: [n, D] float32.
     origin: The table's attrs.
-    described: The store's index, whose other columns are added; None adds none.
+    described: n rows, whose other columns are added; None adds none.
   """
   keys = store.index.iloc[rows][_KEYS].reset_index(drop=True)
   folder = paths.child(root, origin['model_id'], keys['person_id'].iloc[0])
@@ -244,7 +279,7 @@ def _write(root, store, rows, values, origin, described=None) -> pathlib.Path:
   parts = [keys, pd.DataFrame(values, columns=names)]
   if described is not None:
     parts.append(
-      described.iloc[rows].reset_index(drop=True).drop(columns=_KEYS)
+      described.reset_index(drop=True).drop(columns=_KEYS, errors='ignore')
     )
   table = pd.concat(parts, axis=1)
   table.insert(0, 'model_id', origin['model_id'])
@@ -276,6 +311,7 @@ def _origin(model_id, step, state, config: ml_collections.ConfigDict) -> dict:
     'step': step,
     'state': digest.hexdigest()[:16],
     'config': hashlib.sha256(content.encode()).hexdigest()[:16],
+    'unit_length': methods.abstract(config).unit_length,
   }
 
 

@@ -21,6 +21,7 @@ import pandas as pd
 from psm_jax.evaluation import (
   approaches,
   coordinates,
+  driven,
   features,
   leakage,
   person,
@@ -36,9 +37,15 @@ _SCORES = {
   for split in SPLITS
   for name, metric in (('auc', 'auc'), ('f1', 'f1_bootstrap'))
 }
+_SCORES |= {
+  'auc_few_labels_30': ('few_labels_30', results.ACTION_UNITS, 'auc'),
+  'auc_driven': (driven.SPLIT, results.ACTION_UNITS, 'auc'),
+  'auc_neutral_face': (driven.NEUTRAL, results.ACTION_UNITS, 'auc'),
+}
 # Column to split (None: the one that asks most), target and metric.
 VALUES = {
   **_SCORES,
+  'driven_r2': (driven.SPLIT, 'face', 'r2'),
   'identity': (None, leakage.LINEAR, 'accuracy'),
   'identity_chance': (None, leakage.LINEAR, 'chance'),
   'identity_nearest': (None, leakage.NEAREST, 'accuracy'),

@@ -18,6 +18,7 @@ from psm_jax.evaluation import (
   approach_table,
   approaches,
   coordinates,
+  driven,
   evaluate,
   features,
   leakage,
@@ -77,6 +78,7 @@ def compare(
   everything += controls
   aligned, qualities = _align(compared, general, config)
   made, skipped = [*more[0]], [*more[1]]
+  made += _driven(compared, controls, config)
   for rows, reasons in (
     evaluate.evaluate(
       everything, config=config, add_controls=False, show_progress=show_progress
@@ -112,6 +114,24 @@ def compare(
     'scores': scores,
     'omitted': omitted,
   }
+
+
+def _driven(compared, controls, config) -> list[dict]:
+  """Returns the rows of what launch.embed --driven drew of the runs."""
+  pixels = {t.person_id: t for t in controls if t.source == features.PIXEL_PCA}
+  made = []
+  for approach in compared:
+    for table in approach.tables:
+      if table.model_id in approach.origins:
+        workdir, model_id = approach.origins[table.model_id]
+        made += driven.score(
+          workdir,
+          table,
+          pixels.get(table.person_id),
+          config=config,
+          model_id=model_id,
+        )
+  return made
 
 
 def _align(compared, general, config):

@@ -94,17 +94,6 @@ def two_parts(
   ]
 
 
-def unit_length(table: features.FeatureTable) -> np.ndarray:
-  """Returns [n, D] float64: embeddings of length 1; pixels and pose as given.
-
-  A row of zeros stays.
-  """
-  data = table.features.astype(np.float64)
-  if table.source in SHARED_SOURCES:
-    return data
-  return features.unit_length(data)
-
-
 def spread_rows(rows: np.ndarray, *, num_rows: int) -> np.ndarray:
   """Returns num_rows of some rows at equal steps, or all if there are fewer."""
   if len(rows) <= num_rows:

@@ -22,6 +22,7 @@ from psm_jax import stopping
 from psm_jax.data.labels import weak
 from psm_jax.evaluation import (
   controls,
+  driven,
   features,
   person,
   person_independent,
@@ -197,10 +198,17 @@ def _sources(tables, learned, workdir):
 
 def _person(tables, workdir, config, add_controls):
   """Returns the rows of one person, with the controls."""
-  if add_controls:
-    made = features.controls(workdir, tables) if workdir else []
-    tables = [*tables, *made, *controls.from_labels(tables[0])]
-  return person.evaluate(tables, config=config)
+  if not add_controls:
+    return person.evaluate(tables, config=config)
+  made = features.controls(workdir, tables) if workdir else []
+  whole = [*tables, *made, *controls.from_labels(tables[0])]
+  scored, reasons = person.evaluate(whole, config=config)
+  grey = (table for table in made if table.source == features.PIXEL_PCA)
+  pixels = next(grey, None)
+  for table in tables if workdir else ():
+    if table.source == features.TRAINED:
+      scored += driven.score(workdir, table, pixels, config=config)
+  return scored, reasons
 
 
 def _each(jobs, num_workers) -> Iterator[tuple[list[dict], list[dict]]]:

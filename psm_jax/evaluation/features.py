@@ -92,6 +92,18 @@ class FeatureTable:
       'person_id': self.person_id,
     }
 
+  def scaled(self) -> np.ndarray:
+    """Returns [n, D] float64, as frames are to be compared.
+
+    Embeddings get length 1, a row of zeros stays, unless the method says that
+    their length tells something too; pixels and the head pose are as given.
+    """
+    data = self.features.astype(np.float64)
+    is_given = self.source in (PIXEL_PCA, HEAD_POSE)
+    if is_given or not self.frames.attrs.get('unit_length', True):
+      return data
+    return unit_length(data)
+
   def take(self, rows: np.ndarray) -> 'FeatureTable':
     """Returns the table of some rows, in their order.
 
@@ -211,20 +223,36 @@ def controls(
   Raises:
     ValueError: See read_run; also if a control lacks a frame.
   """
-  made = []
   frames = {table.person_id: table.frames for table in reversed(tables)}
-  for source in sources:
-    root = pathlib.Path(workdir) / _MADE[source]
-    files = embedded.files(root) if any(root.glob('*/*/*.parquet')) else []
-    for person_id, wanted in sorted(frames.items()):
-      parts = {
-        path: embedded.read(path)
-        for path in files
-        if path.parent.name == person_id
-      }
-      if parts:
-        made += [at(table, wanted) for table in _join(parts, source)]
-  return made
+  return [
+    at(table, wanted)
+    for source in sources
+    for person_id, wanted in sorted(frames.items())
+    for table in read_person(
+      workdir, person_id, source=source, folder=_MADE[source]
+    )
+  ]
+
+
+def read_person(
+  workdir: str | os.PathLike, person_id: str, *, source: str, folder: str
+) -> list[FeatureTable]:
+  """Reads one person's tables of a folder, one for each model; [] if none.
+
+  Args:
+    workdir: The run directory.
+    person_id: Whose frames.
+    source: Name of these features.
+    folder: One of data/embedded.py.
+
+  Raises:
+    ValueError: See read_run.
+  """
+  root = pathlib.Path(workdir) / folder
+  if not any(root.glob(f'*/{person_id}/*.parquet')):
+    return []
+  files = embedded.files(root, person_id=person_id)
+  return _join({path: embedded.read(path) for path in files}, source)
 
 
 def at(table: FeatureTable, frames: pd.DataFrame) -> FeatureTable:

@@ -1,192 +1,164 @@
 """How few labelled frames teach action units, for any features alike.
 
-A probe is a ridge regression of one person's frames to balanced labels, scored
-by its AUC. Its penalty, and of pixels the number of principal components, are
-chosen on stretches of the labelled frames, for every kind of features in the
-same way. n frames, D features, U units.
+Rows of results of the splits few_labels_<count>: AUCs of probes that learned
+from so many frames of one video, drawn at random, and are tested on the other,
+a draw each; the frames are the same for all features of a person. The last
+point of the curve, few_labels_all, is of all frames of a video. A probe is a
+ridge regression to balanced labels. Its penalty, and of pixels the number of
+principal components, are chosen on stretches of the labelled frames, for every
+kind of features in the same way. n frames, D features, U units.
 """
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
+from psm_jax.evaluation import features, probes, results, ridge, scores, splits
+
+SPLIT = 'few_labels_'  # And the number of labelled frames.
 PENALTIES = tuple(10.0**power for power in range(-1, 5))
 COMPONENTS = (8, 16, 32, 64, 128)
 _NUM_FOLDS = 5
 
 
-@dataclasses.dataclass(frozen=True)
-class Features:
-  """One kind of features of a person's frames.
+def score(
+  table: features.FeatureTable,
+  parts: Sequence[splits.Split],
+  *,
+  config: probes.ProbeConfig,
+) -> list[dict]:
+  """Returns rows of results of probes that few labelled frames teach.
 
-  Attributes:
-    values: [n, D] float.
-    sizes: How many of the first columns a probe may be given; () for all.
+  Counts that a training part has not more frames than are left out.
+
+  Args:
+    table: The features of one person.
+    parts: The directions of a split.
+    config: few_labels (0 is all of a training part) and few_label_draws say how
+      many frames and draws; guard_s is between stretches of all frames.
   """
+  values, sizes = probes.scaled(table, config), ()
+  if table.source == features.PIXEL_PCA:
+    values, sizes = components(values)
+  labels = splits.action_unit_labels(table.frames, threshold=config.threshold)
+  made = []
+  for part in parts:
+    known = labels[list(part.action_units)].to_numpy()
+    is_known = ~np.isnan(known).any(axis=1)
+    pool, test = (np.flatnonzero(s & is_known) for s in (part.train, part.test))
+    for count in config.few_labels:
+      if count >= len(pool):
+        continue
+      for draw in range(config.few_label_draws if count else 1):
+        if count:
+          generator = np.random.default_rng((draw, count))
+          train = np.sort(generator.choice(pool, count, replace=False))
+          folds = stretches(count)
+        else:
+          train, inner = pool, part.train & is_known
+          folds = [
+            tuple(side[pool] for side in fold)
+            for fold in splits.inner_folds(
+              table.frames, inner, num_folds=_NUM_FOLDS, guard_s=config.guard_s
+            )
+          ]
+        told = probe_auc(
+          values, known == 1, train, test, folds=folds, sizes=sizes
+        )
+        place = {**table.ids, 'split': f'{SPLIT}{count or "all"}'}
+        place |= {'direction': part.direction, 'draw': draw}
+        for unit, value in zip(part.action_units, told, strict=True):
+          made += results.rows(
+            place, unit, {'auc': value}, n_train=len(train), n_test=len(test)
+          )
+  return made
 
-  values: np.ndarray
-  sizes: tuple[int, ...] = ()
 
-
-def pixel_components(
-  frames: np.ndarray, *, fit: np.ndarray | None = None
-) -> Features:
+def components(
+  pixels: np.ndarray, *, fit: np.ndarray | None = None
+) -> tuple[np.ndarray, tuple[int, ...]]:
   """Returns the principal components of all of a person's frames.
 
   They are fitted on labelled and unlabelled frames alike, as models of the
   person learn from both.
 
   Args:
-    frames: [n, P] float, pixels.
-    fit: [m, P] float, the frames whose components they are; `frames` by
+    pixels: [n, P] float.
+    fit: [m, P] float, the frames whose components they are; `pixels` by
       default.
+
+  Returns:
+    [n, k] float64, and the numbers of components to choose from.
   """
-  fit = np.asarray(frames if fit is None else fit, np.float64)
+  fit = np.asarray(pixels if fit is None else fit, np.float64)
   mean = fit.mean(axis=0)
-  _, _, axes = np.linalg.svd(fit - mean, full_matrices=False)
-  values = (frames - mean) @ axes[: max(COMPONENTS)].T
-  return Features(values, tuple(k for k in COMPONENTS if k <= len(axes)))
+  most = min(fit.shape)
+  if most < fit.shape[1]:
+    _, _, axes = np.linalg.svd(fit - mean, full_matrices=False)
+  else:  # In a fraction of the time.
+    axes = np.linalg.eigh((fit - mean).T @ (fit - mean))[1].T[::-1]
+  values = (pixels - mean) @ axes[: max(COMPONENTS)].T
+  return values, tuple(k for k in COMPONENTS if k <= most)
 
 
-def auc(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-  """Returns [U] areas under the ROC curve; NaN where only one class occurs.
+def stretches(
+  num_frames: int, *, guard: int = 0
+) -> list[tuple[np.ndarray, np.ndarray]]:
+  """Returns (fit, validate) of each stretch of frames, [num_frames] bool each.
 
   Args:
-    scores: [n, U] float.
-    labels: [n, U] bool.
+    num_frames: In order of time.
+    guard: Frames left out on both sides of the stretch.
   """
-  active = labels.sum(axis=0, dtype=np.float64)
-  idle = len(labels) - active
-  ranks = (stats.rankdata(scores, axis=0) * labels).sum(axis=0)
-  with np.errstate(invalid='ignore', divide='ignore'):
-    return (ranks - active * (active + 1) / 2) / (active * idle)
+  folds = []
+  for held in np.array_split(np.arange(num_frames), _NUM_FOLDS):
+    fit, validate = np.ones(num_frames, bool), np.zeros(num_frames, bool)
+    fit[max(0, held[0] - guard) : held[-1] + 1 + guard] = False
+    validate[held] = True
+    folds.append((fit, validate))
+  return folds
 
 
 def probe_auc(
-  features: Features,
+  values: np.ndarray,
   labels: np.ndarray,
   train: np.ndarray,
   test: np.ndarray,
   *,
-  guard: int = 0,
+  folds: ridge.Folds,
+  sizes: Sequence[int] = (),
 ) -> np.ndarray:
   """Returns [U] AUCs of probes of some frames on others.
 
   Args:
-    features: Of n frames.
+    values: [n, D] float.
     labels: [n, U] bool.
     train: [n_train] int, labelled frames in order of time.
     test: [n_test] int.
-    guard: Frames left out on both sides of the stretch that a choice is
-      validated on.
+    folds: (fit, validate), [n_train] bool each, by which things are chosen.
+    sizes: How many of the first columns a probe may be given; () for all.
   """
-  folds = _folds(len(train), guard)
   known = labels[train]
-  best = (-np.inf, None)
-  for size in features.sizes or (features.values.shape[1],):
-    fit, new = features.values[train, :size], features.values[test, :size]
-    quality, penalty = _choose(fit, known, folds)
-    if quality > best[0] or best[1] is None:
-      best = (quality, _scores(fit, known, new, (penalty,))[0])
-  return auc(best[1], labels[test])
-
-
-def curve(
-  features: Features,
-  labels: np.ndarray,
-  video: np.ndarray,
-  *,
-  counts: Sequence[int],
-  num_draws: int,
-  guard: int = 0,
-) -> dict[int, float]:
-  """Returns the mean AUC across videos by number of labelled frames.
-
-  Every video in turn has labels, and the others test. The frames that have
-  labels are drawn anew `num_draws` times, the same ones for all features.
-
-  Args:
-    features: Of n frames.
-    labels: [n, U] bool.
-    video: [n] int, the video of each frame.
-    counts: Numbers of labelled frames; 0 is all of a video.
-    num_draws: Draws of each number but 0.
-    guard: See `probe_auc`; used for all frames.
-
-  Returns:
-    Mean over units, draws and videos, by count.
-  """
-  means = {}
-  for count in counts:
-    values = []
-    for labelled in np.unique(video):
-      pool, test = (
-        np.flatnonzero(chosen)
-        for chosen in (video == labelled, video != labelled)
-      )
-      for draw in range(num_draws if count else 1):
-        train = pool
-        if count:
-          generator = np.random.default_rng((draw, count))
-          train = np.sort(generator.choice(pool, count, replace=False))
-        values.append(
-          probe_auc(features, labels, train, test, guard=0 if count else guard)
-        )
-    means[count] = float(np.nanmean(values))
-  return means
-
-
-def _folds(num_frames, guard):
-  """Returns (fit, validate) of stretches, a guard left out around each."""
-  folds = []
-  for held in np.array_split(np.arange(num_frames), _NUM_FOLDS):
-    fit = np.ones(num_frames, bool)
-    fit[max(0, held[0] - guard) : held[-1] + 1 + guard] = False
-    folds.append((fit, held))
-  return folds
-
-
-def _choose(train, labels, folds):
-  """Returns (mean AUC over folds and units, penalty) of the best penalty."""
-  quality = np.array(
-    [
-      [
-        auc(scores, labels[validate])
-        for scores in _scores(
-          train[fit], labels[fit], train[validate], PENALTIES
-        )
-      ]
-      for fit, validate in folds
-    ]
+  best, chosen = -np.inf, None
+  for size in sizes or (values.shape[1],):
+    fit, new = _standardised(values[train, :size], values[test, :size])
+    # Units that no stretch tells apart say nothing of a choice.
+    quality = ridge.validation_aucs(
+      fit, known, penalties=PENALTIES, folds=folds
+    ).mean(axis=1)
+    penalty = PENALTIES[int(quality.argmax())]
+    if quality.max() > best:
+      best, chosen = quality.max(), (fit, new, penalty)
+  fit, new, penalty = chosen
+  (told,) = ridge.predictions(
+    fit, ridge.balanced(known), new, penalties=(penalty,)
   )
-  is_known = ~np.isnan(quality)
-  if not is_known.any():
-    return 0.0, PENALTIES[len(PENALTIES) // 2]
-  counts = is_known.sum(axis=(0, 2))
-  means = np.where(is_known, quality, 0).sum(axis=(0, 2)) / np.maximum(
-    1, counts
-  )
-  return means.max(), PENALTIES[int(means.argmax())]
+  return scores.auc(labels[test], told)
 
 
-def _scores(train, labels, test, penalties):
-  """Returns, for each penalty, [n_test, U] scores of ridge regressions."""
+def _standardised(train, test):
+  """Returns both parts with columns of mean 0 and deviation 1 in the first."""
   train = np.asarray(train, np.float64)
   mean, deviation = train.mean(axis=0), train.std(axis=0)
   deviation = np.where(deviation > 1e-6 * deviation.max(), deviation, np.inf)
-  left, value, axes = np.linalg.svd(
-    (train - mean) / deviation, full_matrices=False
-  )
-  # Both classes weigh the same, however rare a unit is.
-  active = labels.sum(axis=0)
-  target = np.where(
-    labels, 1 / np.maximum(1, active), -1 / np.maximum(1, len(labels) - active)
-  )
-  along = left.T @ (target - target.mean(axis=0))
-  rotated = ((test - mean) / deviation) @ axes.T
-  return [
-    rotated @ ((value / (value**2 + penalty))[:, None] * along)
-    for penalty in penalties
-  ]
+  return (train - mean) / deviation, (test - mean) / deviation

@@ -125,7 +125,7 @@ def _parts_of(tables, config):
 def _probe_model(ids, parts, config) -> list[dict]:
   """Returns the rows of one model."""
   made = []
-  data = [coordinates.unit_length(table) for table, _ in parts]
+  data = [table.scaled() for table, _ in parts]
   each = max(config.min_frames, config.max_frames // len(parts))
   for index, direction in enumerate((splits.FORWARD, splits.BACKWARD)):
     theirs = [directions[index] for _, directions in parts]
@@ -162,11 +162,7 @@ def _accuracies(train, test, source, probe, config) -> list[float]:
       [part - part.mean(axis=0) for part in side] for side in (train, test)
     )
   train, test = np.concatenate(train), np.concatenate(test)
-  # Of length 1 already; centred ones must not be scaled again.
-  options = {
-    'source': source,
-    'config': dataclasses.replace(config.probe, l2_normalise=False),
-  }
+  options = {'source': source, 'config': config.probe}
   if probe == LINEAR:
     asked = targets.Target(
       probe, targets.CLASSES, who.astype(str).astype(object)

@@ -29,7 +29,7 @@ from psm_jax.data import embedded
 from psm_jax.evaluation import evaluate, features, probes, results, splits
 
 DEFAULT = dataclasses.replace(
-  probes.DEFAULT, splits=(splits.BLOCKED, splits.CROSS_VIDEO)
+  probes.DEFAULT, splits=(splits.BLOCKED, splits.CROSS_VIDEO), few_labels=()
 )
 METRICS = ('f1_bootstrap', 'auc', 'ap', 'balanced_accuracy', 'mcc')
 _SEEN = ['epochs', 'examples_seen']

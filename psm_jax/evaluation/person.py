@@ -12,6 +12,7 @@ import threadpoolctl
 from psm_jax.evaluation import (
   controls,
   features,
+  few_labels,
   intervals,
   probes,
   results,
@@ -59,7 +60,17 @@ def evaluate(
         num = len(table.frames)
         made += results.rows(place, EMBEDDING, metrics, n_test=num)
     for name in config.splits:
-      for split, asked in _questions(name, tables, config, reasons):
+      questions = list(_questions(name, tables, config, reasons))
+      if name == splits.CROSS_VIDEO:
+        parts = [
+          split
+          for split, asked in questions
+          if any(target.kind == targets.UNIT for target in asked)
+        ]
+        for table in tables:
+          if table.source not in _FIXED:
+            made += few_labels.score(table, parts, config=config)
+      for split, asked in questions:
         for table in tables:
           place = {
             **table.ids,

@@ -279,7 +279,8 @@ def _ask(tables, person, asked, train, test, config, fold_config):
   start = np.searchsorted(person, np.arange(len(tables)))
 
   def features_of(rows, one):
-    return tables[one].features[rows[person[rows] == one] - start[one]]
+    data = probes.scaled(tables[one], config)
+    return data[rows[person[rows] == one] - start[one]]
 
   # Each person is in one part of a fold alone.
   group = np.unique(person[fit], return_inverse=True)[1]

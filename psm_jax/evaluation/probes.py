@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn import base, decomposition, pipeline, preprocessing
+from sklearn import base, decomposition, pipeline
 
 from psm_jax.evaluation import (
   controls,
@@ -45,12 +45,17 @@ class ProbeConfig:
       between blocks of the training part by which something is chosen.
     inverse_penalties: C of the logistic regression (the published classifier is
       unknown). Of several the one is taken, probe by probe, that does best on
-      4 blocks of the training part, each told by a probe of the other three: by
-      AUC, of classes by accuracy.
+      4 blocks of the training part, each told by the other three: by the AUC
+      (of classes the mean of one against the rest) of ridge regressions of
+      penalty 4 / C, which weighs as much where odds are even and takes a
+      fraction of the time. The first, if there are no blocks.
     pixel_components: Principal components of 'pixel_pca'; of several the best
       is chosen along with C. Numbers are told from the most.
-    l2_normalise: Scale every embedding to length 1 first, as published. Grey
-      pixels are never scaled.
+    l2_normalise: Scale embeddings to length 1 first, as published, where the
+      method does not say that their length counts. Grey pixels never are.
+    few_labels: Numbers of labelled frames of few_labels.py, 0 for all; () for
+      none.
+    few_label_draws: Draws of each.
     threshold_from: 'half': a frame is called active from even odds on.
       'validation': from the odds that give the largest F1 on these blocks.
     num_frame_resamples: Draws of the test frames behind f1_bootstrap.
@@ -68,9 +73,11 @@ class ProbeConfig:
   threshold: float = 2.0
   min_base_rate: float = 0.02
   guard_s: float = 2.0
-  inverse_penalties: tuple[float, ...] = (1.0,)
-  pixel_components: tuple[int, ...] = (64,)
+  inverse_penalties: tuple[float, ...] = (1.0, 0.1, 0.01, 0.001)
+  pixel_components: tuple[int, ...] = (64, 8, 16, 32, 128)
   l2_normalise: bool = True
+  few_labels: tuple[int, ...] = (10, 30, 100, 0)
+  few_label_draws: int = 3
   threshold_from: str = 'half'
   num_frame_resamples: int = 100
   block_s: float = 4.0
@@ -83,8 +90,25 @@ class ProbeConfig:
       raise ValueError(
         f'splits {self.splits} should be one or more of {splits.ALL_SPLITS}.'
       )
-    for field in ('inverse_penalties', 'pixel_components'):
-      if min(getattr(self, field), default=0) <= 0:
+    if self.threshold_from not in THRESHOLDS:
+      raise ValueError(
+        f'threshold_from {self.threshold_from!r} should be one of {THRESHOLDS}.'
+      )
+    if not 0 <= self.min_base_rate < 1:
+      raise ValueError(f'min_base_rate {self.min_base_rate} is not in [0, 1).')
+    if min(self.few_labels, default=0) < 0:
+      raise ValueError(f'few_labels {self.few_labels} has a negative number.')
+    if self.guard_s < 0:
+      raise ValueError(f'guard_s {self.guard_s} is negative.')
+    for field, is_wrong in (
+      ('inverse_penalties', min(self.inverse_penalties, default=0) <= 0),
+      ('pixel_components', min(self.pixel_components, default=0) < 1),
+      ('few_label_draws', self.few_label_draws < 1),
+      ('block_s', self.block_s <= 0),
+      ('num_frame_resamples', self.num_frame_resamples < 1),
+      ('num_block_resamples', self.num_block_resamples < 1),
+    ):
+      if is_wrong:
         raise ValueError(f'{field} {getattr(self, field)} is not positive.')
 
 
@@ -156,31 +180,35 @@ class _Standardise(base.TransformerMixin, base.BaseEstimator):
     return (data - self.mean_) * self.scale_
 
 
+def scaled(table: features.FeatureTable, config: ProbeConfig) -> np.ndarray:
+  """Returns [n, D] float64 features, of length 1 if they should be."""
+  if config.l2_normalise:
+    return table.scaled()
+  return table.features.astype(np.float64)
+
+
 def preparation(
   train: np.ndarray,
   *,
   source: str,
   config: ProbeConfig,
-  num_components: int | None = None,
 ) -> pipeline.Pipeline:
   """Returns what makes features ready for a linear model, fitted.
 
-  Embeddings are scaled to length 1 if config.l2_normalise; pixels are reduced
-  to principal components; the angles of 'head_pose' stay as they are. Then
-  every column gets mean 0 and standard deviation 1 on the training part (so
+  Pixels are reduced to principal components, the most of config. Then every
+  column gets mean 0 and standard deviation 1 on the training part (so
   components are whitened). There are never more components than the training
   part has.
 
   Args:
-    train: [n_train, D] float.
+    train: [n_train, D] float, as from `scaled`.
     source: The source of the features.
     config: See ProbeConfig.
-    num_components: Of pixels; None takes the most of config.
   """
-  steps = [preprocessing.FunctionTransformer(_float64)]
+  steps = []
   is_pixels = source == features.PIXEL_PCA
   if is_pixels:
-    wanted = num_components or max(config.pixel_components)
+    wanted = max(config.pixel_components)
     is_tall = train.shape[0] >= train.shape[1]
     steps.append(
       decomposition.PCA(
@@ -188,8 +216,6 @@ def preparation(
         svd_solver='covariance_eigh' if is_tall else 'full',
       )
     )
-  elif source != features.HEAD_POSE and config.l2_normalise:
-    steps.append(preprocessing.FunctionTransformer(features.unit_length))
   # Directions beyond the rank are rounding; compare with the widest one.
   steps.append(_Standardise(jointly=is_pixels))
   with np.errstate(invalid='ignore'):  # Shares of no variance.
@@ -201,12 +227,13 @@ class Probes:
   """Fitted probes.
 
   Attributes:
-    preparations: Number of components to what prepares features.
-    models: Kind and name of a target to its number of components, its model
-      and, of NUMBERS, the columns that the model tells and their penalty.
+    preparation: Prepares features.
+    models: Kind and name of a target to how many of the first columns its
+      model is given (None: all), the model and, of NUMBERS, the columns that
+      the model tells and their penalty.
   """
 
-  preparations: dict[int | None, pipeline.Pipeline]
+  preparation: pipeline.Pipeline
   models: dict[tuple[str, str], tuple[int | None, object, slice, float]]
 
   def tell(
@@ -215,18 +242,16 @@ class Probes:
     """Returns what the probes say, (kind, name) to ([n, ...], alpha).
 
     Args:
-      data: [n, D] float.
+      data: [n, D] float64, as from `scaled`.
     """
-    prepared = {
-      n: prepare.transform(data) for n, prepare in self.preparations.items()
-    }
+    prepared = self.preparation.transform(data)
     told = {}
     for (kind, name), (size, model, columns, alpha) in self.models.items():
       if kind == targets.NUMBERS:
-        whole = model.predict(prepared[size]).reshape(len(data), -1)
+        whole = model.predict(prepared[:, :size]).reshape(len(data), -1)
         told[kind, name] = whole[:, columns], alpha
       else:
-        told[kind, name] = logistic.decide(model, prepared[size]), alpha
+        told[kind, name] = logistic.decide(model, prepared[:, :size]), alpha
     return told
 
 
@@ -240,31 +265,35 @@ def fit(
 ) -> Probes:
   """Fits a probe for every target that can be fitted.
 
-  Frames on which a target is not known take no part in its probe. Numbers
-  known on the same frames share one decomposition.
+  Frames on which a target is not known take no part in its probe. Targets known
+  on the same frames share their decompositions.
 
   Args:
-    data: [n_train, D] float, features.
+    data: [n_train, D] float64, as from `scaled`.
     asked: What is asked, on these frames.
     folds: (fit, validate), [n_train] bool each, by which things are chosen.
     source: The source of the features.
     config: See ProbeConfig.
   """
-  sizes = [None]
+  prepare = preparation(data, source=source, config=config)
+  whole = prepare.transform(data)
+  sizes = (None,)
   if source == features.PIXEL_PCA:
-    sizes = sorted(config.pixel_components)
-  preparations = {
-    size: preparation(data, source=source, config=config, num_components=size)
-    for size in sizes
-  }
-  prepared = {n: prepare.transform(data) for n, prepare in preparations.items()}
+    sizes = config.pixel_components
+  prepared = {size: whole[:, :size] for size in sizes}
   models, numbers = {}, collections.defaultdict(list)
+  classes = collections.defaultdict(list)
   for target in asked:
     known = target.known
     if target.kind == targets.NUMBERS:
       numbers[known.tobytes()].append(target)
     elif len(np.unique(target.values[known].astype(str))) > 1:
-      size, model = _classifier(prepared, target, known, folds, config)
+      alone = '' if target.kind == targets.UNIT else target.name
+      classes[alone, known.tobytes()].append(target)
+  for group in classes.values():
+    chosen = _choose(prepared, group, folds, config)
+    for target, (size, penalty) in zip(group, chosen, strict=True):
+      model = _classifier(prepared[size], target, penalty, folds, config)
       models[target.kind, target.name] = size, model, slice(None), np.nan
   for group in numbers.values():
     known = group[0].known
@@ -272,7 +301,7 @@ def fit(
       continue
     lengths = [target.values.shape[1] for target in group]
     model = ridge.fit(
-      prepared[sizes[-1]][known],
+      whole[known],
       np.concatenate([target.values for target in group], axis=1)[known],
       penalties=ALPHAS,
       folds=[tuple(part[known] for part in fold) for fold in folds],
@@ -281,8 +310,8 @@ def fit(
     ends = np.cumsum(lengths)
     for target, length, end in zip(group, lengths, ends, strict=True):
       columns, alpha = slice(end - length, end), float(model.alpha[end - 1])
-      models[target.kind, target.name] = sizes[-1], model, columns, alpha
-  return Probes(preparations, models)
+      models[target.kind, target.name] = None, model, columns, alpha
+  return Probes(prepare, models)
 
 
 def ask(
@@ -321,14 +350,15 @@ def ask(
       num_folds=NUM_INNER_FOLDS,
       guard_s=config.guard_s,
     )
+    data = scaled(table, config)
     probes = fit(
-      table.features[train],
+      data[train],
       [target.take(train) for target in asked],
       [(inside[train], validate[train]) for inside, validate in inner],
       source=table.source,
       config=config,
     )
-    told = probes.tell(table.features[test])
+    told = probes.tell(data[test])
   answers, impossible = [], []
   for target in asked:
     known = target.known
@@ -348,38 +378,61 @@ def ask(
   return answers, impossible
 
 
-def _classifier(prepared, target, known, folds, config):
-  """Returns the number of components and the fitted logistic regression."""
-  label = target.values[known]
+def _choose(prepared, group, folds, config) -> list[tuple]:
+  """Returns the number of components and C that tell the blocks best.
+
+  Args:
+    prepared: Number of components to [n, D] float64.
+    group: Targets of one kind, known on the same frames; classes alone.
+    folds: See `fit`.
+    config: See ProbeConfig.
+
+  Returns:
+    For each target.
+  """
+  sizes, known = list(prepared), group[0].known
+  penalties = config.inverse_penalties
+  if len(sizes) * len(penalties) == 1:
+    return [(sizes[0], penalties[0])] * len(group)
   folds = [tuple(part[known] for part in fold) for fold in folds]
-  grid = [(n, c) for n in prepared for c in config.inverse_penalties]
-  size, penalty = grid[0]
-  if len(grid) > 1:
-    size, penalty = max(
-      grid,
-      key=lambda at: _validity(prepared[at[0]][known], label, folds, at[1]),
-    )
-  data = prepared[size][known]
+  folds = [fold for fold in folds if all(part.any() for part in fold)]
+  if group[0].kind == targets.UNIT:
+    labels = np.stack([target.values[known] == 1 for target in group], axis=1)
+  else:
+    named = group[0].values[known].astype(str)
+    labels = named[:, None] == np.unique(named)
+  quality = np.stack(
+    [
+      ridge.validation_aucs(
+        prepared[size][known],
+        labels,
+        penalties=[4 / c for c in penalties],
+        folds=folds,
+      )
+      for size in sizes
+    ]
+  )
+  if group[0].kind != targets.UNIT:
+    quality = quality.mean(axis=-1, keepdims=True)
+  best = quality.reshape(-1, len(group)).argmax(axis=0)
+  return [
+    (sizes[i // len(penalties)], penalties[i % len(penalties)]) for i in best
+  ]
+
+
+def _classifier(prepared, target, penalty, folds, config):
+  """Returns the logistic regression of a target, fitted."""
+  known = target.known
+  data, label = prepared[known], target.values[known]
   model = logistic.fit(data, label, inverse_penalty=penalty)
   if target.kind == targets.UNIT and config.threshold_from == 'validation':
     model.intercept_ -= logistic.tuned_threshold(
-      data, label, folds, inverse_penalty=penalty
+      data,
+      label,
+      [tuple(part[known] for part in fold) for fold in folds],
+      inverse_penalty=penalty,
     )
-  return size, model
-
-
-def _validity(data, label, folds, inverse_penalty) -> float:
-  """Returns the mean AUC, or accuracy, of the blocks that allow one."""
-  told = logistic.validated(data, label, folds, inverse_penalty=inverse_penalty)
-  if label.dtype == object:
-    validity = [(said == truth).mean() for truth, said in told]
-  else:
-    validity = [
-      scores.auc(truth == 1, said)
-      for truth, said in told
-      if len(np.unique(truth)) > 1
-    ]
-  return float(np.mean(validity)) if validity else 0.0
+  return model
 
 
 def _nearest(frames, target, train, test):
@@ -396,8 +449,3 @@ def _nearest(frames, target, train, test):
     return None
   told = np.where(np.isnan(told), values.mean(axis=0), told)
   return told - 0.5 if target.kind == targets.UNIT else told
-
-
-def _float64(data: np.ndarray) -> np.ndarray:
-  """Returns data as float64."""
-  return data.astype(np.float64)

@@ -154,7 +154,7 @@ def align_to_general(
   split, parts = coordinates.two_parts(
     table.frames, np.ones(len(table.frames), bool), guard_s=config.guard_s
   )
-  data, target = (coordinates.unit_length(side) for side in (table, general))
+  data, target = (side.scaled() for side in (table, general))
   mapped = np.full(data.shape, np.nan)
   alignments, rows = {}, []
   for part in parts:
@@ -245,7 +245,7 @@ def _profile_means(table, config):
   split, parts = coordinates.two_parts(
     table.frames, known, guard_s=config.guard_s
   )
-  data = coordinates.unit_length(table)
+  data = table.scaled()
   names = np.array(
     ['+'.join(labels.columns[row]) for row in labels.to_numpy() == 1], object
   )

@@ -145,7 +145,7 @@ def _score_model(tables, config) -> list[dict]:
       f'fewer than 2 persons with labels of all of {", ".join(units)}, or '
       'nobody with an active one'
     )
-  units_of = [coordinates.unit_length(table) for table in tables]
+  units_of = [table.scaled() for table in tables]
   if tables[0].source in coordinates.SHARED_SOURCES:
     units_of = _standardised(units_of)
   made = []

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn import linear_model
 
+from psm_jax.evaluation import scores
+
 Folds = Sequence[tuple[np.ndarray, np.ndarray]]
 
 
@@ -60,16 +62,87 @@ def validation_errors(
   """
   errors = np.zeros((len(penalties), known.shape[1]))
   for fit, validate in folds:
-    mean, centre = train[fit].mean(axis=0), known[fit].mean(axis=0)
-    centred = train[fit] - mean
-    # One decomposition serves every penalty.
-    value, axes = np.linalg.eigh(centred.T @ centred)
-    along = axes.T @ (centred.T @ (known[fit] - centre))
-    test, truth = (train[validate] - mean) @ axes, known[validate] - centre
-    for index, penalty in enumerate(penalties):
-      told = test @ (along / (value + penalty)[:, None])
-      errors[index] += ((told - truth) ** 2).sum(axis=0)
+    told = predictions(
+      train[fit], known[fit], train[validate], penalties=penalties
+    )
+    errors += ((told - known[validate]) ** 2).sum(axis=1)
   return errors
+
+
+def predictions(
+  train: np.ndarray,
+  known: np.ndarray,
+  test: np.ndarray,
+  *,
+  penalties: Sequence[float],
+) -> np.ndarray:
+  """Returns what the regression of each penalty says of other frames.
+
+  Args:
+    train: [n_train, D] float64.
+    known: [n_train, T] float64.
+    test: [n_test, D] float64.
+    penalties: A of them, positive.
+
+  Returns:
+    [A, n_test, T] float64.
+  """
+  mean, centre = train.mean(axis=0), known.mean(axis=0)
+  data, wanted, seen = train - mean, known - centre, test - mean
+  if len(data) < data.shape[1]:  # As few frames span the same in less time.
+    seen, data = seen @ data.T, data @ data.T
+    value, axes = np.linalg.eigh(data)
+    along = axes.T @ wanted
+  else:
+    value, axes = np.linalg.eigh(data.T @ data)
+    along = axes.T @ (data.T @ wanted)
+  seen = seen @ axes
+  return (
+    np.stack(
+      [seen @ (along / (value + penalty)[:, None]) for penalty in penalties]
+    )
+    + centre
+  )
+
+
+def balanced(labels: np.ndarray) -> np.ndarray:
+  """Returns [n, T] float64 targets of labels [n, T] bool.
+
+  Both classes weigh the same, however rare one is.
+  """
+  active = labels.sum(axis=0)
+  idle = len(labels) - active
+  return np.where(labels, 1 / np.maximum(1, active), -1 / np.maximum(1, idle))
+
+
+def validation_aucs(
+  train: np.ndarray,
+  labels: np.ndarray,
+  *,
+  penalties: Sequence[float],
+  folds: Folds,
+) -> np.ndarray:
+  """Returns the AUC of each penalty on the blocks left out.
+
+  Args:
+    train: [n_train, D] float64.
+    labels: [n_train, T] bool.
+    penalties: A of them, positive.
+    folds: (fit, validate), [n_train] bool each, neither empty.
+
+  Returns:
+    [A, T] float64, means over the folds that have both classes; 0 without one.
+  """
+  total = np.zeros((len(penalties), labels.shape[1]))
+  count = np.zeros(labels.shape[1])
+  for fit, validate in folds:
+    told = predictions(
+      train[fit], balanced(labels[fit]), train[validate], penalties=penalties
+    )
+    aucs = scores.auc(labels[validate][:, None], told.swapaxes(0, 1))
+    count += ~np.isnan(aucs[0])
+    total += np.nan_to_num(aucs)
+  return total / np.maximum(1, count)
 
 
 def _choose(train, known, penalties, folds, sizes) -> np.ndarray:

@@ -53,7 +53,7 @@ def of_unit(
     'balanced_accuracy': (
       float(tp / (tp + fn) + tn / (tn + fp)) / 2 if has_both else nan
     ),
-    'auc': auc(truth, score) if has_both else nan,
+    'auc': float(auc(truth, score)),
     'ap': (
       float(sklearn_metrics.average_precision_score(truth, score))
       if has_both
@@ -249,12 +249,23 @@ def _f1(tp, fp, fn):
   return 2 * tp / np.maximum(2 * tp + fp + fn, 1)
 
 
-def auc(truth: np.ndarray, score: np.ndarray) -> float:
-  """Returns the share of (active, inactive) pairs in the right order."""
-  rank = scipy.stats.rankdata(score)
-  num_active = int(truth.sum())
+def auc(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
+  """Returns the share of (active, inactive) pairs in the right order.
+
+  Ties count half.
+
+  Args:
+    truth: [n] bool, or [n, ...].
+    score: [n, ...] float, as many columns or more, see NumPy's broadcasting.
+
+  Returns:
+    () or [...] float64; NaN where the truth has one class only.
+  """
+  num_active = truth.sum(axis=0, dtype=np.float64)
   pairs = num_active * (len(truth) - num_active)
-  return float((rank[truth].sum() - num_active * (num_active + 1) / 2) / pairs)
+  rank = (scipy.stats.rankdata(score, axis=0) * truth).sum(axis=0)
+  with np.errstate(invalid='ignore', divide='ignore'):
+    return (rank - num_active * (num_active + 1) / 2) / pairs
 
 
 def effective_rank(data: np.ndarray) -> float:

@@ -100,6 +100,7 @@ def make(
     loss=loss,
     embed=embed,
     pictures=pictures,
+    unit_length=False,  # The code is linear: a small movement is short.
     uses_canonical=True,
     draw=draw,
     check=check,

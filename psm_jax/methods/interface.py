@@ -96,6 +96,8 @@ class Method:
     pictures: (key, params, method_state, shared, frames, canonical) -> {name:
       [B, h, w, 3] float32 in [0, 1], or [B, h, w, 2] float32 for flows, (x, y),
       units of half a side}; canonical as a batch has it, without its M.
+    unit_length: Whether only the direction of an embedding counts, so that
+      whoever probes or compares embeddings scales them to length 1.
     uses_canonical: Whether batches and pictures hold canonical faces.
     draw: (params, shared, embedding, face) -> [B, S, S, 3] float32 in [0, 1]:
       a neutral face [B, S, S, 3] float32 in [0, 1] with the movement that an
@@ -125,6 +127,7 @@ class Method:
   loss: Callable[..., tuple[jax.Array, tuple[Tree, dict[str, jax.Array]]]]
   embed: Callable[..., jax.Array]
   pictures: Callable[..., dict[str, jax.Array]]
+  unit_length: bool = True
   uses_canonical: bool = False
   draw: Callable[..., jax.Array] | None = None
   after_update: Callable[[Tree, Tree], Tree] = _keep_state

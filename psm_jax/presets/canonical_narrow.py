@@ -4,8 +4,8 @@
       --workdir=runs/canonical --config.data.path=/data/frames
 
 Half the width on 32 px. Twelve synthetic people of 1,200 frames took some 40
-seconds of one core each: AUC .927 across videos, .846 with 30 labelled frames
-(pixels .897 and .753; docs/science.md).
+seconds of one core each: AUC .929 across videos, .843 with 30 labelled frames
+(pixels .910 and .756; docs/science.md).
 """
 
 from psm_jax.presets import canonical

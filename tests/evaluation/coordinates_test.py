@@ -81,16 +81,6 @@ class RowsTest(parameterized.TestCase):
     found = coordinates.spread_rows(np.arange(10), num_rows=num_rows)
     self.assertEqual(found.tolist(), expected or list(range(10)))
 
-  def test_embeddings_get_length_1_and_angles_stay(self):
-    table = _table('P1')
-    table.features[3] = 0
-    data = coordinates.unit_length(table)
-    length = np.linalg.norm(data, axis=1)
-    np.testing.assert_allclose(np.delete(length, 3), 1)
-    self.assertEqual(length[3], 0)
-    pose = dataclasses.replace(table, source='head_pose')
-    np.testing.assert_array_equal(coordinates.unit_length(pose), pose.features)
-
 
 if __name__ == '__main__':
   absltest.main()

@@ -15,9 +15,7 @@ from psm_jax.evaluation import (
 )
 from tests.evaluation import people
 
-_CONFIG = probes.ProbeConfig(
-  l2_normalise=False, num_frame_resamples=5, num_block_resamples=20
-)
+_CONFIG = probes.ProbeConfig(**people.QUICK)
 _RANDOM = dataclasses.replace(_CONFIG, splits=('random',))
 _ONE_PARTITION = person_independent.FoldConfig(num_partitions=1)
 _PERSONS = ('P1', 'P2', 'P3', 'P4', 'P5')
@@ -126,7 +124,10 @@ class ScoreTest(absltest.TestCase):
     self.assertEmpty(found['skipped'])
     self.assertEmpty(found['person_independent_summary'])
     # Nothing is held out of training, so there is no such split.
-    self.assertEqual(set(found['scores']['split'].dropna()), set(splits.SPLITS))
+    self.assertEqual(
+      set(found['scores']['split'].dropna()),
+      {*splits.SPLITS, 'few_labels_30'},
+    )
 
   def test_held_out_frames_make_a_split_unless_others_were_asked_for(self):
     tables = []

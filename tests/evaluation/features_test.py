@@ -292,6 +292,19 @@ class FeatureTableTest(parameterized.TestCase):
     }
     return features.FeatureTable(**{**fields, **changes})
 
+  def test_embeddings_get_length_1_and_what_has_none_stays(self):
+    table = people.table(people.frames('P1'))
+    table.features[3] = 0
+    length = np.linalg.norm(table.scaled(), axis=1)
+    np.testing.assert_allclose(np.delete(length, 3), 1)
+    self.assertEqual(length[3], 0)
+    pose = dataclasses.replace(table, source='head_pose')
+    np.testing.assert_array_equal(pose.scaled(), pose.features)
+    linear = table.frames.copy()
+    linear.attrs = {'unit_length': False}
+    linear = dataclasses.replace(table, frames=linear).in_order()
+    np.testing.assert_array_equal(linear.scaled(), linear.features)
+
   def test_sound_table_is_accepted(self):
     self.assertEqual(self._table().person_id, 'P1')
 

@@ -1,8 +1,11 @@
-import numpy as np
-from absl.testing import absltest
-from sklearn import metrics
+import dataclasses
 
-from psm_jax.evaluation import few_labels
+import numpy as np
+import pandas as pd
+from absl.testing import absltest
+
+from psm_jax.evaluation import few_labels, probes, results, splits
+from tests.evaluation import people
 
 
 def _world(num_frames=240, *, noise=1.0, seed=0):
@@ -11,106 +14,110 @@ def _world(num_frames=240, *, noise=1.0, seed=0):
   labels = generator.random((num_frames, 3)) < (0.3, 0.4, 0.3)
   values = generator.standard_normal((num_frames, 20))
   values[:, :2] += 3 / noise * labels[:, :2]
-  video = np.repeat([0, 1], num_frames // 2)
-  return few_labels.Features(values), labels, video
+  return values, labels
 
 
-class AucTest(absltest.TestCase):
-  def test_it_is_that_of_scikit_learn_ties_included(self):
-    generator = np.random.default_rng(0)
-    scores = generator.integers(0, 9, (50, 4)).astype(float)
-    labels = generator.random((50, 4)) < 0.3
-    expected = [
-      metrics.roc_auc_score(labels[:, u], scores[:, u]) for u in range(4)
-    ]
-    np.testing.assert_allclose(few_labels.auc(scores, labels), expected)
-
-  def test_a_unit_that_never_occurs_has_none(self):
-    scores = np.arange(5.0)[:, None]
-    self.assertTrue(np.isnan(few_labels.auc(scores, np.zeros((5, 1), bool)))[0])
+def _auc(values, labels, train=None, **options):
+  """Returns the AUCs of probes of the first half, or of `train`."""
+  first, second = np.split(np.arange(len(labels)), 2)
+  train = first if train is None else train
+  folds = few_labels.stretches(len(train))
+  return few_labels.probe_auc(
+    values, labels, train, second, folds=folds, **options
+  )
 
 
 class ProbeTest(absltest.TestCase):
   def test_units_that_the_features_tell_are_told_and_no_others(self):
-    features, labels, video = _world()
-    train, test = (np.flatnonzero(video == v) for v in (0, 1))
-    values = few_labels.probe_auc(features, labels, train, test)
-    self.assertGreater(values[:2].min(), 0.9)
-    self.assertBetween(values[2], 0.3, 0.7)
+    told = _auc(*_world())
+    self.assertGreater(told[:2].min(), 0.9)
+    self.assertBetween(told[2], 0.3, 0.7)
 
   def test_the_scale_of_a_column_is_of_no_account(self):
-    features, labels, video = _world()
-    train, test = (np.flatnonzero(video == v) for v in (0, 1))
-    scaled = few_labels.Features(
-      features.values * np.geomspace(1e-2, 1e2, 20) + 7
-    )
-    np.testing.assert_allclose(
-      few_labels.probe_auc(scaled, labels, train, test),
-      few_labels.probe_auc(features, labels, train, test),
-    )
+    values, labels = _world()
+    scaled = values * np.geomspace(1e-2, 1e2, 20) + 7
+    np.testing.assert_allclose(_auc(scaled, labels), _auc(values, labels))
 
   def test_labels_of_the_test_frames_do_not_reach_the_probe(self):
-    features, labels, video = _world()
-    train, test = (np.flatnonzero(video == v) for v in (0, 1))
-    shuffled = labels.copy()
-    shuffled[test] = labels[test[::-1]]
-    values = few_labels.probe_auc(features, shuffled, train, test)
-    self.assertLess(values.max(), 0.7)
+    values, labels = _world()
+    labels[120:] = labels[:119:-1]
+    self.assertLess(_auc(values, labels).max(), 0.7)
 
   def test_columns_that_are_only_noise_are_left_out_where_that_pays(self):
-    generator = np.random.default_rng(1)
-    features, labels, video = _world(noise=2.0)
-    noisy = np.hstack([features.values, generator.normal(size=(240, 300))])
-    train, test = np.arange(40), np.flatnonzero(video == 1)
+    values, labels = _world(noise=2.0)
+    noise = np.random.default_rng(1).normal(size=(240, 300))
     fewer, all_of_them = (
-      np.nanmean(
-        few_labels.probe_auc(
-          few_labels.Features(noisy, sizes), labels[:, :2], train, test
-        )
-      )
+      _auc(
+        np.hstack([values, noise]), labels[:, :2], np.arange(40), sizes=sizes
+      ).mean()
       for sizes in ((2, 320), ())
     )
     self.assertGreater(fewer, all_of_them + 0.02)
 
 
-class CurveTest(absltest.TestCase):
+class ScoreTest(absltest.TestCase):
+  CONFIG = dataclasses.replace(
+    probes.DEFAULT, few_labels=(10, 60, 200, 0), few_label_draws=2
+  )
+
+  def _score(self, source='lab', **options):
+    table = people.table(people.frames('P1'), 'lab', **options)
+    table = dataclasses.replace(table, source=source)
+    labels = splits.action_unit_labels(table.frames, threshold=2.0)
+    parts = splits.make_splits(
+      'cross_video', table.frames, labels, min_base_rate=0, guard_s=0, seed=0
+    )
+    made = few_labels.score(table, parts, config=self.CONFIG)
+    return results.table(made)
+
+  def test_every_draw_is_a_row_and_the_whole_video_one_of_its_own(self):
+    rows = self._score()
+    cells = rows.groupby(['split', 'direction', 'draw', 'target']).n_train
+    self.assertEqual(set(cells.size()), {1})
+    of_split = rows.groupby('split').n_train.agg(['count', 'mean'])
+    num = 2 * len(people.UNITS)
+    self.assertEqual(
+      of_split.T.to_dict('list'),
+      {
+        'few_labels_10': [2 * num, 10],
+        'few_labels_60': [2 * num, 60],
+        'few_labels_all': [num, 200],
+      },
+    )
+
   def test_more_labels_teach_more(self):
-    features, labels, video = _world(noise=2.0)
-    means = few_labels.curve(
-      features, labels[:, :2], video, counts=(10, 60, 0), num_draws=4
-    )
-    self.assertEqual(list(means), [10, 60, 0])
-    self.assertLess(means[10], means[60])
-    self.assertLess(means[60], means[0] + 0.02)
+    rows = self._score(noise=6.0)
+    mean = rows.groupby('split').value.mean()
+    self.assertLess(mean['few_labels_10'], mean['few_labels_60'])
+    self.assertLess(mean['few_labels_60'], mean['few_labels_all'])
 
-  def test_it_is_the_same_each_time(self):
-    world = _world()
-    first, second = (
-      few_labels.curve(*world, counts=(10,), num_draws=2) for _ in range(2)
-    )
-    self.assertEqual(first, second)
+  def test_equal_frames_are_drawn_for_all_features(self):
+    rows = [self._score(name).drop(columns='source') for name in ('a', 'b')]
+    pd.testing.assert_frame_equal(*rows)
 
 
-class PixelComponentsTest(absltest.TestCase):
+class ComponentsTest(absltest.TestCase):
   def test_a_picture_of_two_patterns_has_two_components(self):
     generator = np.random.default_rng(0)
-    mixed = generator.normal(size=(90, 2)) @ generator.normal(size=(2, 64))
-    features = few_labels.pixel_components(mixed + 5)
-    spread = features.values.std(axis=0)
-    self.assertGreater(spread[1], 1)
-    self.assertLess(spread[2:].max(), 1e-9)
+    for num_pixels in (64, 120):
+      mixed = generator.normal(size=(90, 2))
+      mixed = mixed @ generator.normal(size=(2, num_pixels))
+      values, _ = few_labels.components(mixed + 5)
+      spread = values.std(axis=0)
+      self.assertGreater(spread[1], 1)
+      self.assertLess(spread[2:].max(), 1e-9)
 
   def test_frames_are_seen_by_the_components_of_those_fitted(self):
     generator = np.random.default_rng(0)
     seen, others = generator.normal(size=(2, 90, 20))
-    features = few_labels.pixel_components(others, fit=seen)
-    both = few_labels.pixel_components(np.concatenate([seen, others]), fit=seen)
-    np.testing.assert_allclose(features.values, both.values[90:])
-    self.assertGreater(np.abs(features.values.mean(axis=0)).max(), 0.01)
+    values, _ = few_labels.components(others, fit=seen)
+    both, _ = few_labels.components(np.concatenate([seen, others]), fit=seen)
+    np.testing.assert_allclose(values, both[90:])
+    self.assertGreater(np.abs(values.mean(axis=0)).max(), 0.01)
 
   def test_probes_of_few_pixels_have_no_more_components(self):
     frames = np.random.default_rng(0).normal(size=(90, 20))
-    self.assertEqual(few_labels.pixel_components(frames).sizes, (8, 16))
+    self.assertEqual(few_labels.components(frames)[1], (8, 16))
 
 
 if __name__ == '__main__':

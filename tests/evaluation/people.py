@@ -11,6 +11,16 @@ from psm_jax.runs import run
 
 UNITS = ('AU01', 'AU04', 'AU12', 'AU25')
 NUM_FEATURES = 16
+# Of probes.ProbeConfig: nothing to choose, and few draws.
+QUICK = {
+  'l2_normalise': False,
+  'inverse_penalties': (1.0,),
+  'pixel_components': (64,),
+  'few_labels': (30,),
+  'few_label_draws': 1,
+  'num_frame_resamples': 5,
+  'num_block_resamples': 20,
+}
 
 
 def frames(person_id, *, num_videos=2, length=200, fps=20):

@@ -8,7 +8,7 @@ from sklearn import preprocessing as skl_preprocessing
 
 from psm_jax.evaluation import features, person_independent, probes, results
 
-_CONFIG = probes.ProbeConfig(l2_normalise=False)
+_CONFIG = probes.ProbeConfig(l2_normalise=False, inverse_penalties=(1.0,))
 _FOLDS = person_independent.FoldConfig(num_partitions=3)
 
 

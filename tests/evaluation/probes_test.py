@@ -47,25 +47,33 @@ def _ask(table, labels, split, *, config=probes.DEFAULT):
 
 def _prepare(train, test, *, source='psm', config=probes.DEFAULT):
   """Returns both parts prepared as the training part asks."""
+  table = people.given(np.concatenate([train, test]), source)
+  both = probes.scaled(table, config)
+  train, test = np.split(both, [len(train)])
   made = probes.preparation(train, source=source, config=config)
   return made.transform(train), made.transform(test)
 
 
 class ProbeTest(parameterized.TestCase):
   @parameterized.parameters(
-    ('psm', {'l2_normalise': True}, [skl_preprocessing.Normalizer()]),
+    ('psm', {}, [skl_preprocessing.Normalizer()]),
     ('psm', {'l2_normalise': False}, []),
     (
       'pixel_pca',
       {'pixel_components': (4,)},
       [decomposition.PCA(4, svd_solver='full')],
     ),
-    ('pixel_pca', {}, [decomposition.PCA(64, svd_solver='full')]),
+    (
+      'pixel_pca',
+      {'pixel_components': (64,)},
+      [decomposition.PCA(64, svd_solver='full')],
+    ),
     ('psm', {'inverse_penalties': (0.1,)}, [skl_preprocessing.Normalizer()]),
   )
   def test_equals_a_pipeline_of_scikit_learn(self, source, options, steps):
     data, labels = _example(num_features=80)
     split = _split(300)
+    options = {'inverse_penalties': (1.0,)} | options
     config = probes.ProbeConfig(**options)
     (row,), impossible = _ask(
       people.given(data, source), labels, split, config=config
@@ -389,7 +397,9 @@ class PoseFeaturesTest(absltest.TestCase):
     np.testing.assert_allclose(test, (data[200:] - mean) / std, atol=1e-5)
 
 
-_PLAIN = probes.ProbeConfig(l2_normalise=False, guard_s=0.0)
+_PLAIN = probes.ProbeConfig(
+  l2_normalise=False, guard_s=0.0, inverse_penalties=(1.0,)
+)
 
 
 def _classes(num_frames=300, *, noise=1.0, seed=0):

@@ -1,0 +1,122 @@
+"""The movement of one video on the neutral face of another, as grey pixels.
+
+n frames, S pixels a side.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from psm_jax.data import canonical_faces
+from psm_jax.data import store as store_lib
+from psm_jax.embedding import grey
+from psm_jax.embedding import trained as trained_lib
+from psm_jax.engine import inference, programs, update
+from psm_jax.evaluation import driven as driven_lib
+
+# Of so many frames, at equal distances, what a network makes is the median of.
+_NEUTRAL_FRAMES = 33
+
+
+@dataclasses.dataclass(frozen=True)
+class Driven:
+  """What a model makes of one video.
+
+  Attributes:
+    rows: [n] int, of the store.
+    driven: [n, 1024] float32, the other video's neutral face, moved.
+    sums: n rows of `evaluation.driven.squares`.
+    neutral: [n, 1024] float32, the frames' neutral faces; None where no network
+      makes them.
+  """
+
+  rows: np.ndarray
+  driven: np.ndarray
+  sums: pd.DataFrame
+  neutral: np.ndarray | None
+
+
+class Driver:
+  """Draws the two videos of a person on each other's faces."""
+
+  def __init__(self, trained: trained_lib.Trained):
+    self._trained = trained
+    self._programs = programs.of(trained.run.config)
+
+  def of_person(
+    self, state: update.TrainState, person_id: str
+  ) -> Iterator[Driven]:
+    """Yields what a model makes of a person's first two labelled videos.
+
+    Of a person of one video there is nothing to yield.
+
+    Args:
+      state: Of the model.
+      person_id: Whose videos.
+    """
+    store = self._trained.store
+    videos = _first_two(store, person_id)
+    if len(videos) < 2:
+      return
+    frames = [self._images(video) for video in videos]
+    medians = [canonical_faces.median(images) for images in frames]
+    faces, neutral = medians, (None, None)
+    if not self._trained.method.uses_canonical:
+      neutral = [self._neutral(state, video) for video in videos]
+      faces = [
+        np.rint(255 * np.median(_spread(made), axis=0)) for made in neutral
+      ]
+    for number, video in enumerate(videos):
+      other = 1 - number
+      drawn = inference.in_batches(
+        self._programs.drive,
+        state.params,
+        (state.method_state, np.float32(faces[other]) / 255),
+        store.frames,
+        video,
+      )
+      sums = driven_lib.squares(
+        255 * drawn,
+        frames[number].astype(np.float32),
+        canonical=medians[number].astype(np.float32),
+        target=medians[other].astype(np.float32),
+      )
+      yield Driven(
+        rows=video,
+        driven=_grey(drawn),
+        sums=pd.DataFrame(sums),
+        neutral=None if neutral[number] is None else _grey(neutral[number]),
+      )
+
+  def _neutral(self, state, rows):
+    """Returns [n, S, S, 3] float32 in [0, 1], the neutral faces of frames."""
+    picture = self._programs.picture('neutral')
+    return self._trained.apply(state, rows, function=picture)
+
+  def _images(self, rows):
+    """Returns [n, S, S, 3] uint8, rows of the store."""
+    size_px = self._trained.store.size_px
+    frames = np.asarray(self._trained.store.frames[rows])
+    return frames.reshape(-1, size_px, size_px, 3)
+
+
+def _first_two(store: store_lib.FrameStore, person_id: str) -> list[np.ndarray]:
+  """Returns the rows of the two videos that probes go across, if labelled."""
+  units = store.index.filter(regex=r'^AU\d').notna().any(axis=1).to_numpy()
+  videos = sorted(store.videos(person_id), key=lambda video: video.video_id)
+  labelled = [v for v in videos if units[v.start : v.stop].any()]
+  chosen = (labelled if len(labelled) > 1 else videos)[:2]
+  return [np.arange(video.start, video.stop) for video in chosen]
+
+
+def _spread(made):
+  """Returns some of a video's pictures, at equal distances."""
+  num = min(len(made), _NEUTRAL_FRAMES)
+  return made[np.linspace(0, len(made) - 1, num).astype(int)]
+
+
+def _grey(images):
+  """Returns [n, 1024] float32 grey pixels of images [n, S, S, 3] in [0, 1]."""
+  return grey.grey_pixels(np.rint(255 * images.clip(0, 1)).astype(np.uint8))
