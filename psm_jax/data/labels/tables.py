@@ -1,8 +1,9 @@
 """Tables of text as tools and spreadsheets write them, read in one way.
 
-Columns may be separated by commas, semicolons or tabs, the file may be in UTF-8
-or UTF-16 and begin with a line `sep=;`, and decimals may have commas where
-these do not separate columns. Whatever else it is, is named.
+Columns may be separated by commas, semicolons, tabs or bars, the file may be in
+UTF-8 or UTF-16 and begin with a line `sep=;`, and decimals may have commas
+where these do not separate columns, or cells are in quotes. Whatever else it
+is, is named.
 """
 
 import csv
@@ -11,6 +12,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+from absl import logging
 
 _HEAD_BYTES = 1 << 20
 _KINDS = {
@@ -23,9 +25,18 @@ _KINDS = {
   b'%PDF': 'a PDF file',
   b'{\\rtf': 'a text with formats (RTF)',
   b'<': 'a page of HTML or XML',
+  b'{': 'JSON',
+  b'[': 'JSON',
+  b'MATLAB': 'a MATLAB file',
+  b'SQLite': 'a data base',
+  b'\xff\xfe\0\0': 'in UTF-32',
 }
 _REMEDY = 'Save it as "CSV UTF-8", comma separated'
+_SEPARATORS = ',;\t|'
 _DECIMAL_COMMA = r'\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*'
+# Among commas in quotes, 1,234 may be a thousand: no decimal comma.
+_THOUSANDS = r'\s*[-+]?[1-9]\d{0,2},\d{3}\s*'
+_SURPLUS = 32  # Columns read beyond the head's, to see that they are empty.
 
 
 def read(
@@ -40,7 +51,8 @@ def read(
   Returns:
     A column of text for each name of the head, which are unique, without
     spaces around them, and tell capitals from small letters; R rows, numbered
-    from 0. Cells that a row lacks at its end are empty.
+    from 0. Cells that a row lacks at its end are empty; a last row that was cut
+    short is left out.
 
   Raises:
     ValueError: If the file is no table, two columns have one name, or a row has
@@ -59,8 +71,7 @@ def read(
         path,
         sep=separator,
         header=None,
-        # One column more, for what a row has too much.
-        names=range(len(names) + 1),
+        names=range(len(names) + _SURPLUS),
         skiprows=first + 1,
         nrows=num_rows,
         dtype=str,
@@ -68,13 +79,19 @@ def read(
         index_col=False,
         encoding=encoding,
         skipinitialspace=True,
-      ).fillna('')
+      )
   except (ValueError, pd.errors.ParserWarning) as error:
     raise ValueError(
       f'{path} cannot be read as a table: {str(error).strip()}. '
       'Do rows have more cells than the head?'
     ) from error
-  surplus = table.pop(len(names)).str.strip() != ''
+  if encoding != 'utf-16' and _is_cut(path, separator, len(names)):
+    logging.warning('%s: its last row is cut short; left out.', path)
+    table = table[:-1]
+  table = table.fillna('')
+  surplus = table.iloc[:, len(names) :]
+  surplus = (surplus.apply(lambda cells: cells.str.strip()) != '').any(axis=1)
+  table = table.iloc[:, : len(names)]
   if surplus.any():
     row = surplus.idxmax()
     raise ValueError(
@@ -84,14 +101,25 @@ def read(
     )
   table.columns = names
   table = table[[name for name in names if name]]
-  if separator != ',':
-    for name in table:
-      commas = table[name].str.fullmatch(_DECIMAL_COMMA)
-      if commas.any():
-        table[name] = (
-          table[name].str.replace(',', '.').where(commas, table[name])
-        )
+  for name in table:
+    commas = table[name].str.fullmatch(_DECIMAL_COMMA)
+    if separator == ',' and table[name][commas].str.fullmatch(_THOUSANDS).all():
+      continue
+    table[name] = table[name].str.replace(',', '.').where(commas, table[name])
   return table
+
+
+def _is_cut(path, separator, num_names):
+  """Whether a writer was stopped in the last row."""
+  with open(path, 'rb') as file:
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _HEAD_BYTES))
+    lines = file.read().decode('utf-8', 'ignore').splitlines(keepends=True)
+  last = lines[-1]
+  cells = next(csv.reader([last], delimiter=separator), [])
+  return (
+    last == last.rstrip('\r\n') and len(lines) > 1 and len(cells) < num_names
+  )
 
 
 def names(content: bytes) -> list[str]:
@@ -110,6 +138,13 @@ def numbers(column: pd.Series) -> np.ndarray:
   """Returns a column of text as [R] float64, NaN where it is no number."""
   values = pd.to_numeric(column, errors='coerce').to_numpy(np.float64)
   return np.where(np.isfinite(values), values, np.nan)
+
+
+def num_wrong(column: pd.Series) -> int:
+  """Returns how many cells are neither numbers nor said to be empty."""
+  text = column.str.strip().str.lower()
+  is_empty = text.isin(['', 'nan', 'na', 'n/a', 'none', 'null'])
+  return int((np.isnan(numbers(column)) & ~is_empty).sum())
 
 
 def _head(content, path):
@@ -138,7 +173,7 @@ def _head(content, path):
   lines = text.splitlines()
   first = next(i for i, line in enumerate(lines) if line.strip())
   said = lines[first].strip().strip('"')
-  separator = max(',;\t', key=lines[first].count)
+  separator = max(_SEPARATORS, key=lines[first].count)
   if said.lower().startswith('sep='):
     separator, first = said[4:5] or '\t', first + 1
   rows = csv.reader(lines[first:], delimiter=separator, skipinitialspace=True)
