@@ -112,6 +112,13 @@ def ingest(
         logging.error('%s: %s', layout.shown(job.name), reason)
       else:
         rows[job.key] = summary.video_row(content)
+    # In training and test at once copies would spoil scores.
+    for key, twin in plan.copies.items():
+      remark = f'seems to be a copy of {layout.shown(twin.name)}'
+      rows[key]['warnings'] = '; '.join(
+        filter(None, [rows[key].get('warnings'), remark])
+      )
+      logging.warning('%s %s.', rows[key]['name'], remark)
     return _finish(root, plan, rows, min_person_s)
 
 
@@ -143,6 +150,7 @@ class _Plan:
   jobs: list[processing.Job]
   rows: dict[str, dict]
   remade: dict[str, dict]
+  copies: dict[str, listing.Input]
   asks: bool = False
 
 
@@ -169,7 +177,7 @@ def _plan(inputs, root, options, boxes):
   usable = [e for e in inputs if not e.problem and e.key in contents]
   ids = listing.assign_ids(usable, contents, known)
   by_id = {content['video_id']: content for content in known}
-  plan = _Plan([], rows, {})
+  plan = _Plan([], rows, {}, copies=_copies(usable, contents))
   table = tracks.read(root)
   box_tables, missing = _boxes_of(boxes, usable, ids)
   given = {e.person_id.lower() for e in usable}
@@ -185,6 +193,10 @@ def _plan(inputs, root, options, boxes):
     except OSError as error:
       rows[entry.key] = _failed(entry.name, video_id, str(error))
       continue
+    twin, person_id = plan.copies.get(entry.key), entry.person_id
+    if not (twin or person_id):
+      # One face in two files is not two people.
+      person_id = _own_person(video_id, given)
     job = processing.Job(
       path=entry.path.absolute(),
       name=entry.name,
@@ -192,7 +204,7 @@ def _plan(inputs, root, options, boxes):
       key=entry.key,
       content=contents[entry.key],
       suggestion=entry.person_id,
-      person_id=entry.person_id or _own_person(video_id, given),
+      person_id=person_id,
       table=boxes_table,
       digest=digest,
     )
@@ -212,7 +224,6 @@ def _plan(inputs, root, options, boxes):
     else:
       plan.jobs.append(job)
       plan.remade[video_id] = before
-  _warn_copies(usable, contents)
   logging.info(
     '%d videos: %d to do, %d done before, %d cannot be used; %d other files.',
     sum(not entry.is_left_out for entry in inputs),
@@ -248,17 +259,14 @@ def _name_person(root, job, before, table):
   paths.write_atomic(path, json.dumps(before, indent=1) + '\n')
 
 
-def _warn_copies(usable, contents):
-  """Names copies: in training and test at once they would spoil scores."""
-  first = {}
+def _copies(usable, contents):
+  """Of which video another is a copy, by the copy's key."""
+  first, copies = {}, {}
   for entry in usable:
     twin = first.setdefault(contents[entry.key], entry)
     if twin.key != entry.key:
-      logging.warning(
-        '%s seems to be a copy of %s.',
-        layout.shown(entry.name),
-        layout.shown(twin.name),
-      )
+      copies[entry.key] = twin
+  return copies
 
 
 def _boxes_of(boxes, inputs, ids):

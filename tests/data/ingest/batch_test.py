@@ -270,13 +270,17 @@ class BatchTest(_FolderTest):
     (videos / 'round').symlink_to(videos)
     (videos / 'notes.txt').touch()
     (videos / 'clip').touch()
+    (videos / 'gone').symlink_to('nowhere')
     (videos / '.hidden').mkdir()
     for number in range(30):
       (videos / f'{number}.jpg').touch()
     self._run()
     table = pd.read_csv(self.out / 'summary.csv').set_index('name')
     self.assertEqual(table.loc['linked/b.mp4', 'status'], 'ok')
-    for name in ('round', 'notes.txt', 'clip', '.hidden', '0.jpg'):
+    self.assertIn('a copy of a.mp4', table.loc['linked/b.mp4', 'warnings'])
+    self.assertEqual(table['confirmed'].sum(), 1)
+    self.assertIn('nothing', table.loc['gone', 'reason'])
+    for name in ('round', 'notes.txt', 'clip', 'gone', '.hidden', '0.jpg'):
       self.assertEqual(table.loc[name, 'status'], 'left_out')
     self.assertIn('10 more', table.loc['*.jpg', 'reason'])
 
