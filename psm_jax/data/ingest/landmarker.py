@@ -6,6 +6,7 @@ in a picture of 128 pixels). Each is turned upright and gets 478 landmarks
 blendshapes. The models' cards say what the networks take and give.
 """
 
+import functools
 from collections.abc import Iterator
 
 import cv2
@@ -235,6 +236,8 @@ def decode(
   """
   scores = _sigmoid(logits.astype(np.float64))
   likely = np.flatnonzero(scores >= _MIN_SEARCH_SCORE)
+  if not len(likely):
+    return np.zeros((0, 4)), np.zeros(0)
   scores, boxes = scores[likely], boxes[likely].astype(np.float64)
   boxes[:, :2] += _anchors()[likely]
   boxes[:, 4:] += np.tile(_anchors()[likely], 6)
@@ -253,6 +256,7 @@ def decode(
   return np.column_stack([made[:, :2], side, angle]), np.array(best)
 
 
+@functools.cache
 def _anchors():
   """[896, 2] float64 (x, y) of the anchors in the picture, row by row."""
   parts = []
