@@ -169,9 +169,9 @@ class BatchTest(_FolderTest):
     )
 
   def test_several_videos_are_nobodys_until_somebody_says_whose(self):
-    for name in ('a.mp4', 'P1/b.mp4', 'P1/c.mp4'):
-      (self.root / 'videos' / 'P1').mkdir(exist_ok=True)
-      self._add(name, [(range(24), 2, 10)])
+    (self.root / 'videos' / 'P1').mkdir()
+    for left, name in enumerate(('a.mp4', 'P1/b.mp4', 'P1/c.mp4')):
+      self._add(name, [(range(24), left, 10)])
     outcome = self._run(person_from='ask')
     self.assertEqual((outcome.num_waiting, outcome.people), (3, []))
     made = self._made('a')
@@ -181,7 +181,7 @@ class BatchTest(_FolderTest):
     self.assertEqual(people, [('P1', 2), ('a', 1)])
     self.assertEqual((outcome.num_waiting, self._made('a')), (0, made))
     # What is confirmed stays so, whatever comes later.
-    self._add('d.mp4', [(range(24), 2, 10)])
+    self._add('d.mp4', [(range(24), 9, 10)])
     outcome = self._run(person_from='ask')
     self.assertEqual(outcome.num_waiting, 1)
     self.assertLen(outcome.people, 2)
