@@ -3,10 +3,11 @@
   table = tabular.read('scores.csv', {'person_id': str, 'frame': int})
 
 A table is a Parquet file (.parquet) or text. Columns of text may be separated
-by commas, semicolons or tabs, the file may be in UTF-8 or UTF-16 and begin with
-a line `sep=;`, and decimals may have commas where these do not separate
-columns. Whatever else a file is, is named. One that claims to be much larger
-than it is, is refused before memory is taken for it.
+by commas, semicolons, tabs or bars, the file may be in UTF-8 or UTF-16 and
+begin with a line `sep=;`, and decimals may have commas where these do not
+separate columns, or cells are in quotes. Whatever else a file is, is named. One
+that claims to be much larger than it is, is refused before memory is taken for
+it.
 """
 
 import collections
@@ -22,6 +23,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from absl import logging
 from pyarrow import parquet
 
 from psm_jax import json_files
@@ -44,12 +46,21 @@ _KINDS = {
   b'%PDF': 'a PDF file',
   b'{\\rtf': 'a text with formats (RTF)',
   b'<': 'a page of HTML or XML',
+  b'{': 'JSON',
+  b'[': 'JSON',
+  b'MATLAB': 'a MATLAB file',
+  b'SQLite': 'a data base',
+  b'\xff\xfe\0\0': 'in UTF-32',
 }
 _REMEDY = 'Save it as "CSV UTF-8", comma separated'
-_SEPARATORS = ',;\t'
+_SEPARATORS = ',;\t|'
 _INDEX = re.compile(r'__index_level_\d+__')
 _LINE_END = re.compile('\r\n|\r|\n')
 _DECIMAL_COMMA = r'\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*'
+# Among commas in quotes, 1,234 may be a thousand: no decimal comma.
+_THOUSANDS = r'\s*[-+]?[1-9]\d{0,2},\d{3}\s*'
+# Columns read beyond the head's, to see that they are empty; rarely so many.
+_SURPLUS = (1, 32)
 _MISSING = ('', 'nan', 'na', '<na>')
 _NAMES = {
   str: 'text',
@@ -82,8 +93,8 @@ def read(
   Returns:
     A column for each name of the head, which are unique, without spaces around
     them, and tell capitals from small letters; R rows, numbered from 0. Cells
-    of text that a row lacks at its end are empty. Of a Parquet file also
-    `attrs`.
+    of text that a row lacks at its end are empty; a last row of text that was
+    cut short is left out. Of a Parquet file also `attrs`.
 
   Raises:
     ValueError: If the file cannot be read, is no table, two columns have one
@@ -194,6 +205,13 @@ def numbers(column: pd.Series) -> np.ndarray:
   return np.where(np.isfinite(values), values, np.nan)
 
 
+def num_wrong(column: pd.Series) -> int:
+  """Returns how many cells are neither numbers nor said to be empty."""
+  text = column.str.strip().str.lower()
+  is_empty = text.isin([*_MISSING, 'n/a', 'none', 'null'])
+  return int((np.isnan(numbers(column)) & ~is_empty).sum())
+
+
 def read_bytes(path: str | os.PathLike, max_bytes: int) -> bytes:
   """Returns the content of a file, of no more than so many bytes.
 
@@ -231,29 +249,14 @@ def _read_text(path, shape, num_rows, is_growing):
       f'{path} has a head of {len(names)} names, but most of its {num_lines} '
       'lines are far shorter: it is no table.'
     )
-  try:
-    with warnings.catch_warnings():
-      warnings.simplefilter('error', pd.errors.ParserWarning)
-      table = pd.read_csv(
-        io.BytesIO(content),
-        sep=separator,
-        header=None,
-        # One column more, for what a row has too much.
-        names=range(len(names) + 1),
-        skiprows=first + 1,
-        nrows=num_rows,
-        dtype=str,
-        keep_default_na=False,
-        index_col=False,
-        encoding=encoding,
-        skipinitialspace=True,
-      ).fillna('')
-  except (ValueError, pd.errors.ParserWarning) as error:
-    raise ValueError(
-      f'{path} cannot be read as a table: {str(error).strip()}. '
-      'Do rows have more cells than the head?'
-    ) from error
-  surplus = table.pop(len(names)).str.strip() != ''
+  table = _rows(content, path, num_rows, names, separator, first, encoding)
+  if num_rows is None and _is_cut(content, separator, len(names)):
+    logging.warning('%s: its last row is cut short; left out.', path)
+    table = table[:-1]
+  table = table.fillna('')
+  surplus = table.iloc[:, len(names) :]
+  surplus = (surplus.apply(lambda cells: cells.str.strip()) != '').any(axis=1)
+  table = table.iloc[:, : len(names)]
   if surplus.any():
     row = surplus.idxmax()
     raise ValueError(
@@ -263,14 +266,53 @@ def _read_text(path, shape, num_rows, is_growing):
     )
   table.columns = names
   table = table[[name for name in names if name]]
-  if separator != ',':
-    for name in table:
-      commas = table[name].str.fullmatch(_DECIMAL_COMMA)
-      if commas.any():
-        table[name] = (
-          table[name].str.replace(',', '.').where(commas, table[name])
-        )
+  for name in table:
+    commas = table[name].str.fullmatch(_DECIMAL_COMMA)
+    if separator == ',' and table[name][commas].str.fullmatch(_THOUSANDS).all():
+      continue
+    table[name] = table[name].str.replace(',', '.').where(commas, table[name])
   return table
+
+
+def _rows(content, path, num_rows, names, separator, first, encoding):
+  """Returns the rows below a head, with columns for what is too much."""
+  for surplus in _SURPLUS:
+    try:
+      with warnings.catch_warnings():
+        warnings.simplefilter('error', pd.errors.ParserWarning)
+        return pd.read_csv(
+          io.BytesIO(content),
+          sep=separator,
+          header=None,
+          names=range(len(names) + surplus),
+          skiprows=first + 1,
+          nrows=num_rows,
+          dtype=str,
+          keep_default_na=False,
+          index_col=False,
+          encoding=encoding,
+          skipinitialspace=True,
+        )
+    except (ValueError, pd.errors.ParserWarning) as error:
+      reason = error
+  raise ValueError(
+    f'{path} cannot be read as a table: {str(reason).strip()}. '
+    'Do rows have more cells than the head?'
+  ) from reason
+
+
+def _is_cut(content, separator, num_names):
+  """Whether a writer was stopped in the last row of a text in UTF-8."""
+  if content.endswith((b'\n', b'\r')) or content[:2] in (
+    b'\xff\xfe',
+    b'\xfe\xff',
+  ):
+    return False
+  rest, _, last = content.replace(b'\r', b'\n').rpartition(b'\n')
+  cells = next(
+    csv.reader([last.decode('utf-8', 'ignore')], delimiter=separator), []
+  )
+  return bool(rest.strip()) and len(cells) < num_names
 
 
 def _head(content, path):
@@ -305,7 +347,7 @@ def _head(content, path):
   if separator not in _SEPARATORS:
     raise ValueError(
       f'{path} says {said[:8]!r} in its first line; expected a comma, a '
-      f'semicolon or a tab between columns. {_REMEDY}.'
+      f'semicolon, a tab or a bar between columns. {_REMEDY}.'
     )
   rows = csv.reader(lines[first:], delimiter=separator, skipinitialspace=True)
   try:

@@ -34,7 +34,7 @@ _FLOORS = (
     'sampling',
     'stopping',
   },
-  {'tabular'},
+  {'tabular', 'tasks'},
   {'data', 'models'},
   {'methods'},
   {'engine'},
@@ -266,7 +266,7 @@ class ImportTest(parameterized.TestCase):
   def test_everything_imported_is_required(self, folders, files):
     required = _requirements(*files)
     names = set().union(*(_imports(tree) for _, tree in _sources(*folders)))
-    names -= sys.stdlib_module_names | {'ai_edge_litert', 'torch'}
+    names -= sys.stdlib_module_names | {'ai_edge_litert', 'dask', 'torch'}
     names -= {'psm_jax', 'launch', 'tests', 'benchmarks'}
     packages = importlib.metadata.packages_distributions()
     for name in sorted(names):

@@ -5,8 +5,8 @@ from unittest import mock
 
 from absl.testing import absltest
 
-from psm_jax import lab, methods
-from psm_jax.data.ingest import batch, layout, processing, workers
+from psm_jax import lab, methods, tasks
+from psm_jax.data.ingest import batch, layout, processing
 from tests import model_test, tiny
 
 
@@ -22,7 +22,7 @@ class LabTest(absltest.TestCase):
 
     for patched in (
       mock.patch.dict(methods.METHODS, facecycle=model_test.toy_that_draws),
-      mock.patch.object(workers, 'run', workers.run_here),
+      mock.patch.object(tasks, 'on_processes', tasks.here),
       mock.patch.object(batch, 'ingest', with_boxes),
     ):
       self.enterContext(patched)

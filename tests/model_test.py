@@ -11,8 +11,8 @@ import pandas as pd
 from absl.testing import absltest
 
 import psm_jax
-from psm_jax import embedding, methods, training
-from psm_jax.data.ingest import batch, processing, workers
+from psm_jax import embedding, methods, tasks, training
+from psm_jax.data.ingest import batch, processing
 from tests import tiny
 from tests.data.ingest import films
 
@@ -69,7 +69,7 @@ class ModelTest(absltest.TestCase):
     cls.addClassCleanup(temporary.cleanup)
     for patched in (
       mock.patch.dict(methods.METHODS, facecycle=toy_that_draws),
-      mock.patch.object(workers, 'run', workers.run_here),
+      mock.patch.object(tasks, 'on_processes', tasks.here),
     ):
       patched.start()
       cls.addClassCleanup(patched.stop)

@@ -33,8 +33,20 @@ class TabularTest(parameterized.TestCase):
     for encoding in ('utf-8', 'utf-8-sig', 'utf-16'):
       self.assertEqual(self._read(text.encode(encoding)), _ROWS)
 
-  def test_commas_between_columns_are_not_decimal_commas(self):
-    self.assertEqual(self._read(b'a,b\n"1,5",2\n'), {'a': ['1,5'], 'b': ['2']})
+  def test_commas_between_columns_are_decimal_commas_in_quotes_alone(self):
+    self.assertEqual(self._read(b'a,b\n"1,5",2\n'), {'a': ['1.5'], 'b': ['2']})
+    thousands = self._read(b'a,b\n"1,234",2\n"999",2\n')
+    self.assertEqual(thousands['a'], ['1,234', '999'])
+
+  def test_a_last_row_that_was_cut_short_is_left_out(self):
+    self.assertEqual(
+      self._read(b'frame,AU12_r,AU13_r\n1,0.5,1\n2,0.'),
+      {'frame': ['1'], 'AU12_r': ['0.5'], 'AU13_r': ['1']},
+    )
+    self.assertEqual(self._read(b'a,b\n1,2\n3,4')['b'], ['2', '4'])
+
+  def test_cells_beyond_the_head_may_be_empty(self):
+    self.assertEqual(self._read(b'a,b\n1,2,,,\n'), {'a': ['1'], 'b': ['2']})
 
   @parameterized.parameters('1,0,5\n2,1\n', '1,5\n2,1,,7\n')
   def test_a_row_with_more_cells_than_the_head_is_refused(self, rows):

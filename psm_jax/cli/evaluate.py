@@ -97,6 +97,13 @@ _NUM_WORKERS = flags.DEFINE_integer(
   'people enough.',
 )
 
+_SCHEDULER = flags.DEFINE_string(
+  'scheduler',
+  '',
+  'Address or file of a Dask scheduler, whose workers do it instead of this '
+  "machine's processes; they must see the same files by the same names.",
+)
+
 
 @flags.multi_flags_validator(
   ['workdir', 'tables', 'out'],
@@ -134,6 +141,7 @@ def main() -> int | None:
     folds=_read_folds(),
     fold_config=person_independent.FoldConfig(action_units=_units()),
     num_workers=_NUM_WORKERS.value,
+    scheduler=_SCHEDULER.value,
     kind=_LABELS.value,
   )
   for path in written:

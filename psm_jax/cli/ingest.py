@@ -121,6 +121,12 @@ _EYE_DISTANCE = flags.DEFINE_float(
 _NUM_WORKERS = flags.DEFINE_integer(
   'num_workers', 0, 'Videos at a time; 0 for as many as there are cores.'
 )
+_SCHEDULER = flags.DEFINE_string(
+  'scheduler',
+  '',
+  'Address or file of a Dask scheduler, whose workers do it instead of this '
+  "machine's processes; they must see the same files by the same names.",
+)
 _MIN_PERSON_S = flags.DEFINE_float(
   'min_person_s', 30.0, 'People with fewer seconds are flagged in people.csv.'
 )
@@ -185,6 +191,7 @@ def main() -> int | None:
     person_from=_PERSON_FROM.value,
     boxes=_BOXES.value,
     num_workers=_NUM_WORKERS.value,
+    scheduler=_SCHEDULER.value,
     min_person_s=_MIN_PERSON_S.value,
   )
   used = outcome.count('ok') + outcome.count('no_face')

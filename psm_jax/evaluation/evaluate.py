@@ -7,10 +7,8 @@ results.py describes the tables.
 """
 
 import collections
-import concurrent.futures
 import dataclasses
 import itertools
-import multiprocessing
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import tqdm
 from absl import logging
 
-from psm_jax import stopping
+from psm_jax import tasks
 from psm_jax.data.labels import weak
 from psm_jax.evaluation import (
   controls,
@@ -42,6 +40,7 @@ def evaluate(
   workdir: str | os.PathLike | None = None,
   add_controls: bool = True,
   num_workers: int = 1,
+  scheduler: str = '',
   show_progress: bool = True,
 ) -> tuple[list[dict], list[dict]]:
   """Probes every source's features, person by person.
@@ -59,6 +58,8 @@ def evaluate(
     num_workers: Processes that probe a person each; 0: one a processor, where
       there are people enough. More than 1 are spawned, so a script that calls
       this needs the guard `if __name__ == '__main__'`.
+    scheduler: Address or file of a Dask scheduler whose workers do it, see
+      `tasks`; '' for processes of this machine.
     show_progress: Show a progress bar over the persons.
 
   Returns:
@@ -74,13 +75,14 @@ def evaluate(
   if not people:
     raise ValueError('There are no feature tables to evaluate.')
   if num_workers == 0:  # As many as repay the seconds in which each starts.
-    num_workers = min(os.cpu_count() or 1, len(people) // _PEOPLE_A_WORKER)
+    num_workers = min(tasks.num_cores(), len(people) // _PEOPLE_A_WORKER)
+  workdir = workdir and pathlib.Path(workdir).absolute()
   jobs = [
     (people[name], workdir, config, add_controls) for name in sorted(people)
   ]
   made, skipped = [], []
   for scored, reasons in tqdm.tqdm(
-    _each(jobs, num_workers),
+    _each(jobs, num_workers, scheduler),
     desc='evaluate',
     total=len(jobs),
     unit='person',
@@ -101,6 +103,7 @@ def score(
   folds: Mapping[str, str] | None = None,
   fold_config: person_independent.FoldConfig = person_independent.DEFAULT,
   num_workers: int = 0,
+  scheduler: str = '',
   kind: str = weak.CODED,
 ) -> list[pathlib.Path]:
   """Scores embeddings beside their controls and writes the tables.
@@ -119,6 +122,7 @@ def score(
     folds: Person to fold, see person_independent.evaluate.
     fold_config: How people are dealt into folds.
     num_workers: See evaluate.
+    scheduler: See evaluate.
     kind: Of the run's labels, see `labels.weak.choose`; of `others` they were
       chosen when they were read.
 
@@ -140,7 +144,11 @@ def score(
   ):
     config = dataclasses.replace(config, splits=splits.ALL_SPLITS)
   made, skipped = evaluate(
-    tables, config=config, workdir=workdir, num_workers=num_workers
+    tables,
+    config=config,
+    workdir=workdir,
+    num_workers=num_workers,
+    scheduler=scheduler,
   )
   if across == 'yes' or (across == 'auto' and _is_general(learned)):
     for part in _sources(tables, learned, workdir):
@@ -196,8 +204,10 @@ def _sources(tables, learned, workdir):
   ]
 
 
-def _person(tables, workdir, config, add_controls):
-  """Returns the rows of one person, with the controls."""
+def _person(job, report):
+  """Returns the rows of one person, with the controls; a task."""
+  del report
+  tables, workdir, config, add_controls = job
   if not add_controls:
     return person.evaluate(tables, config=config)
   made = features.controls(workdir, tables) if workdir else []
@@ -211,16 +221,20 @@ def _person(tables, workdir, config, add_controls):
   return scored, reasons
 
 
-def _each(jobs, num_workers) -> Iterator[tuple[list[dict], list[dict]]]:
-  """Yields the rows of every person in the order in which they come."""
-  if num_workers <= 1:
-    yield from itertools.starmap(_person, jobs)
-    return
-  # Not threads: scikit-learn changes the filters of warnings as it fits, which
-  # threads share. Not forks: JAX's threads do not survive them.
-  with concurrent.futures.ProcessPoolExecutor(
-    num_workers,
-    mp_context=multiprocessing.get_context('spawn'),
-    initializer=stopping.begin_worker,
-  ) as pool:
-    yield from pool.map(_person, *zip(*jobs, strict=True))
+def _each(jobs, num_workers, scheduler) -> Iterator[tuple[list, list]]:
+  """Yields the rows of every person, in order.
+
+  Not by threads: scikit-learn changes the filters of warnings as it fits, which
+  threads share.
+  """
+  made, next_place = {}, 0
+  num_workers = num_workers if num_workers > 1 else 0
+  for place, rows, error in tasks.run(
+    _person, jobs, num_workers=num_workers, scheduler=scheduler
+  ):
+    if error is not None:
+      raise error
+    made[place] = rows
+    while next_place in made:
+      yield made.pop(next_place)
+      next_place += 1

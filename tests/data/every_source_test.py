@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from absl.testing import absltest, parameterized
 
-from psm_jax import methods, training
+from psm_jax import methods, tasks, training
 from psm_jax.data import builder as builder_lib
 from psm_jax.data import prepare, store
-from psm_jax.data.ingest import batch, processing, workers
+from psm_jax.data.ingest import batch, processing
 from psm_jax.engine import feed, population
 from psm_jax.runs import planning
 from tests import tiny
@@ -78,7 +78,7 @@ def _ingest(root):
     )
     boxes = films.box_rows([(range(12), 20, 10)])
     (root / 'boxes' / f'{person}.csv').write_text(boxes)
-  with mock.patch.object(workers, 'run', workers.run_here):
+  with mock.patch.object(tasks, 'on_processes', tasks.here):
     batch.ingest(
       root / 'videos',
       root,

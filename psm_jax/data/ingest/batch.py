@@ -5,6 +5,7 @@ outcome = batch.ingest('/data/videos', '/data/ingested')
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -12,11 +13,12 @@ import shutil
 import threading
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from absl import logging
 from tqdm import auto as tqdm
 
-from psm_jax import paths
+from psm_jax import paths, tasks
 from psm_jax.data import store
 from psm_jax.data.ingest import (
   folder,
@@ -26,7 +28,6 @@ from psm_jax.data.ingest import (
   summary,
   tracks,
   video,
-  workers,
 )
 from psm_jax.data.labels import table_files
 
@@ -64,6 +65,7 @@ def ingest(
   boxes: str | os.PathLike | None = None,
   num_workers: int = 0,
   in_process: bool = False,
+  scheduler: str = '',
   min_person_s: float = 30.0,
 ) -> Outcome:
   """Ingests videos into a folder; what is done already is not done again.
@@ -81,6 +83,8 @@ def ingest(
     num_workers: videos at a time; 0 for as many as there are cores.
     in_process: whether to do without processes of their own, which a script
       without a main guard cannot start; a crash of the decoder is then ours.
+    scheduler: address or file of a Dask scheduler whose workers do it, see
+      `tasks`; '' for processes of this machine.
     min_person_s: people with less material are flagged.
 
   Raises:
@@ -98,14 +102,23 @@ def ingest(
     plan = _plan(inputs, root, options, boxes)
     plan.asks = person_from == 'ask'
     rows = dict(plan.rows)
-    for job, content, reason in _run(
-      plan.jobs, options, root, num_workers, in_process
+    num_workers = 0 if in_process else num_workers or tasks.num_cores()
+    for job, content, error in _run(
+      plan.jobs, options, root, num_workers, scheduler
     ):
       if content is None:
+        reason = _reason(error)
         rows[job.key] = _failed(job.name, job.video_id, reason)
         logging.error('%s: %s', layout.shown(job.name), reason)
       else:
         rows[job.key] = summary.video_row(content)
+    # In training and test at once copies would spoil scores.
+    for key, twin in plan.copies.items():
+      remark = f'seems to be a copy of {layout.shown(twin.name)}'
+      rows[key]['warnings'] = '; '.join(
+        filter(None, [rows[key].get('warnings'), remark])
+      )
+      logging.warning('%s %s.', rows[key]['name'], remark)
     return _finish(root, plan, rows, min_person_s)
 
 
@@ -137,6 +150,7 @@ class _Plan:
   jobs: list[processing.Job]
   rows: dict[str, dict]
   remade: dict[str, dict]
+  copies: dict[str, listing.Input]
   asks: bool = False
 
 
@@ -163,7 +177,7 @@ def _plan(inputs, root, options, boxes):
   usable = [e for e in inputs if not e.problem and e.key in contents]
   ids = listing.assign_ids(usable, contents, known)
   by_id = {content['video_id']: content for content in known}
-  plan = _Plan([], rows, {})
+  plan = _Plan([], rows, {}, copies=_copies(usable, contents))
   table = tracks.read(root)
   box_tables, missing = _boxes_of(boxes, usable, ids)
   given = {e.person_id.lower() for e in usable}
@@ -179,6 +193,10 @@ def _plan(inputs, root, options, boxes):
     except OSError as error:
       rows[entry.key] = _failed(entry.name, video_id, str(error))
       continue
+    twin, person_id = plan.copies.get(entry.key), entry.person_id
+    if not (twin or person_id):
+      # One face in two files is not two people.
+      person_id = _own_person(video_id, given)
     job = processing.Job(
       path=entry.path.absolute(),
       name=entry.name,
@@ -186,7 +204,7 @@ def _plan(inputs, root, options, boxes):
       key=entry.key,
       content=contents[entry.key],
       suggestion=entry.person_id,
-      person_id=entry.person_id or _own_person(video_id, given),
+      person_id=person_id,
       table=boxes_table,
       digest=digest,
     )
@@ -206,7 +224,6 @@ def _plan(inputs, root, options, boxes):
     else:
       plan.jobs.append(job)
       plan.remade[video_id] = before
-  _warn_copies(usable, contents)
   logging.info(
     '%d videos: %d to do, %d done before, %d cannot be used; %d other files.',
     sum(not entry.is_left_out for entry in inputs),
@@ -242,17 +259,14 @@ def _name_person(root, job, before, table):
   paths.write_atomic(path, json.dumps(before, indent=1) + '\n')
 
 
-def _warn_copies(usable, contents):
-  """Names copies: in training and test at once they would spoil scores."""
-  first = {}
+def _copies(usable, contents):
+  """Of which video another is a copy, by the copy's key."""
+  first, copies = {}, {}
   for entry in usable:
     twin = first.setdefault(contents[entry.key], entry)
     if twin.key != entry.key:
-      logging.warning(
-        '%s seems to be a copy of %s.',
-        layout.shown(entry.name),
-        layout.shown(twin.name),
-      )
+      copies[entry.key] = twin
+  return copies
 
 
 def _boxes_of(boxes, inputs, ids):
@@ -279,17 +293,31 @@ def _failed(name, video_id, reason, *, status='failed'):
   }
 
 
-def _run(jobs, options, root, num_workers, in_process):
-  """Runs the jobs behind a progress bar; yields as `workers.run` does."""
+def _reason(error):
+  """Why a video failed, as users read it."""
+  if isinstance(error, OSError) and error.strerror:
+    return f'{error.strerror}' + (
+      f': {error.filename}' if error.filename else ''
+    )
+  if isinstance(error, tasks.ProcessDied):
+    return f'{error}: out of memory, or a file that breaks the decoder'
+  if isinstance(error, (ValueError, OSError, RuntimeError)):
+    return str(error) or type(error).__name__
+  return f'{type(error).__name__}: {error}'
+
+
+def _do(job, report, *, options, root, num_threads):
+  """One video, as a task."""
+  cv2.setNumThreads(num_threads)
+  return processing.ingest_video(
+    job, options, root, report=report, num_threads=num_threads
+  )
+
+
+def _run(jobs, options, root, num_workers, scheduler):
+  """Yields (job, video.json or None, error) as videos are done, with a bar."""
   if not jobs:
     return
-  cores = (
-    len(os.sched_getaffinity(0))
-    if hasattr(os, 'sched_getaffinity')
-    else (os.cpu_count() or 1)
-  )
-  num_workers = 1 if in_process else min(num_workers or cores, len(jobs))
-  run = workers.run_here if in_process else workers.run
   lock, searched = threading.Lock(), 0
   length_s = {job.key: video.length_s(job.path) for job in jobs}
   total = sum(length_s.values())
@@ -313,14 +341,22 @@ def _run(jobs, options, root, num_workers, in_process):
 
     # Long videos first, so that none is left over at the end.
     jobs = sorted(jobs, key=lambda job: -job.path.stat().st_size)
-    yield from run(
-      jobs,
-      options,
-      root,
-      num_workers=num_workers,
-      num_threads=max(1, cores // num_workers),
-      report=report,
+    num_workers = min(num_workers, len(jobs))
+    num_threads = 1 if scheduler else tasks.num_cores() // max(num_workers, 1)
+    function = functools.partial(
+      _do,
+      options=options,
+      root=root.absolute(),
+      num_threads=max(1, num_threads),
     )
+    for place, content, error in tasks.run(
+      function,
+      jobs,
+      num_workers=num_workers,
+      scheduler=scheduler,
+      report=report,
+    ):
+      yield jobs[place], content, error
 
 
 def _finish(root, plan, rows, min_person_s):

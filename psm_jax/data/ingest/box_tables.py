@@ -6,6 +6,7 @@ Read are OpenFace's tables (frames counted from 1, 68 landmarks), py-feat's
 points (`left_eye_x`, `left_eye_y`, ...). Who is who is not taken from them.
 """
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -39,7 +40,10 @@ def read(path: pathlib.Path, *, first_row: int | None) -> readers.ToolTable:
       f'{path.name} has no boxes (x, y, width, height or FaceRectX, ...) and '
       'no 68 landmarks (x_0..x_67, y_0..y_67).'
     )
-  return table
+  # Plain tables of boxes are as this project describes them.
+  return dataclasses.replace(
+    table, is_base_sure=table.is_base_sure or tool == 'generic'
+  )
 
 
 def place(
@@ -66,6 +70,7 @@ def place(
   target = joining.Target(
     'the video', np.arange(len(time_s)), time_s, is_whole=True
   )
+  numbering.check_habit(target, table)
   (table,) = numbering.first_rows([(target, table)])
   reading = joining.read(target, table, settings=settings)
   problems = [*table.problems, *filter(None, [reading.remark])]

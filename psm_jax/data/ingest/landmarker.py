@@ -3,9 +3,12 @@
 Faces are sought by BlazeFace (Bazarevsky et al., 2019; short range: 896 anchors
 in a picture of 128 pixels). Each is turned upright and gets 478 landmarks
 (Kartynnik et al., 2019; Grishchenko et al., 2020), and 146 of these give 52
-blendshapes. The models' cards say what the networks take and give.
+blendshapes. The models' cards say what the networks take and give. In the next
+frame a face is measured where its landmarks were, as the models' makers do; the
+picture is searched when one is lost, and else every few frames.
 """
 
+import functools
 from collections.abc import Iterator
 
 import cv2
@@ -25,6 +28,7 @@ _SAME_FACE = 0.3  # Overlap of boxes that are averaged, as published.
 _LEAST_SHARE = 0.14
 _ONE_ROW = 1.25
 _MARGIN = 1.5  # Side of the second network's picture, in sides of the box.
+_SEARCH_EVERY = 5  # Frames, after which a new face is seen at the latest.
 
 # Landmarks by their published numbers.
 EYES = (
@@ -78,26 +82,50 @@ class LandmarkerDetector:
     self._networks = networks or landmark_models.Networks(
       landmark_models.locate(options.model)
     )
+    # Frame, size of its picture, and crops in which its faces were.
+    self._index, self._shape, self._crops = 0, (), np.zeros((0, 2, 3))
+    self._searched = 0
 
   def detect(self, frame: video.Frame) -> Faces:
-    """Returns a frame's faces, in pixels of the picture as shown."""
+    """Returns a frame's faces, in pixels of the picture as shown.
+
+    Frames are those of one video, in order.
+    """
     picture = frame.picture(longest_px=self._options.longest_px)
-    faces = [self._measure(picture, crop) for crop in self._search(picture)]
+    is_next = 0 < frame.index - self._index <= _SEARCH_EVERY
+    followed = faces_lib.NO_FACES
+    if is_next and picture.shape == self._shape:
+      followed = self._measured(picture, self._crops)
+    else:
+      self._crops = self._crops[:0]
+    is_lost = not len(followed) or len(followed) < len(self._crops)
+    faces = followed
+    if is_lost or frame.index - self._searched >= _SEARCH_EVERY:
+      self._searched = frame.index
+      faces = self._measured(picture, self._search(picture, followed), followed)
+    self._index, self._shape = frame.index, picture.shape
+    self._crops = _around(faces)
+    size = np.array([picture.shape[1], picture.shape[0]])
+    return faces.scaled(np.array(frame.size) / size)
+
+  def _measured(self, picture, crops, known=faces_lib.NO_FACES):
+    """The faces known and those in crops, each once."""
+    faces = [self._measure(picture, crop) for crop in crops]
     faces = [
       face
       for face in faces
       if face.scores[0] >= self._options.min_score
       and face.boxes[0, 2:].max() >= self._options.min_face_px
     ]
+    if len(known):
+      faces.append(known)
     if not faces:
       return faces_lib.NO_FACES
     faces = _joined(faces)
-    size = np.array([picture.shape[1], picture.shape[0]])
-    faces = faces.scaled(np.array(frame.size) / size)
     return faces.chosen(faces_lib.without_doubles(faces))
 
-  def _search(self, picture):
-    """[F, 2, 3] upright crops of what may be faces, see `alignment`."""
+  def _search(self, picture, known):
+    """[F, 2, 3] upright crops of what may be faces but those known."""
     longest, places = max(picture.shape[:2]), np.zeros((0, 5))
     for parts in range(3):
       side = longest // 2**parts
@@ -111,11 +139,11 @@ class LandmarkerDetector:
     boxes = np.concatenate([middle - side / 2, side, side], axis=1)
     points = np.full((len(boxes), 5, 2), np.nan)
     chosen = faces_lib.without_doubles(Faces(boxes, points, score[:, 0]))
-    along = np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
-    right = (_MARGIN * side * along)[chosen]
-    down = np.stack([-right[:, 1], right[:, 0]], axis=-1)
-    corner = middle[chosen] - (right + down) / 2
-    return np.stack([right, down, corner], axis=-1)
+    overlap = faces_lib.intersection_over_union(
+      boxes[chosen, None], known.boxes
+    )
+    chosen = chosen[(overlap < _SAME_FACE).all(axis=1)]
+    return _upright(middle[chosen], side[chosen, 0], angle[chosen, 0])
 
   def _search_in(self, picture, left, top, width, height):
     """[K, 5] middle, side, angle and score of what is found in a window."""
@@ -163,6 +191,24 @@ class LandmarkerDetector:
         )[None],
       ),
     )
+
+
+def _upright(middle, side, angle):
+  """[F, 2, 3] crops around faces, so that they are upright in them."""
+  right = _MARGIN * side * np.stack([np.cos(angle), np.sin(angle)])
+  down = np.stack([-right[1], right[0]])
+  corner = middle.T - (right + down) / 2
+  return np.stack([right, down, corner]).transpose(2, 1, 0)
+
+
+def _around(faces):
+  """[F, 2, 3] crops by the faces' own landmarks."""
+  across = faces.points[:, 1] - faces.points[:, 0]
+  return _upright(
+    faces.boxes[:, :2] + faces.boxes[:, 2:] / 2,
+    faces.boxes[:, 2:].max(axis=1),
+    np.arctan2(across[:, 1], across[:, 0]),
+  )
 
 
 def _joined(faces):
@@ -235,6 +281,8 @@ def decode(
   """
   scores = _sigmoid(logits.astype(np.float64))
   likely = np.flatnonzero(scores >= _MIN_SEARCH_SCORE)
+  if not len(likely):
+    return np.zeros((0, 4)), np.zeros(0)
   scores, boxes = scores[likely], boxes[likely].astype(np.float64)
   boxes[:, :2] += _anchors()[likely]
   boxes[:, 4:] += np.tile(_anchors()[likely], 6)
@@ -253,6 +301,7 @@ def decode(
   return np.column_stack([made[:, :2], side, angle]), np.array(best)
 
 
+@functools.cache
 def _anchors():
   """[896, 2] float64 (x, y) of the anchors in the picture, row by row."""
   parts = []

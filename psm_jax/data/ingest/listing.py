@@ -141,7 +141,8 @@ def _search(root, person_from, leave_out):
       add(path, person_id=safe_id('-'.join(parts)) if named else '')
     for kind, paths_of in others.items():
       for path in paths_of[:_MOST_NAMED]:
-        add(path, problem=LEFT_OUT, is_left_out=True)
+        reason = LEFT_OUT if path.exists() else 'a link to nothing'
+        add(path, problem=reason, is_left_out=True)
       more = len(paths_of) - _MOST_NAMED
       if more > 0:
         reason = f'and {more} more like it: {LEFT_OUT}'

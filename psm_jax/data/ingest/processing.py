@@ -7,12 +7,12 @@ face where the detector gives landmarks.
 
 import array
 import dataclasses
+import hashlib
 import json
 import math
 import pathlib
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Mapping
 
 import cv2
@@ -175,7 +175,6 @@ def ingest_video(
     ValueError: If it is no video, or not one that can be read.
     OSError: If it cannot be read or the folder not be written.
   """
-  started = time.monotonic()
   counts = video.Counts()
   search, warnings = _search(job, options, counts, report, num_threads)
   warnings += counts.warnings(search.time_s)
@@ -189,12 +188,8 @@ def ingest_video(
     )
     _write_details(search, options, temporary)
     content = _describe(job, options, search, counts, warnings, frames)
+    content['made'] = _digest_of(temporary)
     content['sheets'] = _write_sheets(root, job.video_id, pages)
-    seconds = time.monotonic() - started
-    content['speed'] = {
-      'seconds': round(seconds, 3),
-      'frames_per_s': round(counts.decoded / seconds, 2),
-    }
     paths.write_atomic(
       temporary / 'video.json', json.dumps(content, indent=1) + '\n'
     )
@@ -204,6 +199,16 @@ def ingest_video(
   finally:
     shutil.rmtree(temporary, ignore_errors=True)
   return content
+
+
+def _digest_of(folder):
+  """16 hex digits of the content of all files in a folder and below."""
+  made = hashlib.sha256()
+  for path in sorted(folder.rglob('*')):
+    if path.is_file():
+      content = hashlib.sha256(path.read_bytes()).hexdigest()
+      made.update(f'{path.relative_to(folder)} {content}\n'.encode())
+  return made.hexdigest()[:16]
 
 
 def _search(job, options, counts, report, num_threads):
@@ -419,7 +424,7 @@ def _write_sheets(root, video_id, pages):
 
 
 def _describe(job, options, search, counts, warnings, frames):
-  """What video.json says, without the sheets and the speed."""
+  """What video.json says, without the sheets and what was made."""
   if search.num_dropped:
     warnings.append(
       f'{search.num_dropped} faces found for fewer than '
@@ -440,7 +445,6 @@ def _describe(job, options, search, counts, warnings, frames):
     'digest': job.digest,
     'suggestion': job.suggestion,
     'person_id': job.person_id,
-    'made': secrets.token_hex(8),
     'options': dataclasses.asdict(options)
     | {'table': job.table.name if job.table else None},
     'warnings': warnings,

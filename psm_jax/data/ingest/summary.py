@@ -17,7 +17,7 @@ from psm_jax.data.ingest import folder, layout
 SUMMARY_COLUMNS = (
   'name video_id status reason decoded seconds fps width height with_face '
   'tracks confirmed crops faces_dropped missing cuts face_px blur brightness '
-  'warnings made_frames_per_s'
+  'warnings'
 ).split()
 PEOPLE_COLUMNS = (
   'person_id videos frames seconds gaps longest_gap_s inside face_px blur '
@@ -56,7 +56,6 @@ def video_row(content: dict) -> dict:
     'blur': mean('blur'),
     'brightness': mean('brightness'),
     'warnings': '; '.join(content['warnings']),
-    'made_frames_per_s': content['speed']['frames_per_s'],
   }
 
 

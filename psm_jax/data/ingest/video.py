@@ -47,6 +47,7 @@ class Counts:
     promised: frames that the file's header counts, 0 if it does not.
     packets: packets read.
     promised_s: end of the video by its header, in seconds; NaN if unknown.
+    has_sound: whether that may be the end of sound.
     stopped: why reading ended early, '' if it did not.
     codec: the codec's name.
     width: of the picture as shown, in pixels.
@@ -68,6 +69,7 @@ class Counts:
   promised: int = 0
   packets: int = 0
   promised_s: float = math.nan
+  has_sound: bool = False
   stopped: str = ''
   codec: str = ''
   width: int = 0
@@ -92,7 +94,7 @@ class Counts:
         f'the header counts {self.promised} frames, the file holds '
         f'{self.packets}; it seems cut short, or the recorder dropped some'
       )
-    elif self.promised_s - last_s > max(1.0, 2.5 / frame_rate(time_s)):
+    elif self.promised_s - last_s > self._least_lack_s(time_s):
       found.append(
         f'the last of {self.decoded} frames is at {last_s:.2f} s, the '
         f'header says {self.promised_s:.2f} s; the file seems cut short'
@@ -125,6 +127,12 @@ class Counts:
         f'{self.interlaced} frames are interlaced; moving edges show combs'
       )
     return found
+
+  def _least_lack_s(self, time_s):
+    """From how many seconds on the end is missing: no frame lasts as long."""
+    steps = np.diff(time_s)
+    longest_s = steps.max() if len(steps) else 0.0
+    return max(1.0 if self.has_sound else 0.25, 2.5 * longest_s)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -321,6 +329,7 @@ def _describe(container, stream, counts):
   elif container.duration:
     # Of the longest stream, which may be the sound: the best there is.
     counts.promised_s = container.duration / av.time_base
+    counts.has_sound = len(container.streams) > 1
 
 
 def _frames(container, stream, counts):

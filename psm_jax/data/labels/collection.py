@@ -44,7 +44,7 @@ class Options:
       launch.evaluate scores: a key of SCORES.
     prefix: put before the other columns' names, to keep tools apart.
     overwrite: replace columns of these names.
-    faces: from PERSON/VIDEO to the tool's name of the person's face.
+    faces: from PERSON/VIDEO to the tool's names of the person's face.
     landmarks: also write x0..x67, y0..y67 (beside frames only).
   """
 
@@ -56,7 +56,7 @@ class Options:
   score: str = 'none'
   prefix: str = ''
   overwrite: bool = False
-  faces: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  faces: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
   landmarks: bool = False
 
 
@@ -121,8 +121,10 @@ class Summary:
   written: tuple[pathlib.Path, ...]
 
 
-def read_faces(path: str | pathlib.Path) -> dict[str, str]:
-  """Reads which face is the person: CSV of person_id, video_id, face.
+def read_faces(path: str | pathlib.Path) -> dict[str, list[str]]:
+  """Reads which faces are the person: CSV of person_id, video_id, face.
+
+  A tool that loses a face may give it another name: one row each.
 
   Raises:
     ValueError: If it is no such table.
@@ -135,7 +137,7 @@ def read_faces(path: str | pathlib.Path) -> dict[str, str]:
       f'{", ".join(sorted(missing))}.'
     )
   names = table['person_id'].str.strip() + '/' + table['video_id'].str.strip()
-  return dict(zip(names, table['face'].str.strip(), strict=True))
+  return table['face'].str.strip().groupby(names).agg(list).to_dict()
 
 
 def join_all(
@@ -177,6 +179,8 @@ def join_all(
     reading = joining.read(
       video.target, table, first=first, settings=options.settings
     )
+    if options.settings.join == 'check':
+      joining.check_reach(video.target, table, reading)
     rows = _rows_of_people(video, table, reading, options.faces, problems)
     joined |= {name: _take(table, places) for name, places in rows.items()}
     counts.append(_count(video, table, reading, rows, problems))
@@ -214,6 +218,7 @@ def _read_all(videos, paths, options, problems):
           f'{path} has no action units or other labels of {options.tool}; its '
           f'columns are {list(table.left_out)[:8]}.'
         )
+      numbering.check_habit(video.target, table)
     except ValueError as error:
       problems.append((video.target.name, f'table not used: {error}'))
       continue
@@ -248,14 +253,14 @@ def _rows_of_people(video, table, reading, faces, problems):
   rows, open_people = {}, []
   for name in video.people:
     if name in faces:
-      is_face = table.faces == faces[name]
+      is_face = np.isin(table.faces, faces[name])
       rows[name] = _row_of_frame(video, reading, is_face)
       if not is_face.any():
         there = ', '.join(sorted(set(table.faces.tolist()))[:8])
         problems.append(
           (
             str(table.path),
-            f'no row of face {faces[name]!r}; there are {there}',
+            f'no row of face {", ".join(faces[name])}; there are {there}',
           )
         )
     else:

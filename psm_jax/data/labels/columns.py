@@ -146,6 +146,4 @@ def _numeric(table):
   """The table as floats, and how many cells were neither number nor empty."""
   numbers = table.apply(pd.to_numeric, errors='coerce').astype(np.float64)
   numbers = numbers.where(np.isfinite(numbers))
-  text = table.apply(lambda column: column.str.strip().str.lower())
-  wrong = numbers.isna() & ~text.isin(['', 'nan', 'na'])
-  return numbers, int(wrong.to_numpy().sum())
+  return numbers, sum(tabular.num_wrong(table[name]) for name in table)

@@ -4,10 +4,12 @@ Frame numbers are used where they fit the video: the first and the last are
 those of its first and last frame. Where they do not, rows go to the frame whose
 own time, as stored by the file, is nearest, within half a frame. Rates that
 either side declares are not used. Where two readings are possible and nothing
-tells which is right, both are shown and the user is asked.
+tells which is right, both are shown and the user is asked. Times alone tell
+only if each row has a frame of its own and is near it.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +21,7 @@ JOINS = ('check', 'number', 'time')
 TIMES = ('check', 'start', 'end', 'file')
 # A table this much longer or shorter than the video is no slip of a few frames.
 _FEW_FRAMES, _FEW_SHARE = 5, 0.02
+_NEAR = 0.3  # Of a frame: times rounded to hundredths at 60 frames a second.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,12 +76,15 @@ class Reading:
     remark: what is doubtful, '' if nothing.
     difference_s: largest difference between a row's time stamp and its frame's
       time, both from the first frame; NaN if unknown.
+    is_sure: of times: whether every row has a frame of its own and is near it;
+      where frames are missing, every row that has one.
   """
 
   by: str
   place: np.ndarray
   remark: str = ''
   difference_s: float = np.nan
+  is_sure: bool = True
 
   @property
   def num_frames(self) -> int:
@@ -108,6 +114,7 @@ def read(
     ValueError: If neither numbers nor times can serve, or both can, they
       differ, and the settings do not say which.
   """
+  table, unit = _in_seconds(target, table)
   number = by_number(target, table, first)
   time = _by_time(target, table, first, settings)
   if number is None and time is None:
@@ -117,28 +124,43 @@ def read(
       * bool(np.isfinite(table.time_s).any())
       + '.'
     )
-  if time is None:
-    chosen = number
-  elif number is None:
-    chosen = dataclasses.replace(
-      time, remark='rows have no frame numbers; joined by time'
-    )
-  else:
+  chosen = number
+  if time is not None:
     chosen = _choose(target, table, number, time, first, settings)
   return dataclasses.replace(
-    chosen, difference_s=_difference(target, table, first, chosen.place)
+    chosen,
+    remark='; '.join(filter(None, [chosen.remark, unit])),
+    difference_s=_difference(target, table, first, chosen.place),
   )
 
 
+def _in_seconds(target, table):
+  """(the table, a remark) where steps show time stamps of a smaller unit."""
+  given = np.unique(table.time_s[np.isfinite(table.time_s)])
+  if target.time_s is None or len(given) < 2:
+    return table, ''
+  ratio = usual_step(given) / usual_step(target.time_s)
+  power = round(math.log(max(ratio, 1), 1000))
+  if not power:
+    return table, ''
+  table = dataclasses.replace(table, time_s=table.time_s / 1000**power)
+  return table, f'time stamps are taken to be in units of 1e-{3 * power} s'
+
+
 def _choose(target, table, number, time, first, settings):
-  """One of two readings that are both possible."""
+  """The reading by times or, if there is one, by numbers."""
   is_numbered = bool(np.isfinite(table.numbers).any())
   if is_numbered and _fits(target, table, first):
     return number
-  if np.array_equal(number.place, time.place):
+  if number is not None and np.array_equal(number.place, time.place):
     return number
-  if settings.join != 'check':
-    return {'number': number, 'time': time}[settings.join]
+  if settings.join == 'number' and number is not None:
+    return number
+  if settings.join == 'time':
+    return time
+  if not is_numbered and time.is_sure:
+    remark = 'rows have no frame numbers; joined by time'
+    return dataclasses.replace(time, remark=remark)
   if is_numbered:
     rows = np.nanmax(table.numbers) - table.base + 1
     frames = target.frames[-1] - first + 1
@@ -156,9 +178,15 @@ def _choose(target, table, number, time, first, settings):
     if not covers and 2 * time.num_frames < number.num_frames:
       remark = 'the time stamps do not fit the video; joined by number'
       return dataclasses.replace(number, remark=remark)
-  apart = number.place != time.place
-  places = np.unique(np.append(number.place[apart], time.place[apart]))
-  places = places[places >= 0]
+  by_time = shown(target, table, time, '--join=time', places=_apart(time))
+  if number is None:
+    raise ValueError(
+      f'{target.name}: the time stamps of {table.path} are not those of its '
+      f'{len(target.frames)} frames: of {len(table.time_s)} rows some lie '
+      f'outside the video, share a frame, or lie between two. {by_time} Mend '
+      'them, or say that this is right.'
+    )
+  places = _apart(number, time)
   raise ValueError(
     f'{target.name}: the rows of {table.path} can be read in two ways. '
     f'{shown(target, table, number, "--join=number", places=places)} '
@@ -167,13 +195,49 @@ def _choose(target, table, number, time, first, settings):
   )
 
 
+def _apart(*readings):
+  """Positions of the frames to which readings bring rows, but not the same."""
+  places = np.stack([reading.place for reading in readings])
+  apart = (places != places[0]).any(axis=0) | (len(readings) == 1)
+  places = np.unique(places[:, apart])
+  return places[places >= 0]
+
+
+def check_reach(
+  target: Target, table: readers.ToolTable, reading: Reading
+) -> None:
+  """Raises ValueError if rows without times break off long before the video.
+
+  A tool that was stopped leaves such a table, and one that was given every
+  fifth frame and counts those.
+
+  Args:
+    target: the video's frames.
+    table: the rows.
+    reading: of them, that nobody asked for.
+  """
+  places = np.unique(reading.place[reading.place >= 0])
+  is_timed = target.time_s is not None and np.isfinite(table.time_s).any()
+  if is_timed or not target.is_whole or not len(places):
+    return
+  rest = len(target.frames) - 1 - places[-1]
+  is_gapless = np.ptp(places) + 1 == len(places)
+  if is_gapless and rest > max(_FEW_FRAMES, _FEW_SHARE * len(target.frames)):
+    raise ValueError(
+      f'{target.name}: the rows of {table.path} have no times, and break off '
+      f'{rest} frames before the end of the video. If they count other frames '
+      'than the video, such as every second one, give them the numbers of the '
+      f"video's own. {shown(target, table, reading, '--join=number')}"
+    )
+
+
 def by_number(
   target: Target, table: readers.ToolTable, first: int
 ) -> Reading | None:
   """Returns the reading by frame numbers, None if there are none.
 
-  Where rows have no numbers, but there are as many moments as frames, these are
-  taken in order.
+  Where rows have no numbers, and no more moments than there are frames, they
+  are taken in order.
 
   Args:
     target: the video's frames.
@@ -184,7 +248,7 @@ def by_number(
   if not np.isfinite(numbers).any():
     moments, order = np.unique(table.time_s, return_inverse=True)
     is_timed = np.isfinite(table.time_s).all() and target.is_whole
-    if not is_timed or len(moments) != len(target.frames):
+    if not is_timed or len(moments) > len(target.frames):
       return None
     return Reading('number', order.astype(np.int64))
   if table.base is not None:
@@ -208,14 +272,14 @@ def _by_time(target, table, first, settings):
   """The reading by times, None if either side has none."""
   if target.time_s is None or not np.isfinite(table.time_s).any():
     return None
-  places = {
-    name: _nearest(moments, table.time_s, usual_step(target.time_s))
+  readings = {
+    name: _nearest(target, moments, table.time_s)
     for name, moments in _moments(target, first).items()
   }
-  name = settings.times if settings.times in places else 'start'
+  name = settings.times if settings.times in readings else 'start'
   if settings.times == 'check':
-    name = _meaning(target, table, places)
-  return Reading('time', places[name])
+    name = _meaning(target, table, readings)
+  return readings[name]
 
 
 def _origin(target, first):
@@ -235,19 +299,23 @@ def _moments(target, first):
   return moments
 
 
-def _meaning(target, table, places):
-  """What the time stamps mean: what alone reaches both ends, or fits most."""
+def _meaning(target, table, readings):
+  """What the time stamps mean: what alone fits all, or both ends, or most."""
+  places = {name: reading.place for name, reading in readings.items()}
   last = len(target.frames) - 1
+  sure = [name for name, reading in readings.items() if reading.is_sure]
   whole = [n for n, p in places.items() if {0, last} <= set(p.tolist())]
-  if len(whole) == 1:
-    return whole[0]
+  for alone in (sure, whole):
+    if len(alone) == 1:
+      return alone[0]
   used = {name: int((place >= 0).sum()) for name, place in places.items()}
+  if not any(used.values()):
+    return 'start'
   best = [n for n in used if used[n] == max(used.values())]
   if len(best) == 1 or table.tells_starts and 'start' in best:
     return 'start' if 'start' in best else best[0]
   both = ' '.join(
-    shown(target, table, Reading('time', places[name]), f'--times={name}')
-    for name in best
+    shown(target, table, readings[name], f'--times={name}') for name in best
   )
   raise ValueError(
     f'{target.name}: the time stamps of {table.path} may be those of the start '
@@ -256,12 +324,12 @@ def _meaning(target, table, places):
   )
 
 
-def _nearest(moments, given, step):
-  """[R] int64, the frame nearest in time within half a step, or -1.
+def _nearest(target, moments, given):
+  """The reading by which rows are of the frame nearest, within half a step.
 
   Of rows of several times, those nearest to their frame have it.
   """
-  place = np.full(len(given), -1)
+  place, step = np.full(len(given), -1), usual_step(target.time_s)
   rows = np.flatnonzero(np.isfinite(given))
   middles = (moments[1:] + moments[:-1]) / 2
   near = np.searchsorted(middles, given[rows])
@@ -271,7 +339,10 @@ def _nearest(moments, given, step):
   least = pd.Series(off).groupby(near).transform('min').to_numpy()
   kept = off <= least + 1e-9
   place[rows[kept]] = near[kept]
-  return place
+  is_sure = kept.all() and (off <= _NEAR * step + 1e-9).all()
+  if target.is_whole:
+    is_sure &= close.all()
+  return Reading('time', place, is_sure=bool(is_sure))
 
 
 def usual_step(time_s: np.ndarray) -> float:

@@ -11,6 +11,7 @@ import re
 
 import numpy as np
 import pandas as pd
+from absl import logging
 
 from psm_jax import tabular
 from psm_jax.data import alignment
@@ -20,6 +21,8 @@ from psm_jax.data.labels import tools
 
 _INTEGER = re.compile(r'[0-9]+')
 _PICTURE = re.compile(r'\.(?:jpe?g|png|bmp|tiff?|webp)$', re.IGNORECASE)
+_CLOCK = r'^(\d+):([0-5]?\d):([0-5]?\d(?:\.\d+)?)$'
+_TIME_CODE = r'\d+:\d+:\d+[:;]\d+'
 _NOSE_TIP, _MOUTH_CORNERS = 30, (48, 54)
 # From OpenFace's landmarks, brows to chin, up to the forehead.
 _FOREHEAD_SHARE = 0.2
@@ -37,6 +40,7 @@ class ToolTable:
     are_pictures: whether numbers are those in the names of pictures.
     base: number of the video's first frame; None for pictures' own numbers.
     is_base_said: whether the user said so.
+    is_base_sure: whether all of the tool's tables are known to begin there.
     time_s: [R] float64 seconds as the table gives them, NaN if it does not.
     faces: [R] str, the tool's name of the face, '' if it has none.
     values: R rows, float32: AU06_r (intensity), AU06_c (presence), AU06_p
@@ -55,6 +59,7 @@ class ToolTable:
   are_pictures: bool
   base: int | None
   is_base_said: bool
+  is_base_sure: bool
   time_s: np.ndarray
   faces: np.ndarray
   values: pd.DataFrame
@@ -102,7 +107,7 @@ def read(
     path: the file, see `tabular.read`.
     tool: one of `tools.TOOLS`.
     first: the number of a video's first frame in this table; None for the
-      tool's habit, of which the table's own time stamps must not speak against.
+      tool's habit, see `numbering`.
     units: action units of a list column, in order.
 
   Raises:
@@ -116,13 +121,15 @@ def read(
       f'{path} has a head but no rows: the tool found no face, or was stopped. '
       'Run it again, or take the table away.'
     )
+  text = _wide(text, path)
   names = _by_small_letters(text.columns)
   numbers, are_pictures = _numbers(text, names, path)
-  time_s = _times(text, names)
+  time_s = _times(text, path)
+  if not (np.isfinite(numbers) | np.isfinite(time_s)).any():
+    raise ValueError(f'{path} has neither numbers nor times in any row.')
   base = first
   if first is None and not are_pictures:
     base = tools.TOOLS[tool].first
-    _check_base(numbers, time_s, base, tool, path)
   values, used, problems = _values(text, names, tools.TOOLS[tool], units, path)
   failed = _failed(values)
   landmarks, seen = _positions(text, names, failed)
@@ -133,6 +140,7 @@ def read(
     are_pictures=are_pictures,
     base=base,
     is_base_said=first is not None,
+    is_base_sure=tools.TOOLS[tool].is_first_sure and not are_pictures,
     time_s=time_s,
     faces=_faces(text, names),
     values=values,
@@ -154,6 +162,35 @@ def _by_small_letters(columns):
   }
 
 
+def _wide(text, path):
+  """A table with a row a frame and label, as one with a row a frame."""
+  names = _by_small_letters(text.columns)
+  labels = next((names[n] for n in tools.LONG_NAMES if n in names), None)
+  values = next((names[n] for n in tools.LONG_VALUES if n in names), None)
+  if not labels or not values:
+    return text
+  called = text[labels].str.strip()
+  if not called.str.lower().isin(tools.LABELS).any():
+    return text
+  keys = [
+    name
+    for name in text
+    if name.lower() in (*tools.FRAMES, *tools.FACES)
+    or tools.TIMES.fullmatch(name)
+  ]
+  if text.duplicated([*keys, labels]).any():
+    row = int(text.duplicated([*keys, labels]).to_numpy().argmax()) + 1
+    raise ValueError(
+      f'{path}, row {row} of data: {called[row - 1]} is there twice for one '
+      f'frame and face ({", ".join(keys)}).'
+    )
+  of_row = text.groupby(keys, sort=False).ngroup()
+  table = text.assign(row=of_row, label=called).pivot(
+    index='row', columns='label', values=values
+  )
+  return text[keys].drop_duplicates(ignore_index=True).join(table.fillna(''))
+
+
 def _numbers(text, names, path):
   """Frame numbers, and whether they are of pictures read one by one."""
   for name in tools.FILES:
@@ -165,11 +202,11 @@ def _numbers(text, names, path):
     if name in names:
       numbers = tabular.numbers(text[names[name]])
       return np.where(numbers == np.floor(numbers), numbers, np.nan), False
-  if not any(name in names for name in tools.TIMES):
+  if not any(tools.TIMES.fullmatch(name) for name in text):
     raise ValueError(
       f'{path} has neither frame numbers ({", ".join(tools.FRAMES)}), nor '
-      f'times ({", ".join(tools.TIMES)}), nor names of pictures; its columns '
-      f'are {list(text.columns)[:8]}.'
+      'times (timestamp, time_s, timestamp_ms, ...), nor names of pictures; '
+      f'its columns are {list(text.columns)[:8]}.'
     )
   return np.full(len(text), np.nan), False
 
@@ -185,33 +222,26 @@ def _picture_numbers(files):
   return tabular.numbers(parts[varying[0]])
 
 
-def _times(text, names):
-  for name, scale in tools.TIMES.items():
-    if name in names:
-      return tabular.numbers(text[names[name]]) * scale
-  return np.full(len(text), np.nan)
-
-
-def _check_base(numbers, time_s, base, tool, path):
-  """Raises an error if the numbers, or time stamps, start elsewhere.
-
-  Time stamps of old files can be nonsense: they must lie within a quarter of a
-  frame of a straight line.
-  """
-  known = np.isfinite(numbers) & np.isfinite(time_s)
-  if known.sum() > 2 and np.ptp(time_s[known]) > 0:
-    rate, start = np.polyfit(time_s[known], numbers[known], 1)
-    off = np.abs(start + rate * time_s[known] - numbers[known]).max()
-    if rate > 0 and off <= 0.25 and round(start) != base:
-      raise ValueError(
-        f'{path}: its time stamps are 0 at frame {abs(start):.2f}, but {tool} '
-        f'counts frames from {base}. Name the first number by --first_row.'
-      )
-  if (numbers < base).any():
-    raise ValueError(
-      f'{path} has a frame {int(np.nanmin(numbers))}, though {tool} counts '
-      f'from {base}. Name the first number by --first_row.'
+def _times(text, path):
+  """[R] float64 in seconds, unless the name says no unit; NaN for none."""
+  name = next((name for name in text if tools.TIMES.fullmatch(name)), None)
+  if name is None:
+    return np.full(len(text), np.nan)
+  cells = text[name].str.strip().str.replace(',', '.')
+  unit = tools.TIMES.fullmatch(name)['unit'] or 's'
+  times = tabular.numbers(cells) * tools.SECONDS.get(unit[0].lower(), 1)
+  clock = cells.str.extract(_CLOCK).astype(np.float64).to_numpy()
+  times = np.where(np.isnan(times), clock @ [3600, 60, 1], times)
+  codes = cells.str.fullmatch(_TIME_CODE)
+  if codes.any():
+    logging.warning(
+      '%s: %s counts frames within a second (%s), which tells no time without '
+      'the rate of its maker; not used.',
+      path,
+      name,
+      cells[codes.idxmax()],
     )
+  return times
 
 
 def _faces(text, names):
@@ -223,7 +253,7 @@ def _faces(text, names):
 
 def _values(text, names, habits, units, path):
   """(label columns as float32, names of the columns used, problems)."""
-  values, used = {}, set()
+  values, used, wrong = {}, set(), {}
   for name in text.columns:
     match = tools.UNIT.fullmatch(name)
     suffix = (match[2] or '').lower() if match else ''
@@ -238,6 +268,7 @@ def _values(text, names, habits, units, path):
       raise ValueError(f'{path} has more than one column for {meaning}.')
     used.add(name)
     values[meaning] = tabular.numbers(text[name])
+    wrong[name] = tabular.num_wrong(text[name])
     if low in tools.IN_RADIANS:
       values[meaning] = np.degrees(values[meaning])
   if habits.list_column in names:
@@ -245,7 +276,11 @@ def _values(text, names, habits, units, path):
     values |= _from_list(text[names[habits.list_column]], units, path)
   values = pd.DataFrame(values, index=range(len(text))).astype(np.float32)
   failed = _failed(values)
-  problems = []
+  problems = [
+    f'{count} cells of {name} are no numbers; missing'
+    for name, count in wrong.items()
+    if count
+  ]
   if failed.any():
     kept = ('success', 'confidence')
     values.loc[failed, [n for n in values if n not in kept]] = np.nan
@@ -329,7 +364,6 @@ def _left_out(columns, used):
   """Names of columns that hold neither keys, nor labels, nor positions."""
   keys = {
     *tools.FRAMES,
-    *tools.TIMES,
     *tools.FACES,
     *tools.FILES,
     *sum(tools.BOXES, ()),
@@ -341,6 +375,7 @@ def _left_out(columns, used):
     for name in columns
     if name not in used
     and name.lower() not in keys
+    and not tools.TIMES.fullmatch(name)
     and not points.fullmatch(name)
   )
 

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 
 EXTENSIONS = ('.csv', '.tsv', '.txt')
+_WHOLE = 2  # The first names, which only one video can have.
 
 
 def names_of(path: str | pathlib.PurePath) -> list[str]:
@@ -19,13 +20,11 @@ def names_of(path: str | pathlib.PurePath) -> list[str]:
   """
   path = pathlib.PurePath(path)
   parts = [part for part in path.parts if part not in ('..', path.anchor)]
-  whole = pathlib.PurePosixPath(*parts)
-  return [
-    str(whole),
-    str(whole.with_suffix('')),
-    whole.name,
-    whole.stem,
-  ]
+  called = []
+  for start in range(len(parts)):
+    below = pathlib.PurePosixPath(*parts[start:])
+    called += [str(below), str(below.with_suffix(''))]
+  return [*called, '_'.join([*parts[:-1], path.stem])]
 
 
 def assign(
@@ -33,12 +32,13 @@ def assign(
 ) -> tuple[dict[str, pathlib.Path], list[tuple[str, str]]]:
   """Returns the table of each video, and what is wrong.
 
-  A name that two videos share is nobody's.
+  A name that two videos share is nobody's, but for that of one's whole path.
 
   Args:
     folder: where the tables lie, in subfolders or not.
-    names: what the table of each video may be called, without its own ending;
-      by the name of the video in messages.
+    names: what the table of each video may be called, without its own ending,
+      first by its whole path, with and without the video's; by the name of the
+      video in messages.
 
   Returns:
     From the video's name to its table; and (video or table, reason) of those
@@ -55,16 +55,20 @@ def assign(
       place = path.relative_to(folder).with_suffix('').as_posix()
       tables.setdefault(_same(place), []).append(path)
   assigned, problems = {}, []
-  levels = max(map(len, names.values()), default=0)
-  for level in range(levels):
-    wanted = {}
+  wanted, wanted_first = {}, {}
+  for video, choices in names.items():
+    for level, name in enumerate(map(_same, choices)):
+      wanted.setdefault(name, set()).add(video)
+      if level < _WHOLE:
+        wanted_first.setdefault(name, set()).add(video)
+  for level in range(max(map(len, names.values()), default=0)):
     for video, choices in names.items():
-      if level < len(choices):
-        wanted.setdefault(_same(choices[level]), []).append(video)
-    for name, videos in wanted.items():
-      is_free = not set(tables.get(name, ())) & set(assigned.values())
-      if len(videos) == len(tables.get(name, ())) == 1 and is_free:
-        assigned.setdefault(videos[0], tables[name][0])
+      name = _same(choices[level]) if level < len(choices) else None
+      rivals = (wanted_first if level < _WHOLE else wanted).get(name, ())
+      paths = tables.get(name, ())
+      is_free = not set(paths) & set(assigned.values())
+      if len(rivals) == len(paths) == 1 and is_free:
+        assigned.setdefault(video, paths[0])
   for video, choices in names.items():
     if video not in assigned:
       problems.append(

@@ -6,13 +6,16 @@ import re
 INTENSITY, PRESENCE, PROBABILITY, RAW = 'r', 'c', 'p', 'raw'
 UNIT = re.compile(r'au_?0*(\d+)(_r|_c|_intensity)?', re.IGNORECASE)
 FRAMES = ('frame', 'frame_idx', 'frame_index', 'frame_number')
-TIMES = {
-  'timestamp': 1.0,
-  'time_s': 1.0,
-  'timestamp_ms': 1e-3,
-  'time_ms': 1e-3,
-  'frame_time_in_ms': 1e-3,
-}
+# Time stamps; where no unit is named, the video's steps tell it, see `joining`.
+TIMES = re.compile(
+  r'(frame_?)?(timestamp|time_?stamp|time|timecode|t|seconds|pts_time)'
+  r'([ _]*(in_)?[\[(]?(?P<unit>s|secs?|seconds?|ms|msecs?|us|ns)[\])]?)?',
+  re.IGNORECASE,
+)
+SECONDS = {'m': 1e-3, 'u': 1e-6, 'n': 1e-9}
+# Of tables with a row a frame and label: its name, its value.
+LONG_NAMES = ('category_name', 'category', 'blendshape', 'name', 'label')
+LONG_VALUES = ('score', 'value', 'weight', 'coefficient')
 FACES = ('face_id', 'identity', 'face', 'track')
 FILES = ('input', 'image', 'image_path', 'file', 'filename', 'path')
 SCORES = ('confidence', 'facescore', 'face_detection_score')
@@ -78,6 +81,7 @@ class Tool:
 
   Attributes:
     first: the number of a video's first frame.
+    is_first_sure: whether all its tables are known to begin there.
     kinds: from a unit column's suffix in the tool's table to its kind: 'r'
       intensity 0 to 5, 'c' presence 0 or 1, 'p' probability, 'raw' unknown.
     list_column: a column that holds all units as a list, if there is one.
@@ -87,6 +91,7 @@ class Tool:
   """
 
   first: int
+  is_first_sure: bool
   kinds: dict[str, str]
   list_column: str = ''
   tells_starts: bool = True
@@ -96,12 +101,12 @@ class Tool:
 _OPENFACE = {'_r': INTENSITY, '_c': PRESENCE, '': RAW}
 _GENERIC = {'': INTENSITY, '_r': INTENSITY, '_c': PRESENCE}
 TOOLS = {
-  'openface': Tool(1, _OPENFACE),
-  'openface3': Tool(0, _OPENFACE, list_column='action_units'),
-  'pyfeat': Tool(0, {'': PROBABILITY}),
-  'libreface': Tool(0, {'_intensity': INTENSITY, '': PRESENCE}),
-  'mediapipe': Tool(0, {}),
-  'generic': Tool(0, _GENERIC, tells_starts=False, sees_stored=False),
+  'openface': Tool(1, True, _OPENFACE),
+  'openface3': Tool(0, False, _OPENFACE, list_column='action_units'),
+  'pyfeat': Tool(0, False, {'': PROBABILITY}),
+  'libreface': Tool(0, False, {'_intensity': INTENSITY, '': PRESENCE}),
+  'mediapipe': Tool(0, False, {}, tells_starts=False),
+  'generic': Tool(0, False, _GENERIC, tells_starts=False, sees_stored=False),
 }
 # By the order of the eight units of DISFA that OpenFace 3 was trained on; the
 # table itself does not name them.

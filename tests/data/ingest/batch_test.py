@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest
 
+from psm_jax import tasks
 from psm_jax.data import builder as builder_lib
 from psm_jax.data import decode, labels, store
 from psm_jax.data.ingest import (
@@ -25,7 +26,6 @@ from psm_jax.data.ingest import (
   layout,
   processing,
   video_tables,
-  workers,
 )
 from psm_jax.data.ingest import faces as faces_lib
 from psm_jax.data.labels import attach, collection
@@ -38,7 +38,7 @@ _OPTIONS = processing.Options(
 
 def _ingest(path, output, **options):
   options = {'person_from': 'file'} | options
-  with unittest.mock.patch.object(workers, 'run', workers.run_here):
+  with unittest.mock.patch.object(tasks, 'on_processes', tasks.here):
     return batch.ingest(path, output, options=_OPTIONS, **options)
 
 
@@ -107,38 +107,6 @@ class ProcessesTest(absltest.TestCase):
     self.assertFalse(table['success'].any())
     self.assertTrue(table['x'].isna().all())
 
-  def test_a_process_that_dies_costs_its_video_alone(self):
-    jobs = [
-      processing.Job(
-        self.root / 'videos' / 'no one.mp4', n, n, n, n, '', n, None, n
-      )
-      for n in ('before', 'deadly', 'after')
-    ]
-    jobs[1] = _Deadly()
-    root = self.root / 'crash'
-    (root / 'videos').mkdir(parents=True)
-    done = list(
-      workers.run(
-        jobs,
-        _OPTIONS,
-        root,
-        num_workers=1,
-        num_threads=1,
-        report=lambda num_frames, seconds: None,
-      )
-    )
-    self.assertEqual([job for job, _, _ in done], jobs)
-    self.assertEqual([reason for _, _, reason in done][::2], ['', ''])
-    self.assertIsNone(done[1][1])
-    self.assertIn('ended with code 7', done[1][2])
-
-
-class _Deadly:
-  """A job on which the process that receives it ends."""
-
-  def __reduce__(self):
-    return os._exit, (7,)
-
 
 class _FolderTest(absltest.TestCase):
   def setUp(self):
@@ -201,9 +169,9 @@ class BatchTest(_FolderTest):
     )
 
   def test_several_videos_are_nobodys_until_somebody_says_whose(self):
-    for name in ('a.mp4', 'P1/b.mp4', 'P1/c.mp4'):
-      (self.root / 'videos' / 'P1').mkdir(exist_ok=True)
-      self._add(name, [(range(24), 2, 10)])
+    (self.root / 'videos' / 'P1').mkdir()
+    for left, name in enumerate(('a.mp4', 'P1/b.mp4', 'P1/c.mp4')):
+      self._add(name, [(range(24), left, 10)])
     outcome = self._run(person_from='ask')
     self.assertEqual((outcome.num_waiting, outcome.people), (3, []))
     made = self._made('a')
@@ -213,7 +181,7 @@ class BatchTest(_FolderTest):
     self.assertEqual(people, [('P1', 2), ('a', 1)])
     self.assertEqual((outcome.num_waiting, self._made('a')), (0, made))
     # What is confirmed stays so, whatever comes later.
-    self._add('d.mp4', [(range(24), 2, 10)])
+    self._add('d.mp4', [(range(24), 9, 10)])
     outcome = self._run(person_from='ask')
     self.assertEqual(outcome.num_waiting, 1)
     self.assertLen(outcome.people, 2)
@@ -280,7 +248,7 @@ class BatchTest(_FolderTest):
     (row,) = self._run().rows
     self.assertRegex(row['reason'], '--first_row=0.*--first_row=1')
     options = dataclasses.replace(_OPTIONS, first_row=1)
-    with unittest.mock.patch.object(workers, 'run', workers.run_here):
+    with unittest.mock.patch.object(tasks, 'on_processes', tasks.here):
       (row,) = batch.ingest(
         self.root / 'videos',
         self.out,
@@ -302,13 +270,17 @@ class BatchTest(_FolderTest):
     (videos / 'round').symlink_to(videos)
     (videos / 'notes.txt').touch()
     (videos / 'clip').touch()
+    (videos / 'gone').symlink_to('nowhere')
     (videos / '.hidden').mkdir()
     for number in range(30):
       (videos / f'{number}.jpg').touch()
     self._run()
     table = pd.read_csv(self.out / 'summary.csv').set_index('name')
     self.assertEqual(table.loc['linked/b.mp4', 'status'], 'ok')
-    for name in ('round', 'notes.txt', 'clip', '.hidden', '0.jpg'):
+    self.assertIn('a copy of a.mp4', table.loc['linked/b.mp4', 'warnings'])
+    self.assertEqual(table['confirmed'].sum(), 1)
+    self.assertIn('nothing', table.loc['gone', 'reason'])
+    for name in ('round', 'notes.txt', 'clip', 'gone', '.hidden', '0.jpg'):
       self.assertEqual(table.loc[name, 'status'], 'left_out')
     self.assertIn('10 more', table.loc['*.jpg', 'reason'])
 

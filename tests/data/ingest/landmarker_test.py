@@ -4,6 +4,7 @@ import pathlib
 import struct
 from unittest import mock
 
+import cv2
 import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
@@ -38,8 +39,7 @@ def rotation(yaw, pitch, roll):
 class StubNetworks:
   """Networks that see a bright square as an upright face.
 
-  The landmarks lie on a ramp over the picture of the second network, so that
-  where they come out says where it was cut.
+  The landmarks lie on its diagonal, but for the eyes, which are level.
   """
 
   def __init__(self, presence=9.0):
@@ -48,11 +48,14 @@ class StubNetworks:
     self.weights = np.ones(468)
     self.presence = presence
     self.faces = []
+    self.num_searches = 0
     self.points = None
 
   def search(self, picture):
+    self.num_searches += 1
     boxes, logits = np.zeros((896, 16), np.float32), np.full(896, -9.0)
-    rows, columns = np.nonzero(picture[..., 0] > 128)
+    squares = cv2.connectedComponents((picture[..., 0] > 128).astype(np.uint8))
+    rows, columns = np.nonzero(squares[1] == 1)
     if len(rows) > 20:
       low = np.array([columns.min(), rows.min()])
       size = np.array([columns.max(), rows.max()]) + 1 - low
@@ -66,8 +69,14 @@ class StubNetworks:
 
   def landmarks(self, picture):
     self.faces.append(picture)
+    rows, columns = np.nonzero(picture[..., 0] > 128)
     points = np.zeros((478, 3), np.float32)
-    points[:, :2] = np.linspace(64, 192, 478)[:, None]
+    if not len(rows):
+      return points, -9.0
+    low = [columns.min(), rows.min()]
+    high = [columns.max() + 1, rows.max() + 1]
+    points[:, :2] = np.linspace(low, high, 478)
+    points[[33, 133, 263, 362], 1] = np.mean([low, high], axis=0)[1]
     return points, self.presence
 
   def blendshapes(self, points):
@@ -97,11 +106,7 @@ class DetectTest(parameterized.TestCase):
     networks = StubNetworks()
     found = self._detect(_square(60, 90, 80, size), networks)
     self.assertLen(found, 1)
-    # The second picture is 1.5 times the square; its points are the middle
-    # half of its diagonal.
-    np.testing.assert_allclose(
-      found.boxes[0], [70, 100, 60, 60], atol=120 / 128 + 1
-    )
+    np.testing.assert_allclose(found.boxes[0], [60, 90, 80, 80], atol=2)
     self.assertEqual(found.details.landmarks.shape, (1, 478, 2))
     self.assertEqual(networks.points.shape, (146, 2))
 
@@ -121,6 +126,27 @@ class DetectTest(parameterized.TestCase):
     networks = StubNetworks()
     self._detect(_square(150, 100, 60), networks)
     self.assertLen(networks.faces, 1)
+
+  def test_a_face_is_followed_and_others_are_sought_now_and_then(self):
+    networks = StubNetworks()
+    path = pathlib.Path(self.create_tempdir().full_path) / 'a.mp4'
+    pictures = [_square(20 + 4 * i, 90, 80) for i in range(12)]
+    for i in range(2, 12):  # Another comes, and the first is gone from 8 on.
+      pictures[i][20:80, 230:290] = 255
+      pictures[i][90:170, : 220 if i >= 8 else 0] = 0
+    films.write(path, pictures)
+    detector = landmarker.LandmarkerDetector(_options(), networks)
+    counts, searches = [], []
+    for frame in video.read(path, video.Counts()):
+      faces = detector.detect(frame)
+      counts.append(len(faces))
+      searches.append(networks.num_searches)
+      if frame.index < 8:
+        left = faces.boxes[:, 0].min()
+        self.assertAlmostEqual(left, 20 + 4 * frame.index, delta=2)
+    self.assertEqual(counts, [1] * 5 + [2] * 3 + [1] * 4)
+    searched = np.flatnonzero(np.diff(searches, prepend=0)).tolist()
+    self.assertEqual(searched, [0, 5, 8])
 
   def test_blendshapes_stay_from_0_to_1(self):
     shapes = self._detect(_square(60, 90, 80), StubNetworks()).details

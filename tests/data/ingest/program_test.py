@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest
 
-from psm_jax.data.ingest import batch, listing, processing, workers
+from psm_jax import tasks
+from psm_jax.data.ingest import batch, listing, processing
 from tests.data.ingest import films
 
 _ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -124,7 +125,7 @@ class UnreadableTest(absltest.TestCase):
     self.root = pathlib.Path(self.create_tempdir().full_path)
 
   def _rows(self, path):
-    with mock.patch.object(workers, 'run', workers.run_here):
+    with mock.patch.object(tasks, 'on_processes', tasks.here):
       outcome = batch.ingest(path, self.root / 'out')
     return {row['name']: row for row in outcome.rows}
 
@@ -151,7 +152,7 @@ class UnreadableTest(absltest.TestCase):
     picture[1000 : 1000 + len(large), 3000 : 3000 + len(large)] = large
     path = films.write(self.root / 'a.avi', [picture], codec='mjpeg')
     options = processing.Options(min_track_frames=1)
-    with mock.patch.object(workers, 'run', workers.run_here):
+    with mock.patch.object(tasks, 'on_processes', tasks.here):
       (row,) = batch.ingest(path, self.root / 'out', options=options).rows
     self.assertEqual((row['status'], row['crops']), ('ok', 1))
     self.assertEqual((row['width'], row['height']), (7680, 4320))

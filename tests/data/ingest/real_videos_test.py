@@ -8,7 +8,8 @@ import unittest.mock
 import pandas as pd
 from absl.testing import absltest
 
-from psm_jax.data.ingest import batch, detection, processing, workers
+from psm_jax import tasks
+from psm_jax.data.ingest import batch, detection, processing
 from tests.data.ingest import films
 
 _CLIPS = films.SHARED / 'data' / 'video'
@@ -35,7 +36,7 @@ class RealVideosTest(absltest.TestCase):
       detector=detection.DetectorOptions(longest_px=320, min_face_px=60),
       size_px=32,
     )
-    with unittest.mock.patch.object(workers, 'run', workers.run_here):
+    with unittest.mock.patch.object(tasks, 'on_processes', tasks.here):
       outcome = batch.ingest(manifest, cls.root / 'out', options=options)
     cls.rows = {pathlib.Path(row['name']).name: row for row in outcome.rows}
 

@@ -215,6 +215,15 @@ class ReadTest(parameterized.TestCase):
     self.assertBetween(len(frames), 5, 25)
     self.assertRegex(' '.join(_warnings(counts)), '30 frames.*cut short')
 
+  def test_half_a_second_that_is_missing_is_warned_about_unless_sound_may(self):
+    made = films.write(self.folder / 'a.webm', [_ramp(0)] * 30, codec='libvpx')
+    whole = made.read_bytes()
+    made.write_bytes(whole[: len(whole) // 2])
+    _, counts = _read(made)
+    self.assertRegex(' '.join(_warnings(counts)), '1.20 s.*cut short')
+    counts.has_sound, counts.promised_s = True, 0.9
+    self.assertEmpty(_warnings(counts))
+
   def test_hidden_frames_of_an_edit_list_are_not_shown(self):
     path = films.SHARED / 'data' / 'video' / 'pyfeat_no_face.mp4'
     if not path.exists():

@@ -82,7 +82,7 @@ class ToFramesTest(_AttachTest):
     summary = self.attach()
     self.assertEqual(summary.videos, ('B/v2',))
     self.assertFalse((self.frames / 'A/v1/labels.csv').exists())
-    self.assertIn('time stamps are 0 at frame 0', self.reasons(summary))
+    self.assertIn('has a frame 0, though', self.reasons(summary))
 
   def test_labels_of_people_stay_as_they_are(self):
     self.add_video('A/v1', [1, 2, 3])

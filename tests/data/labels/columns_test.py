@@ -47,7 +47,7 @@ class ReadLabelsTest(parameterized.TestCase):
     self.assertTrue(table.values.isna().all(axis=None))
     self.assertEmpty(table.problems)
 
-  @parameterized.parameters('high', '-nan(ind)', 'inf', '1,5')
+  @parameterized.parameters('high', '-nan(ind)', 'inf', '1,500')
   def test_cells_that_are_no_numbers_are_missing_and_counted(self, cell):
     table = self._read(f'frame,au1,au2\n1,"{cell}",1\n2,1,1\n')
     self.assertTrue(np.isnan(table.values.loc[1, 'AU01']))

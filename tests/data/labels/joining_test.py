@@ -17,6 +17,7 @@ def table_of(numbers, *, time_s=None, tool='openface', base=1, pictures=False):
     are_pictures=pictures,
     base=base,
     is_base_said=False,
+    is_base_sure=tool == 'openface' and not pictures,
     time_s=nothing if time_s is None else np.array(time_s, np.float64),
     faces=np.full(len(numbers), ''),
     values=pd.DataFrame({'AU01_r': numbers.astype(np.float32)}),
@@ -107,12 +108,40 @@ class TimesTest(parameterized.TestCase):
 
   def test_half_a_frame_is_the_farthest(self):
     table = table_of([np.nan] * 3, time_s=[0.0, 0.059, 0.1019], tool='openface')
-    read = _read(video([0.0, 0.04, 0.08, 0.12, 0.2]), table)
+    target = video([0.0, 0.04, 0.08, 0.12, 0.2])
+    read = _read(target, table, join='time')
     self.assertEqual(read.place.tolist(), [0, 1, 3])
     table = table_of([np.nan] * 2, time_s=[0.0, 0.1401])
-    read = _read(video([0.0, 0.04, 0.08, 0.12, 0.2, 0.24]), table)
+    read = _read(video([0.0, 0.04, 0.08, 0.12, 0.2]), table, join='time')
     self.assertEqual(read.place.tolist(), [0, -1])
+
+  @parameterized.parameters(
+    (np.arange(60) / 25 + 0.5,),  # Another beginning.
+    (np.arange(60) / 25.5,),  # Another rate.
+    (np.arange(90) / 25,),  # Longer than the video.
+  )
+  def test_times_of_another_clock_are_asked_about(self, stamps):
+    target = video(np.arange(62) / 25)
+    table = table_of([np.nan] * len(stamps), time_s=stamps)
+    with self.assertRaisesRegex(ValueError, 't.csv.*--join=time: frame'):
+      _read(target, table)
+
+  def test_times_of_some_frames_go_to_these(self):
+    stamps = np.round(np.arange(0, 60, 5) / 25, 2)
+    read = _read(
+      video(np.arange(60) / 25), table_of([np.nan] * 12, time_s=stamps)
+    )
+    self.assertEqual(read.place.tolist(), list(range(0, 60, 5)))
     self.assertIn('joined by time', read.remark)
+
+  @parameterized.parameters(3, 6)
+  def test_steps_tell_the_unit_of_time_stamps(self, power):
+    stamps = np.arange(49) * 40 * 10.0 ** (power - 3)
+    read = _read(
+      video(np.arange(50) / 25), table_of([np.nan] * 49, time_s=stamps)
+    )
+    np.testing.assert_array_equal(read.place, np.arange(49))
+    self.assertIn(f'units of 1e-{power} s', read.remark)
 
   def test_stamps_of_ends_are_recognised_by_both_ends_or_asked_about(self):
     target = video(np.arange(10) / 25)
@@ -170,11 +199,14 @@ class TimesTest(parameterized.TestCase):
 
 
 class FirstRowTest(parameterized.TestCase):
-  def _first(self, *numbers, base=None, pictures=True, count=6):
+  def _first(self, *numbers, tool='generic', base=None, pictures=True, **times):
+    target = video(np.arange(6) / 25)
     pairs = [
-      (video(np.arange(count) / 25), table_of(n, base=base, pictures=pictures))
+      (target, table_of(n, tool=tool, base=base, pictures=pictures, **times))
       for n in numbers
     ]
+    for pair in pairs:
+      numbering.check_habit(*pair)
     return [table.base for table in numbering.first_rows(pairs)]
 
   @parameterized.parameters(
@@ -194,10 +226,62 @@ class FirstRowTest(parameterized.TestCase):
     self.assertEqual(self._first([1, 2, 3], range(1, 7)), [1, 1])
 
   def test_numbers_that_fit_against_a_tools_habit_are_asked_about(self):
-    with self.assertRaisesRegex(ValueError, '--first_row=0.*--first_row=1'):
-      self._first(range(1, 7), base=0, pictures=False)
-    self.assertEqual(self._first(range(6), base=0, pictures=False), [0])
-    self.assertEqual(self._first([2, 4], base=0, pictures=False), [0])
+    with self.assertRaisesRegex(ValueError, '--first_row=1.*--first_row=0'):
+      self._openface(range(6))
+    self.assertEqual(self._openface(range(1, 7)), [1])
+    self.assertEqual(self._openface([2, 4]), [1])
+    # Time stamps may be those of ends: numbers that fit are enough.
+    self.assertEqual(
+      self._openface(range(1, 7), time_s=np.arange(1, 7) / 25), [1]
+    )
+
+  def _openface(self, numbers, **times):
+    return self._first(
+      numbers, tool='openface', base=1, pictures=False, **times
+    )
+
+  def test_numbers_or_times_against_a_tools_habit_are_refused(self):
+    with self.assertRaisesRegex(ValueError, 'has a frame 0, though openface'):
+      self._openface([0, 1])
+    with self.assertRaisesRegex(
+      ValueError, 'time stamps are 0 at frame 0, but openface counts.*1'
+    ):
+      self._openface([2, 3, 5], time_s=np.array([2, 3, 5]) / 25)
+    # Nonsense is no evidence.
+    self.assertEqual(self._openface([2, 3, 5], time_s=[0.1, 0.101, 9]), [1])
+
+  @parameterized.parameters(
+    (range(6), 0), (range(1, 7), 1), ([0, 3], 0), ([2, 6], 1)
+  )
+  def test_rows_of_tools_without_a_sure_habit_tell_it(self, numbers, base):
+    self.assertEqual(self._first(numbers, base=0, pictures=False), [base])
+
+  def test_rows_that_do_not_tell_are_asked_about_unless_times_do(self):
+    for numbers in (range(1, 6), [2, 4], [3, 9]):
+      with self.assertRaisesRegex(ValueError, '--first_row=0.*--first_row=1'):
+        self._first(numbers, base=0, pictures=False)
+    starts = {'base': 0, 'pictures': False, 'time_s': np.arange(5) / 25}
+    self.assertEqual(self._first(range(1, 6), **starts), [1])
+    with self.assertRaisesRegex(ValueError, '--first_row'):
+      ends = starts | {'time_s': np.arange(1, 6) / 25}
+      self._first(range(1, 6), **ends)
+
+
+class ReachTest(absltest.TestCase):
+  def test_rows_without_times_that_break_off_early_are_asked_about(self):
+    target = video(np.arange(200) / 25)
+    for numbers, is_asked in (
+      (range(40), True),
+      (range(196), False),
+      ([*range(40), 60], False),
+    ):
+      table = table_of(numbers, tool='generic', base=0)
+      read = _read(target, table)
+      if is_asked:
+        with self.assertRaisesRegex(ValueError, '160 frames before.*--join='):
+          joining.check_reach(target, table, read)
+      else:
+        joining.check_reach(target, table, read)
 
 
 class FirstFrameTest(parameterized.TestCase):

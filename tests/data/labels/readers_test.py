@@ -33,23 +33,23 @@ class OpenFaceTest(_ReaderTest):
     self.assertEqual(table.faces.tolist(), ['', ''])
     self.assertEmpty(table.problems)
 
-  def test_frames_that_time_stamps_count_from_0_are_refused(self):
-    rows = ''.join(f'{f},{f / 25},1\n' for f in range(5))
-    with self.assertRaisesRegex(
-      ValueError, 'time stamps are 0 at frame 0.00, but openface counts.*1'
-    ):
-      self.read('frame,timestamp,AU01_r\n' + rows, 'openface')
-    table = self.read('frame,timestamp,AU01_r\n' + rows, 'openface', first=0)
-    self.assertEqual((table.base, table.is_base_said), (0, True))
+  @parameterized.parameters(
+    ('time_ms', '80', 0.08),
+    ('Time (s)', '0.08', 0.08),
+    ('timestamp', '00:01:00.08', 60.08),
+    ('timestamp', '00:00:07:12', np.nan),
+  )
+  def test_time_stamps_come_in_several_forms(self, name, cell, time_s):
+    table = self.read(f'frame;{name};AU01_r\n3;{cell};1\n', 'openface')
+    np.testing.assert_allclose(table.time_s, [time_s])
+    with self.assertRaisesRegex(ValueError, 'neither numbers nor times'):
+      self.read(f'frame;{name};AU01_r\n;7 o clock;1\n', 'openface')
 
-  def test_a_frame_below_the_first_is_refused_without_time_stamps(self):
-    with self.assertRaisesRegex(ValueError, 'has a frame 0, though openface'):
-      self.read('frame,AU01_r\n0,1\n1,2\n', 'openface')
-
-  def test_nonsense_time_stamps_are_no_evidence(self):
-    rows = ''.join(f'{f},{t},1\n' for f, t in ((1, 0), (2, 0.001), (3, 9)))
-    table = self.read('frame,timestamp,AU01_r\n' + rows, 'openface')
-    self.assertEqual(table.numbers.tolist(), [1, 2, 3])
+  def test_cells_that_are_no_numbers_are_counted(self):
+    table = self.read('frame,AU01_r\n1,high\n2,NaN\n', 'openface')
+    self.assertEqual(
+      table.problems, ('1 cells of AU01_r are no numbers; missing',)
+    )
 
   def test_rows_without_success_are_missing_and_counted(self):
     table = self.read(

@@ -52,7 +52,8 @@ class AssignTest(absltest.TestCase):
       [
         ('s1/x.mp4', 'i'),
         ('s2/x.mp4', 'j'),
-        ('y.mp4', 'k'),
+        # Its id is its name.
+        ('y.mp4', 'y'),
         ('y.avi', 'l'),
         ('s1/z.mp4', 'm'),
         ('s2/z.mp4', 'n'),
@@ -61,6 +62,13 @@ class AssignTest(absltest.TestCase):
     self.assertEqual(assigned, {'s1/z.mp4': 's1/z.csv'})
     self.assertIn('could also be of s2/x.mp4; call it s1/x.mp4.csv', problems)
     self.assertIn('y.csv: belongs to no video', problems)
+
+  def test_tables_lie_below_the_folder_of_videos_named_elsewhere(self):
+    videos = [('../v/P1/x.mp4', 'i'), ('/v/a/P2/x.mp4', 'j')]
+    tables = ['P1/x.csv', 'P2/x.csv', 'x.csv']
+    assigned, problems = self._assign(tables, videos)
+    self.assertEqual(list(assigned.values()), ['P1/x.csv', 'P2/x.csv'])
+    self.assertIn('x.csv: belongs to no video', problems)
 
   def test_two_tables_of_one_name_are_asked_about(self):
     assigned, problems = self._assign(['x.csv', 'x.tsv'], [('x.mp4', 'x')])

@@ -1,0 +1,146 @@
+"""Videos done by any number of workers, some of which are killed."""
+
+import hashlib
+import importlib.util
+import multiprocessing
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import pytest
+from absl.testing import absltest
+
+from psm_jax.data.ingest import batch, processing
+from tests.data.ingest import films
+
+_ROOT = pathlib.Path(__file__).resolve().parents[3]
+_OPTIONS = processing.Options(size_px=32)
+_HAS_DASK = importlib.util.find_spec('distributed') is not None
+
+
+def _content(root):
+  """A digest of every file of an ingest folder, by its name."""
+  return {
+    path.relative_to(root).as_posix(): hashlib.sha256(
+      path.read_bytes()
+    ).hexdigest()
+    for path in sorted(root.rglob('*'))
+    if path.is_file() and path.name != '.lock'
+  }
+
+
+class _ManyTest(absltest.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    temporary = tempfile.TemporaryDirectory(prefix='psm_jax_many_')
+    cls.addClassCleanup(temporary.cleanup)
+    cls.root = pathlib.Path(temporary.name)
+    (cls.root / 'videos').mkdir()
+    for number in range(5):
+      films.write(
+        cls.root / 'videos' / f'p{number}.mp4',
+        [films.picture((0, i, 20 + number, 16)) for i in range(12 + number)],
+      )
+    (cls.root / 'boxes.csv').write_text(films.box_rows([(range(17), 20, 16)]))
+    cls.alone = cls._ingest('alone', in_process=True)
+
+  @classmethod
+  def _ingest(cls, name, **how):
+    out = cls.root / name
+    batch.ingest(
+      cls.root / 'videos',
+      out,
+      options=_OPTIONS,
+      person_from='file',
+      boxes=cls.root / 'boxes.csv',
+      **how,
+    )
+    return _content(out)
+
+  def _ingest_and_kill(self, name, pids, after_s, **how):
+    """Kills one of the processes that `pids()` returns, some time after."""
+
+    def kill():
+      deadline = time.monotonic() + 60
+      while not pids() and time.monotonic() < deadline:
+        time.sleep(0.01)
+      time.sleep(after_s)
+      alive = pids()
+      if alive:
+        os.kill(random.choice(alive), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    content = self._ingest(name, **how)
+    killer.join()
+    return content
+
+
+def _children():
+  return [child.pid for child in multiprocessing.active_children()]
+
+
+class ProcessesTest(_ManyTest):
+  def test_the_same_again_is_the_same_to_the_byte(self):
+    self.assertIn('videos/p0/video.json', self.alone)
+    self.assertEqual(self._ingest('again', in_process=True), self.alone)
+
+  @pytest.mark.slow
+  def test_killed_processes_change_no_byte(self):
+    for turn in range(10):
+      num_workers = (2, 4)[turn % 2]
+      content = self._ingest_and_kill(
+        f'turn{turn}', _children, random.random() * 6, num_workers=num_workers
+      )
+      self.assertEqual(content, self.alone)
+
+
+@absltest.skipUnless(_HAS_DASK, 'Dask is not installed: psm_jax[dask]')
+class DaskTest(_ManyTest):
+  def _workers(self, num_workers):
+    """(the file of a scheduler, the process ids of its workers)."""
+    file = pathlib.Path(self.create_tempdir().full_path) / 'scheduler.json'
+    # The nannies of workers would start killed ones again; here, nobody does.
+    workers = ('worker', '--no-nanny', '--nthreads=1')
+    started = []
+    for command in (('scheduler', '--port=0'), *[workers] * num_workers):
+      process = subprocess.Popen(
+        [sys.executable, '-m', 'dask', *command, '--no-dashboard']
+        + [f'--scheduler-file={file}', '--host=127.0.0.1'],
+        cwd=_ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+      )
+      self.addCleanup(process.wait)
+      self.addCleanup(process.kill)
+      started.append(process)
+    deadline = time.monotonic() + 60
+    while not file.exists() and time.monotonic() < deadline:
+      time.sleep(0.05)
+    return str(file), [process.pid for process in started[1:]]
+
+  def _kill_one_of(self, num_workers, turn):
+    scheduler, pids = self._workers(num_workers)
+    content = self._ingest_and_kill(
+      f'dask{turn}', lambda: pids, random.random() * 6, scheduler=scheduler
+    )
+    self.assertEqual(content, self.alone)
+
+  def test_a_killed_worker_changes_no_byte(self):
+    self._kill_one_of(2, 0)
+
+  @pytest.mark.slow
+  def test_killed_workers_change_no_byte_ten_times(self):
+    for turn in range(1, 11):
+      self._kill_one_of((2, 4)[turn % 2], turn)
+
+
+if __name__ == '__main__':
+  absltest.main()
