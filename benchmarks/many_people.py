@@ -28,6 +28,7 @@ def main(argv):
   config = (
     '--config=configs/narrow.py',
     '--config.data.source=synthetic_faces',
+    '--config.data.align=none',
     f'--config.data.synthetic.num_people={_PEOPLE.value}',
     f'--config.data.synthetic.num_frames={_FRAMES.value}',
     '--config.train.epochs=0',
