@@ -181,11 +181,13 @@ def name_rows(axes: matplotlib.axes.Axes, names: Sequence[str]) -> None:
 def score_ticks(axis: matplotlib.axis.Axis, *, is_signed: bool = False) -> None:
   """Writes scores on an axis as the text does: .70, +.05."""
   axis.set_major_locator(matplotlib.ticker.MaxNLocator(5, steps=(1, 2, 5, 10)))
-  axis.set_major_formatter(
-    matplotlib.ticker.FuncFormatter(
-      lambda x, _: formats.score(round(x, 6), is_signed=is_signed)
-    )
-  )
+
+  def say(value, _):
+    low, high = sorted(axis.get_view_interval())
+    places = 2 if high - low > 0.05 else 3
+    return formats.score(round(value, 6), places=places, is_signed=is_signed)
+
+  axis.set_major_formatter(matplotlib.ticker.FuncFormatter(say))
 
 
 def count_ticks(axis: matplotlib.axis.Axis) -> None:

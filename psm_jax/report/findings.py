@@ -24,8 +24,8 @@ _OF_APPROACHES = {
 }
 _OF_CONTROLS = {
   HIGHER: 'Without any training on faces better than',
-  LOWER: 'As they should be, these controls are below',
-  NOT_ESTABLISHED: 'Not told apart, so not established, are controls and',
+  LOWER: 'As they should be, below',
+  NOT_ESTABLISHED: 'Not told apart from',
 }
 _MANY = 4  # Names with their numbers in one sentence.
 

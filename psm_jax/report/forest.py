@@ -60,7 +60,7 @@ def draw(read: evidence.Evidence, panels: Sequence[Panel]):
     if any(name in panel.values.index for panel in panels)
   ]
   looks = figures.looks(read.names)
-  columns = min(_MAX_COLUMNS, len(panels))
+  columns = 3 if len(panels) in (5, 6) else min(_MAX_COLUMNS, len(panels))
   lines = -(-len(panels) // columns)
   figure, axes = figures.new(
     figures.FULL_IN,

@@ -15,25 +15,22 @@ _UNEQUAL = 1.05  # Budgets that differ by more are told.
 
 def section(read: evidence.Evidence) -> dict:
   """Returns all warnings, and who was skipped or left out and why."""
-  names = tables.names
+  skipped = read.skipped[['person_id', 'split', 'reason']].copy()
+  skipped['split'] = skipped['split'].map(formats.split)
+  omitted = read.omitted[['approach', 'person_id', 'num_frames', 'reason']]
+  omitted = omitted.assign(num_frames=omitted['num_frames'].map(formats.count))
+  tests = [*tables.names('Person', 'Test'), *tables.texts('Reason')]
+  frames = tables.names('Approach', 'Person', 'Frames')
+  text = f'People without scores, or with scores of some {read.unit}s only.'
   return {
     'texts': find(read),
     'skipped': tables.Table(
-      f'People without scores, or with scores of some {read.unit}s only.',
-      [*names('Person', 'Test'), *tables.texts('Reason')],
-      rows=[
-        [row.person_id, formats.split(row.split), row.reason]
-        for row in read.skipped.itertuples()
-      ],
-      of='reasons',
+      text, tests, rows=skipped.to_numpy().tolist(), of='reasons'
     ),
     'omitted': tables.Table(
       'Frames that were left out.',
-      [*names('Approach', 'Person', 'Frames'), *tables.texts('Reason')],
-      rows=[
-        [row.approach, row.person_id, formats.count(row.num_frames), row.reason]
-        for row in read.omitted.itertuples()
-      ],
+      [*frames, *tables.texts('Reason')],
+      rows=omitted.to_numpy().tolist(),
       of='reasons',
     ),
   }

@@ -55,7 +55,7 @@ def section(read: evidence.Evidence) -> dict | None:
     'cards': cards[:_MAX_CARDS],
     'panels': PANELS,
     'more': formats.plural(more, 'model') if more > 0 else '',
-    'off': off_table if rows else None,
+    'off': off_table if rows and more > 0 else None,
     'transfer': transfer,
   }
 

@@ -55,8 +55,10 @@ class Pictures:
   frames: list[tuple[str, str, int]]
 
 
-def section(read: evidence.Evidence) -> dict:
+def section(read: evidence.Evidence) -> dict | None:
   """Returns the sheets of the first models; none if no face is shown."""
+  if read.run is None:
+    return None
   pictures = read.pictures or {}
   shown = list(pictures)[: read.max_people]
   return {

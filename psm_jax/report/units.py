@@ -110,6 +110,7 @@ def _heat(read, auc) -> figures.Drawn | None:
   if read.is_weak:
     axes.tick_params(axis='x', rotation=60)
   bar = figure.colorbar(image, ax=axes, fraction=0.025, pad=0.015)
+  figures.score_ticks(bar.ax.yaxis, is_signed=True)
   bar.outline.set_visible(False)
   name = formats.in_text(read.baseline)
   bar.set_label(f'AUC − AUC of {formats.shorten(name)}')
