@@ -69,8 +69,7 @@ def draw(read: evidence.Evidence, panels: Sequence[Panel]):
     columns=columns,
     sharey=True,
   )
-  is_one = len(read.approaches) == 1
-  marks = {read.baseline: '' if is_one else ' (baseline)'}
+  marks = {read.baseline: ' (baseline)' if len(read.approaches) > 1 else ''}
   labels = [
     formats.shorten(formats.source(name)) + marks.get(name, '')
     for name in names

@@ -159,7 +159,7 @@ def people(number_of: int) -> str:
   return f'{count(number_of)} {"person" if number_of == 1 else "people"}'
 
 
-def shorten(name: str, *, length: int = 24) -> str:
+def shorten(name: str, *, length: int = 28) -> str:
   """Returns a name of at most `length` characters, for labels in figures."""
   if len(name) <= length:
     return name

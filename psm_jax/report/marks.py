@@ -15,6 +15,7 @@ def draw(
   table: pd.DataFrame,
   *,
   title: str,
+  zero: float,
   dots: dict[str, pd.Series] | None = None,
   columns: int,
 ) -> None:
@@ -24,14 +25,13 @@ def draw(
     read: Whose sources are drawn.
     axes: The panel.
     table: A column for each source, the baseline first.
-    title: What the values are.
+    title: What the values are; a line is at `zero`, none if it is NaN.
     dots: Values of the baseline that lie behind a row's mark.
-    columns: Of the legend.
   """
   places = np.arange(len(table))
   looks = figures.looks(read.names)
   shown = table[list(table)[:_MAX_SOURCES]]
-  axes.axvline(0.5, **figures.GUESSING)
+  axes.axvline(zero, **figures.GUESSING)
   generator = np.random.default_rng(0)
   for place, row in zip(places, table.index, strict=True):
     points = (dots or {}).get(row, ())
@@ -48,7 +48,7 @@ def draw(
     look = {'color': colour, 'markeredgecolor': 'white', 'markersize': size}
     axes.plot(shown[name], places, marker, zorder=order, **look)
   figures.name_rows(axes, list(table.index))
-  axes.set_xlabel(f'{title} (dashed: .5)')
+  axes.set_xlabel(title)
   figures.score_ticks(axes.xaxis)
   handles = [
     figures.handle(*looks[name], formats.shorten(formats.source(name)))

@@ -83,7 +83,7 @@ def off(read: evidence.Evidence) -> dict[str, list[str]]:
     elif model.status == 'running':
       why.append(f'not finished: {report_run.steps_of(model)} steps')
     for who in model.cohort if len(model.cohort) == 1 else ():
-      if read.movement.seconds.get(who, _SHORT_S) < _SHORT_S:
+      if round(read.movement.seconds.get(who, _SHORT_S)) < _SHORT_S:
         why.append(f'little video: fewer than {_SHORT_S:.0f} s')
       if auc is not None and auc.get(who, np.inf) < low:
         why.append(

@@ -1,5 +1,6 @@
 """Every person's score by source, in figures and in numbers."""
 
+import numpy as np
 import pandas as pd
 
 from psm_jax.evaluation import results
@@ -31,7 +32,8 @@ def _figure(read, metric) -> figures.Drawn | None:
   figure, (axes,) = figures.new(
     figures.HALF_IN, 1.0 + 0.22 * max(4, len(shown))
   )
-  marks.draw(read, axes, shown, title=title, columns=3)
+  zero = 0.5 if metric == 'auc' else np.nan
+  marks.draw(read, axes, shown, title=title, zero=zero, columns=3)
   baseline = values[read.baseline]
   counts = ''.join(
     f', higher than {formats.in_text(other)} for '

@@ -39,8 +39,8 @@ def _facts(read) -> list[tuple[str, str, str, bool]]:
     return facts
   where = formats.within(formats.split(read.split))
   row = rows.loc[read.baseline]
-  detail = findings.interval_text(row)
-  facts.append((f'AUC, {where}', _score(row), detail, False))
+  said = findings.interval_text(row)
+  facts.append((f'AUC, {where}', _score(row), said, False))
   gains = evidence.turn(read.less_baseline('auc', read.split))
   for name, gain in gains[gains.index.isin(read.controls)].iterrows():
     label = f'AUC minus {formats.within(formats.source(name))}'

@@ -59,7 +59,8 @@ def _profile(read, rows, auc) -> figures.Drawn:
     read,
     left,
     auc.set_axis([formats.unit(unit) for unit in units]),
-    title=f'AUC, {where}',
+    title=f'AUC, {where} (dashed: guessing)',
+    zero=0.5,
     dots={formats.unit(unit): persons[unit] for unit in units},
     columns=4,
   )
@@ -113,7 +114,7 @@ def _heat(read, auc) -> figures.Drawn | None:
   figures.score_ticks(bar.ax.yaxis, is_signed=True)
   bar.outline.set_visible(False)
   name = formats.in_text(read.baseline)
-  bar.set_label(f'AUC − AUC of {formats.shorten(name)}')
+  bar.set_label('Difference')
   flat = less.stack().dropna()
   worst, best = (
     f'{formats.score(flat[at], is_signed=True)} ({at[0]}, {at[1]})'

@@ -66,7 +66,7 @@ class FormatsTest(parameterized.TestCase):
     )
 
   def test_long_names_are_shortened(self):
-    self.assertLessEqual(len(formats.shorten('x' * 64)), 24)
+    self.assertLessEqual(len(formats.shorten('x' * 64)), 28)
     self.assertEqual(formats.shorten('AV003'), 'AV003')
 
 

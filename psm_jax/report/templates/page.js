@@ -94,7 +94,6 @@
     });
   });
 })();
-
 (function () {
   'use strict';
   var films = Array.from(document.querySelectorAll('video'));
