@@ -36,6 +36,10 @@ _ZERO_GRADIENT = tuple(
   )
 )
 
+# Of float32 the reference itself is off by .008 of this gradient's norm, the
+# most of all, and a population by .02 to .05, as the CPU sums.
+_ILL_CONDITIONED = 'codegeneration.layer2_1.2.g.bias'
+
 
 def _torch_weights(seed):
   """Returns {part: {torch name: array}} and the trunk, filled from the seed."""
@@ -88,12 +92,12 @@ def _noise(seed, step, num_images):
   return passes
 
 
-def _loss(weights, trunk, image, noise, *, lowering='matmul'):
+def _loss(weights, trunk, image, noise, *, lowering='matmul', dtype=np.float32):
   params = {
     part: interop.from_torch(tensors, part=part)
     for part, tensors in weights.items()
   }
-  nets = facecycle.Networks(lowering=lowering)
+  nets = facecycle.Networks(lowering=lowering, dtype=dtype)
   total, (terms, outputs) = nets.loss(params, trunk, image, noise, 1.0)
   taps = {
     name: nets.features(params, trunk, outputs.get(name, image))
@@ -151,7 +155,7 @@ def _first_alone(path):
 
 
 @functools.cache
-def _first_stacked(path, lowering):
+def _first_stacked(path, lowering, dtype=np.float32):
   """Returns the same, computed beside another model."""
   golden, seed, image, weights, trunk = _case(path)
   del golden
@@ -160,11 +164,13 @@ def _first_stacked(path, lowering):
   pair = jax.tree.map(lambda *leaves: np.stack(leaves), weights, other)
   images = np.stack([image, image[::-1]])
   noises = jax.tree.map(lambda leaf: np.stack([leaf, -leaf]), noise)
-  value_and_grad = jax.value_and_grad(
-    functools.partial(_loss, lowering=lowering), has_aux=True
-  )
+  loss = functools.partial(_loss, lowering=lowering, dtype=dtype)
+  value_and_grad = jax.value_and_grad(loss, has_aux=True)
   step = jax.jit(jax.vmap(value_and_grad, in_axes=(0, None, 0, 0)))
-  (_, aux), grads = step(pair, trunk, images, noises)
+  arrays = jax.tree.map(
+    lambda leaf: np.asarray(leaf, dtype), (pair, trunk, images, noises)
+  )
+  (_, aux), grads = step(*arrays)
   return jax.device_get(jax.tree.map(lambda leaf: leaf[0], (grads, aux)))
 
 
@@ -211,7 +217,8 @@ def _check_terms(golden, aux):
   assert not expected
 
 
-def _gradient_errors(golden, seed, grads):
+def _gradient_errors(golden, seed, grads, *, of='f32'):
+  """Returns the errors of norms and of probes, relative, by tensor."""
   named = {
     f'{interop.NETWORKS[part]}.{name}': grad
     for part, tensors in grads.items()
@@ -219,19 +226,19 @@ def _gradient_errors(golden, seed, grads):
   }
   names = [str(name) for name in golden['grad.names']]
   assert sorted(names) == sorted(named)
-  norm_errors, probe_errors = [], []
+  norm_errors, probe_errors = {}, {}
   for index, name in enumerate(names):
     grad = np.asarray(named[name], np.float64)
     norm = np.linalg.norm(grad)
     if name in _ZERO_GRADIENT:
       assert norm < 1e-5, name
       continue
-    expected = golden['grad.norm.f32'][index]
+    expected = golden[f'grad.norm.{of}'][index]
     probe = goldens.stream(seed, f'probe:{name}').standard_normal(grad.shape)
     inner = np.sum(grad * probe.astype(np.float32))
-    norm_errors.append(abs(norm - expected) / expected)
-    difference = abs(inner - golden['grad.probe.f32'][index])
-    probe_errors.append(difference / expected)
+    norm_errors[name] = abs(norm - expected) / expected
+    difference = abs(inner - golden[f'grad.probe.{of}'][index])
+    probe_errors[name] = difference / expected
   return norm_errors, probe_errors
 
 
@@ -263,20 +270,32 @@ class TestParity:
     (grads, _) = compute(path)
     golden, seed = _case(path)[:2]
     norm_errors, probe_errors = _gradient_errors(golden, seed, grads)
-    assert max(norm_errors) < 1e-2
-    assert np.median(norm_errors) < 1e-3
-    assert np.median(probe_errors) < 3e-3
+    assert max(norm_errors.values()) < 1e-2
+    assert np.median(list(norm_errors.values())) < 1e-3
+    assert np.median(list(probe_errors.values())) < 3e-3
 
   def test_every_gradient_probe_matches(self, path, compute, request):
-    if 'stacked-matmul' in request.node.callspec.id:
-      # One tensor is off by .0458 of its norm; why is not known.
-      request.applymarker(
-        pytest.mark.xfail(reason='one probe of .0458 against .03', strict=False)
-      )
     (grads, _) = compute(path)
     golden, seed = _case(path)[:2]
-    _, probe_errors = _gradient_errors(golden, seed, grads)
-    assert max(probe_errors) < 3e-2
+    errors = _gradient_errors(golden, seed, grads)[1]
+    if 'stacked' in request.node.callspec.id:
+      errors.pop(_ILL_CONDITIONED, None)
+    assert max(errors.values()) < 3e-2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('path', _FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize('lowering', ('matmul', 'unrolled', 'grouped'))
+def test_every_gradient_probe_matches_in_float64(path, lowering, monkeypatch):
+  """What float32 is off by is rounding: a mistake would stay."""
+  _first_stacked.cache_clear()
+  with jax.enable_x64(True):
+    monkeypatch.setattr(jnp, 'float32', jnp.float64)
+    (grads, _) = _first_stacked(path, lowering, dtype=np.float64)
+    golden, seed = _case(path)[:2]
+    norm_errors, probe_errors = _gradient_errors(golden, seed, grads, of='f64')
+  assert max(norm_errors.values()) < 1e-4
+  assert max(probe_errors.values()) < 5e-4
 
 
 @pytest.mark.parametrize('path', _FILES, ids=lambda path: path.stem)

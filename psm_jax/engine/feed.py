@@ -10,6 +10,8 @@ frames are read from the store ahead of the step, by TensorFlow) or auto:
 resident if the frames of each device fit into `RESIDENT_SHARE` of its memory.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -123,30 +125,18 @@ class ResidentFeed:
       )
 
     parts = population.parts(config.train.batch_size)
-    is_shared = population.axis.size > 1
-    share = parts[0].stop - parts[0].start
-
-    def gather_one(buffer, plan, step, first):
-      positions, person = sampling.positions(plan, step, config=config)
-      if is_shared:
-        positions, person = (
-          lax.dynamic_slice_in_dim(whole, first, share, axis=-1)
-          for whole in (positions, person)
-        )
-      rows = plan.rows[positions]
-      faces = ()
-      if canonical is not None:
-        faces = buffer['faces'][buffer['video'][rows]]
-      return interface.Batch(buffer['frames'][rows], person, faces)
-
-    def gather(buffer, plan, step, first):
-      batch = jax.vmap(gather_one, in_axes=(None, 0, None, None))(
-        buffer, plan, step, first
-      )
-      return jax.tree.map(lambda leaf: leaf[None], batch)
-
     self._firsts = [jnp.int32(part.start) for part in parts]
-    self._gather = jax.jit(gather)
+    self._gather = functools.partial(
+      _gather,
+      # All that `sampling.positions` reads, so that equal feeds share a program.
+      config=ml_collections.FrozenConfigDict(
+        {
+          'curriculum': config.curriculum.to_dict(),
+          'train': {'batch_size': config.train.batch_size},
+        }
+      ),
+      share=parts[0].stop - parts[0].start,
+    )
 
   @property
   def num_bytes(self) -> int:
@@ -182,3 +172,32 @@ class ResidentFeed:
     return jax.make_array_from_single_device_arrays(
       shape, self._sharding, list(shards)
     )
+
+
+@functools.partial(jax.jit, static_argnames=('config', 'share'))
+def _gather(buffer, plans, step, first, *, config, share):
+  """Returns the batch of a slot of one device, leaves [1, c, ...].
+
+  Args:
+    buffer: What the device holds: frames, and perhaps faces and the video of
+      each frame.
+    plans: Stacked, of the slot's models.
+    step: () int32.
+    first: () int32, where this device's part of a shared batch begins.
+    config: What the plans were made from, static.
+    share: Examples of the part, static.
+  """
+
+  def gather_one(plan):
+    positions, person = sampling.positions(plan, step, config=config)
+    if share < config.train.batch_size:
+      positions, person = (
+        lax.dynamic_slice_in_dim(whole, first, share, axis=-1)
+        for whole in (positions, person)
+      )
+    rows = plan.rows[positions]
+    faces = buffer['faces'][buffer['video'][rows]] if 'faces' in buffer else ()
+    return interface.Batch(buffer['frames'][rows], person, faces)
+
+  batch = jax.vmap(gather_one)(plans)
+  return jax.tree.map(lambda leaf: leaf[None], batch)
