@@ -49,7 +49,7 @@ _APPROACHES = (
 MAX_ROWS = 40  # People that get a mark of their own; more become a cloud.
 _PNG_DPI = 192  # Two pixels for every pixel of the page at 96 dpi.
 _SMALLEST = 0.72  # Of its size.
-_MIME = {'svg': 'svg+xml', 'png': 'png'}
+_MIME = {'svg': 'svg+xml', 'png': 'png', 'jpg': 'jpeg'}
 _STYLE = {
   'axes.axisbelow': True,
   'axes.edgecolor': GREY,
@@ -107,10 +107,10 @@ class Drawn:
     return self.figure.get_figwidth() > HALF_IN
 
   def file(self, kind: str) -> bytes:
-    """Returns it as a file: 'svg', or 'png' of two pixels a pixel."""
+    """Returns it as a file: 'svg', or 'png' and 'jpg' of two pixels a pixel."""
     buffer = io.BytesIO()
-    options = {'svg': {'metadata': {'Date': None}}, 'png': {'dpi': _PNG_DPI}}
-    self.figure.savefig(buffer, format=kind, **options[kind])
+    more = {'metadata': {'Date': None}} if kind == 'svg' else {'dpi': _PNG_DPI}
+    self.figure.savefig(buffer, format=kind, **more)
     return buffer.getvalue()
 
 
