@@ -53,13 +53,13 @@ class Movement:
       'model_id',
     }
     return any(
-      not (column in measured or is_number_of(column, 'xye'))
+      not (column in measured or is_number_of(column, kinds='xye'))
       for table in self.tables.values()
       for column in table
     )
 
 
-def is_number_of(column: str, kinds: str = 'e') -> bool:
+def is_number_of(column: str, *, kinds: str = 'e') -> bool:
   """Whether a column is one of many: e000 of an embedding, x12 of landmarks."""
   return column[0] in kinds and column[1:].isdigit()
 
