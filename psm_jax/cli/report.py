@@ -3,7 +3,8 @@ r"""Writes a run's or a comparison's report: one HTML page that loads nothing.
   python -m launch.report --workdir=runs/first
   python -m launch.report --comparison=runs/cmp --maps=gm=runs/gm
 
-Reads the tables of the run (metrics.csv, models.json, evaluation/*.csv) or of
+A run is shown as a comparison of its trained weights with their controls. Reads
+the tables of the run (metrics.csv, models.json, evaluation/*.csv) or of
 launch.compare; what is missing is named in the page with the command that makes
 it. Writes report.html to the same folder and the figures, as PNG and SVG files,
 to its folder report.
@@ -15,7 +16,8 @@ from absl import flags, logging
 
 from psm_jax import embedding
 from psm_jax.cli import program
-from psm_jax.report import comparison_page, maps, page, pictures
+from psm_jax.discovery import maps
+from psm_jax.report import page, pictures
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.train.')
 _COMPARISON = flags.DEFINE_string(
@@ -68,28 +70,18 @@ def _has_faces(values):
 
 def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
-  path = _write_comparison() if _COMPARISON.value else _write_run()
-  logging.info('Wrote %s', path)
-
-
-def _write_comparison():
-  """Writes the report of a comparison."""
-  drawn = [
-    maps.read(name, workdir, projection=_PROJECTION.value)
-    for name, workdir in program.named(_MAPS)
-  ]
-  return comparison_page.write(_COMPARISON.value, drawn=drawn)
-
-
-def _write_run():
-  """Writes the report of a run."""
-  shown = store = None
+  workdir, shown, store = _WORKDIR.value, None, None
   if _SHOW_FACES.value:
-    shown = pictures.read(_WORKDIR.value, max_models=_MAX_PICTURES.value)
-    store = embedding.open_frames(_WORKDIR.value)
-  return page.write(
-    _WORKDIR.value,
+    shown = pictures.read(workdir, max_models=_MAX_PICTURES.value)
+    store = embedding.open_frames(workdir)
+  path = page.write(
+    workdir or _COMPARISON.value,
+    maps=[
+      maps.read(name, folder, projection=_PROJECTION.value)
+      for name, folder in program.named(_MAPS)
+    ],
     pictures=shown,
     store=store,
     max_pictures=_MAX_PICTURES.value,
   )
+  logging.info('Wrote %s', path)

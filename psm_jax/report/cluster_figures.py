@@ -1,9 +1,8 @@
-"""Figures of clusters: how alike those of two models are, and how faces move.
+"""Figures of clusters: what they show, when, how alike, how faces move.
 
 I and J clusters of two models of one person.
 """
 
-import matplotlib.axes
 import matplotlib.colors
 import matplotlib.patches
 import numpy as np
@@ -12,150 +11,199 @@ import pandas as pd
 from psm_jax.discovery import novelty
 from psm_jax.report import clusters, figures, formats
 
-MAX_MAPS = 30
 _MAX_CLUSTERS = 24  # A side of a map; smaller cells cannot hold a number.
 _MAX_HALF = 9  # Columns of a map of half the page's width.
 _MAX_FLOWS = 30
+_MAX_ROWS = 24  # Of profiles and of videos.
 _FLOW_COLUMNS = 6
 _CELLS = 8  # A flow is told on 8 x 8 cells.
-_THRESHOLD = novelty.THRESHOLD
+_SHARES = matplotlib.colors.LinearSegmentedColormap.from_list(
+  'share', ['#ffffff', '#a9cfe8', '#005a94']
+)
 # The step is where the published rule begins to call clusters alike.
 _ALIKE = matplotlib.colors.LinearSegmentedColormap.from_list(
   'alike',
   [
-    (0.0, '#ffffff'),
-    (_THRESHOLD, '#c3ddef'),
-    (_THRESHOLD, '#2a78b0'),
-    (1.0, '#00406b'),
+    *((0.0, '#ffffff'), (novelty.THRESHOLD, '#c3ddef')),
+    *((novelty.THRESHOLD, '#2a78b0'), (1.0, '#00406b')),
   ],
   N=1001,
 )
+# Of frames: what they belong to, from the bottom of a strip to its top.
+_KINDS = {
+  clusters.STRICT: figures.RED,
+  clusters.PUBLISHED: figures.ORANGE,
+  clusters.OTHER: figures.BLUE,
+  clusters.NONE: '#e3e6ea',
+}
 
 
-def matrix(found: clusters.Discovery, person_id: str) -> pd.DataFrame:
-  """Returns the normalised similarities of a person's clusters.
+def profiles(made: clusters.Discovery) -> figures.Drawn | None:
+  """Returns how often action units are active in clusters."""
+  rows = made.clusters[made.clusters['cluster'] != clusters.NOISE]
+  order = ['is_strictly_novel', 'is_novel', 'size']
+  rows = rows.sort_values(order, ascending=False)
+  shares = {}
+  for _, row in rows[:_MAX_ROWS].iterrows():
+    active = clusters.of(made.profiles, row).set_index('au')['active']
+    if active.notna().any():
+      who = formats.shorten(row['person_id'])
+      shares[f'{who} {int(row["cluster"])}{_mark(row)}'] = active
+  if not shares:
+    return None
+  table = pd.DataFrame(shares).T.rename(columns=formats.unit_id)
+  figure, (axes,) = figures.new(figures.FULL_IN, 0.7 + 0.27 * len(table))
+  shown = table.where(table >= 0.005)
+  figures.draw_cells(axes, shown, colours=_SHARES, ends=(0, 1), dark=0.72)
+  axes.tick_params(top=True, labeltop=True, labelbottom=False)
+  text = (
+    f'Profiles of {len(table)} of {formats.plural(len(rows), "cluster")}: the '
+    'share of frames on which each action unit is active. Strictly novel '
+    'clusters come first, then novel ones, then the largest.'
+  )
+  return figures.Drawn('cluster_profiles', figure, text, text)
 
-  Args:
-    found: The discovery.
-    person_id: The person.
 
-  Returns:
-    [I, J] in [0, 1]; index: clusters of the run, columns: of the other model,
-    both ascending. Of many the novel and the largest are taken, and what is
-    nearest to them.
+def occupancy(made: clusters.Discovery) -> figures.Drawn | None:
+  """Returns what each video's frames belong to over time."""
+  if made.occupancy.empty:
+    return None
+  ids = ['model_id', 'person_id', 'cluster']
+  kinds = made.clusters.assign(kind=made.clusters.apply(clusters.kind, axis=1))
+  rows = made.occupancy.merge(kinds[[*ids, 'kind']], how='left', on=ids)
+  is_none = rows['kind'].isna() | (rows['cluster'] == clusters.NOISE)
+  rows['kind'] = rows['kind'].mask(is_none, clusters.NONE)
+  videos = list(rows.groupby(['model_id', 'person_id', 'video_id']))
+  shown = videos[:_MAX_ROWS]
+  figure, (axes,) = figures.new(figures.FULL_IN, 0.9 + 0.27 * len(shown))
+  for place, (_, video) in enumerate(shown):
+    shares = video.groupby(['bin_start_s', 'kind'])['share'].sum()
+    shares = shares.unstack(fill_value=0.0).reindex(columns=_KINDS).fillna(0.0)
+    starts = shares.index.to_numpy()
+    width = 0.97 * (np.diff(starts).min() if len(starts) > 1 else 10.0)
+    bottom = place + 0.4
+    for kind, colour in _KINDS.items():
+      height = -0.8 * shares[kind].to_numpy()
+      look = {'align': 'edge', 'color': colour, 'linewidth': 0}
+      axes.bar(starts, height, width=width, bottom=bottom, **look)
+      bottom = bottom + height
+  names = [(formats.shorten(p), formats.shorten(v)) for (_, p, v), _ in shown]
+  figures.name_rows(axes, [' '.join(each) for each in names])
+  axes.set_xlabel('Time (s)')
+  patch = matplotlib.patches.Patch
+  handles = [patch(color=c, label=kind) for kind, c in _KINDS.items()]
+  figures.legend(figure, handles, columns=4)
+  text = (
+    f'Where clusters occur, in {len(shown)} of '
+    f'{formats.plural(len(videos), "video")}: the height of a colour is its '
+    'share of the frames of a stretch of time.'
+  )
+  return figures.Drawn('cluster_occupancy', figure, text, text)
+
+
+def matrix(made: clusters.Discovery, person_id: str) -> pd.DataFrame:
+  """Returns [I, J] similarities in [0, 1] of a person's clusters, ascending.
+
+  Rows are of the run, columns of the other model. Of many the novel and the
+  largest are taken, and what is nearest to them.
   """
-  rows = found.similarities[found.similarities['person_id'] == person_id]
+  rows = made.similarities[made.similarities['person_id'] == person_id]
   table = rows.pivot(
     index='cluster', columns='against_cluster', values='normalised'
   )
-  own = found.clusters[found.clusters['person_id'] == person_id]
-  order = own.sort_values(['is_novel', 'size'], ascending=False)['cluster']
+  theirs = made.clusters[made.clusters['person_id'] == person_id]
+  order = theirs.sort_values(['is_novel', 'size'], ascending=False)['cluster']
   kept = [c for c in order if c in table.index][:_MAX_CLUSTERS]
   table = table.loc[sorted(kept)]
   nearest = table.max().sort_values(ascending=False, kind='stable')
   return table[sorted(nearest.index[:_MAX_CLUSTERS])]
 
 
-def similarity(
-  found: clusters.Discovery, person_id: str
-) -> figures.Drawn | None:
-  """Returns the map of how alike two models' clusters of a person are.
-
-  Args:
-    found: The discovery.
-    person_id: The person.
-  """
-  table = matrix(found, person_id)
-  if table.empty:
-    return None
+def similarity(made: clusters.Discovery, person_id: str) -> figures.Drawn:
+  """Returns the map of how alike two models' clusters of a person are."""
+  table = matrix(made, person_id)
+  theirs = made.clusters[made.clusters['person_id'] == person_id]
+  marks = {row['cluster']: _mark(row) for _, row in theirs.iterrows()}
   is_wide = table.shape[1] > _MAX_HALF
   figure, (axes,) = figures.new(
     figures.FULL_IN if is_wide else figures.HALF_IN,
     1.2 + 0.25 * max(4, len(table)),
   )
-  image = axes.imshow(table, cmap=_ALIKE, vmin=0, vmax=1, aspect='auto')
-  for (row, column), value in np.ndenumerate(table.to_numpy()):
-    text = axes.text(
-      column,
-      row,
-      formats.score(value),
-      ha='center',
-      va='center',
-      fontsize=7,
-      color='white' if value > _THRESHOLD else figures.INK,
-    )
-    text.set_in_layout(False)  # Measuring each would take seconds.
-  kinds = _novel_kinds(found, person_id)
-  names = [
-    clusters.name(label) + (f', {kinds[label]}' if label in kinds else '')
-    for label in table.index
-  ]
-  others = [clusters.name(label) for label in table.columns]
-  axes.set_yticks(np.arange(len(names)), names)
-  axes.set_xticks(np.arange(len(others)), others)
-  axes.set_ylabel(f'Cluster of {formats.shorten(found.source)}')
-  axes.set_xlabel(f'Cluster of {formats.shorten(found.against)}')
+  names = {c: clusters.name(c) + marks.get(c, '') for c in table.index}
+  shown = table.rename(index=names, columns=clusters.name)
+  options = {'colours': _ALIKE, 'ends': (0, 1), 'dark': novelty.THRESHOLD}
+  image = figures.draw_cells(axes, shown, **options)
+  axes.set_ylabel(f'Cluster of {formats.shorten(made.source)}')
+  axes.set_xlabel(f'Cluster of {formats.shorten(made.against)}')
   axes.set_title(formats.shorten(person_id))
-  axes.tick_params(length=0)
-  axes.grid(visible=False)
-  axes.spines[:].set_visible(False)
-  _frame_rows(axes, table, kinds)
-  _legend(figure, axes, image, is_wide)
-  novel = [clusters.name(label) for label in table.index if label in kinds]
-  framed = f'{formats.listing(novel)} framed' if novel else 'none framed'
+  for place, label in enumerate(table.index):
+    if mark := marks.get(label):
+      frame = matplotlib.patches.Rectangle(
+        (-0.5, place - 0.46), table.shape[1], 0.92, fill=False, linewidth=1.6
+      )
+      frame.set_edgecolor(figures.RED if 'strict' in mark else figures.ORANGE)
+      frame.set_clip_on(False)
+      axes.add_patch(frame)
+  bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02)
+  figures.score_ticks(bar.ax.yaxis)
+  bar.outline.set_visible(False)
+  bar.set_label(f'dark: above {formats.score(novelty.THRESHOLD, places=1)}')
+  novel = [clusters.name(label) for label in table.index if marks.get(label)]
+  caption = f'{person_id}: {formats.listing(novel) or "none"} framed.'
+  rows = made.similarities[made.similarities['person_id'] == person_id]
+  total = rows['cluster'].nunique(), rows['against_cluster'].nunique()
+  if table.shape != total:
+    caption += (
+      f' Shown are {len(table)} of {total[0]} of {made.source} and '
+      f'{table.shape[1]} of {total[1]} of {made.against}: the novel, the '
+      'largest, and what is nearest to them; similarities.csv has all.'
+    )
+  nearest = [
+    f'{names[label]} {formats.score(values.max())} to '
+    f'{clusters.name(values.idxmax())}'
+    for label, values in table.iterrows()
+  ]
   return figures.Drawn(
     f'cluster_similarity_{person_id}',
     figure,
-    _alt(found, person_id, table, kinds),
-    f'{person_id}: {framed}.{_left_out(found, person_id, table)}',
+    f'Similarity of the clusters of {person_id} in {made.source} and in '
+    f'{made.against}, the largest of each: {"; ".join(nearest)}.',
+    caption,
   )
 
 
-def flows(found: clusters.Discovery) -> figures.Drawn | None:
-  """Returns arrows of how the face moves in each novel cluster.
-
-  Args:
-    found: The discovery.
-  """
-  shown = []
-  novel = clusters.in_order(found)
-  for _, row in novel.iterrows():
-    cells = clusters.of(found.flows, row)
+def flows(made: clusters.Discovery) -> figures.Drawn | None:
+  """Returns arrows of how the face moves in each novel cluster."""
+  fields = []
+  for _, row in made.novel.iterrows():
+    cells = clusters.of(made.flows, row).sort_values(['row', 'column'])
     if len(cells) == _CELLS**2:
-      shown.append((row, _field(cells)))
-  if not shown:
+      field = cells[['dy', 'dx']].to_numpy(float)
+      fields.append((row, field.reshape(_CELLS, _CELLS, 2)))
+  if not fields:
     return None
-  number, shown = len(shown), shown[:_MAX_FLOWS]
+  shown = fields[:_MAX_FLOWS]
   columns = min(_FLOW_COLUMNS, len(shown))
   lines = -(-len(shown) // columns)
-  figure, panels = figures.new(
-    figures.FULL_IN if columns > 3 else figures.HALF_IN,
-    1.9 * lines,
-    rows=lines,
-    columns=columns,
+  width = figures.FULL_IN if columns > 3 else figures.HALF_IN
+  figure, panels = figures.new(width, 1.9 * lines, rows=lines, columns=columns)
+  stretch = figures.stretch(
+    np.stack([field for _, field in shown]), reach=1.3 / _CELLS
   )
-  stretch = _stretch(np.stack([field for _, field in shown]))
+  largest = []
   for axes, (row, field) in zip(panels, shown, strict=False):
     _draw_flow(axes, field, stretch)
-    axes.set_title(
-      f'{formats.shorten(row["person_id"], length=12)} '
-      f'{clusters.name(row["cluster"])}',
-      fontsize=8.5,
-      color=figures.INK,
-      weight='bold' if clusters.kind(row) == clusters.STRICT else 'normal',
-    )
-    axes.set_xlabel(f'up to {_largest_percent(field):.1f}%', fontsize=7.5)
+    name = f'{row["person_id"]} {clusters.name(row["cluster"])}'
+    is_strict = clusters.kind(row) == clusters.STRICT
+    weight = 'bold' if is_strict else 'normal'
+    axes.set_title(formats.shorten(name), fontsize=8.5, weight=weight)
+    percent = f'{100 * np.linalg.norm(field, axis=-1).max():.1f}%'
+    axes.set_xlabel(f'up to {percent}', fontsize=7.5)
+    largest.append(f'{name} {percent}, {_where(field)}')
   for axes in panels[len(shown) :]:
     axes.remove()
-  text = (
-    f'How the face moves in {len(shown)} of '
-    f'{formats.plural(number, "novel cluster")}'
-  )
-  largest = [
-    f'{row["person_id"]} {clusters.name(row["cluster"])} '
-    f'{_largest_percent(field):.1f}%, {_where(field)}'
-    for row, field in shown
-  ]
+  number = formats.plural(len(fields), 'novel cluster')
+  text = f'How the face moves in {len(shown)} of {number}'
   return figures.Drawn(
     'cluster_flows',
     figure,
@@ -170,134 +218,22 @@ def flows(found: clusters.Discovery) -> figures.Drawn | None:
   )
 
 
-def _left_out(found, person_id, table: pd.DataFrame) -> str:
-  """Returns how many clusters a map shows, if not all."""
-  rows = found.similarities[found.similarities['person_id'] == person_id]
-  parts = [
-    f'{number} of {total} of {source}'
-    for number, total, source in (
-      (len(table), rows['cluster'].nunique(), found.source),
-      (table.shape[1], rows['against_cluster'].nunique(), found.against),
-    )
-    if number < total
-  ]
-  if not parts:
-    return ''
-  return (
-    f' Shown are {formats.listing(parts)}: the novel, the largest, and what is '
-    'nearest to them; similarities.csv has all.'
-  )
+def _mark(cluster: pd.Series) -> str:
+  """Returns ', novel' or ', strictly novel', '' of other clusters."""
+  kind = clusters.kind(cluster)
+  return f', {kind.split(" by ")[0]}' if kind in clusters.NOVEL else ''
 
 
-def _novel_kinds(found, person_id) -> dict[float, str]:
-  """Returns a person's novel clusters and how novel they are, in short."""
-  own = found.clusters[found.clusters['person_id'] == person_id]
-  kinds = {row['cluster']: clusters.kind(row) for _, row in own.iterrows()}
-  return {
-    label: kind.split(' by ')[0]
-    for label, kind in kinds.items()
-    if kind in clusters.NOVEL
-  }
-
-
-def _legend(figure, axes, image, is_wide: bool) -> None:
-  """Says what the colours of a map mean."""
-  ticks = [0, 0.4, _THRESHOLD, 1]
-  bar = figure.colorbar(
-    image,
-    ax=axes,
-    fraction=0.03 if is_wide else 0.06,
-    pad=0.02,
-    anchor=(0, 1),
-    ticks=ticks,
-  )
-  bar.ax.set_yticklabels([formats.score(tick, places=1) for tick in ticks])
-  bar.outline.set_visible(False)
-  bar.ax.axhline(_THRESHOLD, color=figures.INK, linewidth=1.2)
-  bar.set_label(f'dark: above {formats.score(_THRESHOLD, places=1)}')
-
-
-def _frame_rows(axes, table: pd.DataFrame, kinds: dict[float, str]) -> None:
-  """Draws a frame around the rows of novel clusters."""
-  for place, label in enumerate(table.index):
-    if label in kinds:
-      is_strict = kinds[label] == clusters.STRICT
-      axes.add_patch(
-        matplotlib.patches.Rectangle(
-          (-0.5, place - 0.46),
-          table.shape[1],
-          0.92,
-          fill=False,
-          edgecolor=figures.RED if is_strict else figures.ORANGE,
-          linewidth=1.6,
-          clip_on=False,
-        )
-      )
-
-
-def _alt(found, person_id, table: pd.DataFrame, kinds: dict) -> str:
-  """Returns the nearest of each row in words."""
-  texts = []
-  for label, values in table.iterrows():
-    nearest = values.idxmax()
-    text = f'{clusters.name(label)} {formats.score(values[nearest])}'
-    text += f' to {clusters.name(nearest)}'
-    texts.append(text + (f' ({kinds[label]})' if label in kinds else ''))
-  return (
-    f'Similarity of the clusters of {person_id} in {found.source} and in '
-    f'{found.against}, the largest of each: {", ".join(texts)}.'
-  )
-
-
-def _field(cells: pd.DataFrame) -> np.ndarray:
-  """Returns [8, 8, 2] float64, (dy, dx) in sides of the picture."""
-  cells = cells.sort_values(['row', 'column'])
-  return cells[['dy', 'dx']].to_numpy(float).reshape(_CELLS, _CELLS, 2)
-
-
-def _stretch(fields: np.ndarray) -> float:
-  """Returns how much longer than the shift arrows are drawn, one digit.
-
-  Long arrows reach somewhat further than the next arrow.
-  """
-  length = float(np.quantile(np.linalg.norm(fields, axis=-1), 0.98))
-  if length == 0:
-    return 1.0
-  wanted = 1.3 / _CELLS / length
-  digit = 10 ** np.floor(np.log10(wanted))
-  return float(max(1.0, np.floor(wanted / digit) * digit))
-
-
-def _draw_flow(
-  axes: matplotlib.axes.Axes, field: np.ndarray, stretch: float
-) -> None:
+def _draw_flow(axes, field: np.ndarray, stretch: float) -> None:
   """Draws the arrows of a flow field, in cells."""
   x, y = np.meshgrid(*(np.arange(_CELLS) + 0.5,) * 2)
   axes.scatter(x, y, s=2.5, color=figures.PALE, linewidth=0)
-  axes.quiver(
-    x,
-    y,
-    field[..., 1] * stretch * _CELLS,
-    field[..., 0] * stretch * _CELLS,
-    angles='xy',
-    scale_units='xy',
-    scale=1,
-    color=figures.BLUE,
-    width=0.014,
-    headwidth=3.5,
-    headlength=4,
-    headaxislength=3.6,
-  )
+  down, right = np.moveaxis(field * stretch * _CELLS, -1, 0)
+  figures.draw_arrows(axes, x, y, right, down, width=0.014)
+  figures.frameless(axes)
   axes.set(xlim=(-0.5, _CELLS + 0.5), ylim=(_CELLS + 0.5, -0.5))
-  axes.set(xticks=[], yticks=[], aspect='equal')
-  axes.grid(visible=False)
-  axes.spines[:].set_visible(True)
-  axes.spines[:].set_color(figures.PALE)
-
-
-def _largest_percent(field: np.ndarray) -> float:
-  """Returns the largest shift in percent of the side."""
-  return float(100 * np.linalg.norm(field, axis=-1).max())
+  axes.set_aspect('equal')
+  axes.spines[:].set(visible=True, color=figures.PALE)
 
 
 def _where(field: np.ndarray) -> str:
@@ -305,14 +241,9 @@ def _where(field: np.ndarray) -> str:
   length = np.linalg.norm(field, axis=-1)
   row, column = np.unravel_index(length.argmax(), length.shape)
   dy, dx = field[row, column]
+  leads = 'to the right' if dx > 0 else 'to the left'
   if abs(dy) >= abs(dx):
     leads = 'down' if dy > 0 else 'up'
-  else:
-    leads = 'right' if dx > 0 else 'left'
   height = ('upper', 'middle', 'lower')[3 * row // _CELLS]
   side = ('left', 'centre', 'right')[3 * column // _CELLS]
-  return (
-    f'{height} {side}, to the {leads}'
-    if leads in ('left', 'right')
-    else (f'{height} {side}, {leads}')
-  )
+  return f'{height} {side}, {leads}'

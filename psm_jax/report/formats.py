@@ -1,34 +1,32 @@
 """The words and the digits in which the report says things."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from psm_jax.data.labels import weak
 from psm_jax.evaluation import features
 
 MISSING = '–'
+# What a source is called alone, in a sentence, and in narrow columns.
 SOURCES = {
-  features.TRAINED: 'Trained encoder',
-  features.RANDOM_ENCODER: 'Random encoder',
-  features.PIXEL_PCA: 'Pixel PCA',
-  features.HEAD_POSE: 'Head pose',
-  features.NEAREST_IN_TIME: 'Nearest in time',
-}
-_IN_TEXT = {
-  features.TRAINED: 'the trained encoder',
-  features.RANDOM_ENCODER: 'the random encoder',
-  features.PIXEL_PCA: 'pixel PCA',
-  features.HEAD_POSE: 'head pose',
-  features.NEAREST_IN_TIME: 'the nearest frame in time',
+  features.TRAINED: ('Trained encoder', 'the trained encoder', 'Trained'),
+  features.RANDOM_ENCODER: ('Random encoder', 'the random encoder', 'Random'),
+  features.PIXEL_PCA: ('Pixel PCA', 'pixel PCA', 'Pixels'),
+  features.HEAD_POSE: ('Head pose', 'head pose', 'Pose'),
+  features.NEAREST_IN_TIME: (
+    *('Nearest in time', 'the nearest frame in time', 'In time'),
+  ),
 }
 # In the order of how much they ask of the embedding.
 SPLITS = {
   'cross_video': 'Across videos',
+  'held_out': 'Held-out frames',
   'blocked': 'Blocked in time',
   'random': 'Random frames',
 }
 METRICS = {
   'auc': 'AUC',
-  'f1': 'F1',
+  'f1_bootstrap': 'F1',
   'f1_flat': 'F1, all rows',
   'ap': 'AP',
   'balanced_accuracy': 'Balanced accuracy',
@@ -63,14 +61,34 @@ ACTION_UNITS = {
 
 
 def source(name: str) -> str:
-  """Returns what the report calls a source or a difference 'a - b'."""
-  first, *others = (SOURCES.get(n, n) for n in name.split(' - '))
-  return ' − '.join([first, *(within(other) for other in others)])
+  """Returns what the report calls a source."""
+  return SOURCES.get(name, (name,))[0]
+
+
+def brief(name: str) -> str:
+  """Returns the short name of a source for narrow columns."""
+  return SOURCES.get(name, (name,))[-1]
+
+
+def is_weak(unit: str) -> bool:
+  """Whether a label is a blendshape, which nobody coded."""
+  return unit.startswith(weak.PREFIX)
+
+
+def unit_id(name: str) -> str:
+  """Returns 'AU12', or 'jawOpen' of a blendshape."""
+  return name.removeprefix(weak.PREFIX)
+
+
+def unit(name: str) -> str:
+  """Returns 'AU12 lip corner puller', or 'jawOpen (weak)' of a blendshape."""
+  known = '(weak)' if is_weak(name) else ACTION_UNITS.get(name, '')
+  return f'{unit_id(name)} {known}'.strip()
 
 
 def in_text(name: str) -> str:
   """Returns what a sentence calls a source: 'the random encoder'."""
-  return _IN_TEXT.get(name, name)
+  return SOURCES.get(name, (name, name))[1]
 
 
 def within(label: str) -> str:
@@ -83,7 +101,7 @@ def split(name: str) -> str:
   return SPLITS.get(name, name)
 
 
-def in_order(names: Sequence[str], order: Sequence[str]) -> list[str]:
+def in_order(names: Iterable[str], order: Iterable[str]) -> list[str]:
   """Returns distinct names: those of an order first, then the rest sorted."""
   names = set(names)
   known = [name for name in order if name in names]
@@ -102,22 +120,15 @@ def score(value: float, *, places: int = 2, is_signed: bool = False) -> str:
   return f'+{text}' if is_signed and float(text) else text
 
 
-def interval(
-  low: float, high: float, *, places: int = 2, is_signed: bool = False
-) -> str:
-  """Returns '.66 to .74', or a dash if there is no interval."""
+def interval(low: float, high: float, **options) -> str:
+  """Returns '.66 to .74', or a dash if there is no interval; see `score`."""
   if not (math.isfinite(low) and math.isfinite(high)):
     return MISSING
-  options = {'places': places, 'is_signed': is_signed}
   return f'{score(low, **options)} to {score(high, **options)}'
 
 
 def digits(mean: float, low: float, high: float) -> int:
-  """Returns how many decimals show a mean and its interval: 2, up to 4.
-
-  As many as tell the ends apart and, if the interval leaves out zero, show on
-  which side it lies.
-  """
+  """Returns how many decimals tell the ends apart, and from 0: 2 to 4."""
   smallest = high - low if high > low else 1.0
   if low > 0 or high < 0:
     smallest = min(smallest, abs(mean), abs(low), abs(high))
@@ -132,9 +143,9 @@ def number(value: float) -> str:
   return text.replace('-', '−')
 
 
-def count(value: int) -> str:
-  """Returns a whole number with commas between the thousands."""
-  return f'{int(value):,}'
+def count(value: float) -> str:
+  """Returns a whole number with commas, or a dash for what is not finite."""
+  return f'{round(value):,}' if math.isfinite(value) else MISSING
 
 
 def plural(number_of: int, noun: str) -> str:
@@ -148,7 +159,7 @@ def people(number_of: int) -> str:
   return f'{count(number_of)} {"person" if number_of == 1 else "people"}'
 
 
-def shorten(name: str, *, length: int = 24) -> str:
+def shorten(name: str, *, length: int = 28) -> str:
   """Returns a name of at most `length` characters, for labels in figures."""
   if len(name) <= length:
     return name

@@ -1,143 +1,208 @@
-"""What a reader must know before using a run: failures, caps, gaps in scores.
+"""What a reader must know before using or quoting a number.
 
-for text in cautions.find(run): ...
+for text in notices.find(read): ...
 """
 
 import numpy as np
 
-from psm_jax.data.labels import weak
-from psm_jax.report import formats
+from psm_jax.evaluation import results
+from psm_jax.report import evidence, formats, tables
 from psm_jax.report import run as report_run
 
 _STALE_S = 60.0  # The files of one copy may be written in any order.
+_UNEQUAL = 1.05  # Budgets that differ by more are told.
 
 
-def find(run: report_run.Run) -> list[str]:
-  """Returns the warnings of a run, the gravest first; [] if there are none."""
+def section(read: evidence.Evidence) -> dict:
+  """Returns all warnings, and who was skipped or left out and why."""
+  skipped = read.skipped[['person_id', 'split', 'reason']].copy()
+  skipped['split'] = skipped['split'].map(formats.split)
+  omitted = read.omitted[['approach', 'person_id', 'num_frames', 'reason']]
+  omitted = omitted.assign(num_frames=omitted['num_frames'].map(formats.count))
+  tests = [*tables.names('Person', 'Test'), *tables.texts('Reason')]
+  frames = tables.names('Approach', 'Person', 'Frames')
+  text = f'People without scores, or with scores of some {read.unit}s only.'
+  return {
+    'texts': find(read),
+    'skipped': tables.Table(
+      text, tests, rows=skipped.to_numpy().tolist(), of='reasons'
+    ),
+    'omitted': tables.Table(
+      'Frames that were left out.',
+      [*frames, *tables.texts('Reason')],
+      rows=omitted.to_numpy().tolist(),
+      of='reasons',
+    ),
+  }
+
+
+def find(read: evidence.Evidence) -> list[str]:
+  """Returns the warnings, the gravest first; [] if there are none."""
   return [
-    *_failures(run),
-    *_weak(run),
-    *_unfinished(run),
-    *_not_finite(run),
-    *_stale(run),
-    *_capped(run),
-    *_unscored(run),
+    *(_training(read, read.run) if read.run else _unfinished(read)),
+    *_weak(read),
+    *_unscored(read),
+    *_budgets(read),
+    *_few(read),
+    *_omitted(read),
   ]
 
 
-def steps_of(model: report_run.Model) -> str:
-  """Returns '812 of 4,000', the steps that a model has taken."""
-  return (
-    f'{formats.count(model.steps_done)} of {formats.count(model.total_steps)}'
-  )
-
-
-def _failures(run: report_run.Run) -> list[str]:
-  """Returns a warning about models that failed."""
-  if not run.failed:
-    return []
-  names = [
-    model.model_id
-    if model.failed_step is None
-    else f'{model.model_id} (at step {formats.count(model.failed_step)})'
-    for model in run.failed
-  ]
-  return [
-    f'{formats.plural(len(names), "model")} failed: {formats.listing(names)}. '
-    'Do not use their embeddings or scores; the other models are not affected.'
-  ]
-
-
-def _weak(run: report_run.Run) -> list[str]:
-  """Returns a warning that nobody coded the labels, if nobody did."""
-  if not any(
-    str(unit).startswith(weak.PREFIX) for unit in set(run.scores.get('au', ()))
+def _training(read: evidence.Evidence, run: report_run.Run) -> list[str]:
+  """Returns warnings about how the models of a run were trained."""
+  texts = []
+  for status, what in (
+    (
+      'failed',
+      'failed: {}. Do not use their embeddings or scores; the other models are '
+      'not affected.',
+    ),
+    (
+      'running',
+      'had not finished when this page was made: {}. The same launch.train '
+      'command goes on from there.',
+    ),
   ):
-    return []
-  return [
-    'The labels are weak: blendshapes that the networks of the landmarker saw '
-    '(weak_...), not action units that people coded. Where this page says '
-    'action units it means them. A high score says that the embedding agrees '
-    'with those networks, not that it is right.'
-  ]
-
-
-def _unfinished(run: report_run.Run) -> list[str]:
-  """Returns a warning about models that still train."""
-  running = [
-    f'{m.model_id} ({steps_of(m)} steps)'
-    for m in run.models
-    if m.status == 'running'
-  ]
-  if not running:
-    return []
-  return [
-    f'{formats.plural(len(running), "model")} had not finished when this page '
-    f'was made: {formats.listing(running)}. The same launch.train command '
-    'goes on from there.'
-  ]
-
-
-def _not_finite(run: report_run.Run) -> list[str]:
-  """Returns a warning about losses that are no number without a failure."""
+    names = [
+      f'{model.model_id} ({report_run.steps_of(model)} steps)'
+      for model in run.models
+      if model.status == status
+    ]
+    if names:
+      number = formats.plural(len(names), 'model')
+      texts.append(f'{number} {what.format(formats.listing(names))}')
   is_bad = ~np.isfinite(run.metrics['loss'])
   failed = {model.model_id for model in run.failed}
-  names = sorted(set(run.metrics.loc[is_bad, 'model_id']) - failed)
-  if not names:
-    return []
-  return [
-    f'The loss of {formats.listing(names)} is NaN or infinite in metrics.csv, '
-    'though the model is not marked as failed.'
-  ]
-
-
-def _stale(run: report_run.Run) -> list[str]:
-  """Returns a warning about scores that are older than the training."""
-  trained = run.written.get('metrics.csv')
-  scored = run.written.get('evaluation/scores.csv')
-  if trained is None or scored is None:
-    return []
-  if (trained - scored).total_seconds() < _STALE_S:
-    return []
-  return [
-    'evaluation/scores.csv is older than metrics.csv: the scores may be of an '
-    'earlier state of the models. Run launch.embed and launch.evaluate again.'
-  ]
-
-
-def _capped(run: report_run.Run) -> list[str]:
-  """Returns a warning about models whose videos are too short for the gap."""
+  if names := sorted(set(run.metrics.loc[is_bad, 'model_id']) - failed):
+    texts.append(
+      f'The loss of {formats.listing(names)} is NaN or infinite in '
+      'metrics.csv, though the model is not marked as failed.'
+    )
+  trained = read.written.get('metrics.csv')
+  scored = read.written.get('evaluation/results.csv')
+  if trained and scored and (trained - scored).total_seconds() >= _STALE_S:
+    texts.append(
+      'evaluation/results.csv is older than metrics.csv: the scores may be of '
+      'an earlier state of the models. Run launch.embed and launch.evaluate '
+      'again.'
+    )
   capped = [
     f'{m.model_id} (at {formats.plural(m.gap_cap, "frame")})'
     for m in run.models
     if m.gap_cap is not None
   ]
-  if not capped:
+  if capped:
+    texts.append(
+      f'The gap of {formats.plural(len(capped), "model")} was capped, because '
+      'the videos are too short for the whole curriculum: '
+      f'{formats.listing(capped)}.'
+    )
+  return texts
+
+
+def _unfinished(read) -> list[str]:
+  """Returns a warning about models of a comparison that did not finish."""
+  bad = read.costs[~read.costs['status'].isin(['done', ''])]
+  names = [
+    f'{row.model_id} of {row.approach} ({row.status})'
+    for row in bad.itertuples()
+  ]
+  number = formats.plural(len(names), 'model')
+  listed = formats.listing(names)
+  return [f'{number} did not finish: {listed}.'] if names else []
+
+
+def _weak(read) -> list[str]:
+  """Returns a warning that nobody coded the labels, if nobody did."""
+  if not read.is_weak or read.results.empty:
     return []
   return [
-    f'The gap of {formats.plural(len(capped), "model")} was capped, because '
-    f'the videos are too short for the whole curriculum: '
-    f'{formats.listing(capped)}.'
+    'The labels are weak: blendshapes that the networks of the landmarker saw, '
+    'not action units that people coded. A high score says that the embedding '
+    'agrees with that detector.'
   ]
 
 
-def _unscored(run: report_run.Run) -> list[str]:
-  """Returns warnings about people without scores or with some missing."""
+def _unscored(read) -> list[str]:
+  """Returns warnings about approaches and people without scores."""
   texts = []
-  skipped = sorted(set(run.skipped['person_id']))
+  scored = read.values(results.ACTION_UNITS, 'auc', read.split).index
+  absent = [name for name in read.approaches if name not in scored]
+  if absent and read.splits:
+    where = formats.within(formats.split(read.split))
+    texts.append(f'No AUC {where}: {formats.listing(absent)}.')
+  skipped = sorted(set(read.skipped['person_id']))
   if skipped:
     texts.append(
-      f'{formats.people(len(skipped))} could not be '
-      f'scored on every split or action unit: {formats.listing(skipped)}. The '
-      'reasons are listed below.'
+      f'{formats.people(len(skipped))} could not be scored on every split or '
+      f'{read.unit}: {formats.listing(skipped)}. The reasons are listed below.'
     )
-  if not run.scores.empty:
-    known = {*run.scores['person_id'], *skipped}
-    absent = [p for p in run.person_ids if p not in known]
-    if absent:
-      texts.append(
-        f'{formats.people(len(absent))} of the training '
-        f'{"has" if len(absent) == 1 else "have"} no scores: '
-        f'{formats.listing(absent)}.'
-      )
+  known = {*read.results['person_id'], *skipped}
+  people = read.run.person_ids if read.run and len(read.results) else []
+  if absent := [person for person in people if person not in known]:
+    texts.append(
+      f'Of the people of the training {formats.count(len(absent))} have no '
+      f'scores: {formats.listing(absent)}.'
+    )
   return texts
+
+
+def _budgets(read) -> list[str]:
+  """Returns warnings about approaches that were not trained alike."""
+  texts = []
+  rows = read.sources.loc[read.approaches]
+  for column, what in (
+    ('images', 'Images seen in training'),
+    ('steps_per_model', 'Steps a model'),
+  ):
+    values = rows[column].dropna()
+    if len(values) > 1 and values.max() > _UNEQUAL * values.min():
+      texts.append(
+        f'{what} differ, from {formats.count(values.min())} '
+        f'({values.idxmin()}) to {formats.count(values.max())} '
+        f'({values.idxmax()}). A difference in scores may be one of budget; '
+        'see the costs.'
+      )
+  started = read.costs.loc[read.costs['starts_from'] != '', 'approach']
+  if names := list(dict.fromkeys(started)):
+    texts.append(
+      'The table of costs leaves out those of another run, from whose models '
+      f'these began: {formats.listing(names)}.'
+    )
+  return texts
+
+
+def _few(read) -> list[str]:
+  """Returns warnings about few people, one seed and many comparisons."""
+  texts = []
+  number = read.sources['num_persons'].max()
+  if number < results.FEWEST_PERSONS:
+    texts.append(
+      f'There are scores of {formats.people(int(number))}, which say little '
+      f'about others; intervals need {results.FEWEST_PERSONS} people.'
+    )
+  seeds = read.sources.loc[read.approaches, 'num_seeds'].dropna()
+  if len(seeds) and (seeds <= 1).all():
+    texts.append(
+      'Every approach was trained with one seed. Intervals are about other '
+      'people; how far another seed would move a score is unknown.'
+    )
+  tested = len(read.less_baseline('auc', read.split))
+  if len(read.approaches) > 1 and tested > 1:
+    texts.append(
+      f'{formats.count(tested)} differences to the baseline are shown for each '
+      'metric and test. Were there none in truth, about one in twenty would '
+      'look established.'
+    )
+  return texts
+
+
+def _omitted(read) -> list[str]:
+  """Returns a warning about frames that not every approach has."""
+  number = formats.count(read.omitted['num_frames'].sum())
+  people = formats.people(read.omitted['person_id'].nunique())
+  text = (
+    f'{number} frames of {people} were left out because not every approach has '
+    'them; the reasons are listed below.'
+  )
+  return [text] if len(read.omitted) else []

@@ -1,123 +1,205 @@
-"""The report of one run: a static page that opens anywhere.
+"""The page: one for a run and for a comparison of any number of approaches.
 
-  path = page.write(workdir)
+  path = page.write('runs/first')
 
-Nothing in the page loads anything: images and films are inside, the only script
-is that of the maps, and its content policy forbids the rest.
+A section is a module with a function of that name: from what was read to the
+figures, tables and sentences that templates/sections.html.j2 puts into words;
+None leaves it out. Nothing in the page loads anything: images and films are
+inside, the only script is ours, and its content policy forbids the rest.
 """
 
+import base64
+import hashlib
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import jinja2
+import markupsafe
+
+import psm_jax
 from psm_jax import paths
-from psm_jax.data import store as store_lib
+from psm_jax.discovery import maps as maps_lib
 from psm_jax.report import (
-  clusters,
-  document,
+  cluster_views,
+  embeddings,
+  evidence,
   figures,
   formats,
-  learning_curves,
-  opening,
-  sections,
+  map_views,
+  models,
+  notices,
+  people,
+  persons,
+  pictures,
+  progress,
+  scores,
+  sources,
+  strips,
+  summary,
+  training,
+  units,
 )
-from psm_jax.report import pictures as face_pictures
-from psm_jax.report import run as report_run
 
 MAX_PICTURES = 12
+_SECTIONS = {
+  'people': ('People', people.section),
+  'maps': ('Maps of embeddings', map_views.section),
+  'groups': ('Groups of frames', strips.section),
+  'summary': ('Summary', summary.section),
+  'scores': ('Scores', scores.section),
+  'persons': ('Person by person', persons.section),
+  'units': ('Unit by unit', units.section),
+  'few_labels': ('How many labelled frames', progress.few_labels),
+  'learning_curve': ('Scores along training', progress.learning_curve),
+  'training': ('Training', training.section),
+  'embeddings': ('What the embeddings hold', embeddings.section),
+  'clusters': ('Clusters of frames', cluster_views.section),
+  'pictures': ('Pictures', pictures.section),
+  'costs': ('Costs', models.costs),
+  'models': ('Models', models.section),
+  'warnings': ('Warnings', notices.section),
+  'words': ('How to read this', lambda read: {'read': read}),
+  'care': ('Biometric data', lambda read: {'read': read}),
+}
+_POLICY = (
+  "default-src 'none'; img-src data:; media-src data:; style-src "
+  "'unsafe-inline'; script-src 'sha256-{}'"
+)
+TEMPLATES = jinja2.Environment(
+  loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent / 'templates'),
+  autoescape=True,
+  trim_blocks=True,
+  lstrip_blocks=True,
+  undefined=jinja2.StrictUndefined,
+)
+_KINDS = ('png', 'svg')
 
 
 def write(
-  workdir: str | os.PathLike,
+  folder: str | os.PathLike,
   *,
-  pictures: Mapping[str, face_pictures.Pictures] | None = None,
-  store: store_lib.FrameStore | None = None,
+  maps: Sequence[maps_lib.Maps] = (),
+  pictures: Mapping[str, pictures.Pictures] | None = None,
+  store: Any = None,
   title: str | None = None,
   max_pictures: int = MAX_PICTURES,
 ) -> pathlib.Path:
-  """Writes <workdir>/report.html and its figures to <workdir>/report.
+  """Writes <folder>/report.html and its figures to <folder>/report.
 
-  Reads the run directory alone; what is missing there is named in the page
-  with the command that makes it. Figures of an earlier report that this one
-  does not have, faces above all, are deleted.
+  What is missing there is named in the page with the command that makes it.
+  Figures of an earlier report that this one does not have, faces above all, are
+  deleted.
 
   Args:
-    workdir: The run directory.
+    folder: A run directory, or the --out of launch.compare.
+    maps: Maps of embeddings, of approaches of a comparison.
     pictures: Pictures by model_id; None shows no face anywhere.
-    store: The run's frames, which are shown and make films; None shows none.
-    title: Heading of the page; None says what was trained.
-    max_pictures: Models whose pictures, films, maps and strips are shown, the
-      first ones.
+    store: The run's frames, which are shown with its films; None shows none.
+    title: Heading of the page; None says what was trained or compared.
+    max_pictures: Models whose pictures, films, maps and strips are shown.
 
   Returns:
     The path of the page.
 
   Raises:
-    ValueError: If workdir is not a directory, a file in it cannot be read, or
-      pictures are of a model that the run does not have.
+    ValueError: See evidence.read.
   """
-  run = report_run.read(workdir)
-  known = {model.model_id for model in run.models}
-  if unknown := sorted(set(pictures or ()) - known):
-    raise ValueError(
-      f'There are pictures of {formats.listing(unknown)}, which '
-      f'{pathlib.Path(workdir) / "models.json"} does not name.'
-    )
-  images = {}
-  embed = document.embedder(images)
-  shown = opening.read(workdir, store=store, max_people=max_pictures)
-  with figures.style():
-    contents = sections.build(
-      run,
-      shown,
-      pictures,
-      embed,
-      max_pictures=max_pictures,
-      discovery=clusters.read(workdir),
-      curve=learning_curves.read(pathlib.Path(workdir) / 'evaluation'),
-    )
-  content = document.render(
-    title=title or _title(run),
-    about=_about(run),
-    contents=contents,
-    made_from=[
-      f'{name} ({time:%Y-%m-%d %H:%M} UTC)'
-      for name, time in run.written.items()
-    ],
-    script=document.source('page.js') if shown.tables else None,
+  read = evidence.read(
+    folder, maps=maps, pictures=pictures, store=store, max_people=max_pictures
   )
-  document.write_figures(pathlib.Path(workdir), images)
-  return paths.write_atomic(pathlib.Path(workdir) / 'report.html', content)
+  files = {}
+
+  def image(drawn: figures.Drawn) -> dict:
+    drawn.figure.draw_without_rendering()
+    drawn.figure.set_layout_engine('none')  # Found once for all files.
+    kinds = _KINDS + ('jpg',) * drawn.name.startswith('faces')  # Smaller.
+    made = {kind: drawn.file(kind) for kind in kinds}
+    files.update({f'{drawn.name}.{kind}': made[kind] for kind in _KINDS})
+    return figures.image(drawn, made)
+
+  with figures.style():
+    contents = [
+      (name, heading, content)
+      for name, (heading, section) in _SECTIONS.items()
+      if (content := section(read)) is not None
+    ]
+    script = _source('page.js')
+    digest = hashlib.sha256(script.encode()).digest()
+    content = TEMPLATES.get_template('page.html.j2').render(
+      title=title or _title(read),
+      about=_about(read),
+      contents=contents,
+      made_from=formats.listing(
+        [
+          f'{name} ({at:%Y-%m-%d %H:%M} UTC)'
+          for name, at in read.written.items()
+        ]
+      ),
+      version=psm_jax.__version__,
+      style=_source('style.css'),
+      script=script,
+      policy=_POLICY.format(base64.b64encode(digest).decode()),
+      image=image,
+    )
+  _write_figures(read.folder, files)
+  return paths.write_atomic(read.folder / 'report.html', content)
 
 
-def _title(run: report_run.Run) -> str:
-  """Returns what was trained."""
-  if not run.models:
-    return f'Run {run.name}'
-  number = len(run.models)
-  if all(len(model.cohort) == 1 for model in run.models):
-    what = formats.plural(number, 'person-specific model')
-  else:
-    what = formats.plural(number, 'model')
-    what += f' of {formats.people(len(run.person_ids))}'
-  return f'{what} of facial movement'
+def _source(name: str) -> markupsafe.Markup:
+  """Returns a file of psm_jax/report/templates as it is."""
+  return markupsafe.Markup(TEMPLATES.loader.get_source(TEMPLATES, name)[0])
 
 
-def _about(run: report_run.Run) -> list[str]:
+def _write_figures(folder: pathlib.Path, files: Mapping[str, bytes]) -> None:
+  """Writes figures to <folder>/report and removes those of earlier pages."""
+  folder = paths.make_private_dir(folder / 'report')
+  wanted = {paths.child(folder, name): files[name] for name in files}
+  for kind in _KINDS:
+    for path in set(folder.glob(f'*.{kind}')).difference(wanted):
+      path.unlink()
+  for path, content in wanted.items():
+    paths.write_atomic(path, content)
+
+
+def _title(read: evidence.Evidence) -> str:
+  """Returns what was trained or compared."""
+  models = read.run.models if read.run else ()
+  people = read.sources['num_persons'].max()
+  if models:
+    people = len(read.run.person_ids)
+    if all(len(model.cohort) == 1 for model in models):
+      number = formats.plural(len(models), 'person-specific model')
+      return f'{number} of facial movement'
+    number = formats.plural(len(models), 'model')
+    return f'{number} of {formats.people(people)} of facial movement'
+  if read.run:
+    return f'Run {read.folder.resolve().name}'
+  number = formats.plural(len(read.approaches), 'approach')
+  text = f'{number} to facial movement'
+  return f'{text}, {formats.people(int(people))}' if people > 0 else text
+
+
+def _about(read: evidence.Evidence) -> list[str]:
   """Returns the facts under the title."""
-  facts = []
-  if run.method:
-    facts.append(f'Method {run.method}')
-  if steps := sorted({model.total_steps for model in run.models}):
-    few, many = formats.count(steps[0]), formats.count(steps[-1])
-    span = few if few == many else f'{few} to {many}'
-    facts.append(f'{span} steps a model')
-  if run.models:
-    facts.append(f'run {run.name}')
-  last = run.written.get('metrics.csv') or run.written.get('models.json')
+  kind = 'Run' if read.run else 'Comparison'
+  facts = [f'{kind} {read.folder.resolve().name}']
+  last = read.written.get(sources.APPROACHES)
+  if read.run is None:
+    facts += [f'baseline {read.baseline}']
+    facts += [formats.plural(len(read.controls), 'control')]
+  else:
+    last = read.written.get('metrics.csv') or read.written.get('models.json')
+    facts += [f'method {read.run.method}'] if read.run.method else []
+    if steps := sorted({model.total_steps for model in read.run.models}):
+      ends = dict.fromkeys(formats.count(steps[at]) for at in (0, -1))
+      facts.append(f'{" to ".join(ends)} steps a model')
+  if read.units:
+    facts.append(formats.plural(len(read.units), read.unit))
   if last is not None:
-    facts.append(f'trained until {last:%d %B %Y, %H:%M} UTC')
-  versions = run.config.get('versions')
+    facts.append(f'made {last:%d %B %Y, %H:%M} UTC')
+  versions = read.run.config.get('versions') if read.run else None
   if isinstance(versions, dict):
-    facts += [f'{name} {versions[name]}' for name in versions]
+    facts += [f'{package} {versions[package]}' for package in versions]
   return facts

@@ -13,14 +13,12 @@ import numpy as np
 
 from psm_jax.data import embedded
 from psm_jax.models import tensor_files
-from psm_jax.report import figures, formats
+from psm_jax.report import evidence, figures, formats
 
 _TILE_IN = 1.1
 _ARROWS = 9  # Arrows a side: enough for mouth and brows, few enough to see.
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601.
 _MAX_FRAMES = 8
-
-
 _MEANING = {
   'neutral': 'Neutral: the face with the movement taken out, which should look '
   'alike in every column.',
@@ -50,9 +48,6 @@ class Pictures:
       and y down: where the picture made takes its pixels from; None if the
       method has none.
     frames: P times (person_id, video_id, frame).
-
-  Raises:
-    ValueError: If shapes, types or numbers of frames do not fit together.
   """
 
   input: np.ndarray
@@ -60,41 +55,23 @@ class Pictures:
   flow: np.ndarray | None
   frames: list[tuple[str, str, int]]
 
-  def __post_init__(self):
-    shape = self.input.shape
-    if len(shape) != 4 or shape[3] != 3 or shape[0] < 1:
-      raise ValueError(
-        f'input has shape {shape}; expected [P, H, W, 3] with P of 1 or more.'
-      )
-    for name, image in (('input', self.input), *self.made.items()):
-      fits = image.ndim == 4 and (image.shape[0], image.shape[3]) == (
-        shape[0],
-        3,
-      )
-      if image.dtype != np.uint8 or not fits:
-        raise ValueError(
-          f'{name} is {image.dtype} of shape {image.shape}; expected uint8 '
-          f'[{shape[0]}, H, W, 3].'
-        )
-    flow = self.flow
-    if flow is not None and (
-      flow.ndim != 4 or flow.shape[0] != shape[0] or flow.shape[3] != 2
-    ):
-      raise ValueError(
-        f'flow has shape {flow.shape}; expected [{shape[0]}, h, w, 2].'
-      )
-    if len(self.frames) != shape[0]:
-      raise ValueError(
-        f'frames names {len(self.frames)} frames, the pictures are {shape[0]}.'
-      )
+
+def section(read: evidence.Evidence) -> dict | None:
+  """Returns the sheets of the first models; none if no face is shown."""
+  if read.run is None:
+    return None
+  pictures = read.pictures or {}
+  shown = list(pictures)[: read.max_people]
+  return {
+    'is_shown': read.pictures is not None,
+    'text': f'Pictures of {formats.count(len(shown))} of '
+    f'{formats.plural(len(pictures), "model")}.',
+    'sheets': [draw(model_id, pictures[model_id]) for model_id in shown],
+  }
 
 
 def read(workdir: str | os.PathLike, *, max_models: int) -> dict[str, Pictures]:
   """Reads the pictures that launch.embed --pictures wrote, by model.
-
-  Args:
-    workdir: The run directory.
-    max_models: The first so many, in order of their names.
 
   Raises:
     ValueError: If none were written, or a file is none of that kind.
@@ -122,111 +99,68 @@ def read(workdir: str | os.PathLike, *, max_models: int) -> dict[str, Pictures]:
 
 
 def draw(model_id: str, pictures: Pictures) -> figures.Drawn:
-  """Returns the sheet of one model: input, what it made of it, flow.
-
-  Args:
-    model_id: The model.
-    pictures: Its pictures; the first 8 frames are shown.
-  """
-  num_frames = min(_MAX_FRAMES, len(pictures.frames))
+  """Returns the sheet of one model: 8 inputs, what it made of them, flow."""
+  shown = pictures.frames[:_MAX_FRAMES]
   images = {'input': pictures.input, **pictures.made}
   rows = [*images, *(['flow'] if pictures.flow is not None else [])]
   figure, panels = figures.new(
-    0.3 + _TILE_IN * num_frames,
+    0.3 + _TILE_IN * len(shown),
     0.45 + (_TILE_IN + 0.02) * len(rows),
     rows=len(rows),
-    columns=num_frames,
+    columns=len(shown),
   )
-  panels = np.array(panels).reshape(len(rows), num_frames)
-  for column, (person_id, video_id, frame) in enumerate(
-    pictures.frames[:num_frames]
-  ):
+  panels = np.array(panels).reshape(len(rows), len(shown))
+  for axes in panels.flat:
+    figures.frameless(axes)
+  for row, name in enumerate(rows):
+    panels[row, 0].set_ylabel(name, fontsize=8.5)
+  for column, (person_id, video_id, frame) in enumerate(shown):
     for row, image in enumerate(images.values()):
       panels[row, column].imshow(image[column])
-    panels[0, column].set_title(
-      '\n'.join(
-        [
-          formats.shorten(person_id, length=15),
-          formats.shorten(video_id, length=15),
-          f'frame {frame}',
-        ]
-      ),
-      fontsize=7,
-      loc='center',
-    )
+    names = [formats.shorten(name, length=15) for name in (person_id, video_id)]
+    title = '\n'.join([*names, f'frame {frame}'])
+    panels[0, column].set_title(title, fontsize=7, loc='center')
   meaning = [_MEANING[name] for name in pictures.made if name in _MEANING]
   if pictures.flow is not None:
-    stretch = _stretch(pictures.flow[:num_frames])
-    for column in range(num_frames):
-      _draw_flow(panels[-1, column], pictures, column, stretch)
-      panels[-1, column].set_xlabel(
-        f'up to {_largest_percent(pictures.flow[column]):.1f}%', fontsize=7
-      )
+    flow = pictures.flow[: len(shown)]
+    stretch = figures.stretch(flow / 2, reach=1.5 / _ARROWS)
+    for column, axes in enumerate(panels[-1]):
+      _draw_flow(axes, pictures, column, stretch)
+      largest = 50 * np.linalg.norm(flow[column], axis=-1).max()
+      axes.set_xlabel(f'up to {largest:.1f}%', fontsize=7)
     meaning.append(
       'Flow: an arrow begins at a place of the picture made and points to '
       'where its pixel comes from; arrows are drawn '
       f'{formats.number(stretch)} times as long as the shift, whose largest is '
       'below each picture in percent of the side.'
     )
-  for axes in panels.flat:
-    axes.set(xticks=[], yticks=[])
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
-  for row, name in enumerate(rows):
-    panels[row, 0].set_ylabel(name, fontsize=8.5)
   people = formats.listing(sorted({f[0] for f in pictures.frames}), limit=3)
-  return figures.Drawn(
-    f'faces_{model_id}',
-    figure,
-    f'Face pictures of {people}: {num_frames} input frames and, for each, '
-    f'{formats.listing(rows[1:]) or "nothing else"}.',
-    ' '.join([f'{model_id}.', *meaning]),
+  alt = (
+    f'Face pictures of {people}: {len(shown)} input frames and, for each, '
+    f'{formats.listing(rows[1:]) or "nothing else"}.'
   )
+  caption = ' '.join([f'{model_id}.', *meaning])
+  return figures.Drawn(f'faces_{model_id}', figure, alt, caption)
 
 
 def _draw_flow(axes, pictures: Pictures, index: int, stretch: float) -> None:
   """Draws a flow as arrows over the grey input."""
   image, flow = pictures.input[index], pictures.flow[index]
   height, width = image.shape[:2]
-  axes.imshow(
-    0.45 * (image @ _LUMA) + 0.55 * 255, cmap='gray', vmin=0, vmax=255
-  )
-  strides = (-(-n // _ARROWS) for n in flow.shape[:2])
+  pale = 0.45 * (image @ _LUMA) + 0.55 * 255
+  axes.imshow(pale, cmap='gray', vmin=0, vmax=255)
   rows, columns = (
-    np.arange((s - 1) // 2, n, s)
-    for n, s in zip(flow.shape[:2], strides, strict=True)
+    np.arange((stride - 1) // 2, size, stride)
+    for size in flow.shape[:2]
+    for stride in [-(-size // _ARROWS)]
   )
   shift = flow[np.ix_(rows, columns)] * stretch / 2
   x = (columns + 0.5) / flow.shape[1] * width - 0.5
   y = (rows + 0.5) / flow.shape[0] * height - 0.5
-  axes.quiver(
+  figures.draw_arrows(
+    axes,
     *np.meshgrid(x, y),
     shift[..., 0] * width,
     shift[..., 1] * height,
-    angles='xy',
-    scale_units='xy',
-    scale=1,
-    color=figures.BLUE,
     width=0.012,
-    headwidth=3.5,
-    headlength=4,
-    headaxislength=3.6,
   )
-
-
-def _largest_percent(flow: np.ndarray) -> float:
-  """Returns the largest shift in percent of the side."""
-  return float(50 * np.linalg.norm(flow, axis=-1).max())
-
-
-def _stretch(flow: np.ndarray) -> float:
-  """Returns how much longer than the shift arrows are drawn, one digit.
-
-  Long arrows reach about one and a half times to the next arrow.
-  """
-  length = float(np.quantile(np.linalg.norm(flow, axis=-1) / 2, 0.98))
-  if length == 0:
-    return 1.0
-  wanted = 1.5 / _ARROWS / length
-  digit = 10 ** np.floor(np.log10(wanted))
-  return float(max(1.0, np.floor(wanted / digit) * digit))

@@ -42,12 +42,7 @@ class Faces:
     Args:
       frames: person_id, video_id and frame of n frames.
     """
-    keys = ['person_id', 'video_id', 'frame']
-    places = self.store.index[keys].assign(row=np.arange(len(self.store.index)))
-    rows = frames[keys].merge(places, on=keys, how='left')['row']
-    side = self.store.size_px
-    images = np.asarray(self.store.frames[rows.to_numpy(int)])
-    tiles = movies.enlarged(images.reshape(-1, side, side, 3), _SIDE_PX)
+    tiles = movies.enlarged(self.images(frames), _SIDE_PX)
     columns = min(_COLUMNS, len(tiles))
     lines = -(-len(tiles) // columns)
     sheet = np.zeros((lines * columns, _SIDE_PX, _SIDE_PX, 3), np.uint8)
@@ -61,6 +56,15 @@ class Faces:
       'columns': columns,
     }
 
+  def images(self, frames: pd.DataFrame) -> np.ndarray:
+    """Returns [n, H, W, 3] uint8 RGB of frames."""
+    keys = ['person_id', 'video_id', 'frame']
+    places = self.store.index[keys].assign(row=np.arange(len(self.store.index)))
+    rows = frames[keys].merge(places, on=keys, how='left')['row']
+    side = self.store.size_px
+    images = np.asarray(self.store.frames[rows.to_numpy(int)])
+    return images.reshape(-1, side, side, 3)
+
 
 @dataclasses.dataclass(frozen=True)
 class Lines:
@@ -69,12 +73,10 @@ class Lines:
   Attributes:
     shapes: person_id -> [68, 2] float, the mean landmarks of each, in sides of
       the frame.
-    mean: [68, 2] float, their mean.
     size_px: Side of a frame.
   """
 
   shapes: dict[str, np.ndarray]
-  mean: np.ndarray
   size_px: int
 
   def of(self, frames: pd.DataFrame) -> dict:
@@ -83,9 +85,9 @@ class Lines:
     Args:
       frames: n rows with person_id and landmarks.
     """
-    points = _points(frames) / self.size_px
-    own = np.stack([self.shapes[p] for p in frames['person_id']])
-    moved = 100 * (points - own + self.mean)
+    at_rest = np.stack([self.shapes[p] for p in frames['person_id']])
+    mean = np.mean(list(self.shapes.values()), axis=0)
+    moved = 100 * (_points(frames) / self.size_px - at_rest + mean)
     return {
       'faces': np.nan_to_num(moved).round(1).reshape(len(moved), -1).tolist(),
       'lines': [list(line) for line in _LINES],
@@ -99,15 +101,15 @@ def lines_of(tables: dict[str, pd.DataFrame], *, size_px: int) -> Lines | None:
     tables: person_id -> table with landmarks in pixels of the frame.
     size_px: Side of a frame.
   """
+  first = labels.LANDMARK_COLUMNS[0]
   shapes = {
     person: np.nanmean(_points(table), axis=0) / size_px
     for person, table in tables.items()
-    if labels.LANDMARK_COLUMNS[0] in table
-    and table[labels.LANDMARK_COLUMNS[0]].notna().any()
+    if first in table and table[first].notna().any()
   }
   if len(shapes) < max(_LEAST_PEOPLE, len(tables)):
     return None
-  return Lines(shapes, np.mean(list(shapes.values()), axis=0), size_px)
+  return Lines(shapes, size_px)
 
 
 def _points(table):

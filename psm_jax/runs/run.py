@@ -313,15 +313,7 @@ def open_run(workdir: str | os.PathLike) -> Run:
         f'{workdir} is no run directory: it has no {name}. Train first: '
         f'python -m launch.train --config=... --workdir={workdir}'
       )
-  content = json_files.read(workdir / 'models.json', {'schema_version': int})
-  if content['schema_version'] != SCHEMA_VERSION:
-    raise ValueError(
-      f'{workdir}/models.json has schema version '
-      f'{content["schema_version"]!r}; this program reads {SCHEMA_VERSION}.'
-    )
-  content = json_files.read(workdir / 'models.json', _MODELS_SHAPE)
-  content = with_states(workdir, content)
-  models = tuple(_model(entry, workdir) for entry in content['models'])
+  content, models = read_models(workdir)
   if not models:
     raise ValueError(f'{workdir}/models.json names no model.')
   return Run(
@@ -331,6 +323,23 @@ def open_run(workdir: str | os.PathLike) -> Run:
     pathlib.Path(content['data_dir']),
     content['num_shards'],
   )
+
+
+def read_models(workdir: pathlib.Path) -> tuple[dict, tuple[Model, ...]]:
+  """Returns the content of models.json, and its models.
+
+  Raises:
+    ValueError: If it is missing or none; names the file.
+  """
+  content = json_files.read(workdir / 'models.json', {'schema_version': int})
+  if content['schema_version'] != SCHEMA_VERSION:
+    raise ValueError(
+      f'{workdir}/models.json has schema version '
+      f'{content["schema_version"]!r}; this program reads {SCHEMA_VERSION}.'
+    )
+  content = json_files.read(workdir / 'models.json', _MODELS_SHAPE)
+  content = with_states(workdir, content)
+  return content, tuple(_model(entry, workdir) for entry in content['models'])
 
 
 def _model(entry, workdir):

@@ -94,10 +94,10 @@ class ClustersTest(absltest.TestCase):
     self.assertIsNone(clusters.read(self.create_tempdir().full_path))
 
   def test_only_clusters_of_the_run_are_taken(self):
-    found = self._read()
-    self.assertEqual(set(found.clusters['source']), {'psm'})
-    self.assertEqual(found.against, 'gm')
-    self.assertLen(found.novel, 1)
+    made = self._read()
+    self.assertEqual(set(made.clusters['source']), {'psm'})
+    self.assertEqual(made.against, 'gm')
+    self.assertLen(made.novel, 1)
 
   def test_the_sentences_set_the_number_beside_chance(self):
     text = ' '.join(clusters.summarise(self._read()))
@@ -114,17 +114,17 @@ class ClustersTest(absltest.TestCase):
     self.assertIn('The strict rule lets 0 pass.', text)
 
   def test_exemplars_say_where_to_look(self):
-    found = self._read()
-    cluster = found.novel.iloc[0]
-    self.assertEqual(clusters.exemplars(found, cluster), 'v1 at 19.8 s')
+    made = self._read()
+    cluster = made.novel.iloc[0]
+    self.assertEqual(clusters.exemplars(made, cluster), 'v1 at 19.8 s')
 
 
 class FigureTest(absltest.TestCase):
-  def _found(self, novel, *, num_columns=40):
+  def _made(self, novel, *, num_columns=40):
     """Returns a person with clusters of equal size but the novel ones."""
-    found = clusters.read(_fill(self.create_tempdir().full_path))
+    made = clusters.read(_fill(self.create_tempdir().full_path))
     labels = np.arange(40.0)
-    own = pd.DataFrame(
+    theirs = pd.DataFrame(
       {
         **_IDS,
         'cluster': labels,
@@ -141,27 +141,27 @@ class FigureTest(absltest.TestCase):
       ]
     )
     similarities['normalised'] /= similarities['normalised'].max()
-    return dataclasses.replace(found, clusters=own, similarities=similarities)
+    return dataclasses.replace(made, clusters=theirs, similarities=similarities)
 
   def test_of_many_clusters_the_novel_and_the_largest_are_shown(self):
-    table = cluster_figures.matrix(self._found([2, 5]), 'P1')
+    table = cluster_figures.matrix(self._made([2, 5]), 'P1')
     self.assertEqual(table.index.tolist(), [2, 5, *range(18, 40)])
     self.assertEqual(table.columns.tolist(), list(range(16, 40)))
 
   def test_few_columns_take_half_of_the_page(self):
     with figures.style():
       for num_columns, is_wide in ((9, False), (10, True)):
-        found = self._found([2], num_columns=num_columns)
-        drawn = cluster_figures.similarity(found, 'P1')
+        made = self._made([2], num_columns=num_columns)
+        drawn = cluster_figures.similarity(made, 'P1')
         self.assertEqual(drawn.is_wide, is_wide)
-        self.assertIn('Shown are 24 of 40 of psm:', drawn.caption)
+        self.assertIn('Shown are 24 of 40 of psm and', drawn.caption)
 
   def test_cells_are_dark_above_the_threshold_alone(self):
-    found = self._found([2], num_columns=4)
+    made = self._made([2], num_columns=4)
     values = [0.5, 0.79, 0.81, 1.0]
-    found.similarities['normalised'] = np.resize(values, 160)
+    made.similarities['normalised'] = np.resize(values, 160)
     with figures.style():
-      drawn = cluster_figures.similarity(found, 'P1')
+      drawn = cluster_figures.similarity(made, 'P1')
     axes = drawn.figure.axes[0]
     image = axes.images[0]
     grey = image.cmap(image.norm(values))[:, :3].mean(axis=1)
@@ -174,9 +174,9 @@ class FigureTest(absltest.TestCase):
     )
 
   def test_arrows_lead_from_the_neutral_place_to_that_in_the_frames(self):
-    found = clusters.read(_fill(self.create_tempdir().full_path))
+    made = clusters.read(_fill(self.create_tempdir().full_path))
     with figures.style():
-      drawn = cluster_figures.flows(found)
+      drawn = cluster_figures.flows(made)
     axes = drawn.figure.axes[0]
     (quiver,) = (
       c for c in axes.collections if isinstance(c, matplotlib.quiver.Quiver)
@@ -218,7 +218,7 @@ class PageTest(absltest.TestCase):
   def test_similarities_are_told_in_words_and_as_a_table(self):
     (alt,) = (alt for alt in self.alts if alt.startswith('Similarity'))
     self.assertIn(
-      'noise .90 to noise, 0 .75 to noise (strictly novel), 1 1.00 to 3', alt
+      'noise .90 to noise; 0, strictly novel .75 to noise; 1 1.00 to 3', alt
     )
     content = checker.section(self.path, 'clusters')
     self.assertIn('P1: 0 framed.', content)

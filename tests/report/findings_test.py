@@ -1,56 +1,23 @@
-import dataclasses
+import pathlib
+import re
 
-import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 
-from psm_jax.report import findings
-from psm_jax.report import run as report_run
+from psm_jax.report import evidence, findings
+from tests.report import fake
 
-_COLUMNS = (
-  'source',
-  'split',
-  'metric',
-  'mean',
-  'ci_low',
-  'ci_high',
-  'num_persons',
-  'wins',
-  'losses',
-)
 _NAN = float('nan')
 
 
-def _run(workdir, **tables):
-  """Returns the run of an empty directory with some tables in it."""
-  return dataclasses.replace(report_run.read(workdir), **tables)
+class FindingsTest(parameterized.TestCase):
+  def _read(self, kind, **options):
+    folder = kind(pathlib.Path(self.create_tempdir().full_path), **options)
+    return evidence.read(folder, max_people=1)
 
+  def _text(self, kind, **options):
+    return ' '.join(findings.summarise(self._read(kind, **options)))
 
-def _summary(*rows):
-  return pd.DataFrame(
-    [(r[0], r[1], 'auc', *r[2:]) for r in rows], columns=_COLUMNS
-  )
-
-
-def _trained(split='cross_video', *, low=0.65, high=0.75, num_persons=27):
-  return ('trained', split, 0.7, low, high, num_persons, _NAN, _NAN)
-
-
-def _difference(low, high, *, mean=0.04, num_persons=27):
-  return findings.Difference(
-    source='trained - random_encoder',
-    split='cross_video',
-    metric='auc',
-    mean=mean,
-    low=low,
-    high=high,
-    num_persons=num_persons,
-    wins=8,
-    losses=4,
-  )
-
-
-class DifferenceTest(parameterized.TestCase):
   @parameterized.parameters(
     (0.01, 0.09, 'higher'),
     (-0.09, -0.01, 'lower'),
@@ -59,92 +26,74 @@ class DifferenceTest(parameterized.TestCase):
     (-0.09, 0.0, 'not established'),
     (_NAN, _NAN, 'not established'),
   )
-  def test_verdict_needs_an_interval_without_zero(self, low, high, verdict):
-    self.assertEqual(_difference(low, high).verdict, verdict)
-
-  @parameterized.parameters((-0.01, 0.09), (0.0, 0.09), (_NAN, _NAN))
-  def test_sentence_says_not_established(self, low, high):
-    sentence = findings.difference_sentence(_difference(low, high))
-    self.assertIn('not established', sentence)
-    self.assertNotIn('above', sentence)
-
-  def test_sentence_of_a_gain(self):
-    self.assertEqual(
-      findings.difference_sentence(_difference(0.01, 0.09)),
-      'It is .04 above the random encoder (95% interval +.01 to +.09; higher '
-      'for 8 of 27 people).',
-    )
-
-  def test_sentence_of_a_loss_says_that_the_control_is_better(self):
-    sentence = findings.difference_sentence(
-      _difference(-0.09, -0.01, mean=-0.04)
-    )
-    self.assertIn('.04 below the random encoder', sentence)
-    self.assertIn('the control serves better', sentence)
+  def test_a_verdict_needs_an_interval_without_zero(self, low, high, verdict):
+    row = pd.Series({'mean': 0.0, 'ci_low': low, 'ci_high': high})
+    self.assertEqual(findings.verdict_of(row), verdict)
 
   def test_an_interval_near_zero_shows_on_which_side_it_ends(self):
-    sentence = findings.difference_sentence(_difference(0.001, 0.09))
-    self.assertIn('+.001 to +.090', sentence)
+    row = pd.Series({'mean': 0.04, 'ci_low': 0.001, 'ci_high': 0.09})
+    self.assertEqual(
+      findings.interval_text(row, is_signed=True), '95% interval +.001 to +.090'
+    )
 
+  def test_an_interval_without_zero_is_established(self):
+    text = self._text(fake.comparison)
+    self.assertRegex(text, r'Established above psm: gm \(\+\.06, 95% interval')
+    self.assertRegex(text, r'Established below psm: ctl \(−\.10')
+    self.assertIn('No difference is established to psm: gm_to_psm (', text)
+    self.assertIn('higher for 6 of 6', text)
 
-class SummariseTest(parameterized.TestCase):
-  def _sentences(self, *rows, **tables):
-    workdir = self.create_tempdir().full_path
-    run = _run(workdir, summary=_summary(*rows), **tables)
-    return ' '.join(findings.summarise(run))
+  def test_wide_intervals_establish_nothing(self):
+    text = self._text(fake.comparison, noise=0.5)
+    self.assertNotIn('Established', text)
+    self.assertNotIn('better than', text)
 
-  def test_the_hardest_split_is_the_headline(self):
-    text = self._sentences(_trained('random'), _trained('cross_video'))
-    self.assertStartsWith(text, 'Across videos')
-    self.assertIn('it says little about new video', text)
+  def test_controls_are_told_by_how_they_do(self):
+    text = self._text(fake.comparison)
+    self.assertRegex(text, r'better than psm: pixel PCA \(\+\.04')
+    self.assertIn('Not told apart from psm: head pose', text)
+    self.assertIn('As they should be, below psm: the random encoder', text)
+
+  def test_the_verdict_says_whether_pixels_do_as_well(self):
+    for auc, said in (
+      (0.8, 'more than the pixels'),
+      (0.7, 'fewer than the pixels'),
+    ):
+      means = {'trained': auc, 'pixel_pca': 0.74}
+      text = findings.verdict(self._read(fake.run, means=means))
+      self.assertIn(f'the models order {100 * auc:.0f} of 100 pairs', text)
+      self.assertIn(said, text)
 
   def test_a_random_split_alone_is_called_the_easiest(self):
-    self.assertIn('easiest test', self._sentences(_trained('random')))
+    read = self._read(fake.run, splits=('random',))
+    self.assertIn('easiest test', findings.verdict(read))
+
+  def test_random_frames_are_told_beside_a_harder_split(self):
+    text = self._text(fake.run, splits=('random', 'cross_video'))
+    self.assertIn('across videos', text)
+    self.assertIn('it says little about new video', text)
 
   def test_an_interval_over_guessing_is_said(self):
-    text = self._sentences(_trained(low=0.45, high=0.95))
-    self.assertIn('includes guessing', text)
-    self.assertNotIn('includes guessing', self._sentences(_trained()))
+    means = {'trained': 0.5}
+    self.assertIn('includes guessing', self._text(fake.run, means=means))
+    self.assertNotIn('includes guessing', self._text(fake.run))
 
   def test_without_controls_the_gain_is_unknown(self):
-    self.assertIn('is unknown', self._sentences(_trained()))
+    self.assertIn('is unknown', self._text(fake.run, means={'trained': 0.7}))
 
   def test_a_single_person_has_no_interval(self):
-    text = self._sentences(_trained(low=_NAN, high=_NAN, num_persons=1))
-    self.assertIn('too few people for an interval, 1 person', text)
+    text = self._text(fake.run, people=('P1',))
+    self.assertIn('too few people for an interval', text)
 
-  @parameterized.parameters((1.4, True), (6.0, False))
-  def test_a_flat_embedding_is_said(self, rank, is_said):
-    structure = pd.DataFrame(
-      {
-        'source': ['trained', 'random_encoder'],
-        'effective_rank': [rank, 50.0],
-        'yaw_correlation': [0.95, 0.1],
-      }
-    )
-    text = self._sentences(structure=structure)
-    self.assertEqual('little more than one direction' in text, is_said)
-    self.assertIn('correlation of .95', text)
+  def test_every_sentence_has_a_number(self):
+    for sentence in re.split(r'(?<=[a-z)])\. ', self._text(fake.comparison)):
+      self.assertRegex(sentence, r'\d')
 
   def test_an_empty_run_claims_nothing(self):
-    self.assertEqual(self._sentences(), '')
-
-
-class PersonMeansTest(absltest.TestCase):
-  def test_they_average_the_rows_that_have_a_value(self):
-    scores = pd.DataFrame(
-      {
-        'source': 'trained',
-        'model_id': ['m0', 'm0', 'm1', 'm0'],
-        'person_id': ['A', 'A', 'A', 'B'],
-        'split': 'random',
-        'auc': [0.5, np.nan, 0.9, 0.6],
-      }
-    )
-    means = findings.person_means(scores, 'random', 'auc')['trained']
-    self.assertAlmostEqual(means['A'], 0.7)
-    by_model = findings.person_means(scores, 'random', 'auc', by_model=True)
-    self.assertAlmostEqual(by_model['trained'][('A', 'm0')], 0.5)
+    folder = pathlib.Path(self.create_tempdir().full_path)
+    read = evidence.read(folder, max_people=1)
+    self.assertEmpty(findings.summarise(read))
+    self.assertEqual(findings.verdict(read), '')
 
 
 if __name__ == '__main__':

@@ -41,10 +41,22 @@ class FormatsTest(parameterized.TestCase):
   def test_long_listings_are_cut(self, items, text):
     self.assertEqual(formats.listing(items, limit=3), text)
 
-  def test_differences_name_both_sources(self):
-    self.assertEqual(
-      formats.source('trained - pixel_pca'), 'Trained encoder − pixel PCA'
-    )
+  @parameterized.parameters(
+    ('trained', 'Trained encoder', 'the trained encoder', 'Trained'),
+    ('gm', 'gm', 'gm', 'gm'),
+  )
+  def test_a_source_has_a_name_for_each_place(self, name, alone, text, brief):
+    self.assertEqual(formats.source(name), alone)
+    self.assertEqual(formats.in_text(name), text)
+    self.assertEqual(formats.brief(name), brief)
+
+  @parameterized.parameters(
+    ('AU12', 'AU12 lip corner puller'),
+    ('AU99', 'AU99'),
+    ('weak_jawOpen', 'jawOpen (weak)'),
+  )
+  def test_a_weak_label_is_called_so(self, name, text):
+    self.assertEqual(formats.unit(name), text)
 
   def test_unknown_names_come_last_in_order(self):
     names = ['other', 'random', 'cross_video']
@@ -54,7 +66,7 @@ class FormatsTest(parameterized.TestCase):
     )
 
   def test_long_names_are_shortened(self):
-    self.assertLessEqual(len(formats.shorten('x' * 64)), 24)
+    self.assertLessEqual(len(formats.shorten('x' * 64)), 28)
     self.assertEqual(formats.shorten('AV003'), 'AV003')
 
 

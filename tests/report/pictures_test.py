@@ -2,7 +2,7 @@ import dataclasses
 import pathlib
 
 import numpy as np
-from absl.testing import absltest, parameterized
+from absl.testing import absltest
 
 from psm_jax.report import figures, pictures
 
@@ -17,22 +17,7 @@ def _pictures(num_frames=2, *, size=16, shift=0.1):
   )
 
 
-class PicturesTest(parameterized.TestCase):
-  @parameterized.parameters(
-    (
-      'made',
-      {'mask': np.zeros((2, 16, 16, 3), np.float32)},
-      'mask is float32',
-    ),
-    ('made', {'mask': np.zeros((3, 16, 16, 3), np.uint8)}, 'mask is uint8 of'),
-    ('input', np.zeros((2, 16, 16), np.uint8), 'input has shape'),
-    ('flow', np.zeros((2, 4, 4, 3), np.float32), 'flow has shape'),
-    ('frames', [('P01', 'v1', 0)], 'frames names 1 frames'),
-  )
-  def test_arrays_that_do_not_fit_are_refused(self, field, value, message):
-    with self.assertRaisesRegex(ValueError, message):
-      dataclasses.replace(_pictures(), **{field: value})
-
+class PicturesTest(absltest.TestCase):
   def test_a_row_for_each_kind_and_a_column_for_each_frame(self):
     drawn = pictures.draw('facecycle-P01-s0', _pictures(3))
     self.assertLen(drawn.figure.axes, 4 * 3)
@@ -59,8 +44,8 @@ class PicturesTest(parameterized.TestCase):
 
   def test_a_face_that_does_not_move_is_drawn(self):
     with figures.style():
-      image = figures.render(pictures.draw('m', _pictures(1, shift=0.0)))
-    self.assertStartsWith(image.png, b'\x89PNG')
+      drawn = pictures.draw('m', _pictures(1, shift=0.0))
+    self.assertStartsWith(drawn.file('png'), b'\x89PNG')
 
 
 class ReadTest(absltest.TestCase):
@@ -79,11 +64,11 @@ class ReadTest(absltest.TestCase):
         made_01_neutral=image,
         frames=np.array([['NA', 'v1', '7'], ['NA', 'v1', '9']]),
       )
-    found = pictures.read(self.workdir, max_models=5)
-    self.assertEqual(list(found), ['a', 'b'])
-    self.assertEqual(list(found['a'].made), ['target', 'neutral'])
-    self.assertIsNone(found['a'].flow)
-    self.assertEqual(found['a'].frames, [('NA', 'v1', 7), ('NA', 'v1', 9)])
+    read = pictures.read(self.workdir, max_models=5)
+    self.assertEqual(list(read), ['a', 'b'])
+    self.assertEqual(list(read['a'].made), ['target', 'neutral'])
+    self.assertIsNone(read['a'].flow)
+    self.assertEqual(read['a'].frames, [('NA', 'v1', 7), ('NA', 'v1', 9)])
     self.assertLen(pictures.read(self.workdir, max_models=1), 1)
 
   def test_what_is_missing_says_the_command(self):

@@ -68,18 +68,18 @@
     }
     function nearest(event) {
       var area = image.getBoundingClientRect();
-      var best = 400, found = -1;
+      var best = 400, closest = -1;
       map.places.forEach(function (places) {
         places.forEach(function (at, index) {
           var x = area.left + at[0] * area.width - event.clientX;
           var y = area.top + at[1] * area.height - event.clientY;
           if (x * x + y * y < best) {
             best = x * x + y * y;
-            found = index;
+            closest = index;
           }
         });
       });
-      if (found >= 0) { show(found); }
+      if (closest >= 0) { show(closest); }
     }
     if (sprite) {
       sprite.addEventListener('load', function () { show(+slider.value); });
@@ -94,7 +94,6 @@
     });
   });
 })();
-
 (function () {
   'use strict';
   var films = Array.from(document.querySelectorAll('video'));

@@ -23,9 +23,9 @@ from psm_jax.evaluation import features, probes, splits
 
 PCA, TSNE = 'pca', 'tsne'
 PROJECTIONS = (PCA, TSNE)
-MAX_FRAMES = 1500  # Of a map of several people.
-MAX_OWN_FRAMES = 250  # Of a map of one person.
-MAX_MODELS = 12  # That get a map of their own.
+_MAX_SHARED = 1500  # Frames of a map of several people.
+_MAX_SINGLE = 250  # Frames of a map of one person.
+_MAX_MODELS = 12  # Of one person, that get a map.
 _TSNE_DIMENSIONS = 50
 _PERPLEXITY = 30.0
 
@@ -65,15 +65,15 @@ class Maps:
     name: The approach.
     projection: PCA or TSNE.
     shared: Maps of models of several people.
-    own: Maps of models of one person, at most MAX_MODELS.
-    num_own: How many models of one person there are.
+    single: Maps of the first models of one person.
+    num_single: How many models of one person there are.
   """
 
   name: str
   projection: str
   shared: tuple[Map, ...]
-  own: tuple[Map, ...]
-  num_own: int
+  single: tuple[Map, ...]
+  num_single: int
 
 
 def read(
@@ -87,13 +87,10 @@ def read(
     projection: PCA keeps straight lines and large distances, TSNE neighbours.
 
   Raises:
-    ValueError: If the run was not embedded or the projection is unknown.
+    ValueError: If the run was not embedded.
   """
-  return of_tables(
-    name,
-    features.read_run(workdir, source=name),
-    projection=projection,
-  )
+  tables = features.read_run(workdir, source=name)
+  return of_tables(name, tables, projection=projection)
 
 
 def of_tables(
@@ -102,36 +99,25 @@ def of_tables(
   *,
   projection: str = PCA,
 ) -> Maps:
-  """Draws embeddings in two dimensions.
-
-  Args:
-    name: The approach.
-    tables: Its embeddings.
-    projection: See `read`.
-
-  Raises:
-    ValueError: If the projection is unknown.
-  """
-  if projection not in PROJECTIONS:
-    raise ValueError(
-      f'projection is {projection!r}; expected one of {PROJECTIONS}.'
-    )
+  """Draws the embeddings of an approach in two dimensions, see `read`."""
   by_model = collections.defaultdict(list)
   for table in tables:
     by_model[table.model_id].append(table)
-  shared = [m for m, tables in by_model.items() if len(tables) > 1]
-  own = [m for m, tables in by_model.items() if len(tables) == 1]
+  models = list(by_model.values())
+  single = [theirs for theirs in models if len(theirs) == 1]
   return Maps(
-    name=name,
-    projection=projection,
-    shared=tuple(
-      draw(by_model[m], projection, max_frames=MAX_FRAMES) for m in shared
+    name,
+    projection,
+    tuple(
+      draw(theirs, projection, max_frames=_MAX_SHARED)
+      for theirs in models
+      if len(theirs) > 1
     ),
-    own=tuple(
-      draw(by_model[m], projection, max_frames=MAX_OWN_FRAMES)
-      for m in own[:MAX_MODELS]
+    tuple(
+      draw(theirs, projection, max_frames=_MAX_SINGLE)
+      for theirs in single[:_MAX_MODELS]
     ),
-    num_own=len(own),
+    len(single),
   )
 
 
@@ -154,21 +140,17 @@ def draw(
     embedded.append(table.features[rows])
     frames.append(table.frames.loc[rows])
   joined = pd.concat(frames, ignore_index=True)
+  threshold = probes.DEFAULT.threshold
+  active = splits.action_unit_labels(joined, threshold=threshold)
   places, explained = project(np.concatenate(embedded), projection)
+  points = [c for c in labels.LANDMARK_COLUMNS if c in joined]
   return Map(
-    model_id=tables[0].model_id,
-    places=places,
-    frames=joined[
-      [
-        *features.FRAME_COLUMNS,
-        *(c for c in labels.LANDMARK_COLUMNS if c in joined),
-      ]
-    ],
-    active=splits.action_unit_labels(
-      joined, threshold=probes.DEFAULT.threshold
-    ).reset_index(drop=True),
-    explained=explained,
-    num_frames=sum(len(table.frames) for table in tables),
+    tables[0].model_id,
+    places,
+    joined[[*features.FRAME_COLUMNS, *points]],
+    active.reset_index(drop=True),
+    explained,
+    sum(len(table.frames) for table in tables),
   )
 
 

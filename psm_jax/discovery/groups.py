@@ -14,6 +14,7 @@ _MAX_FRAMES = 600
 _COMPONENTS = 16
 _GROUPS = 6
 EXEMPLARS = 8
+_VALUES = r'^e\d{3,}$'  # Columns of an embedding.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +55,7 @@ def find(table: pd.DataFrame) -> Groups | None:
     return None
   rows = np.linspace(0, len(table) - 1, num).round().astype(int)
   frames = table.iloc[rows].reset_index(drop=True)
-  values = frames.filter(regex=r'^e\d{3,}$').to_numpy(np.float64)
+  values = frames.filter(regex=_VALUES).to_numpy(np.float64)
   values = values - values.mean(axis=0)
   left, scale, _ = np.linalg.svd(values, full_matrices=False)
   place = (left * scale)[:, :_COMPONENTS]
@@ -71,8 +72,8 @@ def find(table: pd.DataFrame) -> Groups | None:
     for group, centre in enumerate(centres)
   ]
   tree = hierarchy.linkage(centres, 'average', optimal_ordering=True)
-  drop = [c for c in frames if c[0] == 'e' and c[1:].isdigit()]
-  return Groups(frames.drop(columns=drop), label, exemplars, tree)
+  values = frames.filter(regex=_VALUES)
+  return Groups(frames.drop(columns=values), label, exemplars, tree)
 
 
 def _nearest(place, rows, centre):
