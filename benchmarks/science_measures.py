@@ -12,10 +12,9 @@ import ml_collections
 import numpy as np
 import pandas as pd
 
-from psm_jax.data import canonical_faces
+from psm_jax.data import canonical_faces, driven_squares
 from psm_jax.data import store as store_lib
 from psm_jax.evaluation import (
-  driven,
   features,
   few_labels,
   probes,
@@ -179,13 +178,13 @@ def drawn(
   for number in np.unique(video):
     target = (number + 1) % len(person.faces)
     shown = np.flatnonzero(video == number)
-    sums = driven.squares(
+    sums = driven_squares.squares(
       other[shown],
       images[shown],
       canonical=person.faces[number],
       target=person.faces[target],
     )
-    for region in driven.REGIONS:
+    for region in driven_squares.REGIONS:
       rest, still = (sums[f'{n}_{region}'].sum() for n in ('rest', 'still'))
       figures.append(('canonical', f'driven r2 {region}', 0, 1 - rest / still))
     figures += _read_units(person, images, other, shown, video == target)

@@ -93,7 +93,8 @@ def on_processes(
   function: Callable, jobs: Sequence, *, num_workers: int, report: Report
 ) -> Iterator[Done]:
   """Does tasks in processes of this machine; see `run`."""
-  waiting, done = queue.SimpleQueue(), queue.SimpleQueue()
+  waiting: queue.SimpleQueue = queue.SimpleQueue()
+  done: queue.SimpleQueue = queue.SimpleQueue()
   for task in enumerate(jobs):
     waiting.put(task)
   stop = threading.Event()
@@ -216,21 +217,21 @@ def on_dask(
   """Does tasks on the workers of a Dask scheduler; see `run`."""
   try:
     from dask import distributed  # Optional, and slow to import.
-  except ModuleNotFoundError as error:
+  except ModuleNotFoundError as missing:
     raise ValueError(
       '--scheduler needs Dask: pip install "psm_jax[dask]".'
-    ) from error
+    ) from missing
   is_file = pathlib.Path(scheduler).is_file()
   where = {'scheduler_file' if is_file else 'address': scheduler}
   try:
     client = distributed.Client(**where, set_as_default=False, timeout=30)
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError) as reason:
     raise ValueError(
       f'--scheduler={scheduler}: no Dask scheduler answers there, and it is no '
-      f'file of one ({error}). Start one with "dask scheduler '
+      f'file of one ({reason}). Start one with "dask scheduler '
       '--scheduler-file=FILE" and workers with "dask worker '
       '--scheduler-file=FILE".'
-    ) from error
+    ) from reason
   with client:
     if not client.nthreads():
       logging.warning('No worker has come to %s yet; waiting.', scheduler)

@@ -7,7 +7,7 @@ from unittest import mock
 from absl.testing import absltest
 
 from psm_jax import doctor, methods
-from tests import tiny, training_runs, training_test
+from tests import tiny, training_runs
 
 
 class DoctorTest(absltest.TestCase):
@@ -22,7 +22,7 @@ class DoctorTest(absltest.TestCase):
   def test_an_experiment_is_told_by_its_own_steps(self):
     folder = pathlib.Path(self.create_tempdir().full_path)
     config = training_runs.config(
-      training_test.write_store(folder, lengths=(30, 21, 24)),
+      training_runs.write_store(folder, lengths=(30, 21, 24)),
       population__num_devices=1,
       population__strategy='loop',
       population__chunk=1,

@@ -13,7 +13,7 @@ from absl.testing import absltest, parameterized
 from psm_jax import embedding, methods, training
 from psm_jax.report import run as report_run
 from psm_jax.runs import checkpoint, run, shards
-from tests import tiny, training_runs, training_test
+from tests import tiny, training_runs
 
 
 class ShardsTest(parameterized.TestCase):
@@ -28,7 +28,7 @@ class ShardsTest(parameterized.TestCase):
       cls.enterClassContext(tempfile.TemporaryDirectory())
     )
     cls.enterClassContext(training_runs.compiled_once(cls.folder / 'compiled'))
-    cls.store = training_test.write_store(
+    cls.store = training_runs.write_store(
       cls.folder, lengths=(30, 21, 24, 33, 27)
     )
     cls.config = training_runs.config(cls.store, population__num_devices=1)

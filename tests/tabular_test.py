@@ -75,7 +75,7 @@ class TabularTest(parameterized.TestCase):
     (b' \n\n', 'is empty'),
     ('\N{EM SPACE}\n'.encode(), 'is empty'),
     (b'\xff\xfe', 'is empty'),
-    (b'sep=|\na|b\n', "says 'sep=|' in its first line"),
+    (b'sep=#\na#b\n', "says 'sep=#' in its first line"),
     (b'"a\nb",c\n1,2\n', 'over 2 lines; expected .* in one line'),
     (b'"' + b'a' * 131_073 + b'"', 'no head of names: field larger'),
     (b',' * (1 << 14), 'a head of 16385 names'),

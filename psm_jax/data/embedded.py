@@ -9,7 +9,7 @@ controls/pixel_pca/       as 32 x 32 grey pixels, model_id grey
 flows/                    how far the face is moved from its neutral place
 driven/                   the frames' movement on the neutral face of another
                           video of the person, as 32 x 32 grey pixels, and sums
-                          of squares (psm_jax/evaluation/driven.py)
+                          of squares (psm_jax/data/driven_squares.py)
 neutral_faces/            the neutral faces that networks made of the frames, as
                           32 x 32 grey pixels
 steps/<step>/             labelled frames at every checkpoint that was kept

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from psm_jax.data import canonical_faces
+from psm_jax.data import canonical_faces, driven_squares
 from psm_jax.data import store as store_lib
 from psm_jax.embedding import grey
 from psm_jax.embedding import trained as trained_lib
 from psm_jax.engine import inference, programs, update
-from psm_jax.evaluation import driven as driven_lib
 
 # Of so many frames, at equal distances, what a network makes is the median of.
 _NEUTRAL_FRAMES = 33
@@ -27,7 +26,7 @@ class Driven:
   Attributes:
     rows: [n] int, of the store.
     driven: [n, 1024] float32, the other video's neutral face, moved.
-    sums: n rows of `evaluation.driven.squares`.
+    sums: n rows of `driven_squares.squares`.
     neutral: [n, 1024] float32, the frames' neutral faces; None where no network
       makes them.
   """
@@ -77,7 +76,7 @@ class Driver:
         store.frames,
         video,
       )
-      sums = driven_lib.squares(
+      sums = driven_squares.squares(
         255 * drawn,
         frames[number].astype(np.float32),
         canonical=medians[number].astype(np.float32),

@@ -279,20 +279,20 @@ def check(config: ml_collections.ConfigDict):
     interface.refuse('data.size_px', config.data.size_px, f'{low} to {high}')
   if options.key_momentum_schedule == 'cosine' and not config.train.steps:
     interface.refuse(
-      'train.steps', 0, "above 0 for method.key_momentum_schedule='cosine'"
+      'train.steps', 0, "above 0 for method.clp.key_momentum_schedule='cosine'"
     )
   has_cross = bool(options.cross_identity_weight)
   if not (options.temporal_weight or has_cross):
     interface.refuse(
-      'method.temporal_weight',
+      'method.clp.temporal_weight',
       options.temporal_weight,
-      'above 0, as method.cross_identity_weight is 0',
+      'above 0, as method.clp.cross_identity_weight is 0',
     )
   if num_frames == 1 and not has_cross:
     interface.refuse(
       'curriculum.clip_frames',
       num_frames,
-      'at least 2, as method.cross_identity_weight is 0',
+      'at least 2, as method.clp.cross_identity_weight is 0',
     )
   if has_cross:
     _check_dictionary(config)
@@ -309,20 +309,20 @@ def check_cohort(config: ml_collections.ConfigDict, num_people: int):
     return
   if num_people < 2:
     raise ValueError(
-      f'A cohort has {num_people} person, and method.cross_identity_weight '
+      f'A cohort has {num_people} person, and method.clp.cross_identity_weight '
       f'is {options.cross_identity_weight}: there is nobody else to rebuild '
       "embeddings from. Set population.cohorts='all' for a model of several "
-      'people, or method.cross_identity_weight=0 for the temporal signal '
+      'people, or method.clp.cross_identity_weight=0 for the temporal signal '
       'alone.'
     )
   others = options.dictionary_size * (num_people - 1) // num_people
   needed = FILL * options.num_nearest
   if others < needed:
     raise ValueError(
-      f'method.dictionary_size is {options.dictionary_size}: shared by '
+      f'method.clp.dictionary_size is {options.dictionary_size}: shared by '
       f'{num_people} people it holds about {others} entries of others, fewer '
-      f'than the {needed} ({FILL} * method.num_nearest) from which on it '
-      'is used. Raise it, or lower method.num_nearest.'
+      f'than the {needed} ({FILL} * method.clp.num_nearest) from which on it '
+      'is used. Raise it, or lower method.clp.num_nearest.'
     )
 
 
@@ -352,10 +352,10 @@ def _check_dictionary(config):
   needed = max(batch_size, FILL * options.num_nearest)
   if options.dictionary_size < needed:
     interface.refuse(
-      'method.dictionary_size',
+      'method.clp.dictionary_size',
       options.dictionary_size,
       f'at least {needed}, for train.batch_size={batch_size} keys a step and '
-      f'{FILL} * method.num_nearest entries of others',
+      f'{FILL} * method.clp.num_nearest entries of others',
     )
   exists = {
     'clip': config.curriculum.clip_frames > 1,
@@ -366,7 +366,7 @@ def _check_dictionary(config):
     exists[source] for source in options.negatives.split('+')
   ):
     interface.refuse(
-      'method.negatives',
+      'method.clp.negatives',
       options.negatives,
       'negatives that exist: clip needs curriculum.clip_frames of 2, batch '
       'needs a train.batch_size of 2',

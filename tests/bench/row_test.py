@@ -10,7 +10,7 @@ from absl.testing import absltest, parameterized
 from psm_jax import methods
 from psm_jax.bench import flops, row
 from tests import tiny
-from tests.training_test import write_store
+from tests.training_runs import write_store
 
 
 def _measure(task='step', **fields):

@@ -483,10 +483,6 @@ class ErrorTest(_TestCase):
     ):
       prepare.prepare(_config(source='webcam'), directory=self.folder())
 
-  def test_a_tiny_size_is_refused(self):
-    with self.assertRaisesRegex(ValueError, 'data.size_px 4'):
-      prepare.prepare(_config(size_px=4), directory=self.folder())
-
   def test_no_store_at_the_path_is_named(self):
     config = _config(source='store', path='/nowhere/store-1')
     with self.assertRaisesRegex(ValueError, '/nowhere/store-1'):

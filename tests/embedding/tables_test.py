@@ -16,7 +16,7 @@ from psm_jax import embedding, methods, sampling, training
 from psm_jax.embedding import grey, pictures, tables
 from psm_jax.evaluation import features
 from psm_jax.runs import checkpoint, planning, run
-from tests import tiny, training_test
+from tests import tiny, training_runs
 
 _STEPS = 10
 
@@ -67,7 +67,7 @@ class RunTest(absltest.TestCase):
     cls.folder = pathlib.Path(
       cls.enterClassContext(tempfile.TemporaryDirectory())
     )
-    cls.store = training_test.write_store(cls.folder, lengths=(240, 210))
+    cls.store = training_runs.write_store(cls.folder, lengths=(240, 210))
     cls.workdir = _train(
       cls.folder / 'run', cls.store, train__validation_share=0.25
     )
@@ -172,7 +172,7 @@ class RunTest(absltest.TestCase):
     # Epochs of 15 and 10 steps, so the waves end apart.
     workdir = _train(
       self.folder / 'waves',
-      training_test.write_store(self.folder / 'short', lengths=(30, 21)),
+      training_runs.write_store(self.folder / 'short', lengths=(30, 21)),
       keep_steps=6,
       train__steps=0,
       train__epochs=1,

@@ -5,6 +5,7 @@ import tempfile
 import numpy as np
 from absl.testing import absltest
 
+from psm_jax.data import driven_squares
 from psm_jax.evaluation import driven, probes, results
 from tests.evaluation import people
 
@@ -22,10 +23,10 @@ def _videos():
 
 def _r2(*images, **faces):
   """Returns the R2 of each region."""
-  sums = driven.squares(*images, **faces)
+  sums = driven_squares.squares(*images, **faces)
   return {
     region: 1 - sums[f'rest_{region}'].sum() / sums[f'still_{region}'].sum()
-    for region in driven.REGIONS
+    for region in driven_squares.REGIONS
   }
 
 
@@ -64,8 +65,8 @@ class ScoreTest(absltest.TestCase):
     folder = cls.enterClassContext(tempfile.TemporaryDirectory())
     workdir = pathlib.Path(folder)
     frames = people.frames('P1')
-    sums = {f'rest_{region}': 1.0 for region in driven.REGIONS}
-    sums |= {f'still_{region}': 4.0 for region in driven.REGIONS}
+    sums = {f'rest_{region}': 1.0 for region in driven_squares.REGIONS}
+    sums |= {f'still_{region}': 4.0 for region in driven_squares.REGIONS}
     sums['rest_mouth'] = np.where(frames.video_id == 'v0', 2.0, 0.0)
     options = {'source': 'trained', 'model_id': 'm-P1'}
     pixels = people.table(frames, 'pixel_pca', noise=0.1)

@@ -20,7 +20,7 @@ from absl.testing import absltest
 from psm_jax import methods
 from psm_jax.report import run as report_run
 from psm_jax.runs import run
-from tests import tiny, training_runs, training_test
+from tests import tiny, training_runs
 from tests.launch import scripts
 
 _HERE = pathlib.Path(__file__).parent
@@ -73,7 +73,7 @@ class RealSlurmTest(absltest.TestCase):
         '--xla_backend_optimization_level=0'
       ),
     }
-    cls.store = training_test.write_store(cls.folder, lengths=(30, 21, 24))
+    cls.store = training_runs.write_store(cls.folder, lengths=(30, 21, 24))
 
   @classmethod
   def _end(cls, pids):

@@ -33,7 +33,6 @@ _VIDEO = {
   'options': {'size_px': int, 'format': str, 'table': (str, type(None))},
   'warnings': [str],
   'sheets': [str],
-  'speed': {'frames_per_s': float},
   'counts': dict.fromkeys(
     ('decoded', 'cuts', 'with_face', 'faces', 'faces_dropped', 'crops'), int
   ),
