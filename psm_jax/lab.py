@@ -18,9 +18,8 @@ import jax
 import ml_collections
 from absl import logging
 
-from psm_jax import embedding, json_files, paths, presets, training
+from psm_jax import embedding, json_files, paths, presets, tasks, training
 from psm_jax.data.ingest import batch, folder, layout, tracks
-from psm_jax.engine import dispatch
 from psm_jax.evaluation import evaluate
 from psm_jax.report import page, pictures
 
@@ -104,7 +103,7 @@ def preset(*, num_people: int) -> str:
   )
   if name == _ON_CPU:
     steps = presets.get(name).train.steps
-    hours = num_people * steps * _STEP_CORE_S / dispatch.num_cores() / 3600
+    hours = num_people * steps * _STEP_CORE_S / tasks.num_cores() / 3600
     logging.info(
       'Training %d models for %d steps should take about %.1f h.',
       num_people,

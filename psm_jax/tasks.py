@@ -42,7 +42,7 @@ def no_report(num_frames: int, seconds: float) -> None:
 
 def num_cores() -> int:
   """Returns how many processors this process may use."""
-  if hasattr(os, 'sched_getaffinity'):
+  if hasattr(os, 'sched_getaffinity'):  # Not on macOS.
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
 

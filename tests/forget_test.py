@@ -1,5 +1,6 @@
 """Claims about forgetting: nothing of the person is left, the rest works."""
 
+import contextlib
 import pathlib
 import shutil
 import tempfile
@@ -72,20 +73,23 @@ def _states(workdir):
   }
 
 
+@contextlib.contextmanager
+def _toy_methods():
+  """Has every method be the toy meanwhile."""
+  made = dict.fromkeys(('make', 'abstract'), lambda c, **_: tiny.toy_method(c))
+  facecycle = {'facecycle': lambda config, shared: tiny.toy_method(config)}
+  with (
+    mock.patch.dict(methods.METHODS, facecycle),
+    mock.patch.multiple(methods, **made),
+  ):
+    yield
+
+
 class ForgetTest(absltest.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.enterClassContext(
-      mock.patch.dict(
-        methods.METHODS,
-        facecycle=lambda config, shared: tiny.toy_method(config),
-      )
-    )
-    for name in ('make', 'abstract'):
-      cls.enterClassContext(
-        mock.patch.object(methods, name, lambda c, **_: tiny.toy_method(c))
-      )
+    cls.enterClassContext(_toy_methods())
     cls.begun = pathlib.Path(
       cls.enterClassContext(tempfile.TemporaryDirectory())
     )
@@ -221,16 +225,7 @@ class SixPeopleTest(parameterized.TestCase):
   @pytest.mark.slow  # All programs, twice.
   @parameterized.parameters('loop', 'vmap')
   def test_every_program_goes_on_for_the_five_who_stay(self, strategy):
-    self.enterContext(
-      mock.patch.dict(
-        methods.METHODS,
-        facecycle=lambda config, shared: tiny.toy_method(config),
-      )
-    )
-    for name in ('make', 'abstract'):
-      self.enterContext(
-        mock.patch.object(methods, name, lambda c, **_: tiny.toy_method(c))
-      )
+    self.enterContext(_toy_methods())
     root = pathlib.Path(self.create_tempdir().full_path)
     people = [f'{name}{"x7Kq2mZx91LpWv0"}' for name in 'abcdef']
     training_runs.write_store(root, lengths=[90] * 6, people=people)

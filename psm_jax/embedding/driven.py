@@ -59,7 +59,7 @@ class Driver:
     videos = _first_two(store, person_id)
     if len(videos) < 2:
       return
-    frames = [self._images(video) for video in videos]
+    frames = [store.images(video) for video in videos]
     medians = [canonical_faces.median(images) for images in frames]
     faces, neutral = medians, (None, None)
     if not self._trained.method.uses_canonical:
@@ -93,12 +93,6 @@ class Driver:
     """Returns [n, S, S, 3] float32 in [0, 1], the neutral faces of frames."""
     picture = self._programs.picture('neutral')
     return self._trained.apply(state, rows, function=picture)
-
-  def _images(self, rows):
-    """Returns [n, S, S, 3] uint8, rows of the store."""
-    size_px = self._trained.store.size_px
-    frames = np.asarray(self._trained.store.frames[rows])
-    return frames.reshape(-1, size_px, size_px, 3)
 
 
 def _first_two(store: store_lib.FrameStore, person_id: str) -> list[np.ndarray]:

@@ -4,24 +4,16 @@ There JAX runs the calls of one thread one after another, and a small model has
 work for a core or two at a time. Calls of several threads overlap, and each
 computes what it computes alone (BENCHMARKS.md). Accelerators have one queue.
 
-  lanes = dispatch.Lanes(dispatch.num_cores())
+  lanes = dispatch.Lanes(tasks.num_cores())
   results = lanes.map(compiled, items)
 """
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent import futures
 from typing import TypeVar
 
 _Item = TypeVar('_Item')
 _Result = TypeVar('_Result')
-
-
-def num_cores() -> int:
-  """Returns the processor cores that this process may use."""
-  if hasattr(os, 'sched_getaffinity'):  # Not on macOS.
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
 
 
 class Lanes:

@@ -126,16 +126,15 @@ class ResidentFeed:
 
     parts = population.parts(config.train.batch_size)
     self._firsts = [jnp.int32(part.start) for part in parts]
-    self._gather = functools.partial(
-      _gather,
+    self._gather = _gather_of(
       # What `sampling.positions` reads: equal feeds share a program.
-      config=ml_collections.FrozenConfigDict(
+      ml_collections.FrozenConfigDict(
         {
           'curriculum': config.curriculum.to_dict(),
           'train': {'batch_size': config.train.batch_size},
         }
       ),
-      share=parts[0].stop - parts[0].start,
+      parts[0].stop - parts[0].start,
     )
 
   @property
@@ -174,21 +173,17 @@ class ResidentFeed:
     )
 
 
-@functools.partial(jax.jit, static_argnames=('config', 'share'))
-def _gather(buffer, plans, step, first, *, config, share):
-  """Returns the batch of a slot of one device, leaves [1, c, ...].
+@functools.cache
+def _gather_of(config: ml_collections.FrozenConfigDict, share: int):
+  """Returns the compiled gather of plans made from a configuration.
 
-  Args:
-    buffer: What the device holds: frames, and perhaps faces and the video of
-      each frame.
-    plans: Stacked, of the slot's models.
-    step: () int32.
-    first: () int32, where this device's part of a shared batch begins.
-    config: What the plans were made from, static.
-    share: Examples of the part, static.
+  (buffer, plans, step, first) -> the batch of a slot of one device, leaves
+  [1, c, ...]: buffer is what the device holds, frames and perhaps faces and the
+  video of each frame; plans are stacked, of the slot's models; first, () int32,
+  is where this device's part of a shared batch begins, of `share` examples.
   """
 
-  def gather_one(plan):
+  def gather_one(buffer, plan, step, first):
     positions, person = sampling.positions(plan, step, config=config)
     if share < config.train.batch_size:
       positions, person = (
@@ -199,5 +194,10 @@ def _gather(buffer, plans, step, first, *, config, share):
     faces = buffer['faces'][buffer['video'][rows]] if 'faces' in buffer else ()
     return interface.Batch(buffer['frames'][rows], person, faces)
 
-  batch = jax.vmap(gather_one)(plans)
-  return jax.tree.map(lambda leaf: leaf[None], batch)
+  def gather(buffer, plans, step, first):
+    batch = jax.vmap(gather_one, in_axes=(None, 0, None, None))(
+      buffer, plans, step, first
+    )
+    return jax.tree.map(lambda leaf: leaf[None], batch)
+
+  return jax.jit(gather)

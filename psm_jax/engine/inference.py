@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from psm_jax import tasks
 from psm_jax.data import canonical_faces
 from psm_jax.engine import dispatch
 from psm_jax.methods import interface
@@ -22,7 +23,7 @@ def embedder(method: interface.Method) -> Callable[..., jax.Array]:
   compiled = jax.jit(method.embed)
   if jax.local_devices()[0].platform != 'cpu':
     return compiled
-  lanes = dispatch.Lanes(dispatch.num_cores())
+  lanes = dispatch.Lanes(tasks.num_cores())
 
   def embed(params, method_state, frames):
     return jnp.concatenate(

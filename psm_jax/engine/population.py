@@ -30,7 +30,7 @@ import ml_collections
 import numpy as np
 from jax import lax
 
-from psm_jax import sampling
+from psm_jax import sampling, tasks
 from psm_jax.engine import dispatch, processes, update
 from psm_jax.methods import interface
 from psm_jax.ops import data_axis
@@ -417,7 +417,7 @@ def _models_at_once(strategy, per_device, devices, config):
     is_lone_cpu = len(devices) == 1 and devices[0].platform == 'cpu'
     if not is_lone_cpu:
       return 1
-    wanted = config.population.chunk or dispatch.num_cores()
+    wanted = config.population.chunk or tasks.num_cores()
   return min(wanted, per_device)
 
 
