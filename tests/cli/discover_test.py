@@ -2,16 +2,13 @@
 
 import os
 import pathlib
-import subprocess
-import sys
 
 import pandas as pd
 from absl.testing import absltest
 
 from psm_jax.discovery import search
+from tests import programs
 from tests.evaluation import people
-
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 class DiscoverLaunchTest(absltest.TestCase):
@@ -25,15 +22,11 @@ class DiscoverLaunchTest(absltest.TestCase):
           for p in ('P1', 'P2')
         ],
       )
-    ended = subprocess.run(
-      [
-        *(sys.executable, '-m', 'launch.discover', '--stride=2'),
-        *(f'--workdir={folder}/psm', f'--against={folder}/gm'),
-      ],
-      cwd=_ROOT,
-      capture_output=True,
-      text=True,
-      timeout=300,
+    ended = programs.start(
+      'discover',
+      '--stride=2',
+      f'--workdir={folder}/psm',
+      f'--against={folder}/gm',
     )
     self.assertEqual(ended.returncode, 0, ended.stderr)
     self.assertNotIn('Traceback', ended.stderr)

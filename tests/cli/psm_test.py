@@ -13,30 +13,24 @@ from absl.testing import absltest, parameterized
 
 from psm_jax import presets
 from psm_jax.cli import program, psm
+from tests import programs
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def _start(*arguments, **options):
-  return subprocess.run(
-    [sys.executable, '-m', 'psm_jax.cli.psm', *map(str, arguments)],
-    capture_output=True,
-    text=True,
-    timeout=300,
-    check=False,
-    **options,
-  )
+  return programs.run('psm_jax.cli.psm', *arguments, **options)
 
 
 class PsmTest(absltest.TestCase):
   def test_help_has_every_program_of_launch_in_a_line(self):
-    programs = {
+    verbs = {
       path.stem
       for path in (_ROOT / 'launch').glob('*.py')
       if path.stem != '__init__'
     }
     listed = [verb for verbs in psm.VERBS.values() for verb in verbs]
-    self.assertEqual(programs, set(listed))
+    self.assertEqual(verbs, set(listed))
     for verb in listed:
       self.assertRegex(psm.usage(), rf'(?m)^  {verb} +[A-Z].{{20,}}\.$')
 
@@ -72,7 +66,6 @@ class PsmTest(absltest.TestCase):
         '--workdir=run',
         '--config.data.size_px=18',
         cwd=folder,
-        env={**os.environ, 'PYTHONPATH': str(_ROOT)},
       )
       self.assertIn('data.size_px is 18', ended.stderr)
     self.assertIn('nor a preset', _start('train', '--config=psm_clt').stderr)
@@ -125,13 +118,17 @@ class WheelTest(absltest.TestCase):
       tops = {name.split('/')[0] for name in content.namelist()}
       content.extractall(folder / 'site')
     self.assertEqual({t for t in tops if not t.endswith('-info')}, {'psm_jax'})
-    ended = _start(
-      'train',
-      '--config=quickstart',
-      '--workdir=run',
-      '--config.data.size_px=18',
+    ended = subprocess.run(
+      [
+        *(sys.executable, '-m', 'psm_jax.cli.psm', 'train'),
+        *('--config=quickstart', '--workdir=run', '--config.data.size_px=18'),
+      ],
       cwd=folder,
       env={**os.environ, 'PYTHONPATH': str(folder / 'site')},
+      capture_output=True,
+      text=True,
+      timeout=300,
+      check=False,
     )
     self.assertIn('data.size_px is 18', ended.stderr)
 

@@ -3,8 +3,6 @@
 import errno
 import os
 import pathlib
-import subprocess
-import sys
 import tempfile
 from unittest import mock
 
@@ -14,6 +12,7 @@ from absl.testing import absltest
 
 from psm_jax import tasks
 from psm_jax.data.ingest import batch, listing, processing
+from tests import programs
 from tests.data.ingest import films
 
 _ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -21,17 +20,10 @@ _STRANGE = "ünï 人;=1+1 $(touch x) 'a'.mkv"
 
 
 def _start(videos, output):
-  return subprocess.run(
-    [
-      *(sys.executable, '-m', 'launch.ingest', '--min_face_px=40'),
-      *('--size_px=32', '--num_workers=1'),
-      *(f'--input={videos}', f'--output={output}'),
-    ],
-    cwd=_ROOT,
-    capture_output=True,
-    text=True,
-    timeout=120,
-    check=False,
+  return programs.start(
+    'ingest',
+    *('--min_face_px=40', '--size_px=32', '--num_workers=1'),
+    *(f'--input={videos}', f'--output={output}'),
   )
 
 
