@@ -71,7 +71,7 @@ class CountTest(parameterized.TestCase):
   @parameterized.parameters('grouped', 'matmul', 'unrolled')
   def test_the_lowering_of_many_models_changes_nothing(self, lowering):
     config = tiny.config(population__lowering=lowering)
-    macs = flops.step_macs(tiny.toy_method(config), config)
+    macs = flops.step_macs(tiny.conv_method(config), config)
     # Four images: down 16 x 16 x 9 x 3 x 4, same 4 x 4, a product; up 16 taps.
     down, same, up = (16**2 * taps for taps in (27 * 4, 4 * 4, 16 * 12))
     # The first image's gradient is not needed.

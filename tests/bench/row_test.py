@@ -32,7 +32,7 @@ def _measure(task='step', **fields):
 class RowTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
-    self.enterContext(mock.patch.object(methods, 'make', tiny.toy_method))
+    self.enterContext(mock.patch.object(methods, 'make', tiny.conv_method))
 
   @parameterized.parameters(('loop', 1, 3), ('vmap', 2, 1))
   def test_the_numbers_of_a_row_agree(self, strategy, num_devices, slots):
@@ -50,7 +50,7 @@ class RowTest(parameterized.TestCase):
       made['frames_per_s'], images * made['model_steps_per_s']
     )
     config = tiny.config()
-    macs = flops.step_macs(tiny.toy_method(config), config).total()
+    macs = flops.step_macs(tiny.conv_method(config), config).total()
     self.assertAlmostEqual(made['tflop_per_model_step'], 2e-12 * macs)
     self.assertAlmostEqual(
       made['tflop_per_s'], 2e-12 * macs * made['model_steps_per_s']
@@ -89,7 +89,7 @@ class RowTest(parameterized.TestCase):
   def test_embedding_is_measured_in_frames(self):
     made = _measure('embed')
     self.assertAlmostEqual(made['frames_per_s'] * made['batch_s'], 64)
-    macs = flops.embedding_macs(tiny.toy_method(tiny.config())).total()
+    macs = flops.embedding_macs(tiny.conv_method(tiny.config())).total()
     self.assertAlmostEqual(
       made['tflop_per_s'], 2e-12 * macs * made['frames_per_s']
     )

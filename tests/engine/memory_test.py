@@ -8,9 +8,11 @@ from tests import tiny
 
 def _estimate(config, *, num_people=4, num_devices=1, frame_bytes=0):
   people = tiny.cohorts(*[30] * num_people)
-  built = tiny.build(config, people, devices=jax.devices()[:num_devices])
+  built = tiny.build(
+    config, people, method='conv', devices=jax.devices()[:num_devices]
+  )
   return built, memory.estimate(
-    tiny.toy_method(config), built, frame_bytes, config
+    tiny.conv_method(config), built, frame_bytes, config
   )
 
 

@@ -142,7 +142,7 @@ class TogetherEqualsAloneTest(parameterized.TestCase):
     ('loop', 'matmul'),
   )
   def test_three_small_models_end_as_each_alone(self, strategy, lowering):
-    self._check(strategy, lowering, 'toy')
+    self._check(strategy, lowering, 'conv')
 
   @parameterized.parameters(
     ('vmap', 'matmul'),
@@ -345,7 +345,9 @@ class DevicesTest(parameterized.TestCase):
 
   @parameterized.parameters(*_LAYOUTS)
   def test_the_compiled_step_has_no_collectives(self, strategy, lowering):
-    built, source = self._six_models(4, strategy, lowering=lowering)
+    built, source = self._six_models(
+      4, strategy, lowering=lowering, method='conv'
+    )
     states = built.init()
     text = (
       built.step_slot.lower(
@@ -360,12 +362,11 @@ class DevicesTest(parameterized.TestCase):
     self.assertNotRegex(text, collectives)
     self.assertRegex(text, r'\bdot\b|convolution')
 
-  @parameterized.parameters(*_LAYOUTS)
-  def test_widening_the_gap_compiles_nothing_new(self, strategy, lowering):
+  @parameterized.parameters('vmap', 'map', 'loop')
+  def test_widening_the_gap_compiles_nothing_new(self, strategy):
     built, source = self._six_models(
       4,
       strategy,
-      lowering=lowering,
       train__steps=30,
       curriculum__gap__schedule='linear',
       curriculum__gap__end=6.0,
