@@ -298,8 +298,10 @@ def main() -> None:
   options = parser.parse_args()
   failures = options.out / 'failures'
   failures.mkdir(parents=True, exist_ok=True)
-  with tempfile.TemporaryDirectory() as folder:
-    made = readers.prepare(pathlib.Path(folder))
+  with (
+    tempfile.TemporaryDirectory() as folder,
+    readers.prepared(pathlib.Path(folder)) as made,
+  ):
     wanted = options.readers.split(',') if options.readers else list(made)
     rows = []
     for name in wanted:

@@ -326,7 +326,7 @@ class FileTest(absltest.TestCase):
   def test_auto_takes_mtcnn_where_no_model_lies_beside_the_configuration(self):
     home = self.create_tempdir().full_path
     with mock.patch.dict('os.environ', XDG_CONFIG_HOME=home):
-      with self.assertLogs('absl', level='INFO') as logged:
+      with self.assertLogs(level='INFO') as logged:
         options = detection.DetectorOptions(name='auto').resolved()
       self.assertEqual(options.name, 'mtcnn')
       self.assertIn('mtcnn', logged.output[0])
@@ -341,7 +341,7 @@ class FileTest(absltest.TestCase):
     with (
       mock.patch.object(landmark_models, 'SHA256', _sha256(b'model')),
       mock.patch.object(landmark_models, 'interpreter_class'),
-      self.assertLogs('absl', level='INFO') as logged,
+      self.assertLogs(level='INFO') as logged,
     ):
       options = detection.DetectorOptions(name='auto', model=place.full_path)
       self.assertEqual(options.resolved().name, 'landmarker')
