@@ -167,7 +167,7 @@ def _of_stores(root):
     ),
     'P1.arrow': Reader(path / 'P1.arrow', 'bytes', opened, is_sealed=True),
     'pack': Reader(packed, 'bytes', unpacked, is_sealed=True),
-    'pack, members': Reader(packed, 'tar', unpacked),
+    'pack members': Reader(packed, 'tar', unpacked),
   }
 
 
@@ -244,7 +244,7 @@ def _of_tables(root):
     'embeddings': Reader(
       tree, 'parquet', lambda: features.read_run(root / 'tables')
     ),
-    'embeddings, flipped': Reader(
+    'embeddings flipped': Reader(
       tree,
       'bytes',
       lambda: [embedded.read(path) for path in embedded.files(tree.parents[2])],
