@@ -21,8 +21,6 @@ from psm_jax.engine import inference, programs
 from psm_jax.runs import run, zoo
 
 Source = str | os.PathLike | np.ndarray | store_lib.FrameStore
-# Of so many frames, at equal distances, a person's neutral face is the median.
-_NEUTRAL_FRAMES = 33
 
 
 def load(folder: str | os.PathLike, *, person_id: str | None = None) -> 'Model':
@@ -221,10 +219,9 @@ class Model:
       [S, S, 3] uint8, the median of what is made of frames all over the source.
     """
     with self._opened(source, **options) as recording:
-      num = len(recording.store.frames)
-      spread = np.linspace(0, num - 1, min(num, _NEUTRAL_FRAMES)).astype(int)
-      made = self._pictures('neutral', recording.store, spread)
-    return np.rint(255 * np.median(made, axis=0)).astype(np.uint8)
+      rows = canonical_faces.spread(len(recording.store.frames))
+      made = self._pictures('neutral', recording.store, rows)
+    return canonical_faces.neutral(made)
 
   def reconstruct(self, source: Source, **options) -> np.ndarray:
     """Returns `pictures` called 'reconstruction', [n, S, S, 3] uint8."""

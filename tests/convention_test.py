@@ -351,5 +351,29 @@ class SafetyTest(parameterized.TestCase):
     self.assertEmpty(_joined_ids(ast.parse(source)))
 
 
+class DocumentsTest(absltest.TestCase):
+  def test_each_line_on_reliability_names_a_test_that_exists(self):
+    path = _ROOT / 'docs' / 'reliability.md'
+    lines = re.findall(r'^\|.*\|$', path.read_text(encoding='utf-8'), re.M)
+    cells = [line.strip('|').split('|')[-1].strip() for line in lines]
+    cells = [cell for cell in cells if cell.strip('-') not in ('', 'test')]
+    self.assertGreater(len(cells), 40)
+    for cell in cells:
+      named, file = re.findall(r'`([^`]+)`', cell), None
+      self.assertNotEmpty(named, cell)
+      for text in named:
+        # The second of two tests of a file goes without its name.
+        place, _, name = text.rpartition(': ')
+        if not place and not text.startswith('...'):
+          place, name = text, ''
+        if place.startswith('launch/'):
+          continue
+        file = _ROOT / 'tests' / f'{place}.py' if place else file
+        tests = re.findall(r'(?:def|class) (\w+)', file.read_text())
+        pattern = re.escape(name).replace(re.escape('...'), '.*')
+        if name:
+          self.assertTrue(any(re.fullmatch(pattern, t) for t in tests), text)
+
+
 if __name__ == '__main__':
   absltest.main()

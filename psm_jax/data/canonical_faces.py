@@ -14,6 +14,8 @@ from psm_jax.data import store as store_lib
 
 # Of a video, at equal distances. An odd number has a median among its values.
 _MOST_FRAMES = 101
+# Likewise, of the frames of which a network makes neutral faces.
+_MOST_MADE = 33
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,3 +58,22 @@ def median(frames: np.ndarray) -> np.ndarray:
   num = min(len(frames), _MOST_FRAMES)
   rows = np.linspace(0, len(frames) - 1, num).round().astype(int)
   return np.median(frames[rows], axis=0).round().astype(np.uint8)
+
+
+def spread(num_frames: int) -> np.ndarray:
+  """Returns [k] int, rows of frames whose neutral faces are made."""
+  num = min(num_frames, _MOST_MADE)
+  return np.linspace(0, num_frames - 1, num).astype(int)
+
+
+def neutral(made: np.ndarray) -> np.ndarray:
+  """Returns a person's neutral face.
+
+  Args:
+    made: [k, S, S, 3] float32 in [0, 1], what a network makes of `spread`
+      frames.
+
+  Returns:
+    [S, S, 3] uint8, the median.
+  """
+  return np.rint(255 * np.median(made, axis=0)).astype(np.uint8)

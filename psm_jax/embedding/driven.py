@@ -15,9 +15,6 @@ from psm_jax.embedding import grey
 from psm_jax.embedding import trained as trained_lib
 from psm_jax.engine import inference, programs, update
 
-# Of so many frames, at equal distances, what a network makes is the median of.
-_NEUTRAL_FRAMES = 33
-
 
 @dataclasses.dataclass(frozen=True)
 class Driven:
@@ -65,7 +62,8 @@ class Driver:
     if not self._trained.method.uses_canonical:
       neutral = [self._neutral(state, video) for video in videos]
       faces = [
-        np.rint(255 * np.median(_spread(made), axis=0)) for made in neutral
+        canonical_faces.neutral(made[canonical_faces.spread(len(made))])
+        for made in neutral
       ]
     for number, video in enumerate(videos):
       other = 1 - number
@@ -102,12 +100,6 @@ def _first_two(store: store_lib.FrameStore, person_id: str) -> list[np.ndarray]:
   labelled = [v for v in videos if units[v.start : v.stop].any()]
   chosen = (labelled if len(labelled) > 1 else videos)[:2]
   return [np.arange(video.start, video.stop) for video in chosen]
-
-
-def _spread(made):
-  """Returns some of a video's pictures, at equal distances."""
-  num = min(len(made), _NEUTRAL_FRAMES)
-  return made[np.linspace(0, len(made) - 1, num).astype(int)]
 
 
 def _grey(images):

@@ -21,7 +21,15 @@ def grey_pixels(frames: np.ndarray) -> np.ndarray:
 
   Returns:
     [n, 1024] float32 in [0, 1], row-major, BT.601 luma.
+
+  Raises:
+    ValueError: If frames are of another shape or type.
   """
+  if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
+    raise ValueError(
+      f'Frames are {frames.dtype} of shape {frames.shape}; expected uint8 of '
+      '[n, H, W, 3].'
+    )
   num_frames, height, width, _ = frames.shape
   rows, columns = _area_matrix(height), _area_matrix(width)
   grey = np.empty((num_frames, GREY_PX, GREY_PX), np.float32)

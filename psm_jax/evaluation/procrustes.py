@@ -40,6 +40,9 @@ class AlignConfig:
     min_frames: Frames that a profile needs in each part of both persons.
     num_random: Random rotations whose mean quality is shown.
     seed: Of these.
+
+  Raises:
+    ValueError: If a number is out of range.
   """
 
   guard_s: float = 2.0
@@ -47,6 +50,13 @@ class AlignConfig:
   min_frames: int = 5
   num_random: int = 3
   seed: int = 0
+
+  def __post_init__(self):
+    if not (min(self.min_frames, self.num_random) >= 1 and self.guard_s >= 0):
+      raise ValueError(
+        f'min_frames {self.min_frames} and num_random {self.num_random} must '
+        f'be positive, guard_s {self.guard_s} not negative.'
+      )
 
 
 DEFAULT = AlignConfig()

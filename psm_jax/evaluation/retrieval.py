@@ -38,11 +38,22 @@ class RetrievalConfig:
     num_neighbours: Answers to each query.
     max_frames: Candidates of all persons together, and queries of all, taken
       at equal steps: equally many of everybody who has them. Bounds time.
+
+  Raises:
+    ValueError: If a number is not positive.
   """
 
   threshold: float = 2.0
   num_neighbours: int = 5
   max_frames: int = 16_000
+
+  def __post_init__(self):
+    # Negative numbers would be read as counted from the end.
+    if min(self.num_neighbours, self.max_frames) < 1:
+      raise ValueError(
+        f'num_neighbours {self.num_neighbours} and max_frames '
+        f'{self.max_frames} must be positive.'
+      )
 
 
 DEFAULT = RetrievalConfig()

@@ -5,6 +5,7 @@ n frames, A action units.
 
 import dataclasses
 import itertools
+import math
 import re
 
 import numpy as np
@@ -68,7 +69,12 @@ def action_unit_labels(
 
   Returns:
     [n, A] float64, a column an action unit: 1 active, 0 not, NaN not labelled.
+
+  Raises:
+    ValueError: If the threshold is not positive: all frames would be active.
   """
+  if not 0 < threshold < math.inf:
+    raise ValueError(f'threshold {threshold} is not a positive number.')
   columns = action_unit_columns(frames)
   intensity = frames[columns].astype(np.float64).reset_index(drop=True)
   limits = [

@@ -4,6 +4,7 @@ read = movement.read('runs/first', max_people=12)
 """
 
 import dataclasses
+import itertools
 import pathlib
 
 import pandas as pd
@@ -70,21 +71,27 @@ def read(workdir: pathlib.Path, *, max_people: int) -> Movement:
   Args:
     workdir: The run directory.
     max_people: Of whom whole tables are read, to be drawn.
+
+  Raises:
+    ValueError: If tables are damaged or a mixture, see `embedded.files`.
   """
   tables, seconds = {}, {}
-  for path in sorted((workdir / embedded.EMBEDDINGS).glob('*/*')):
-    person = path.name
+  root = workdir / embedded.EMBEDDINGS
+  files = embedded.files(root) if root.is_dir() else []
+  for (model_id, person), theirs in itertools.groupby(
+    files, lambda file: file.parts[-3:-1]
+  ):
     is_drawn = len(tables) < max_people
-    if person in seconds and not is_drawn:
+    if is_drawn:
+      parts = [embedded.read(file) for file in theirs]
+      tables[model_id, person] = pd.concat(parts, ignore_index=True)
+    elif person in seconds:
       continue
-    shape = {'video_id': str, 'time_s': float}
-    parts = [
-      tabular.read(file, shape, only=not is_drawn)
-      for file in sorted(path.glob('*.parquet'))
-    ]
+    else:
+      parts = [
+        tabular.read(file, {'time_s': float}, only=True) for file in theirs
+      ]
     seconds[person] = sum(map(_seconds, parts))
-    if is_drawn and parts:
-      tables[path.parent.name, person] = pd.concat(parts, ignore_index=True)
   lines = None
   if tables:
     by_person = {person: table for (_, person), table in tables.items()}

@@ -153,6 +153,11 @@ class PackTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, 'png.pack exists'):
       pack.write(self.store, self.png)
 
+  def test_packing_again_gives_the_same_bytes(self):
+    again = pathlib.Path(self.folder) / 'again.pack'
+    pack.write(self.store, again, encoding='png')
+    self.assertEqual(again.read_bytes(), pathlib.Path(self.png).read_bytes())
+
   def test_no_tensorflow_is_imported(self):
     code = (
       'import sys\n'

@@ -40,6 +40,10 @@ class GreyPixelsTest(parameterized.TestCase):
     frames[0, 2, 5] = 255
     self.assertEqual(grey.grey_pixels(frames)[0].argmax(), 2 * 32 + 5)
 
+  def test_shares_of_white_are_no_pixels(self):
+    with self.assertRaisesRegex(ValueError, 'float32 .*expected uint8'):
+      grey.grey_pixels(np.ones((1, 32, 32, 3), np.float32))
+
 
 if __name__ == '__main__':
   absltest.main()

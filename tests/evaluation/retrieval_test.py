@@ -136,6 +136,11 @@ class RetrieveTest(parameterized.TestCase):
     _, (reason,) = _retrieve(tables)
     self.assertIn('no action-unit labels', reason)
 
+  @parameterized.parameters('num_neighbours', 'max_frames')
+  def test_a_number_below_1_is_refused(self, field):
+    with self.assertRaisesRegex(ValueError, f'{field} -1'):
+      retrieval.RetrievalConfig(**{field: -1})
+
   def test_the_threshold_is_that_of_the_probes(self):
     self.assertEqual(retrieval.DEFAULT.threshold, probes.DEFAULT.threshold)
 

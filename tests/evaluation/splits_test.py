@@ -50,6 +50,12 @@ class LabelsTest(parameterized.TestCase):
     labels = splits.action_unit_labels(frames, threshold=threshold)
     self.assertEqual(labels['AU01'].tolist(), expected)
 
+  @parameterized.parameters(0, -1, np.nan, np.inf)
+  def test_a_threshold_that_tells_nothing_apart_is_refused(self, threshold):
+    frames = pd.DataFrame({'AU12': [0.0, 3.0]})
+    with self.assertRaisesRegex(ValueError, 'threshold'):
+      splits.action_unit_labels(frames, threshold=threshold)
+
   def test_missing_intensity_is_missing_not_inactive(self):
     frames = pd.DataFrame({'AU01': [np.nan, 3.0]})
     labels = splits.action_unit_labels(frames, threshold=2)

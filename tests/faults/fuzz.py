@@ -298,8 +298,10 @@ def main() -> None:
   options = parser.parse_args()
   failures = options.out / 'failures'
   failures.mkdir(parents=True, exist_ok=True)
-  with tempfile.TemporaryDirectory() as folder:
-    made = readers.prepare(pathlib.Path(folder))
+  with (
+    tempfile.TemporaryDirectory() as folder,
+    readers.prepared(pathlib.Path(folder)) as made,
+  ):
     wanted = options.readers.split(',') if options.readers else list(made)
     rows = []
     for name in wanted:
@@ -334,7 +336,7 @@ def give(
 def _run(name, reader, num, options, failures):
   """Gives a reader so many damaged files; returns a row of the table."""
   expected, counts = reader.outcome(), {'read': 0, 'refused': 0, 'failed': 0}
-  longest, before = 0.0, _peak_bytes()
+  longest, before, began_s = 0.0, _peak_bytes(), time.process_time()
 
   def take(content):
     nonlocal longest
@@ -351,8 +353,13 @@ def _run(name, reader, num, options, failures):
     longest = max(longest, time.monotonic() - began)
 
   give(reader, num, seed=options.seed, take=take)
-  taken = (_peak_bytes() - before) >> 20
-  return {'reader': name, **counts, 'longest_s': longest, 'taken_mib': taken}
+  return {
+    'reader': name,
+    **counts,
+    'longest_s': longest,
+    'taken_mib': (_peak_bytes() - before) >> 20,
+    'core_s': time.process_time() - began_s,
+  }
 
 
 if __name__ == '__main__':

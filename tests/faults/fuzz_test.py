@@ -5,7 +5,6 @@ import pathlib
 import tempfile
 
 import pytest
-from absl import logging
 from absl.testing import absltest
 
 pytest.importorskip('hypothesis')
@@ -17,10 +16,8 @@ class FuzzTest(absltest.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    before = logging.get_verbosity()
-    cls.addClassCleanup(logging.set_verbosity, before)
-    folder = cls.enterClassContext(tempfile.TemporaryDirectory())
-    cls.readers = readers.prepare(pathlib.Path(folder))
+    folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+    cls.readers = cls.enterClassContext(readers.prepared(folder))
 
   def test_a_damaged_file_is_refused_by_name_or_read(self):
     for name, reader in self.readers.items():

@@ -12,7 +12,6 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
-from absl import logging
 from absl.testing import absltest, parameterized
 
 from psm_jax import paths
@@ -154,9 +153,8 @@ class HostileFilesTest(parameterized.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.addClassCleanup(logging.set_verbosity, logging.get_verbosity())
-    folder = cls.enterClassContext(tempfile.TemporaryDirectory())
-    cls.readers = readers.prepare(pathlib.Path(folder))
+    folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+    cls.readers = cls.enterClassContext(readers.prepared(folder))
 
   @parameterized.parameters(*_FILES)
   def test_a_file_is_refused_with_its_reason(self, name, content, reason):

@@ -1,11 +1,12 @@
 """Every reader of the product, with a good file of each, for damage to it."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
 import pickle
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
@@ -66,15 +67,25 @@ class Reader:
     return pickle.dumps(self.read())
 
 
-def prepare(root: pathlib.Path) -> dict[str, Reader]:
-  """Writes good files and returns their readers by name."""
-  logging.set_verbosity(logging.FATAL)  # Warnings of damage are many.
+@contextlib.contextmanager
+def prepared(root: pathlib.Path) -> Iterator[dict[str, Reader]]:
+  """Writes good files and gives their readers by name.
+
+  Meanwhile nothing is logged: warnings of damage are many.
+  """
   made = _of_runs(root / 'run')
   made |= _of_stores(root)
   made |= _of_tables(root)
   made |= _of_ingest(root / 'ingested')
   made |= _of_tensors(root)
-  return made
+  logger = logging.get_absl_logger()
+  # absl's own verbosity could not be put back to what it is by default.
+  before = logger.level
+  logger.setLevel('CRITICAL')
+  try:
+    yield made
+  finally:
+    logger.setLevel(before)
 
 
 def _of_runs(workdir):
@@ -156,7 +167,7 @@ def _of_stores(root):
     ),
     'P1.arrow': Reader(path / 'P1.arrow', 'bytes', opened, is_sealed=True),
     'pack': Reader(packed, 'bytes', unpacked, is_sealed=True),
-    'pack, members': Reader(packed, 'tar', unpacked),
+    'pack members': Reader(packed, 'tar', unpacked),
   }
 
 
@@ -233,7 +244,7 @@ def _of_tables(root):
     'embeddings': Reader(
       tree, 'parquet', lambda: features.read_run(root / 'tables')
     ),
-    'embeddings, flipped': Reader(
+    'embeddings flipped': Reader(
       tree,
       'bytes',
       lambda: [embedded.read(path) for path in embedded.files(tree.parents[2])],

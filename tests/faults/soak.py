@@ -6,14 +6,16 @@ An unbroken pass of all programs on two synthetic people says what each should
 end in. Then, phase by phase, a program is started from what was before it, a
 signal is sent while it is in that phase, and the same command is repeated until
 it is done: the files it leaves must be equal, byte by byte where they hold no
-times. FOLDER/table.csv has a row a phase.
+times. FOLDER/table.csv has a row a phase. The same command again goes on with
+what is missing there.
 """
 
 import argparse
 import collections
-import csv
 import dataclasses
 import hashlib
+import json
+import os
 import pathlib
 import random
 import shutil
@@ -27,6 +29,7 @@ import pandas as pd
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _OTHERS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+_SIGNALS = (signal.SIGKILL, *_OTHERS)
 _CONFIG = (
   '--config=configs/quickstart.py',
   '--config.data.size_px=32',
@@ -38,6 +41,8 @@ _CONFIG = (
   '--config.train.log_every=5',
   '--config.train.save_steps=8',
 )
+# Most of a start would be compiling.
+_ENVIRONMENT = {'XLA_FLAGS': '--xla_backend_optimization_level=0'}
 # A signal is answered within these seconds.
 _ANSWER_S = 10.0
 # Columns of metrics.csv that tell the time.
@@ -105,6 +110,7 @@ def start(command: tuple[str, ...], folder: pathlib.Path) -> subprocess.Popen:
     return subprocess.Popen(
       [sys.executable, '-m', f'launch.{name}', *arguments],
       cwd=_ROOT,
+      env=os.environ | _ENVIRONMENT,
       stdout=log,
       stderr=log,
     )
@@ -197,48 +203,54 @@ def main() -> None:
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument('--phases', default='', help='Names, by commas.')
   options = parser.parse_args()
-  options.out.mkdir(parents=True)
-  generator = random.Random(options.seed)
   # One place for all: tables and stores name it.
   work = (options.out / 'work').absolute()
   begins, ends, lives = _unbroken(work, options.out / 'unbroken')
+  rows = _read(options.out / 'table.csv')
   wanted = options.phases.split(',') if options.phases else []
-  rows, failures = [], 0
   for phase in _PHASES:
     if wanted and phase.name not in wanted:
       continue
-    row = collections.Counter()
-    for _ in range(options.per_phase):
-      is_kill = generator.random() < options.kill_share
-      number = signal.SIGKILL if is_kill else generator.choice(_OTHERS)
+    row = rows.setdefault(phase.name, collections.Counter())
+    while (number := sum(row[s.name] for s in _SIGNALS)) < options.per_phase:
+      generator = random.Random(f'{options.seed} {phase.name} {number}')
+      kills, others = (
+        sum(row[s.name] for row in rows.values() for s in signals)
+        for signals in (_SIGNALS[:1], _OTHERS)
+      )
+      is_kill = kills < options.kill_share * (kills + others + 1)
+      sent = signal.SIGKILL if is_kill else generator.choice(_OTHERS)
       _restore(begins[phase.needs], work)
-      code, waited = strike(phase, work, number, lives[phase.name], generator)
-      _check_answer(row, code, number, waited)
+      code, waited = strike(phase, work, sent, lives[phase.name], generator)
+      _check_answer(row, code, sent, waited)
       finish(phase.command, work)
       if digest(work) == ends[phase.name]:
         row['equal ends'] += 1
       else:
-        shutil.copytree(work, options.out / f'differs{failures}')
-        failures += 1
-      row[number.name] += 1
-    rows.append({'phase': phase.name, **row})
-    print(rows[-1], flush=True)
-    _write(options.out / 'table.csv', rows)
-  sys.exit(min(failures, 1))
+        shutil.copytree(work, options.out / f'differs {phase.name} {number}')
+      row[sent.name] += 1
+      _write(options.out / 'table.csv', rows)
+    print({'phase': phase.name, **row}, flush=True)
+  sys.exit(any(options.out.glob('differs*')))
 
 
 def _unbroken(work, kept):
   """Runs every program once; returns what was before, after, and how long."""
-  work.mkdir()
-  begins, ends, lives = {}, {}, {}
+  begins = {phase.needs: kept / str(phase.needs) for phase in _PHASES}
+  known = kept / 'known.json'
+  if known.exists():
+    return begins, *json.loads(known.read_text())
+  shutil.rmtree(work, ignore_errors=True)
+  shutil.rmtree(kept, ignore_errors=True)
+  work.mkdir(parents=True)
+  ends, lives = {}, {}
 
   def keep(name):
-    begins[name] = kept / str(name)
     shutil.copytree(work, begins[name])
 
   keep(None)
   for phase in _PHASES:
-    if phase.needs == 'stores' and 'stores' not in begins:
+    if phase.needs == 'stores' and not begins['stores'].exists():
       _restore(begins['train'], work)
       (store,) = (work / 'run/data').glob('store-*/store.json')
       for name in ('one', 'other', 'both'):
@@ -247,7 +259,7 @@ def _unbroken(work, kept):
       finish(('store', '--path=FOLDER/other', '--remove=P001'), work)
       keep('stores')
     name = phase.command[0]
-    if phase.command == _TRAIN and 'train' in begins:
+    if phase.command == _TRAIN and 'start-up' in ends:
       ends[phase.name], lives[phase.name] = ends['start-up'], lives['start-up']
       continue
     _restore(begins[phase.needs], work)
@@ -255,13 +267,14 @@ def _unbroken(work, kept):
     finish(phase.command, work)
     lives[phase.name] = time.monotonic() - began
     ends[phase.name] = digest(work)
-    if name not in begins and name != 'store':
+    if name in begins and not begins[name].exists():
       keep(name)
+  known.write_text(json.dumps([ends, lives]))
   return begins, ends, lives
 
 
 def _restore(source, work):
-  shutil.rmtree(work)
+  shutil.rmtree(work, ignore_errors=True)
   shutil.copytree(source, work)
 
 
@@ -283,12 +296,19 @@ def _check_answer(row, code, number, waited):
   row['longest_ms'] = max(row['longest_ms'], int(1000 * waited))
 
 
+def _read(path):
+  """What a table says, by phase."""
+  if not path.exists():
+    return {}
+  table = pd.read_csv(path, index_col='phase')
+  return {
+    phase: collections.Counter(dict(row)) for phase, row in table.iterrows()
+  }
+
+
 def _write(path, rows):
-  columns = list(dict.fromkeys(name for row in rows for name in row))
-  with open(path, 'w', newline='') as file:
-    writer = csv.DictWriter(file, columns, restval=0)
-    writer.writeheader()
-    writer.writerows(rows)
+  table = pd.DataFrame.from_dict(rows, orient='index').fillna(0).astype(int)
+  table.to_csv(path, index_label='phase')
 
 
 if __name__ == '__main__':

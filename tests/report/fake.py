@@ -255,5 +255,7 @@ def embedded(folder, people, **options):
     theirs = folder / 'embeddings' / f'm-{person}' / person
     theirs.mkdir(parents=True)
     for video, table in frames(person, **options).groupby('video_id'):
+      table.attrs = {'schema_version': 1, 'step': 1, 'state': person}
+      table.attrs['config'] = 'c'
       table.to_parquet(theirs / f'{video}.parquet', index=False)
   return folder

@@ -193,6 +193,15 @@ class PageTest(parameterized.TestCase):
     fake.trained(folder, [fake.model(person) for person in people])
     return fake.embedded(folder, people, **options)
 
+  def test_embeddings_of_several_steps_are_refused(self):
+    folder = self._unscored(['A', 'B'])
+    path = folder / 'embeddings/m-B/B/a.parquet'
+    table = pd.read_parquet(path)
+    table.attrs['step'] += 1
+    table.to_parquet(path, index=False)
+    with self.assertRaisesRegex(ValueError, 'B/a.parquet has step 2'):
+      page.write(folder)
+
   def test_an_empty_run_directory_gives_a_page_of_what_to_do(self):
     path = page.write(self._folder())
     self.assertEmpty(checker.parse(path).open)

@@ -7,6 +7,7 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax.engine import update
@@ -134,18 +135,24 @@ class CheckpointsTest(parameterized.TestCase):
     self.assertEqual(self._restore()[0], 5)
 
   def test_no_damage_of_any_file_changes_a_number(self):
+    self._damage_files(num_flips=6, num_cuts=3)
+
+  @pytest.mark.slow
+  def test_no_damage_of_hundreds_of_places_changes_a_number(self):
+    self._damage_files(num_flips=50, num_cuts=20)
+
+  def _damage_files(self, *, num_flips, num_cuts):
+    """Restores while each file in turn is flipped, cut, longer and missing."""
     self._save(5, 10)
     generator = random.Random(0)
     files = [p for p in (self.folder / '10').rglob('*') if p.is_file()]
     self.assertGreater(len(files), 8)
     for path in files:
       data = path.read_bytes()
-      damaged = [b'', data[: len(data) // 2], data[:-1], data + b'\0', None]
-      for place in (
-        0,
-        len(data) - 1,
-        *generator.choices(range(len(data)), k=4),
-      ):
+      cuts = np.linspace(0, len(data) - 1, num_cuts).astype(int)
+      damaged = [None, data + b'\0', *(data[:cut] for cut in cuts)]
+      # At equal distances, the first and the last byte among them.
+      for place in np.linspace(0, len(data) - 1, num_flips).astype(int):
         flipped = bytearray(data)
         flipped[place] ^= 1 << generator.randrange(8)
         damaged.append(flipped)

@@ -56,7 +56,8 @@ def scan(
   if align not in ALIGNMENTS:
     raise ValueError(
       f'data.align {align!r} is none of {ALIGNMENTS}, which ingested videos '
-      'allow: launch.ingest aligned them by their eyes.'
+      'allow. launch.ingest has aligned them by their eyes: set '
+      '--config.data.align=none.'
     )
   root = pathlib.Path(path)
   if (

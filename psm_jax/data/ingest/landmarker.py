@@ -98,11 +98,14 @@ class LandmarkerDetector:
       followed = self._measured(picture, self._crops)
     else:
       self._crops = self._crops[:0]
-    is_lost = not len(followed) or len(followed) < len(self._crops)
+    is_due = not is_next or frame.index - self._searched >= _SEARCH_EVERY
+    is_lost = len(followed) < len(self._crops)
     faces = followed
-    if is_lost or frame.index - self._searched >= _SEARCH_EVERY:
-      self._searched = frame.index
-      faces = self._measured(picture, self._search(picture, followed), followed)
+    if is_due or is_lost or not len(followed):
+      if is_due or is_lost:
+        self._searched = frame.index
+      crops = self._search(picture, followed, is_close=is_due or is_lost)
+      faces = self._measured(picture, crops, followed)
     self._index, self._shape = frame.index, picture.shape
     self._crops = _around(faces)
     size = np.array([picture.shape[1], picture.shape[0]])
@@ -124,10 +127,13 @@ class LandmarkerDetector:
     faces = _joined(faces)
     return faces.chosen(faces_lib.without_doubles(faces))
 
-  def _search(self, picture, known):
-    """[F, 2, 3] upright crops of what may be faces but those known."""
+  def _search(self, picture, known, *, is_close):
+    """[F, 2, 3] upright crops of what may be faces but those known.
+
+    A close look at what is small takes most of the time.
+    """
     longest, places = max(picture.shape[:2]), np.zeros((0, 5))
-    for parts in range(3):
+    for parts in range(3 if is_close else 2):
       side = longest // 2**parts
       # Smaller windows cost more, and find what is too far to be used.
       if parts < 2 or (

@@ -146,4 +146,5 @@ def _numeric(table):
   """The table as floats, and how many cells were neither number nor empty."""
   numbers = table.apply(pd.to_numeric, errors='coerce').astype(np.float64)
   numbers = numbers.where(np.isfinite(numbers))
-  return numbers, sum(tabular.num_wrong(table[name]) for name in table)
+  doubtful = numbers.columns[numbers.isna().any()]
+  return numbers, sum(tabular.num_wrong(table[name]) for name in doubtful)

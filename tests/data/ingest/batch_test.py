@@ -395,6 +395,8 @@ class TrainingDataTest(_FolderTest):
     path = self.out / 'tracks.csv'
     text = path.read_text().replace('b,0,0,23,', 'b,0,0,11,a')
     path.write_text(text.replace('b,1,0,23,', 'b,1,12,23,a'))
+    # Somebody is ingesting another video meanwhile.
+    (self.out / 'videos' / '.new-0').mkdir()
     source = folder.scan(self.out)
     frame_store = self._store(source)
     self.assertEqual(frame_store.person_ids, ('a',))

@@ -148,6 +148,18 @@ class DetectTest(parameterized.TestCase):
     searched = np.flatnonzero(np.diff(searches, prepend=0)).tolist()
     self.assertEqual(searched, [0, 5, 8])
 
+  def test_without_a_face_a_close_look_is_taken_now_and_then(self):
+    networks = StubNetworks()
+    path = pathlib.Path(self.create_tempdir().full_path) / 'a.mp4'
+    films.write(path, [_square(0, 0, 0, (640, 480))] * 12)
+    detector, searches = landmarker.LandmarkerDetector(_options(), networks), []
+    for frame in video.read(path, video.Counts()):
+      detector.detect(frame)
+      searches.append(networks.num_searches)
+    num = np.diff(searches, prepend=0)
+    self.assertEqual(np.flatnonzero(num == num.max()).tolist(), [0, 5, 10])
+    self.assertGreater(num.max(), 4 * num[1])
+
   def test_blendshapes_stay_from_0_to_1(self):
     shapes = self._detect(_square(60, 90, 80), StubNetworks()).details
     self.assertEqual(shapes.blendshapes.min(), 0)
@@ -326,7 +338,7 @@ class FileTest(absltest.TestCase):
   def test_auto_takes_mtcnn_where_no_model_lies_beside_the_configuration(self):
     home = self.create_tempdir().full_path
     with mock.patch.dict('os.environ', XDG_CONFIG_HOME=home):
-      with self.assertLogs('absl', level='INFO') as logged:
+      with self.assertLogs(level='INFO') as logged:
         options = detection.DetectorOptions(name='auto').resolved()
       self.assertEqual(options.name, 'mtcnn')
       self.assertIn('mtcnn', logged.output[0])
@@ -341,7 +353,7 @@ class FileTest(absltest.TestCase):
     with (
       mock.patch.object(landmark_models, 'SHA256', _sha256(b'model')),
       mock.patch.object(landmark_models, 'interpreter_class'),
-      self.assertLogs('absl', level='INFO') as logged,
+      self.assertLogs(level='INFO') as logged,
     ):
       options = detection.DetectorOptions(name='auto', model=place.full_path)
       self.assertEqual(options.resolved().name, 'landmarker')

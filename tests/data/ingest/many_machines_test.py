@@ -65,22 +65,37 @@ class _ManyTest(absltest.TestCase):
     return _content(out)
 
   def _ingest_and_kill(self, name, pids, after_s, **how):
-    """Kills one of the processes that `pids()` returns, some time after."""
+    """Kills one of the processes that `pids()` returns, some time after.
+
+    Returns:
+      What is made, and whether there was still one to kill.
+    """
+    killed, is_done = [], threading.Event()
 
     def kill():
-      deadline = time.monotonic() + 60
-      while not pids() and time.monotonic() < deadline:
-        time.sleep(0.01)
-      time.sleep(after_s)
-      alive = pids()
-      if alive:
-        os.kill(random.choice(alive), signal.SIGKILL)
+      while not pids() and not is_done.wait(0.01):
+        pass
+      if not is_done.wait(after_s) and (alive := pids()):
+        killed.append(random.choice(alive))
+        os.kill(killed[0], signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()
     content = self._ingest(name, **how)
+    is_done.set()
     killer.join()
-    return content
+    return content, bool(killed)
+
+  def _kill_ten(self, ingest_and_kill):
+    """Has ten processes killed, at moments all over what they do."""
+    killed, longest_s, turn = 0, 1.0, 0
+    while killed < 10:
+      num_workers, after_s = (2, 4)[turn % 2], random.random() * longest_s
+      content, is_killed = ingest_and_kill(num_workers, turn, after_s)
+      self.assertEqual(content, self.alone)
+      killed, turn = killed + is_killed, turn + 1
+      longest_s *= 1.5 if is_killed else 0.8
+      print(turn, num_workers, f'killed after {after_s:.2f} s: {is_killed}')
 
 
 def _children():
@@ -94,12 +109,11 @@ class ProcessesTest(_ManyTest):
 
   @pytest.mark.slow
   def test_killed_processes_change_no_byte(self):
-    for turn in range(10):
-      num_workers = (2, 4)[turn % 2]
-      content = self._ingest_and_kill(
-        f'turn{turn}', _children, random.random() * 6, num_workers=num_workers
+    self._kill_ten(
+      lambda num_workers, turn, after_s: self._ingest_and_kill(
+        f'turn{turn}', _children, after_s, num_workers=num_workers
       )
-      self.assertEqual(content, self.alone)
+    )
 
 
 @absltest.skipUnless(_HAS_DASK, 'Dask is not installed: psm_jax[dask]')
@@ -126,20 +140,19 @@ class DaskTest(_ManyTest):
       time.sleep(0.05)
     return str(file), [process.pid for process in started[1:]]
 
-  def _kill_one_of(self, num_workers, turn):
+  def _kill_one_of(self, num_workers, turn, after_s):
     scheduler, pids = self._workers(num_workers)
-    content = self._ingest_and_kill(
-      f'dask{turn}', lambda: pids, random.random() * 6, scheduler=scheduler
+    return self._ingest_and_kill(
+      f'dask{turn}', lambda: pids, after_s, scheduler=scheduler
     )
-    self.assertEqual(content, self.alone)
 
   def test_a_killed_worker_changes_no_byte(self):
-    self._kill_one_of(2, 0)
+    content, _ = self._kill_one_of(2, 'short', 3 * random.random())
+    self.assertEqual(content, self.alone)
 
   @pytest.mark.slow
   def test_killed_workers_change_no_byte_ten_times(self):
-    for turn in range(1, 11):
-      self._kill_one_of((2, 4)[turn % 2], turn)
+    self._kill_ten(self._kill_one_of)
 
 
 if __name__ == '__main__':
