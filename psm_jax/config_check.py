@@ -8,7 +8,7 @@ import ml_collections
 
 from psm_jax import methods, paths, sampling
 from psm_jax.data import prepare, shifts
-from psm_jax.engine import feed, population
+from psm_jax.engine import feed, layout
 from psm_jax.methods import interface
 from psm_jax.ops import augment, conv, precision
 from psm_jax.runs import planning, warm_start
@@ -22,7 +22,7 @@ _CHOICES = {
   'method.name': tuple(methods.METHODS),
   'init.match': warm_start.MATCHES,
   'population.cohorts': planning.COHORTS,
-  'population.strategy': population.STRATEGIES,
+  'population.strategy': layout.STRATEGIES,
   'population.lowering': conv.LOWERINGS,
   'population.precision': precision.PRECISIONS,
   'curriculum.pairing': sampling.PAIRINGS,

@@ -23,7 +23,7 @@ from psm_jax.bench import row as bench
 from psm_jax.data import prepare
 from psm_jax.data import store as store_lib
 from psm_jax.engine import feed as feed_lib
-from psm_jax.engine import memory
+from psm_jax.engine import layout, memory
 from psm_jax.engine import population as population_lib
 from psm_jax.ops import precision
 from psm_jax.runs import planning, run, shards
@@ -108,7 +108,7 @@ def needs(
   # The first shard's: the others have about as much to do.
   waves = shards.waves_of([model for model in models if model.shard == 0])
   sizes = [len(members) for members in waves.values()]
-  devices = population_lib.devices_of(config)
+  devices = layout.devices_of(config)
   method = methods.make(precision.settled(config, devices[0].platform))
   (largest,) = population_lib.build_waves(
     method,

@@ -13,7 +13,14 @@ from absl import logging
 from psm_jax import config_check, methods, paths, sampling, stopping
 from psm_jax.data import canonical_faces, prepare
 from psm_jax.data import store as store_lib
-from psm_jax.engine import compilation, dispatch, memory, processes, update
+from psm_jax.engine import (
+  compilation,
+  dispatch,
+  layout,
+  memory,
+  processes,
+  update,
+)
 from psm_jax.engine import feed as feed_lib
 from psm_jax.engine import population as population_lib
 from psm_jax.engine import validation as validation_lib
@@ -166,7 +173,7 @@ def _waves(models, plans, store, config, shard):
   }
   if not waves:
     return []
-  devices = population_lib.devices_of(config)
+  devices = layout.devices_of(config)
   method = methods.make(precision.settled(config, devices[0].platform))
   plan_of = dict(zip((m.model_id for m in models), plans, strict=True))
   populations = population_lib.build_waves(

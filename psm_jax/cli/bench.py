@@ -24,7 +24,7 @@ from ml_collections import config_flags
 from psm_jax import paths
 from psm_jax.bench import layers, row, summary, sweep
 from psm_jax.cli import program
-from psm_jax.engine import population
+from psm_jax.engine import layout
 from psm_jax.ops import conv, precision
 
 _DEFAULT = row.DEFAULT
@@ -39,7 +39,7 @@ _NUM_MODELS = flags.DEFINE_list('num_models', ['1'], 'Sizes of the population.')
 _STRATEGIES = flags.DEFINE_list(
   'strategies',
   ['auto'],
-  f'How models are stacked: {", ".join(population.STRATEGIES)}.',
+  f'How models are stacked: {", ".join(layout.STRATEGIES)}.',
 )
 _LOWERINGS = flags.DEFINE_list(
   'lowerings',

@@ -25,18 +25,13 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from jax import lax
 
-from psm_jax import sampling, tasks
-from psm_jax.engine import dispatch, processes, update
+from psm_jax import sampling
+from psm_jax.engine import dispatch, layout, processes, update
 from psm_jax.methods import interface
 from psm_jax.ops import data_axis
-
-STRATEGIES = ('auto', 'vmap', 'map', 'loop')
-_FILLS_A_DEVICE_FROM_WIDTH = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -289,7 +284,7 @@ def build_waves(
     min(wave, len(plans) - first) for first in range(0, len(plans), wave)
   ]
   wave = max(sizes)
-  devices = tuple(devices or devices_of(config))
+  devices = tuple(devices or layout.devices_of(config))
   axis, num_copies, first_place = data_axis.ONE_DEVICE, 1, 0
   mapped = devices
   if config.population.data_parallel:
@@ -297,27 +292,22 @@ def build_waves(
     if processes.are_several():
       mapped = tuple(jax.devices())
       first_place = mapped.index(devices[0])
-    axis = _data_axis(method, mapped, config)
+    axis = layout.shared_axis(method, mapped, config)
   else:
     mapped = devices = devices[:wave]
   spread = method.over(axis) if method.over and axis.size > 1 else method
   strategy = config.population.strategy
   if strategy == 'auto':
-    strategy = _fastest_strategy(devices[0].platform, config)
+    strategy = layout.fastest_strategy(devices[0].platform, config)
   per_device = -(-wave * num_copies // len(devices))
-  at_once = _models_at_once(strategy, per_device, devices, config)
+  at_once = layout.models_at_once(strategy, per_device, devices, config)
   if strategy == 'map':
     # Whole chunks, or the rest would be a program of its own.
     per_device = -(-per_device // at_once) * at_once
   slot_models = 1 if strategy == 'loop' else per_device
   lanes = dispatch.Lanes(at_once if strategy == 'loop' else 1)
   shape = (len(devices), per_device // slot_models, slot_models)
-  over: dict[str, Callable] = {
-    'vmap': jax.vmap,
-    'map': functools.partial(_map, chunk=at_once),
-    'loop': _over_one_model,
-  }
-  over_models = over[strategy]
+  over_models = layout.over_models(strategy, chunk=at_once)
 
   def over_devices(function, *, donate=()):
     """Adds the device axis: the one place where it appears."""
@@ -374,71 +364,11 @@ def build_waves(
   return populations
 
 
-def devices_of(config: ml_collections.ConfigDict) -> list[jax.Device]:
-  """Returns the devices of this machine that a configuration asks for.
-
-  Raises:
-    ValueError: If there are fewer.
-  """
-  devices = jax.local_devices()
-  wanted = config.population.num_devices or len(devices)
-  if wanted > len(devices):
-    raise ValueError(
-      f'population.num_devices is {wanted}, but JAX sees {len(devices)} '
-      f'({devices[0].device_kind}). Lower it; 0 takes all.'
-    )
-  return devices[:wanted]
-
-
-def _fastest_strategy(platform, config):
-  """Returns what strategy 'auto' is.
-
-  A CPU's is measured. A full-size model fills a TPU by itself, narrow ones have
-  to share it (estimates in BENCHMARKS.md); of GPUs the same is assumed.
-  """
-  is_wide = config.method.width >= _FILLS_A_DEVICE_FROM_WIDTH
-  return 'loop' if platform == 'cpu' or is_wide else 'vmap'
-
-
 def _shapes(tree, *lead):
   """Returns the shapes and types of a tree, behind further axes."""
   return jax.tree.map(
     lambda leaf: jax.ShapeDtypeStruct((*lead, *leaf.shape), leaf.dtype), tree
   )
-
-
-def _models_at_once(strategy, per_device, devices, config):
-  """Returns how many models a device computes at the same time."""
-  if strategy == 'vmap':
-    return per_device
-  wanted = config.population.chunk or 1
-  if strategy == 'loop':
-    # Several devices would share the cores already.
-    is_lone_cpu = len(devices) == 1 and devices[0].platform == 'cpu'
-    if not is_lone_cpu:
-      return 1
-    wanted = config.population.chunk or tasks.num_cores()
-  return min(wanted, per_device)
-
-
-def _data_axis(method, devices, config):
-  """Returns the axis of devices that share each model's batch.
-
-  Raises:
-    ValueError: If the method or the batch cannot be shared.
-  """
-  if method.over is None:
-    raise ValueError(
-      f'population.data_parallel is set, but the method {method.name} cannot '
-      'share a batch between devices. Leave it out.'
-    )
-  if config.train.batch_size % len(devices):
-    raise ValueError(
-      f'train.batch_size is {config.train.batch_size}, which '
-      f'{len(devices)} devices cannot share equally. Choose a multiple, or '
-      'set population.num_devices.'
-    )
-  return data_axis.DataAxis('batch', len(devices))
 
 
 def place_plans(
@@ -475,64 +405,3 @@ def place_plans(
       )
     )
   return waves
-
-
-def _map(function, in_axes, *, chunk, is_running=None):
-  """Adds the model axis as a compiled loop over chunks of models.
-
-  Args:
-    function: Of one model.
-    in_axes: 0 for arguments of each model, None for those of all.
-    chunk: Models of a chunk.
-    is_running: Of a training step: (state, clock) -> () bool. Chunks without a
-      model that learns are passed over.
-  """
-
-  def wrapped(*args):
-    mapped = [arg for arg, axis in zip(args, in_axes, strict=True) if axis == 0]
-
-    def of_one_model(of_model):
-      of_model = iter(of_model)
-      return function(
-        *(
-          next(of_model) if axis == 0 else arg
-          for arg, axis in zip(args, in_axes, strict=True)
-        )
-      )
-
-    of_chunk = jax.vmap(of_one_model)
-    if chunk == 1:
-      # No model axis in the networks.
-      def of_chunk(group):
-        alone = of_one_model(jax.tree.map(lambda leaf: leaf[0], group))
-        return jax.tree.map(lambda leaf: leaf[None], alone)
-
-    def of_running(group):
-      _, metrics = jax.eval_shape(of_chunk, group)
-      return lax.cond(
-        jnp.any(jax.vmap(is_running)(*group[:2])),
-        of_chunk,
-        lambda group: update.rest(group[0], metrics),
-        group,
-      )
-
-    groups = jax.tree.map(
-      lambda leaf: leaf.reshape(-1, chunk, *leaf.shape[1:]), tuple(mapped)
-    )
-    mapped = lax.map(of_running if is_running else of_chunk, groups)
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), mapped)
-
-  return wrapped
-
-
-def _over_one_model(function, in_axes):
-  """Applies a function of one model to a model axis of length one."""
-
-  def wrapped(*args):
-    args = [
-      arg if axis is None else jax.tree.map(lambda leaf: leaf[0], arg)
-      for arg, axis in zip(args, in_axes, strict=True)
-    ]
-    return jax.tree.map(lambda leaf: leaf[None], function(*args))
-
-  return wrapped
