@@ -26,7 +26,7 @@ from psm_jax.engine import feed as feed_lib
 from psm_jax.engine import layout, memory
 from psm_jax.engine import population as population_lib
 from psm_jax.ops import precision
-from psm_jax.runs import planning, run, shards
+from psm_jax.runs import planning, resuming, shards
 
 _GIB = 2**30
 
@@ -44,7 +44,7 @@ def machine(folder: str | os.PathLike) -> dict[str, str]:
     videos = ', '.join(codecs.readable())
   except ModuleNotFoundError as error:
     videos = f'none: there is no module {error.name}'
-  versions = run.versions()
+  versions = resuming.versions()
   devices = jax.local_devices()
   dtype = jnp.float32 if devices[0].platform == 'cpu' else jnp.bfloat16
   rate = bench.product(dtype, devices[0])()

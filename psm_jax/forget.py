@@ -29,6 +29,7 @@ from psm_jax.data import store as store_lib
 from psm_jax.labelling import tables as labelled
 from psm_jax.runs import (
   checkpoint,
+  locks,
   metrics,
   planning,
   run,
@@ -130,11 +131,11 @@ def forget(
   for folder in folders:
     if not folder.is_dir():
       raise ValueError(f'There is no folder {folder}.')
-  with contextlib.ExitStack() as locks:
+  with contextlib.ExitStack() as held:
     runs = []
     for path in _below(folders, 'models.json'):
-      locks.enter_context(run.locked(path))
-      locks.enter_context(run.making(path, wait=False))
+      held.enter_context(locks.locked(path))
+      held.enter_context(locks.making(path, wait=False))
       _finish_swap(path)
       runs.append(_plan(run.open_run(path), person_id, folders))
     stores = [

@@ -16,7 +16,7 @@ from psm_jax import embedding, forget, methods, training
 from psm_jax.data import store as store_lib
 from psm_jax.evaluation import evaluate
 from psm_jax.report import page
-from psm_jax.runs import run, zoo
+from psm_jax.runs import locks, run, zoo
 from tests import tiny, training_runs
 
 _PEOPLE = ('a7Kq2mZx91LpWv03', 'b5Tn8rYc64HsEu27', 'c1Gd9wQf38JkRo56')
@@ -194,14 +194,14 @@ class ForgetTest(absltest.TestCase):
 
   def test_while_somebody_writes_it_is_refused(self):
     with (
-      run.locked(self.root / 'stacked'),
+      locks.locked(self.root / 'stacked'),
       self.assertRaisesRegex(ValueError, 'writing to .*stacked'),
     ):
       forget.forget(_GONE, [self.root], general=forget.KEEP)
 
   def test_while_somebody_makes_tables_it_is_refused(self):
     with (
-      run.making(self.root / 'stacked'),
+      locks.making(self.root / 'stacked'),
       self.assertRaisesRegex(ValueError, 'makes tables .*stacked'),
     ):
       forget.forget(_GONE, [self.root], general=forget.KEEP)

@@ -20,7 +20,7 @@ import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax import embedding, methods, training
-from psm_jax.runs import run
+from psm_jax.runs import locks, run
 from tests import tiny, training_runs
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -272,7 +272,7 @@ class RunTest(parameterized.TestCase):
   def test_a_second_writer_is_refused(self):
     workdir = self.folder / 'held'
     with (
-      run.locked(workdir),
+      locks.locked(workdir),
       self.assertRaisesRegex(ValueError, 'Another process is writing'),
     ):
       training.train(self.config, workdir)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from absl import app, flags, logging
 
 from psm_jax import paths, presets, stopping
+from psm_jax.runs import locks
 
 FAILED = 1
 _PACKAGE = pathlib.Path(__file__).parents[1]
@@ -147,9 +148,7 @@ def _holding_run(verb):
   is_run = (workdir / 'models.json').is_file()
   if not values or not is_run or values.get('shard'):
     return contextlib.nullcontext()
-  from psm_jax.runs import run  # Imports JAX, as these programs did.
-
-  return run.making(workdir)
+  return locks.making(workdir)
 
 
 def _keep_traceback(verb):

@@ -6,54 +6,22 @@ crops.json    how the frames were cut out of videos, if launch.ingest did it
 checkpoints/  embeddings/  evaluation/  metrics.csv  report.html
 """
 
-import contextlib
 import dataclasses
-import importlib.metadata
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import ml_collections
 from absl import logging
 
 from psm_jax import json_files, paths, presets
-from psm_jax.data import store as store_lib
 from psm_jax.ops import precision
 from psm_jax.presets import base
+from psm_jax.runs import resuming
 
 SCHEMA_VERSION = 1
 _CROPS = 'crops.json'
-_PACKAGES = ('psm_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint')
-# These may differ between the start of a run and its resumption.
-_FREE_FIELDS = (
-  'data.feed',
-  'train.compilation_cache',
-  'train.microbatches',
-  'train.remat',
-  'population.strategy',
-  'population.lowering',
-  'population.chunk',
-  'population.num_devices',
-  'population.data_parallel',
-  'population.precision',  # What it comes to is compared instead.
-  'train.save_minutes',
-  'train.save_steps',
-  'train.keep_steps',
-)
-# These may rise; `planning.check_longer` looks at the steps done.
-_RISING = ('train.steps', 'train.epochs', 'total_steps', 'num_epochs')
-# These may not differ, and follow from the data.
-_PLANNED = (
-  'cohort',
-  'seed',
-  'init_from',
-  'total_steps',
-  'num_epochs',
-  'num_frames',
-  'num_videos',
-  'frames_digest',
-)
 
 
 @dataclasses.dataclass
@@ -165,15 +133,15 @@ def start(
   if not (workdir / 'config.json').exists():
     began = {
       'computed_in': precision.compute_dtype(config).name,
-      'versions': versions(),
+      'versions': resuming.versions(),
     }
     _write(workdir, config, models, data_dir, began, num_shards)
     return
   content = _read_content(workdir)
   opened = open_run(workdir)
-  _check_same(opened.config, config, content['computed_in'], workdir)
-  _check_same_models(opened.models, models, workdir)
-  _warn_of_versions(content['versions'], workdir)
+  resuming.check_config(opened.config, config, content['computed_in'], workdir)
+  resuming.check_models(opened.models, models, workdir)
+  resuming.warn_of_versions(content['versions'], workdir)
   for model, before in zip(models, opened.models, strict=True):
     is_longer = model.total_steps > before.total_steps
     if before.status == 'failed' or not is_longer:
@@ -216,23 +184,6 @@ def _steps_of(config):
   return config.train.steps, config.train.epochs
 
 
-def _warn_of_versions(there, workdir):
-  """Says what of the packages has changed since a run began."""
-  here = versions()
-  changed = [
-    f'{package} {there.get(package)} then, {here.get(package)} now'
-    for package in sorted(here.keys() | there.keys())
-    if here.get(package) != there.get(package)
-  ]
-  if changed:
-    logging.warning(
-      '%s began with other packages (%s). It goes on, but not bit for bit as '
-      'an unbroken run would.',
-      workdir,
-      '; '.join(changed),
-    )
-
-
 def write_crops(workdir: pathlib.Path, crops: dict):
   """Writes crops.json: how the run's frames were cut out of videos."""
   paths.write_json(workdir / _CROPS, crops)
@@ -242,15 +193,6 @@ def read_crops(workdir: str | os.PathLike) -> dict:
   """Returns how a run's frames were cut out of videos, {} if unknown."""
   path = pathlib.Path(workdir) / _CROPS
   return json_files.read(path, dict) if path.is_file() else {}
-
-
-def versions() -> dict[str, str]:
-  """Returns the versions of the packages that decide what a model becomes."""
-  installed = {}
-  for package in _PACKAGES:
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-      installed[package] = importlib.metadata.version(package)
-  return installed
 
 
 def write_models(
@@ -365,78 +307,6 @@ def model_of(entry: dict) -> Model:
   )
 
 
-@contextlib.contextmanager
-def locked(workdir: pathlib.Path) -> Iterator[None]:
-  """Holds a run directory for one writer.
-
-  Raises:
-    ValueError: If another process holds it, or a part of it.
-  """
-  paths.make_private_dir(workdir)
-  with paths.locked(workdir / '.lock', busy=_busy(workdir)):
-    check_unshared(workdir)
-    yield
-
-
-def check_unshared(workdir: pathlib.Path, *, but: str = ''):
-  """Raises an error if processes that share a run are at it.
-
-  Args:
-    workdir: The run directory.
-    but: Name of a lock that does not count: the asker's own.
-
-  Raises:
-    ValueError: If there are.
-  """
-  for path in workdir.glob('.lock-*'):
-    if path.name != but:
-      with paths.locked(path, busy=_busy(workdir)):
-        pass
-
-
-@contextlib.contextmanager
-def locked_part(workdir: pathlib.Path, name: str) -> Iterator[None]:
-  """Holds one part of a run directory for one writer.
-
-  Args:
-    workdir: The run directory.
-    name: Of the part's lock, '.lock-' and more.
-
-  Raises:
-    ValueError: If another process holds it, or the whole run.
-  """
-  paths.make_private_dir(workdir)
-  with paths.locked(workdir / name, busy=_busy(workdir)):
-    # Who takes the run whole looks for parts when it has it: one of both sees
-    # the other.
-    with paths.locked(workdir / '.lock', busy=_busy(workdir)):
-      pass
-    yield
-
-
-def making(
-  workdir: pathlib.Path, *, wait: bool = True
-) -> contextlib.AbstractContextManager[None]:
-  """Holds what is made of a run - tables, labels, reports - for one program.
-
-  Args:
-    workdir: The run directory.
-    wait: Whether to wait for another program that makes some.
-
-  Raises:
-    ValueError: If there is one, and it is not to be waited for.
-  """
-  busy = f'Another program makes tables or a report of {workdir}.'
-  return paths.locked(workdir / '.making.lock', busy=busy, wait=wait)
-
-
-def _busy(workdir):
-  return (
-    f'Another process is writing to {workdir}. Wait for it, or choose another '
-    '--workdir.'
-  )
-
-
 def config_shape() -> dict:
   """Returns what a configuration looks like in JSON, for `json_files.read`."""
   return _shape_of(base.get_config().to_dict())
@@ -461,65 +331,8 @@ def _read_content(workdir):
   )
 
 
-def _flatten(config, prefix=''):
-  flat = {}
-  for key, value in config.items():
-    if isinstance(value, dict):
-      flat |= _flatten(value, f'{prefix}{key}.')
-    else:
-      flat[prefix + key] = presets.with_tuples(value)
-  return flat
-
-
-def _check_same(old, new, computed_in, workdir):
-  """Refuses another configuration than a run began with."""
-  computes_in = precision.compute_dtype(new).name
-  old, new = _flatten(old.to_dict()), _flatten(new.to_dict())
-  changed = [
-    f'{field}: {old[field]!r} there, {new.get(field)!r} now'
-    for field in sorted(old)
-    if field not in _FREE_FIELDS and _differs(field, old[field], new.get(field))
-  ]
-  if computes_in != computed_in:
-    changed.append(
-      f'population.precision: comes to {computed_in} there, {computes_in} now'
-    )
-  if changed:
-    raise ValueError(
-      f'{workdir} holds a run of another configuration ({"; ".join(changed)}).'
-      ' Choose another --workdir, or go on with the same configuration.'
-    )
-
-
-def _differs(field, before, after):
-  """Whether a field has another value than it may have after a start."""
-  return after < before if field in _RISING else after != before
-
-
 def _shape_of(value):
   """Returns what JSON of a configuration's value looks like."""
   if isinstance(value, dict):
     return {name: _shape_of(inner) for name, inner in value.items()}
   return [Any] if isinstance(value, (list, tuple)) else type(value)
-
-
-def _check_same_models(old, new, workdir):
-  """Refuses other people, videos or frames than a run began with."""
-  there = {model.model_id: model for model in old}
-  now = {model.model_id: model for model in new}
-  changed = [
-    f'{model_id} is only {"there" if model_id in there else "here"}'
-    for model_id in sorted(there.keys() ^ now.keys())
-  ]
-  for model_id in sorted(there.keys() & now.keys()):
-    values = ((getattr(m[model_id], f) for m in (there, now)) for f in _PLANNED)
-    changed += [
-      f'{model_id}: {field} {before!r} there, {after!r} now'
-      for field, (before, after) in zip(_PLANNED, values, strict=True)
-      if _differs(field, before, after)
-    ]
-  if changed:
-    raise ValueError(
-      f'{workdir} holds a run of other data ({store_lib.list_some(changed)}). '
-      'Choose another --workdir, or bring back the data it began with.'
-    )

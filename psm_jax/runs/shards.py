@@ -24,7 +24,7 @@ import ml_collections
 import numpy as np
 
 from psm_jax import paths
-from psm_jax.runs import run
+from psm_jax.runs import locks, run
 
 # Where schedulers say which of how many a process is.
 _INDEX = ('SLURM_ARRAY_TASK_ID', 'JOB_COMPLETION_INDEX', 'TPU_WORKER_ID')
@@ -226,8 +226,8 @@ def held(
     ValueError: If another process holds the run or this shard of it.
   """
   if shard.is_alone:
-    return run.locked(workdir)
-  return run.locked_part(workdir, lock_of(shard))
+    return locks.locked(workdir)
+  return locks.locked_part(workdir, lock_of(shard))
 
 
 def lock_of(shard: Shard) -> str:
@@ -267,7 +267,7 @@ def start(
   if before == shard.count:
     return
   try:
-    run.check_unshared(workdir, but=lock_of(shard))
+    locks.check_unshared(workdir, but=lock_of(shard))
   except ValueError:
     raise ValueError(
       f'{workdir} is shared by {before} processes, and some are at it: it '

@@ -35,7 +35,7 @@ from absl import logging
 from psm_jax import json_files, methods, paths, presets
 from psm_jax.engine import inference
 from psm_jax.methods import interface
-from psm_jax.runs import checkpoint, run
+from psm_jax.runs import checkpoint, resuming, run
 
 SCHEMA_VERSION = 1
 _PARTS = ('params', 'method_state')
@@ -204,7 +204,7 @@ def _write(model, folder):
     'steps': model.steps,
     'origin': model.origin,
     'sha256': hashlib.sha256(data).hexdigest(),
-    'versions': run.versions(),
+    'versions': resuming.versions(),
     'crops': model.crops,
     'config': _without_paths(model.config),
   }

@@ -8,7 +8,7 @@ from absl import flags
 from absl.testing import absltest, parameterized
 
 from psm_jax.cli import program
-from psm_jax.runs import run
+from psm_jax.runs import locks
 
 
 class HoldingTest(parameterized.TestCase):
@@ -30,7 +30,7 @@ class HoldingTest(parameterized.TestCase):
       flags.FlagValues, 'flag_values_dict', lambda _: values
     ):
       thread = threading.Thread(target=hold)
-      with run.making(self.workdir):
+      with locks.making(self.workdir):
         thread.start()
         waits = not entered.wait(0.3)
       thread.join()

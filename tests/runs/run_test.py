@@ -4,7 +4,7 @@ import stat
 
 from absl.testing import absltest, parameterized
 
-from psm_jax.runs import planning, run
+from psm_jax.runs import locks, planning, run
 from tests import tiny
 
 
@@ -133,20 +133,20 @@ class LockedTest(absltest.TestCase):
 
   def test_a_second_writer_is_refused(self):
     with (
-      run.locked(self.workdir),
+      locks.locked(self.workdir),
       self.assertRaisesRegex(ValueError, f'writing to {self.workdir}'),
-      run.locked(self.workdir),
+      locks.locked(self.workdir),
     ):
       self.fail('two writers')
 
   def test_the_lock_is_given_back_even_after_an_error(self):
-    with self.assertRaises(KeyError), run.locked(self.workdir):
+    with self.assertRaises(KeyError), locks.locked(self.workdir):
       raise KeyError
-    with run.locked(self.workdir):
+    with locks.locked(self.workdir):
       pass
 
   def test_the_folder_is_made_for_its_owner_alone(self):
-    with run.locked(self.workdir):
+    with locks.locked(self.workdir):
       mode = stat.S_IMODE(self.workdir.stat().st_mode)
     self.assertEqual(mode, 0o700)
 
