@@ -24,7 +24,7 @@ import numpy as np
 from absl import logging
 
 from psm_jax import methods, paths
-from psm_jax.data import embedded, prepare, upkeep
+from psm_jax.data import embedded, prepare, store_files, upkeep
 from psm_jax.data import store as store_lib
 from psm_jax.labelling import tables as labelled
 from psm_jax.runs import (
@@ -140,7 +140,7 @@ def forget(
       runs.append(_plan(run.open_run(path), person_id, folders))
     stores = [
       path
-      for path in _below(folders, store_lib.MANIFEST)
+      for path in _below(folders, store_files.MANIFEST)
       if person_id in _people(path)
     ]
     exports = _exports(folders, person_id)
@@ -258,7 +258,7 @@ def _check_general(runs, exports, person_id, general):
 
 def _people(path):
   """Returns the people of a store, damaged or not."""
-  manifest = store_lib.read_manifest(path)
+  manifest = store_files.read_manifest(path)
   return [entry['person_id'] for entry in manifest['people']]
 
 

@@ -27,7 +27,7 @@ from absl import logging
 from tqdm import auto as tqdm
 
 from psm_jax import paths
-from psm_jax.data import picture_files, upkeep
+from psm_jax.data import picture_files, store_files, upkeep
 from psm_jax.data import store as store_lib
 
 ENCODINGS = ('jpeg', 'png')
@@ -80,7 +80,7 @@ def write(
         psnr += lost
         bar.update(len(frames))
       content = _member(store, person_id, rows, pictures)
-      _add(archive, person_id + store_lib.SUFFIX, content)
+      _add(archive, person_id + store_files.SUFFIX, content)
       entries.append(
         {
           'person_id': person_id,
@@ -94,13 +94,13 @@ def write(
       'quality': quality if encoding == 'jpeg' else None,
       'psnr_db': [mean, least] if np.isfinite(mean) else None,
     }
-    manifest = store_lib.make_manifest(
+    manifest = store_files.make_manifest(
       size_px=store.size_px,
       people=entries,
       problems=store.problems,
       source=store.source | {'packed': packed},
     )
-    _add(archive, store_lib.MANIFEST, manifest)
+    _add(archive, store_files.MANIFEST, manifest)
   return mean, least
 
 
@@ -112,7 +112,7 @@ def _add(archive, name, content):
 
 def _member(store, person_id, rows, pictures):
   """Returns a person's rows and pictures as an Arrow file."""
-  batch = store_lib.make_batch(
+  batch = store_files.make_batch(
     store.index.iloc[rows],
     'picture',
     pa.array(pictures, pa.binary()),
@@ -148,8 +148,8 @@ def unpack(
     raise ValueError(f'{path} is no file. Give a pack made by launch.pack.')
   try:
     with _opened(path) as archive:
-      content = _read(archive, store_lib.MANIFEST)
-      manifest = store_lib.parse_manifest(content, path, remedy=remedy)
+      content = _read(archive, store_files.MANIFEST)
+      manifest = store_files.parse_manifest(content, path, remedy=remedy)
       fingerprint = hashlib.sha256(content).hexdigest()[:16]
       folder = pathlib.Path(directory) / f'store-{fingerprint}'
       _unpack(archive, manifest, folder)
@@ -182,13 +182,13 @@ def _unpack(archive, manifest, folder):
 
 def _unpack_person(archive, entry, decode, writer):
   """Decodes a person's pictures into a store."""
-  name = entry['person_id'] + store_lib.SUFFIX
+  name = entry['person_id'] + store_files.SUFFIX
   content = _read(archive, name)
   if zlib.crc32(content) != entry['crc32']:
     raise _Damage(f'{name}: its checksum is wrong')
   try:
     batch = pa.ipc.open_file(pa.py_buffer(content)).get_batch(0)
-    index, videos = store_lib.read_batch(batch)
+    index, videos = store_files.read_batch(batch)
     pictures = batch.column('picture')
   except (pa.ArrowException, OSError, ValueError) as error:
     raise _Damage(f'{name}: {error}') from error

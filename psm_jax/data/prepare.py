@@ -11,7 +11,15 @@ import ml_collections
 from absl import logging
 
 from psm_jax import paths
-from psm_jax.data import folders, invented, pack, sources, store, upkeep
+from psm_jax.data import (
+  folders,
+  invented,
+  pack,
+  sources,
+  store,
+  store_files,
+  upkeep,
+)
 from psm_jax.data.datasets import bp4d, ckplus, disfa, gft, trees, voxceleb
 from psm_jax.data.ingest import folder as ingest_folder
 
@@ -67,7 +75,7 @@ def prepare(
   source = describe(config_data)
   fingerprint = sources.digest(
     [
-      store.SCHEMA_VERSION,
+      store_files.SCHEMA_VERSION,
       DECODER_VERSION,
       config_data.source,
       source.fingerprint,
@@ -122,7 +130,7 @@ def log_summary(frame_store: store.FrameStore) -> None:
     logging.warning(
       'All %d problems are listed in %s.',
       len(frame_store.problems),
-      frame_store.path / store.MANIFEST,
+      frame_store.path / store_files.MANIFEST,
     )
 
 

@@ -25,7 +25,7 @@ import pandas as pd
 from absl import logging
 
 from psm_jax import paths
-from psm_jax.data import store
+from psm_jax.data import store, store_files
 
 _TEMPORARY = re.compile(r'\..*\.tmp')
 
@@ -34,7 +34,7 @@ class StoreWriter:
   """A store being made, a person at a time.
 
   Attributes:
-    people: the entries of those who are done, see `store.write_person`.
+    people: the entries of those who are done, see `store_files.write_person`.
     problems: see `store.FrameStore`; may be added to.
   """
 
@@ -50,11 +50,11 @@ class StoreWriter:
     self.people, self.problems = [], list(problems)
     paths.make_private_dir(folder)
     with contextlib.suppress(ValueError):
-      manifest = store.read_manifest(folder)
+      manifest = store_files.read_manifest(folder)
       if (manifest['size_px'], manifest['source']) == (size_px, self._source):
         self.problems = manifest['problems']
         for entry in manifest['people']:
-          store.open_person(folder, entry, size_px).check_frames()
+          store_files.open_person(folder, entry, size_px).check_frames()
           self.people.append(entry)
     if self.people:
       logging.info('%s: %d people are done.', folder, len(self.people))
@@ -68,9 +68,9 @@ class StoreWriter:
   @property
   def index(self) -> pd.DataFrame:
     """The index of all who are done."""
-    return store.join(
+    return store_files.join(
       [
-        store.open_person(self._folder, entry, self._size_px).index
+        store_files.open_person(self._folder, entry, self._size_px).index
         for entry in self.people
       ]
     )
@@ -102,12 +102,14 @@ class StoreWriter:
     """Writes a person, who is then done whatever happens.
 
     Args:
-      frames: see `store.write_person`, and its errors.
+      frames: see `store_files.write_person`, and its errors.
       index: likewise.
       fps: likewise.
       problems: the person's.
     """
-    self.people.append(store.write_person(self._folder, frames, index, fps=fps))
+    self.people.append(
+      store_files.write_person(self._folder, frames, index, fps=fps)
+    )
     self.problems += [p for p in problems if p not in self.problems]
     self._save()
 
@@ -163,7 +165,7 @@ def writing(
   busy = f'Another process is making {path}; waiting for it.'
   path.parent.mkdir(parents=True, exist_ok=True)
   with paths.locked(path.with_name(f'.{path.name}.lock'), busy=busy, wait=True):
-    if (path / store.MANIFEST).is_file():
+    if (path / store_files.MANIFEST).is_file():
       yield None
       return
     if path.exists():
@@ -206,11 +208,11 @@ def verify(path: str | os.PathLike) -> list[str]:
     ValueError: If its store.json cannot be read.
   """
   path = pathlib.Path(path)
-  manifest = store.read_manifest(path)
+  manifest = store_files.read_manifest(path)
 
   def damage(entry):
     try:
-      store.open_person(path, entry, manifest['size_px']).check_frames()
+      store_files.open_person(path, entry, manifest['size_px']).check_frames()
     except ValueError as error:
       return str(error)
     return None
@@ -222,13 +224,15 @@ def verify(path: str | os.PathLike) -> list[str]:
 def strays(path: str | os.PathLike) -> list[pathlib.Path]:
   """Returns files that a killed change left in a store; they may hold faces."""
   path = pathlib.Path(path)
-  people = store.read_manifest(path)['people']
-  named = {store.person_path(path, entry['person_id']) for entry in people}
+  people = store_files.read_manifest(path)['people']
+  named = {
+    store_files.person_path(path, entry['person_id']) for entry in people
+  }
   return sorted(
     entry
     for entry in path.iterdir()
     if _TEMPORARY.fullmatch(entry.name)
-    or (entry.suffix == store.SUFFIX and entry not in named)
+    or (entry.suffix == store_files.SUFFIX and entry not in named)
   )
 
 
@@ -251,16 +255,18 @@ def add_people(path: str | os.PathLike, other: str | os.PathLike) -> list[str]:
   """
   path, other = pathlib.Path(path), pathlib.Path(other)
   with _changing(path) as mine:
-    theirs = store.read_manifest(other)
+    theirs = store_files.read_manifest(other)
     _check_addable(path, mine, other, theirs)
     if damaged := verify(other):
       raise ValueError(store.list_some(damaged, limit=3))
     check_space(path, sum(entry['num_bytes'] for entry in theirs['people']))
     for entry in theirs['people']:
       with (
-        open(store.person_path(other, entry['person_id']), 'rb') as original,
+        open(
+          store_files.person_path(other, entry['person_id']), 'rb'
+        ) as original,
         paths.writing_atomic(
-          store.person_path(path, entry['person_id'])
+          store_files.person_path(path, entry['person_id'])
         ) as copy,
       ):
         shutil.copyfileobj(original, copy, 1 << 24)
@@ -319,10 +325,10 @@ def remove_person(
 @contextlib.contextmanager
 def _changing(path) -> Iterator[dict]:
   """Gives the manifest to change, then writes it and deletes what it drops."""
-  store.read_manifest(path)
+  store_files.read_manifest(path)
   busy = f'Another process is changing {path}. Wait for it.'
   with paths.locked(path / '.lock', busy=busy):
-    manifest = store.read_manifest(path)
+    manifest = store_files.read_manifest(path)
     del manifest['schema_version']
     try:
       yield manifest
@@ -334,7 +340,9 @@ def _changing(path) -> Iterator[dict]:
 
 def _write_manifest(path, **manifest):
   """Makes a change valid, at one moment."""
-  paths.write_atomic(path / store.MANIFEST, store.make_manifest(**manifest))
+  paths.write_atomic(
+    path / store_files.MANIFEST, store_files.make_manifest(**manifest)
+  )
 
 
 def _check_addable(path, mine, other, theirs):

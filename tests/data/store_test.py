@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 from absl.testing import absltest, parameterized
 
-from psm_jax.data import labels, store, upkeep
+from psm_jax.data import labels, store, store_files, upkeep
 from tests.data import stores
 
 _SIZE = 4
@@ -336,7 +336,7 @@ class OpenStoreTest(parameterized.TestCase):
     self._assert_refused('A.arrow, .* person A')
 
   def test_each_flipped_byte_is_found(self):
-    entry = store.read_manifest(self.path)['people'][1]
+    entry = store_files.read_manifest(self.path)['people'][1]
     start = entry['frames_at']
     stop = start + entry['num_frames'] * _SIZE**2 * 3
     # Never other numbers, and no crash of Arrow, wherever it hits.
@@ -363,7 +363,7 @@ class OpenStoreTest(parameterized.TestCase):
         store.open_store(self.path).frames[rows]
 
   def test_an_unsafe_id_is_refused(self):
-    people = store.read_manifest(self.path)['people']
+    people = store_files.read_manifest(self.path)['people']
     people[0]['person_id'] = '../etc'
     stores.change_manifest(self.path, people=people)
     with self.assertRaisesRegex(ValueError, 'etc'):

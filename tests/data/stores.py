@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from psm_jax.data import store, upkeep
+from psm_jax.data import store_files, upkeep
 
 
 def write(path, frames, index, *, size_px, fps=10.0, **options):
@@ -24,10 +24,10 @@ def write(path, frames, index, *, size_px, fps=10.0, **options):
 
 def change_manifest(path, **changes):
   """Changes fields of store.json, with the checksum that belongs to them."""
-  manifest = store.read_manifest(path)
+  manifest = store_files.read_manifest(path)
   del manifest['schema_version']
-  content = store.make_manifest(**(manifest | changes))
-  (path / store.MANIFEST).write_bytes(content)
+  content = store_files.make_manifest(**(manifest | changes))
+  (path / store_files.MANIFEST).write_bytes(content)
 
 
 def flip(path, person, row=0):

@@ -15,7 +15,7 @@ import pandas as pd
 from absl.testing import absltest, parameterized
 
 from psm_jax import paths
-from psm_jax.data import folders, picture_files, store
+from psm_jax.data import folders, picture_files, store, store_files
 from psm_jax.data.ingest import video
 from psm_jax.models import tensor_files, vgg_files
 from psm_jax.runs import run
@@ -168,9 +168,9 @@ class HostileFilesTest(parameterized.TestCase):
 
   def test_an_id_in_a_stores_list_leads_nowhere_else(self):
     path = self.readers['store.json'].path.parent
-    good = (path / store.MANIFEST).read_bytes()
-    self.addCleanup((path / store.MANIFEST).write_bytes, good)
-    (person,) = store.read_manifest(path)['people']
+    good = (path / store_files.MANIFEST).read_bytes()
+    self.addCleanup((path / store_files.MANIFEST).write_bytes, good)
+    (person,) = store_files.read_manifest(path)['people']
     stores.change_manifest(path, people=[person | {'person_id': '../P1'}])
     with self.assertRaisesRegex(ValueError, "'../P1' is not a safe name"):
       store.open_store(path)

@@ -17,7 +17,15 @@ import safetensors.numpy
 from absl import logging
 
 from psm_jax import methods
-from psm_jax.data import embedded, folders, folds, labels, pack, store
+from psm_jax.data import (
+  embedded,
+  folders,
+  folds,
+  labels,
+  pack,
+  store,
+  store_files,
+)
 from psm_jax.data.datasets import trees
 from psm_jax.data.ingest import folder as ingest_folder
 from psm_jax.data.ingest import layout, listing, tracks
@@ -161,9 +169,9 @@ def _of_stores(root):
     return content | {'crc32': zlib.crc32(text)}
 
   return {
-    'store.json': Reader(path / store.MANIFEST, 'json', opened, resealed),
+    'store.json': Reader(path / store_files.MANIFEST, 'json', opened, resealed),
     'store.json as it is': Reader(
-      path / store.MANIFEST, 'bytes', opened, is_sealed=True
+      path / store_files.MANIFEST, 'bytes', opened, is_sealed=True
     ),
     'P1.arrow': Reader(path / 'P1.arrow', 'bytes', opened, is_sealed=True),
     'pack': Reader(packed, 'bytes', unpacked, is_sealed=True),
