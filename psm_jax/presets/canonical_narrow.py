@@ -15,5 +15,5 @@ def get_config():
   config = canonical.get_config()
   config.data.size_px = 32
   config.method.width = 0.5
-  config.train.steps = 500
+  config.train.steps = 2000
   return config

@@ -1,5 +1,6 @@
 """A model that comes back from its checkpoint goes on bit for bit."""
 
+import functools
 import pathlib
 
 import jax
@@ -47,20 +48,37 @@ class ResumeTest(parameterized.TestCase):
   @parameterized.parameters(
     # Several BatchNorms, a loss window with validation, momentum.
     (_FABNET,),
+    (_FABNET | {'method__fabnet__freeze_decoder': True},),
     # A momentum encoder, a dictionary, BatchNorms.
     (_CLP,),
-    # Canonical faces beside the frames, weight decay.
-    (_CANONICAL,),
+    (_CLP | {'method__clp__optimizer': 'adamw'},),
   )
-  def test_a_model_goes_on_from_its_checkpoint(self, fields):
-    self._check(fields)
+  def test_all_that_changes_comes_back_from_a_checkpoint(self, fields):
+    method = methods.make(tiny.config(train__batch_size=_BATCH, **fields))
+    state = jax.eval_shape(
+      functools.partial(update.init_model, method=method),
+      jax.ShapeDtypeStruct((2,), np.uint32),
+    )
+    generator = np.random.default_rng(0)
+    saved = jax.tree.map(
+      lambda leaf: generator.integers(0, 100, leaf.shape).astype(leaf.dtype),
+      state,
+    )
+    restored = self._back(saved, method)
+    jax.tree.map(np.testing.assert_array_equal, restored, saved)
+
+  def test_a_model_goes_on_from_its_checkpoint(self):
+    # Canonical faces beside the frames, weight decay.
+    self._check(_CANONICAL)
 
   @parameterized.parameters(
+    (_FABNET,),
     (_FABNET | {'method__fabnet__freeze_decoder': True},),
+    (_CLP,),
     (_CLP | {'method__clp__optimizer': 'adamw'},),
   )
   @pytest.mark.slow
-  def test_a_variant_goes_on_from_its_checkpoint(self, fields):
+  def test_larger_models_go_on_from_their_checkpoints(self, fields):
     self._check(fields)
 
   def _check(self, fields):
@@ -107,15 +125,19 @@ class ResumeTest(parameterized.TestCase):
     unbroken = advance(begun, batches[2:])
     moved = jax.tree.map(np.array_equal, begun.params, unbroken.params)
     self.assertFalse(all(jax.tree.leaves(moved)))
+    resumed = advance(self._back(begun, method), batches[2:])
+    jax.tree.map(np.testing.assert_array_equal, resumed, unbroken)
+
+  def _back(self, state, method):
+    """Returns a state as it comes back from a checkpoint."""
     folder = pathlib.Path(self.create_tempdir().full_path)
     checkpoints = checkpoint.Checkpoints(folder)
-    checkpoints.save(2, jax.tree.map(lambda leaf: leaf[None], begun), ['m'])
+    checkpoints.save(2, jax.tree.map(lambda leaf: leaf[None], state), ['m'])
     checkpoints.close()
     checkpoints = checkpoint.Checkpoints(folder)
     _, restored = checkpoints.restore(checkpoint.template(method, 1), ['m'])
     checkpoints.close()
-    resumed = advance(jax.tree.map(lambda leaf: leaf[0], restored), batches[2:])
-    jax.tree.map(np.testing.assert_array_equal, resumed, unbroken)
+    return jax.tree.map(lambda leaf: leaf[0], restored)
 
 
 if __name__ == '__main__':
