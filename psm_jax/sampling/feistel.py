@@ -52,16 +52,19 @@ def permute(
         column = (column + mix(row ^ salt, xp=xp) % width) % width
     return row * width + column
 
-  out = cipher(index.astype(xp.uint32))
-  if xp is jnp:
-    out = jax.lax.while_loop(
-      lambda x: jnp.any(x >= size),
-      lambda x: jnp.where(x >= size, cipher(x), x),
-      out,
-    )
+  def walk(state):
+    x, is_inside = state
+    x = xp.where(is_inside, x, cipher(x))
+    return x, x < size
+
+  x = index.astype(xp.uint32)
+  state = x, xp.zeros_like(x, bool)
+  if xp is jnp:  # The cipher is compiled once.
+    out, _ = jax.lax.while_loop(lambda state: ~state[1].all(), walk, state)
   else:
-    while xp.any(out >= size):
-      out = xp.where(out >= size, cipher(out), out)
+    while not state[1].all():
+      state = walk(state)
+    out, _ = state
   return out.astype(xp.int32)
 
 
@@ -92,10 +95,10 @@ def mix(x: Table, *, xp: types.ModuleType = jnp) -> Table:
 
 def _ceil_sqrt(size, xp):
   """Returns the least integer whose square reaches a size below 2^31."""
-  root = xp.zeros_like(size)
-  for bit in range(15, -1, -1):
-    larger = root + (1 << bit)
-    # larger^2 < size without overflow: larger <= (size - 1) // larger.
-    root = xp.where(larger <= (size - 1) // larger, larger, root)
-  # root is now the largest integer with root^2 <= size - 1.
-  return xp.maximum(1, root + 1)
+  size = size.astype(xp.uint32)
+  # Rounding may miss by one either way.
+  root = xp.sqrt(size.astype(xp.float32)).astype(xp.uint32)
+  root = xp.maximum(1, root) - 1
+  for _ in range(3):
+    root = xp.where(root * root < size, root + 1, root)
+  return xp.maximum(1, root)

@@ -166,18 +166,10 @@ class TogetherEqualsAloneTest(parameterized.TestCase):
     config = tiny.config(population__lowering=lowering)
     method = methods.make(config)
     keys = jax.random.split(jax.random.key(3), 3)
-    params, _ = jax.jit(
-      jax.vmap(method.init),
-      compiler_options={'xla_backend_optimization_level': 0},
-    )(keys)
-    # Away from the start, where biases are 0 and some gradients nearly so.
-    generator = np.random.default_rng(0)
-    params = jax.tree.map(
-      lambda leaf: (
-        leaf + 0.05 * generator.standard_normal(leaf.shape).astype(np.float32)
-      ),
-      params,
-    )
+    # Not the start, where biases are 0 and some gradients nearly so.
+    shapes, _ = jax.eval_shape(method.init, keys[0])
+    drawn = [tiny.filled(shapes, seed=seed) for seed in range(3)]
+    params = jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)
     batches = interface.Batch(
       tiny.frames(3 * 2 * tiny.BATCH).reshape(3, 2, tiny.BATCH, -1),
       np.zeros((3, tiny.BATCH), np.int32),
@@ -379,6 +371,7 @@ class DevicesTest(parameterized.TestCase):
         gaps.append(metrics[0]['gap'])
     self.assertGreater(len({int(np.asarray(gap)[0, 0]) for gap in gaps}), 1)
 
+  @pytest.mark.slow  # Of canonical it is tested always.
   def test_the_step_lowers_for_tpu_and_cuda(self):
     """Lowering only: nothing is compiled or run for these platforms."""
     config = tiny.config()

@@ -107,7 +107,10 @@ class DataParallelTest(parameterized.TestCase):
 
 
 class MicrobatchesTest(parameterized.TestCase):
-  def _train(self, config, num_devices=1):
+  @staticmethod
+  @functools.cache
+  def _train(num_devices=1, **fields):
+    config = _config(**fields)
     built = tiny.build(
       config,
       tiny.cohorts(*_LENGTHS),
@@ -123,11 +126,12 @@ class MicrobatchesTest(parameterized.TestCase):
 
   @parameterized.parameters((2, 1), (4, 1), (2, 2))
   def test_parts_train_what_the_whole_batch_would(self, parts, num_devices):
-    params, losses = self._train(_config())
-    config = _config(
-      train__microbatches=parts, population__data_parallel=num_devices > 1
+    params, losses = self._train()
+    own_params, own_losses = self._train(
+      num_devices,
+      train__microbatches=parts,
+      population__data_parallel=num_devices > 1,
     )
-    own_params, own_losses = self._train(config, num_devices)
     np.testing.assert_allclose(own_losses, losses, rtol=1e-5)
     jax.tree.map(
       functools.partial(np.testing.assert_allclose, atol=2e-5),

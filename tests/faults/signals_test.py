@@ -62,11 +62,16 @@ class SignalsTest(parameterized.TestCase):
     cls.expected = soak.digest(unbroken)
 
   @classmethod
-  def _start(cls, workdir):
+  def _start(cls, workdir, *, compiled='compiled'):
+    options = {
+      'XLA_FLAGS': '--xla_backend_optimization_level=0',
+      'JAX_COMPILATION_CACHE_DIR': str(cls.folder / compiled),
+      'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
+    }
     return subprocess.Popen(
       [sys.executable, '-c', _PROGRAM, str(cls.config), str(workdir)],
       cwd=pathlib.Path(__file__).parents[2],
-      env={**os.environ, 'XLA_FLAGS': '--xla_backend_optimization_level=0'},
+      env={**os.environ, **options},
       stderr=subprocess.PIPE,
       text=True,
     )
@@ -79,7 +84,9 @@ class SignalsTest(parameterized.TestCase):
   )
   def test_a_run_ends_as_an_unbroken_one(self, phase, number):
     workdir = self.folder / phase
-    process = self._start(workdir)
+    # What interrupts compiling has to find it compiling.
+    compiled = 'anew' if phase == 'compile' else 'compiled'
+    process = self._start(workdir, compiled=compiled)
     while process.poll() is None and not _PHASES[phase](workdir):
       time.sleep(0.005)
     if phase == 'imports':
