@@ -222,8 +222,9 @@ class ForgetTest(absltest.TestCase):
 
 
 class SixPeopleTest(parameterized.TestCase):
-  @pytest.mark.slow  # All programs, twice.
+  # The mark of what is parameterized would be lost.
   @parameterized.parameters('loop', 'vmap')
+  @pytest.mark.slow  # All programs, twice.
   def test_every_program_goes_on_for_the_five_who_stay(self, strategy):
     self.enterContext(_toy_methods())
     root = pathlib.Path(self.create_tempdir().full_path)

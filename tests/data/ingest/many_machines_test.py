@@ -68,7 +68,7 @@ class _ManyTest(absltest.TestCase):
     """Kills one of the processes that `pids()` returns, some time after.
 
     Returns:
-      What is made, and whether there was still one to kill.
+      What is made, and the process that was killed, if there was still one.
     """
     killed, is_done = [], threading.Event()
 
@@ -84,18 +84,18 @@ class _ManyTest(absltest.TestCase):
     content = self._ingest(name, **how)
     is_done.set()
     killer.join()
-    return content, bool(killed)
+    return content, killed
 
   def _kill_ten(self, ingest_and_kill):
     """Has ten processes killed, at moments all over what they do."""
     killed, longest_s, turn = 0, 1.0, 0
     while killed < 10:
       num_workers, after_s = (2, 4)[turn % 2], random.random() * longest_s
-      content, is_killed = ingest_and_kill(num_workers, turn, after_s)
+      content, pids = ingest_and_kill(num_workers, turn, after_s)
       self.assertEqual(content, self.alone)
-      killed, turn = killed + is_killed, turn + 1
-      longest_s *= 1.5 if is_killed else 0.8
-      print(turn, num_workers, f'killed after {after_s:.2f} s: {is_killed}')
+      killed, turn = killed + len(pids), turn + 1
+      longest_s *= 1.5 if pids else 0.8
+      print(turn, num_workers, f'killed after {after_s:.2f} s:', bool(pids))
 
 
 def _children():
@@ -118,33 +118,47 @@ class ProcessesTest(_ManyTest):
 
 @absltest.skipUnless(_HAS_DASK, 'Dask is not installed: psm_jax[dask]')
 class DaskTest(_ManyTest):
-  def _workers(self, num_workers):
-    """(the file of a scheduler, the process ids of its workers)."""
-    file = pathlib.Path(self.create_tempdir().full_path) / 'scheduler.json'
-    # The nannies of workers would start killed ones again; here, nobody does.
-    workers = ('worker', '--no-nanny', '--nthreads=1')
-    started = []
-    for command in (('scheduler', '--port=0'), *[workers] * num_workers):
-      process = subprocess.Popen(
-        [sys.executable, '-m', 'dask', *command, '--no-dashboard']
-        + [f'--scheduler-file={file}', '--host=127.0.0.1'],
-        cwd=_ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-      )
-      self.addCleanup(process.wait)
-      self.addCleanup(process.kill)
-      started.append(process)
+  def setUp(self):
+    super().setUp()
+    self.clusters = {}
+
+  def _start(self, file, *command):
+    process = subprocess.Popen(
+      [sys.executable, '-m', 'dask', *command, '--no-dashboard']
+      + [f'--scheduler-file={file}', '--host=127.0.0.1'],
+      cwd=_ROOT,
+      stdout=subprocess.DEVNULL,
+      stderr=subprocess.DEVNULL,
+    )
+    self.addCleanup(process.wait)
+    self.addCleanup(process.kill)
+    return process
+
+  def _cluster(self, num_workers):
+    """(the file of a scheduler, its workers, so many of them alive)."""
+    if num_workers not in self.clusters:
+      folder = pathlib.Path(self.create_tempdir().full_path)
+      self.clusters[num_workers] = folder / 'scheduler.json', []
+      self._start(folder / 'scheduler.json', 'scheduler', '--port=0')
+    file, workers = self.clusters[num_workers]
+    while len(workers) < num_workers:
+      # The nannies of workers would start killed ones again; here, nobody does.
+      workers.append(self._start(file, 'worker', '--no-nanny', '--nthreads=1'))
     deadline = time.monotonic() + 60
     while not file.exists() and time.monotonic() < deadline:
       time.sleep(0.05)
-    return str(file), [process.pid for process in started[1:]]
+    return file, workers
 
   def _kill_one_of(self, num_workers, turn, after_s):
-    scheduler, pids = self._workers(num_workers)
-    return self._ingest_and_kill(
-      f'dask{turn}', lambda: pids, after_s, scheduler=scheduler
+    file, workers = self._cluster(num_workers)
+    content, killed = self._ingest_and_kill(
+      f'dask{turn}',
+      lambda: [worker.pid for worker in workers],
+      after_s,
+      scheduler=str(file),
     )
+    workers[:] = [worker for worker in workers if worker.pid not in killed]
+    return content, killed
 
   def test_a_killed_worker_changes_no_byte(self):
     content, _ = self._kill_one_of(2, 'short', 3 * random.random())
