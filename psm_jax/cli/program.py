@@ -41,6 +41,7 @@ _PLACES = (
   'model',
   'checkpoint',
   'add',
+  'verify',
 )
 
 
