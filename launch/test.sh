@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Checks style and types and runs the tests in a virtual environment of its own;
-# then, without arguments, some of the tests on Python 3.13, where installed.
+# Checks style and types, builds the documentation's site and runs the tests in a
+# virtual environment of its own; then, without arguments, some of the tests on
+# Python 3.13, where installed.
 #
 #   launch/test.sh [ARGUMENT_OF_PYTEST...]
 #
@@ -34,12 +35,13 @@ smoke() {
 
 venv=$(absolute "$start" "${PSM_VENV:-$root/.venv-test}")
 make_venv "$venv" -r requirements.txt -r requirements-test.txt \
-  -c constraints.txt -e .
+  -r requirements-docs.txt -c constraints.txt -e .
 python="$venv/bin/python"
 
 "$python" -m ruff check .
 "$python" -m ruff format --check .
 "$python" -m mypy
+NO_MKDOCS_2_WARNING=1 "$python" -m mkdocs build --quiet --site-dir build/site
 # A file stays with one worker: its tests share what they compile.
 "$python" -m pytest -n 2 --dist loadfile "$@"
 

@@ -33,6 +33,7 @@ from psm_jax.runs import (
   metrics,
   planning,
   run,
+  wandb_log,
   warm_start,
   zoo,
 )
@@ -47,7 +48,14 @@ _OF_RUN = (
   'models.json',
 )
 # What programs make of a whole run.
-_MADE = ('evaluation', 'discovery', 'pictures', 'report', 'report.html')
+_MADE = (
+  'evaluation',
+  'discovery',
+  'pictures',
+  'report',
+  'report.html',
+  wandb_log.FOLDER,
+)
 # What they make of one model and person, in folders of these names.
 _BY_PERSON = (
   embedded.EMBEDDINGS,

@@ -9,6 +9,7 @@ LAB/steps.json  what was asked and what is done
 """
 
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
@@ -20,6 +21,7 @@ from absl import logging
 
 from psm_jax import embedding, json_files, paths, presets, tasks, training
 from psm_jax.data.ingest import batch, folder, layout, tracks
+from psm_jax.data.labels import weak
 from psm_jax.evaluation import evaluate
 from psm_jax.report import page, pictures
 
@@ -76,11 +78,12 @@ def run(
   config = ml_collections.ConfigDict(config)
   config.data.source, config.data.path = 'video_folder', str(ingested)
   config.data.align = 'none'
-  if training.train(config, workdir).was_stopped:
+  if training.train(config, workdir, show_faces=show_faces).was_stopped:
     return Outcome(STOPPED)
   _once(root, 'embed', embedding.write_embeddings)
-  if _has_labels(workdir):
-    _once(root, 'evaluate', evaluate.score)
+  kind = labels_of(embedding.open_frames(workdir).label_columns)
+  if kind:
+    _once(root, 'evaluate', functools.partial(evaluate.score, kind=kind))
   shown = store = None
   if show_faces:
     _once(root, 'pictures', _picture)
@@ -113,6 +116,18 @@ def preset(*, num_people: int) -> str:
   else:
     logging.info('How long that takes is said after the first steps.')
   return name
+
+
+def labels_of(columns: Sequence[str]) -> str:
+  """Returns which labels are scored, see `labels.weak.choose`; '' for none.
+
+  Args:
+    columns: What a store says of its frames. Blendshapes, which nobody coded,
+      are scored where there is nothing else.
+  """
+  if {*columns} - {*folder.QUALITY_COLUMNS, *weak.COLUMNS}:
+    return weak.CODED
+  return weak.BLENDSHAPES if any(map(weak.is_unit, columns)) else ''
 
 
 def _as_one(videos, root, person_from):
@@ -164,12 +179,6 @@ def _is_named(root, ingested, outcome):
     ingested / layout.TRACKS,
   )
   return False
-
-
-def _has_labels(workdir):
-  """Whether the frames have labels that a probe can be fitted to."""
-  store = embedding.open_frames(workdir)
-  return bool(set(store.label_columns) - set(folder.QUALITY_COLUMNS))
 
 
 def _picture(workdir):

@@ -17,6 +17,7 @@ import pandas as pd
 from psm_jax import paths
 from psm_jax.data import canonical_faces, embedded, recordings
 from psm_jax.data import store as store_lib
+from psm_jax.data.labels import weak
 from psm_jax.engine import inference, programs
 from psm_jax.runs import run, zoo
 
@@ -137,6 +138,7 @@ class Model:
     person_id: str | None = None,
     boxes: str | os.PathLike | None = None,
     errors: bool = True,
+    weak_labels: bool = False,
   ) -> pd.DataFrame:
     """Returns a table with a row for every frame of a recording.
 
@@ -147,16 +149,25 @@ class Model:
       boxes: Boxes of the faces instead of a detector, as launch.ingest takes.
       errors: Whether to tell how well the model draws each frame, which takes
         longer than to embed it.
+      weak_labels: Whether to add the blendshapes and the head pose that the
+        landmarker saw, see `data.labels.weak`: of recordings that were
+        ingested with --detector=landmarker, or are cut by it as the training's
+        were.
 
     Returns:
       model_id, person_id, video_id, frame (from 0), time_s (by the file's own
       clock), success (whether the face was found), confidence (of the
       detector), e000, e001, ... and, where the method draws faces,
       reconstruction_error: the mean difference to the frame in grey levels of
-      255. Without success the last ones are NaN.
+      255. Then weak_pose_yaw, ..., weak_jawOpen, ..., if asked for. Without
+      success all from confidence on are NaN.
+
+    Raises:
+      ValueError: If weak labels are asked for and the recording has none.
     """
     with self._opened(source, person_id, boxes) as recording:
       keys, place = recording.rows, recording.rows['row'].to_numpy()
+      seen = _weak_labels(recording) if weak_labels else None
       store, used = recording.store, place >= 0
       values = self._on(store, place[used], self._programs.embed)
       lost = None
@@ -172,7 +183,7 @@ class Model:
     if lost is not None:
       table['reconstruction_error'] = np.float32(np.nan)
       table.loc[used, 'reconstruction_error'] = lost
-    return table
+    return table if seen is None else table.join(seen)
 
   def pictures(
     self, source: Source, *names: str, **options
@@ -333,6 +344,19 @@ class Model:
   @property
   def _programs(self) -> programs.Programs:
     return programs.of(self.exported.config)
+
+
+def _weak_labels(recording):
+  """Returns the weak labels of a recording's rows, NaN where no face was."""
+  index, place = recording.store.index, recording.rows['row'].to_numpy()
+  columns = [column for column in weak.COLUMNS if column in index]
+  if not columns:
+    raise ValueError(
+      f'{recording.store.path} has no weak labels. Ingest the recording with '
+      '--detector=landmarker and give that folder.'
+    )
+  seen = index[columns].iloc[place].reset_index(drop=True)
+  return seen[place >= 0].reindex(seen.index)
 
 
 def _by_eyes(data):

@@ -30,8 +30,10 @@ from psm_jax.runs import (
   checkpoint,
   metrics,
   planning,
+  previews,
   run,
   shards,
+  wandb_log,
   warm_start,
 )
 from psm_jax.runs import progress as progress_lib
@@ -57,6 +59,8 @@ def train(
   *,
   data_dir: str | pathlib.Path | None = None,
   shard: shards.Shard = shards.ALONE,
+  show_faces: bool = False,
+  wandb: str = wandb_log.OFF,
 ) -> Outcome:
   """Trains a population, from its newest checkpoint if there is one.
 
@@ -66,12 +70,15 @@ def train(
     data_dir: Where prepared data lie; `workdir`/data by default.
     shard: Which of the machines that share the run this one is; it trains its
       part of the models.
+    show_faces: Whether TensorBoard shows what models make of frames.
+    wandb: Whether Weights & Biases is told the scalars, see `wandb_log`.
 
   Raises:
     ValueError: If the configuration, the data or the run directory cannot be
       used; the message names the field or path.
   """
   config = config_check.checked(config)
+  wandb_log.check(wandb)
   if config.train.compilation_cache:
     compilation.enable_cache()
   workdir = paths.check_local(workdir, what='workdir').absolute()
@@ -88,7 +95,9 @@ def train(
       for number, wave in enumerate(waves, start=1):
         if len(waves) > 1:
           logging.info('Wave %d of %d.', number, len(waves))
-        was_stopped = _train_wave(wave, workdir, stop)
+        was_stopped = _train_wave(
+          wave, workdir, stop, show_faces=show_faces, wandb=wandb
+        )
         if not shard.is_alone:
           run.write_states(workdir, wave.number, wave.models)
         elif processes.is_first():
@@ -207,7 +216,7 @@ def _waves(models, plans, store, config, shard):
   ]
 
 
-def _train_wave(wave, workdir, stop):
+def _train_wave(wave, workdir, stop, *, show_faces, wandb):
   """Trains a wave to its end; returns whether a signal stopped it before."""
   config, models, population = wave.config, wave.models, wave.population
   last_step = max(model.total_steps for model in models)
@@ -228,7 +237,9 @@ def _train_wave(wave, workdir, stop):
       step=first_step,
       wave=wave.number,
       is_shared=wave.is_shared,
+      others=_others(wave, workdir, wandb),
     )
+    draw = _drawer(wave) if show_faces else lambda _: {}
   saved_step, saved_at = first_step, time.monotonic()
   logged_step, logged_at, waited = first_step, time.monotonic(), 0.0
   previous, resting = None, {}
@@ -281,8 +292,10 @@ def _train_wave(wave, workdir, stop):
           or _is_multiple(step, config.train.save_steps)
           or _is_multiple(step, config.train.keep_steps)
         ):
+          host_states = population.to_host(states)
+          log.write_states(step, host_states.params, pictures=draw(host_states))
           log.flush()
-          checkpoints.save(step, population.to_host(states), ids)
+          checkpoints.save(step, host_states, ids)
           saved_step, saved_at = step, time.monotonic()
     with stopping.finishing():
       host_states = population.to_host(states)
@@ -291,6 +304,8 @@ def _train_wave(wave, workdir, stop):
         if step > saved_step:
           checkpoints.save(step, host_states, ids)
         checkpoints.wait()
+    if is_first and step > saved_step and not is_stopped:
+      log.write_states(step, host_states.params, pictures=draw(host_states))
   finally:
     feed.close()
     if is_first:
@@ -298,6 +313,20 @@ def _train_wave(wave, workdir, stop):
       checkpoints.close()
   _settle(models, host_states, config)
   return is_stopped
+
+
+def _others(wave, workdir, mode):
+  """Returns the logs that a wave has besides the run's own."""
+  if mode == wandb_log.OFF:
+    return ()
+  log = wandb_log.WandbLog(workdir, wave.config, mode=mode, wave=wave.number)
+  return (log,)
+
+
+def _drawer(wave):
+  """Returns what draws pictures of a wave's first models."""
+  shown = wave.models[: metrics.SHOWN_MODELS]
+  return previews.drawer(wave.method, shown, wave.store, wave.canonical)
 
 
 def _program(wave):
@@ -372,6 +401,9 @@ def _log_start(config, workdir, store, waves, shard):
     max(model.total_steps for model in models),
     config.train.batch_size,
     workdir,
+  )
+  logging.info(
+    'To watch (pip install tensorboard): tensorboard --logdir=%s', workdir
   )
 
 

@@ -20,6 +20,7 @@ _OPTIONAL = {
   'tensorflow_datasets',
   'torch',
 }
+_EXTRAS = {'ai_edge_litert', 'dask', 'torch', 'wandb'}
 _IDS = {'person_id', 'video_id', 'model_id'}
 _UNSAFE = re.compile(r'allow_pickle=[T]rue|pickle\.[l]oad|shell=[T]rue')
 
@@ -266,7 +267,12 @@ class ImportTest(parameterized.TestCase):
   def test_everything_imported_is_required(self, folders, files):
     required = _requirements(*files)
     names = set().union(*(_imports(tree) for _, tree in _sources(*folders)))
-    names -= sys.stdlib_module_names | {'ai_edge_litert', 'dask', 'torch'}
+    names -= sys.stdlib_module_names | {
+      'ai_edge_litert',
+      'dask',
+      'torch',
+      'wandb',
+    }
     names -= {'psm_jax', 'launch', 'tests', 'benchmarks'}
     packages = importlib.metadata.packages_distributions()
     for name in sorted(names):

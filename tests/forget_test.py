@@ -116,7 +116,7 @@ class ForgetTest(absltest.TestCase):
   @classmethod
   def _train(cls, name, **fields):
     config = cls._config(cls.begun, **fields)
-    training.train(config, cls.begun / name)
+    training.train(config, cls.begun / name, show_faces=True)
 
   def setUp(self):
     super().setUp()

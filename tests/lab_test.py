@@ -6,7 +6,8 @@ from unittest import mock
 from absl.testing import absltest
 
 from psm_jax import lab, methods, tasks
-from psm_jax.data.ingest import batch, layout, processing
+from psm_jax.data.ingest import batch, folder, layout, processing
+from psm_jax.data.labels import weak
 from tests import model_test, tiny
 
 
@@ -32,6 +33,13 @@ class LabTest(absltest.TestCase):
     return lab.run(
       videos, self.root / 'LAB', config=self.config, person_from='file'
     )
+
+  def test_coded_labels_are_scored_before_those_of_a_network(self):
+    seen = [*folder.QUALITY_COLUMNS]
+    self.assertEqual(lab.labels_of(seen), '')
+    seen += weak.COLUMNS
+    self.assertEqual(lab.labels_of(seen), weak.BLENDSHAPES)
+    self.assertEqual(lab.labels_of([*seen, 'AU12']), weak.CODED)
 
   def test_faces_are_named_once_and_then_a_page_is_there(self):
     pair = model_test.video(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shutil
 import tempfile
 from unittest import mock
 
@@ -12,7 +13,8 @@ from absl.testing import absltest
 
 import psm_jax
 from psm_jax import embedding, methods, tasks, training
-from psm_jax.data.ingest import batch, processing
+from psm_jax.data.ingest import batch, layout, processing
+from psm_jax.data.labels import weak
 from tests import tiny
 from tests.data.ingest import films
 
@@ -129,6 +131,25 @@ class ModelTest(absltest.TestCase):
     self.assertLen(table, _FRAMES)
     with self.assertRaisesRegex(ValueError, '32 x 32 x 3'):
       self.model.transform(frames[:, :16])
+
+  def test_weak_labels_are_told_when_asked_for(self):
+    frames = tiny.frames(3).reshape(3, tiny.SIZE_PX, tiny.SIZE_PX, 3)
+    with self.assertRaisesRegex(ValueError, 'no weak labels.*landmarker'):
+      self.model.transform(frames, weak_labels=True)
+    root = self.root / 'seen'
+    shutil.copytree(self.root / 'ingested', root)
+    jaw = np.linspace(0, 1, len(_SEEN), dtype=np.float32)
+    blendshapes = np.zeros((len(_SEEN), 52), np.float32)
+    blendshapes[:, weak.NAMES.index('jawOpen')] = jaw
+    pose = np.full((len(_SEEN), 3), 7, np.float32)
+    table = weak.table(0, np.array(_SEEN), pose, blendshapes)
+    table.to_parquet(layout.video_folder(root, 'P1') / layout.WEAK_LABELS)
+    self.assertNotIn('weak_jawOpen', self.model.transform(root))
+    told = self.model.transform(root, weak_labels=True)
+    self.assertEqual(told['frame'].tolist(), list(range(_FRAMES)))
+    np.testing.assert_array_equal(told['weak_jawOpen'][1:], jaw)
+    np.testing.assert_array_equal(told['weak_pose_yaw'][1:], 7)
+    self.assertTrue(np.isnan(told['weak_jawOpen'][0]))
 
   def test_pictures_are_of_the_frames_with_a_face(self):
     source = self.root / 'ingested'

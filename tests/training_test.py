@@ -22,6 +22,7 @@ from absl.testing import absltest, parameterized
 from psm_jax import embedding, methods, training
 from psm_jax.runs import locks, run
 from tests import tiny, training_runs
+from tests.runs import events_test
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _STEPS = training_runs.STEPS
@@ -171,6 +172,20 @@ class RunTest(parameterized.TestCase):
       self.assertGreater(float(row['loss']), 0)
       self.assertGreater(int(row['gap']), 0)
 
+  def test_tensorboard_shows_faces_only_if_asked_to(self):
+    def tags(workdir):
+      (path,) = (workdir / 'tensorboard').rglob('events.*')
+      return {value.tag for _, value in events_test.summaries(path)}
+
+    self.assertContainsSubset(
+      {'loss/facecycle-p0-s0', 'models/loss', 'weights/facecycle-p1-s0/down'},
+      tags(self.unbroken),
+    )
+    self.assertEmpty([t for t in tags(self.unbroken) if t.startswith('faces')])
+    workdir = self.folder / 'shown'
+    training.train(self.config, workdir, show_faces=True)
+    self.assertIn('faces/facecycle-p1-s0/input', tags(workdir))
+
   def test_models_are_done_and_described(self):
     opened = run.open_run(self.unbroken)
     for model in opened.models:
@@ -289,6 +304,9 @@ class RunTest(parameterized.TestCase):
     )
     self.assertLen(table, 20)
     self.assertEqual(table['AU12'].tolist(), [f % 4 for f in range(20)])
+    (as_text,) = embedding.write_csv(written[:1])
+    again = pd.read_csv(as_text).astype(table.dtypes)
+    pd.testing.assert_frame_equal(again, table, check_exact=True)
     units = table[
       [name for name in table if re.fullmatch(r'e\d+', name)]
     ].to_numpy()

@@ -42,6 +42,7 @@ _PLACES = (
   'model',
   'checkpoint',
   'add',
+  'verify',
 )
 
 

@@ -7,6 +7,9 @@ r"""Trains the models of one configuration together, from frames to checkpoints.
 The same command goes on where a stopped run was. Any field of the
 configuration can be set as --config.group.field=value.
 
+While it trains, `tensorboard --logdir=runs` (pip install tensorboard) draws its
+metrics; so does Weights & Biases with --wandb.
+
 Several machines share a run by --shard or --distributed (docs/cluster.md).
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal, or another
@@ -22,7 +25,7 @@ from ml_collections import config_flags
 from psm_jax import stopping, training
 from psm_jax.cli import program
 from psm_jax.engine import processes
-from psm_jax.runs import shards
+from psm_jax.runs import shards, wandb_log
 
 _WORKDIR = flags.DEFINE_string(
   'workdir', None, 'The run directory: configuration, checkpoints, metrics.'
@@ -62,6 +65,21 @@ _NUM_PROCESSES = flags.DEFINE_integer(
 _PROCESS_ID = flags.DEFINE_integer(
   'process_id', None, 'Number of this one, from 0, likewise.'
 )
+_SHOW_FACES = flags.DEFINE_bool(
+  'show_faces',
+  False,
+  'Show in TensorBoard what models make of frames, with each checkpoint. '
+  'Without it no face is there.',
+)
+_WANDB = flags.DEFINE_enum(
+  'wandb',
+  wandb_log.OFF,
+  wandb_log.MODES,
+  'Weights & Biases (pip install "psm_jax[wandb]"). offline: the numbers that '
+  'TensorBoard shows are written to WORKDIR/wandb too. online: they, the '
+  'configuration without paths and the ids of models are sent to wandb.ai, or '
+  'to WANDB_BASE_URL. Never a picture.',
+)
 REQUIRED = ('config', 'workdir')
 
 
@@ -89,7 +107,12 @@ def main() -> int | None:
     else:
       processes.join(place)
   outcome = training.train(
-    config, _WORKDIR.value, data_dir=_DATA_DIR.value, shard=shard
+    config,
+    _WORKDIR.value,
+    data_dir=_DATA_DIR.value,
+    shard=shard,
+    show_faces=_SHOW_FACES.value,
+    wandb=_WANDB.value,
   )
   by_status = {}
   for model in outcome.models:

@@ -48,6 +48,11 @@ def squares(
   return made
 
 
+def num_values(region: str, size_px: int) -> int:
+  """Returns how many values, three a pixel, are summed over a region."""
+  return np.zeros((size_px, size_px, 3))[_cut(region, size_px)].size
+
+
 def _cut(region, size_px):
   """Returns the slices of pixels of a region."""
   return tuple(

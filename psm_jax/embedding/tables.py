@@ -10,7 +10,7 @@ import json
 import pathlib
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import ml_collections
@@ -19,7 +19,7 @@ import pandas as pd
 import tqdm
 from absl import logging
 
-from psm_jax import methods, paths, sampling
+from psm_jax import csv_files, methods, paths, sampling
 from psm_jax.data import embedded
 from psm_jax.data import store as store_lib
 from psm_jax.embedding import driven as driven_lib
@@ -115,6 +115,17 @@ def write_with(
       written.append(_write(root, store, rows, values, origin, described))
   logging.info('Wrote %d tables to %s', len(written), out)
   return written
+
+
+def write_csv(files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+  """Writes Parquet tables as CSV beside them, float32 to the last bit."""
+  return [
+    paths.write_atomic(
+      file.with_suffix('.csv'),
+      csv_files.text_of(pd.read_parquet(file), float_format='%.9g'),
+    )
+    for file in files
+  ]
 
 
 def epochs_at(plan: sampling.Plan, step: int, *, batch_size: int) -> float:

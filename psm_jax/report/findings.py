@@ -27,6 +27,7 @@ _OF_CONTROLS = {
   LOWER: 'As they should be, below',
   NOT_ESTABLISHED: 'Not told apart from',
 }
+_FEW = 30  # Labelled frames that a person makes in some minutes.
 _MANY = 4  # Names with their numbers in one sentence.
 
 
@@ -41,7 +42,7 @@ def verdict(read: evidence.Evidence) -> str:
   """Returns what a lab wants to know first, in one sentence; '' without scores.
 
   How often the probe puts a frame that shows an action unit above one that does
-  not, and whether pixels do as well.
+  not, whether pixels do as well, and what a few labelled frames give.
   """
   rows = read.values(results.ACTION_UNITS, 'auc', read.split)
   if read.baseline not in rows.index:
@@ -69,7 +70,24 @@ def verdict(read: evidence.Evidence) -> str:
     }[verdict_of(pixels)]
     people = formats.people(int(pixels['num_persons']))
     text += f' (more for {formats.count(pixels["losses"])} of {people})'
-  return f'{text}.'
+  return f'{text}{_of_few_labels(read)}.'
+
+
+def _of_few_labels(read):
+  """Returns what little labelling gives, '' unless it was scored."""
+  split = f'few_labels_{_FEW}'
+  means = read.values(results.ACTION_UNITS, 'auc', split)['mean']
+  if read.baseline not in means.index:
+    return ''
+  text = f'; with {_FEW} labelled frames of a person '
+  text += f'{100 * means[read.baseline]:.0f}'
+  less = read.less_baseline('auc', split)
+  if features.PIXEL_PCA in less.index:
+    pixels = verdict_of(less.loc[features.PIXEL_PCA])
+    text += f', the pixels {100 * means[features.PIXEL_PCA]:.0f}'
+    if pixels == NOT_ESTABLISHED:
+      text += f' (a difference that is {NOT_ESTABLISHED})'
+  return text
 
 
 def summarise(read: evidence.Evidence) -> list[str]:

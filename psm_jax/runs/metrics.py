@@ -4,7 +4,8 @@ metrics.csv has a row for each logged step and model that was active in it;
 `step` counts the updates taken, `examples_seen` and `frames_seen` what they
 were computed from, so that runs can be compared at equal budgets. A resumed run
 continues the table so that each step stands in it once. A run that several
-machines share has a table a wave instead; `tables` names them all.
+machines share has a table a wave instead; `tables` names them all. TensorBoard
+also has distributions over the models, and of each model's weights.
 """
 
 import csv
@@ -12,16 +13,14 @@ import io
 import math
 import os
 import pathlib
-import struct
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+import jax
 import numpy as np
-from tensorboardX import record_writer
-from tensorboardX.proto import event_pb2, summary_pb2
 
 from psm_jax import paths
-from psm_jax.runs import run
+from psm_jax.methods import interface
+from psm_jax.runs import events, run, wandb_log
 
 _FIRST = ('step', 'model_id', 'epoch', 'gap', 'learning_rate', 'neutral_weight')
 _LAST = (
@@ -31,6 +30,7 @@ _LAST = (
   'frames_per_s',
   'input_wait_share',
 )
+SHOWN_MODELS = 12  # Whose weights and pictures TensorBoard shows.
 _NOT_WRITTEN = ('is_active', 'failed_step', 'rollbacks')
 
 
@@ -52,6 +52,7 @@ class MetricsLog:
     step: int,
     wave: int = 0,
     is_shared: bool = False,
+    others: Sequence[wandb_log.WandbLog] = (),
   ):
     """Opens the table; these models' rows past `step` go: they were cut off.
 
@@ -61,6 +62,7 @@ class MetricsLog:
       step: The step of the checkpoint they go on from.
       wave: Number of the wave they are, a line of its own in TensorBoard.
       is_shared: Whether others write to the run as well.
+      others: Who else is told the scalars; closed with this.
     """
     self._path = workdir / 'metrics.csv'
     if is_shared:
@@ -71,7 +73,8 @@ class MetricsLog:
     if self._path.exists():
       self._columns = _drop_rows_after(self._path, step, set(model_ids))
     self._file = open(self._path, 'a', newline='')  # noqa: SIM115
-    self._board = EventLog(
+    self._others = others
+    self._board = events.EventLog(
       workdir / 'tensorboard' / f'wave{wave:03d}', step=step
     )
 
@@ -135,7 +138,33 @@ class MetricsLog:
       for name in (*_FIRST[2:], *terms):
         scalars[f'mean/{name}'] = metrics[name][active].mean()
       scalars |= {f'speed/{name}': value for name, value in speed.items()}
-      self._board.write(step, scalars)
+      spread = {f'models/{name}': metrics[name][active] for name in terms}
+      self._board.write(step, scalars, histograms=spread)
+      for log in self._others:
+        log.write(step, scalars)
+
+  def write_states(
+    self,
+    step: int,
+    params: interface.Tree,
+    *,
+    pictures: Mapping[str, np.ndarray],
+  ):
+    """Writes to TensorBoard what a checkpoint holds.
+
+    Args:
+      step: Updates taken.
+      params: [N, ...] each; the first `SHOWN_MODELS` models' are counted.
+      pictures: [H, W, 3] uint8 by tag, which show faces.
+    """
+    weights = {
+      f'weights/{model_id}/{part}': np.concatenate(
+        [np.ravel(leaf[index]) for leaf in jax.tree.leaves(tree)]
+      )
+      for index, model_id in enumerate(self._model_ids[:SHOWN_MODELS])
+      for part, tree in params.items()
+    }
+    self._board.write(step, {}, histograms=weights, pictures=pictures)
 
   def flush(self):
     """Brings the table to the disk."""
@@ -145,19 +174,21 @@ class MetricsLog:
     self._board.flush()
 
   def close(self):
-    """Closes both logs."""
+    """Closes all logs."""
     self.flush()
     self._file.close()
     self._board.close()
+    for log in self._others:
+      log.close()
 
 
 def drop_models(workdir: pathlib.Path, model_ids: Collection[str]):
   """Removes some models from a run's tables and TensorBoard events."""
   for path in tables(workdir):
     _drop_rows_after(path, -1, set(model_ids))
-  tags = {f'loss/{model_id}' for model_id in model_ids}
   for file in (workdir / 'tensorboard').rglob('*tfevents*'):
-    rewrite_events(file, lambda tag: tag not in tags)
+    # Tags are kind/model_id or kind/model_id/part.
+    events.rewrite(file, lambda tag: set(model_ids).isdisjoint(tag.split('/')))
 
 
 def _text(value):
@@ -195,97 +226,3 @@ def _drop_rows_after(path, step, model_ids):
     return None
   paths.write_atomic(path, lines[0] + ''.join(kept))
   return lines[0].strip().split(',')
-
-
-_HEADER = struct.Struct('<QI')
-_CHECKSUM = struct.Struct('<I')
-_MAX_BYTES = 1 << 20  # Of one event; ours have a hundredth.
-
-
-class EventLog:
-  """Writes scalars to a file of its own in a folder."""
-
-  def __init__(self, folder: pathlib.Path, *, step: int):
-    """Begins a file; TensorBoard hides what others say of later steps.
-
-    Args:
-      folder: Made if it is not there.
-      step: The last step that is to stay.
-    """
-    paths.make_private_dir(folder)
-    name = f'events.out.tfevents.{time.time():.6f}.psm_jax.{os.getpid()}'
-    self._path = folder / name
-    self._file = open(self._path, 'xb')  # noqa: SIM115
-    started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-    self._write(file_version='brain.Event:2')
-    self._write(step=step + 1, session_log=started)
-
-  def write(self, step: int, scalars: Mapping[str, float]):
-    """Writes scalars of a step, by tag."""
-    values = [
-      summary_pb2.Summary.Value(tag=tag, simple_value=float(value))
-      for tag, value in scalars.items()
-    ]
-    self._write(step=step, summary=summary_pb2.Summary(value=values))
-
-  def flush(self):
-    """Brings the file to the disk."""
-    with paths.naming(self._path):
-      self._file.flush()
-      os.fsync(self._file.fileno())
-
-  def close(self):
-    """Closes the file."""
-    self._file.close()
-
-  def _write(self, **fields):
-    event = event_pb2.Event(wall_time=time.time(), **fields)
-    with paths.naming(self._path):
-      self._file.write(_record(event.SerializeToString()))
-
-
-def rewrite_events(path: pathlib.Path, keep: Callable[[str], bool]) -> bool:
-  """Leaves out scalars of an event file by their tags.
-
-  Args:
-    path: The file, to which nobody may be writing.
-    keep: Whether the scalars of a tag stay.
-
-  Returns:
-    Whether any went. What is damaged, and all behind it, goes with them.
-  """
-  records, is_changed = [], False
-  with open(path, 'rb') as file:
-    while header := file.read(_HEADER.size):
-      if len(header) < _HEADER.size or (_HEADER.unpack(header)[0] > _MAX_BYTES):
-        is_changed = True
-        break
-      data = file.read(_HEADER.unpack(header)[0])
-      checksum = file.read(_CHECKSUM.size)
-      if checksum != _CHECKSUM.pack(record_writer.masked_crc32c(data)):
-        is_changed = True
-        break
-      event = event_pb2.Event.FromString(data)
-      values = [value for value in event.summary.value if keep(value.tag)]
-      if len(values) < len(event.summary.value):
-        is_changed = True
-        del event.summary.value[:]
-        event.summary.value.extend(values)
-        data = event.SerializeToString()
-      records.append(_record(data))
-  if is_changed:
-    paths.write_atomic(path, b''.join(records))
-  return is_changed
-
-
-def _record(data):
-  """Returns the bytes of one record."""
-  header = struct.pack('<Q', len(data))
-  return b''.join(
-    (
-      header,
-      _CHECKSUM.pack(record_writer.masked_crc32c(header)),
-      data,
-      _CHECKSUM.pack(record_writer.masked_crc32c(data)),
-    )
-  )

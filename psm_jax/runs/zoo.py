@@ -206,7 +206,7 @@ def _write(model, folder):
     'sha256': hashlib.sha256(data).hexdigest(),
     'versions': resuming.versions(),
     'crops': model.crops,
-    'config': _without_paths(model.config),
+    'config': without_paths(model.config),
   }
   paths.write_atomic(folder / 'model.safetensors', data)
   paths.write_json(folder / 'model.json', content)
@@ -321,13 +321,32 @@ def folders_of(zoo: str | os.PathLike) -> dict[str, pathlib.Path]:
   return folders
 
 
+def problems(zoo: str | os.PathLike) -> dict[str, str]:
+  """Returns what is wrong with each model of a zoo; '' with a sound one.
+
+  A sound one has the tensors of its configuration, with the checksum of its
+  model.json.
+
+  Raises:
+    ValueError: As `folders_of`.
+  """
+  wrong = {}
+  for model_id, folder in folders_of(zoo).items():
+    try:
+      load(folder)
+      wrong[model_id] = ''
+    except (OSError, ValueError) as error:
+      wrong[model_id] = str(error)
+  return wrong
+
+
 def is_zoo(folder: str | os.PathLike) -> bool:
   """Returns whether a folder is, or holds, exported models."""
   folder = pathlib.Path(folder)
   return (folder / 'model.json').is_file() or any(folder.glob('*/model.json'))
 
 
-def _without_paths(config):
+def without_paths(config):
   """Returns a configuration as JSON content, without the lab's own paths."""
   content = config.to_dict()
   content['data']['path'] = ''

@@ -37,7 +37,7 @@ from psm_jax.labelling import tables as filled_tables
 from psm_jax.models import tensor_files
 from psm_jax.report import pictures, reading
 from psm_jax.report import run as report_run
-from psm_jax.runs import metrics, planning, run, seal, status, zoo
+from psm_jax.runs import events, planning, run, seal, status, zoo
 from tests import tiny
 from tests.data import stores
 
@@ -105,7 +105,7 @@ def _of_runs(workdir):
     'step,model_id,gap,loss,steps_per_s,frames_per_s\n'
     + ''.join(f'{step},{models[0].model_id},1,0.5,2,8\n' for step in (5, 10))
   )
-  board = metrics.EventLog(workdir / 'tensorboard', step=0)
+  board = events.EventLog(workdir / 'tensorboard', step=0)
   for step in range(5):
     board.write(step, {'loss/a': step, 'loss/b': 1.0})
   board.close()
@@ -135,7 +135,7 @@ def _of_runs(workdir):
     'events': Reader(
       event_file,
       'bytes',
-      lambda: metrics.rewrite_events(event_file, lambda tag: False),
+      lambda: events.rewrite(event_file, lambda tag: False),
     ),
     'seal.json': Reader(
       sealed / 'seal.json', 'bytes', lambda: seal.check(sealed), is_sealed=True

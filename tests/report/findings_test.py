@@ -64,6 +64,13 @@ class FindingsTest(parameterized.TestCase):
       self.assertIn(f'the models order {100 * auc:.0f} of 100 pairs', text)
       self.assertIn(said, text)
 
+  def test_the_verdict_says_what_few_labels_give(self):
+    splits = ('cross_video', 'few_labels_30')
+    text = findings.verdict(self._read(fake.run, splits=splits))
+    self.assertRegex(text, r'; with 30 labelled frames of a person 7\d, the pi')
+    text = findings.verdict(self._read(fake.run, splits=('cross_video',)))
+    self.assertNotIn('labelled frames', text)
+
   def test_a_random_split_alone_is_called_the_easiest(self):
     read = self._read(fake.run, splits=('random',))
     self.assertIn('easiest test', findings.verdict(read))

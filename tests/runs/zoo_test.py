@@ -99,13 +99,17 @@ class ZooTest(parameterized.TestCase):
     np.testing.assert_array_equal(leaf, moved[name][0])
 
   def test_a_flipped_byte_is_noticed(self):
-    (folder,) = zoo.export_run(self.workdir, self.out, model_ids=['m0'])
+    folder, _ = zoo.export_run(self.workdir, self.out)
     path = folder / 'model.safetensors'
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
     with self.assertRaisesRegex(ValueError, 'model.safetensors is damaged'):
       zoo.load(folder)
+    wrong = zoo.problems(self.out)
+    self.assertEqual(list(wrong), _IDS)
+    self.assertIn('m0/model.safetensors is damaged', wrong['m0'])
+    self.assertEqual(wrong['m1'], '')
 
   def _replace(self, folder, data):
     """Writes other tensors, with the hash that belongs to them."""
