@@ -19,7 +19,6 @@ import collections
 import dataclasses
 import hashlib
 import json
-import multiprocessing
 import os
 import pathlib
 import random
@@ -32,7 +31,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from psm_jax.cli import program
+from tests import programs
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _OTHERS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
@@ -49,14 +48,6 @@ _CONFIG = (
   '--config.train.save_steps=4',
 )
 _COMPILED = 'JAX_COMPILATION_CACHE_DIR'
-_FORKS = multiprocessing.get_context('forkserver')
-_IMPORTED = (
-  'psm_jax.data.decode',
-  'psm_jax.embedding',
-  'psm_jax.evaluation.evaluate',
-  'psm_jax.report.page',
-  'psm_jax.training',
-)
 # A signal is answered within these seconds.
 _ANSWER_S = 10.0
 # Columns of metrics.csv that tell the time.
@@ -140,27 +131,18 @@ def start(phase: Phase, folder: pathlib.Path) -> subprocess.Popen:
 
 def finish(command: tuple[str, ...], folder: pathlib.Path) -> None:
   """Runs a program to its end, which must be a good one."""
+  name, arguments = _called(command, folder)
+  ended = programs.start(name, *arguments)
   log = folder.with_suffix('.log')
-  process = _FORKS.Process(target=_run, args=(*_called(command, folder), log))
-  process.start()
-  process.join()
-  if process.exitcode:
-    raise AssertionError(f'{command} ended with {process.exitcode}: {log}')
+  with open(log, 'a') as file:
+    file.write(ended.stdout + ended.stderr)
+  if ended.returncode:
+    raise AssertionError(f'{command} ended with {ended.returncode}: {log}')
 
 
 def _called(command, folder):
   name, *arguments = (part.replace('FOLDER', str(folder)) for part in command)
   return name, arguments
-
-
-def _run(name, arguments, log):
-  """Does what `python -m launch.NAME` does."""
-  with open(log, 'ab') as file:
-    os.dup2(file.fileno(), 1)
-    os.dup2(file.fileno(), 2)
-  os.chdir(_ROOT)
-  sys.argv = [name, *arguments]
-  program.run(name)
 
 
 def digest(folder: pathlib.Path) -> dict[str, str]:
@@ -248,7 +230,6 @@ def main() -> None:
     _COMPILED: str((options.out / 'compiled').absolute()),
     'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
   }
-  _FORKS.set_forkserver_preload(list(_IMPORTED))
   # One place for all: tables and stores name it.
   work = (options.out / 'work').absolute()
   begins, ends, lives = _unbroken(work, options.out / 'unbroken')
