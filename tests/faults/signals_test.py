@@ -21,6 +21,7 @@ from psm_jax import stopping
 from psm_jax.cli import program
 
 def run(verb, as_called):
+  pathlib.Path(sys.argv[2] + '.begun').touch()
   with stopping.polled() as asked:
     from psm_jax import methods, training
     from psm_jax import presets
@@ -36,7 +37,7 @@ program._run = run
 program.run('train')
 """
 _PHASES = {
-  'imports': lambda folder: True,
+  'imports': lambda folder: folder.with_suffix('.begun').exists(),
   'compile': lambda folder: (folder / 'config.json').exists(),
   'steps': lambda folder: any(folder.glob('checkpoints/wave000/[0-9]*')),
   'save': lambda folder: any(folder.glob('checkpoints/wave000/*-tmp*')),
@@ -89,8 +90,6 @@ class SignalsTest(parameterized.TestCase):
     process = self._start(workdir, compiled=compiled)
     while process.poll() is None and not _PHASES[phase](workdir):
       time.sleep(0.005)
-    if phase == 'imports':
-      time.sleep(0.5)  # Python itself takes a moment to begin.
     sent = time.monotonic()
     process.send_signal(number)
     _, errors = process.communicate(timeout=120)
