@@ -31,10 +31,6 @@ import psm_jax
 from psm_jax.data import driven_squares, synthetic
 from psm_jax.runs import run
 
-_RUN = flags.DEFINE_multi_string(
-  'run', [], 'NAME=WORKDIR, a run on synthetic faces; once for each.'
-)
-_STRIDE = flags.DEFINE_integer('stride', 3, 'Every so many frames are used.')
 _PLACE = ['run', 'movement', 'region', 'person']
 
 
@@ -163,11 +159,20 @@ def _half(values):
 def main(argv):
   """Prints the table."""
   del argv
-  named = dict(text.split('=', 1) for text in _RUN.value)
-  made = [of_run(n, w, stride=_STRIDE.value) for n, w in named.items()]
+  values = flags.FLAGS
+  named = dict(text.split('=', 1) for text in values.run)
+  made = [of_run(n, w, stride=values.stride) for n, w in named.items()]
   size_px = run.open_run(next(iter(named.values()))).config.data.size_px
   print(table(pd.concat(made), size_px=size_px))
 
 
+def _define_flags():
+  flags.DEFINE_multi_string(
+    'run', [], 'NAME=WORKDIR, a run on synthetic faces; once for each.'
+  )
+  flags.DEFINE_integer('stride', 3, 'Every so many frames are used.')
+
+
 if __name__ == '__main__':
+  _define_flags()
   app.run(main)

@@ -3,9 +3,9 @@
   python -m launch.train --config=configs/canonical_narrow.py \
       --workdir=runs/canonical --config.data.path=/data/frames
 
-Half the width on 32 px. Twelve synthetic people of 1,200 frames took some 40
-seconds of one core each: AUC .929 across videos, .843 with 30 labelled frames
-(pixels .910 and .756; docs/science.md).
+Half the width on 32 px. Twelve synthetic people of 1,200 frames took some three
+minutes of one core each: AUC .949 across videos, .863 with 30 labelled frames
+(pixels .909 and .756; three seeds, docs/science.md).
 """
 
 from psm_jax.presets import canonical
