@@ -28,7 +28,7 @@ from tests import annotations  # noqa: E402
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 # Before any of them is imported.
-annotations.check_calls('psm_jax.ops', 'psm_jax.models')
+annotations.check_calls('psm_jax.ops', 'psm_jax.models', 'psm_jax.engine')
 
 
 @pytest.fixture(autouse=True, scope='session')
