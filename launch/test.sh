@@ -26,7 +26,7 @@ smoke() {
     grep -vE '^(#|$|av>|mtcnn|opencv|standard-imghdr|tensorflow)' \
       requirements.txt | sed 's/[;#].*//'
   )
-  make_venv "$1" "${packages[@]}" pytest -c constraints-3.13.txt
+  make_venv "$1" "${packages[@]}" beartype pytest -c constraints-3.13.txt
   "$1/bin/python" -W error -c 'import psm_jax.training, psm_jax.cli.psm'
   "$1/bin/python" -m pytest -p no:cacheprovider tests/config_check_test.py \
     tests/models/layers_test.py tests/paths_test.py tests/runs/run_test.py \

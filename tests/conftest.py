@@ -24,7 +24,11 @@ os.environ['XLA_FLAGS'] = ' '.join(
 import jax  # noqa: E402  (JAX reads the variables above when it is imported.)
 from absl import flags  # noqa: E402
 
+from tests import annotations  # noqa: E402
+
 jax.config.update('jax_numpy_rank_promotion', 'raise')
+# Before any of them is imported.
+annotations.check_calls('psm_jax.ops', 'psm_jax.models', 'psm_jax.engine')
 
 
 @pytest.fixture(autouse=True, scope='session')

@@ -100,6 +100,10 @@ class Frames:
       self._verified |= people
 
 
+# What is indexed by row: a store's frames or those of an array.
+AnyFrames = Frames | np.ndarray
+
+
 @dataclasses.dataclass(frozen=True)
 class FrameStore:
   """A finished frame store, opened for reading.

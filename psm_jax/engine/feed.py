@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from jax import lax
+from jaxtyping import UInt8
 
 from psm_jax import sampling
-from psm_jax.data import canonical_faces
+from psm_jax.data import canonical_faces, store
 from psm_jax.engine import memory
 from psm_jax.engine import population as population_lib
 from psm_jax.methods import interface
@@ -32,7 +33,7 @@ RESIDENT_SHARE = 0.25
 
 def make(
   population: population_lib.Population,
-  frames: np.ndarray,
+  frames: UInt8[store.AnyFrames, 'num_frames _'],
   config: ml_collections.ConfigDict,
   *,
   canonical: canonical_faces.CanonicalFaces | None = None,
@@ -87,7 +88,7 @@ class ResidentFeed:
   def __init__(
     self,
     population: population_lib.Population,
-    frames: np.ndarray,
+    frames: UInt8[store.AnyFrames, 'num_frames _'],
     config: ml_collections.ConfigDict,
     *,
     canonical: canonical_faces.CanonicalFaces | None = None,

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float32, Int, UInt8
 
 from psm_jax import tasks
-from psm_jax.data import canonical_faces
+from psm_jax.data import canonical_faces, store
 from psm_jax.engine import dispatch
 from psm_jax.methods import interface
 
@@ -42,12 +43,12 @@ def in_batches(
   embed: Callable[..., jax.Array],
   params: interface.Tree,
   method_state: interface.Tree,
-  frames: np.ndarray,
-  rows: np.ndarray,
+  frames: UInt8[store.AnyFrames, 'num_frames _'],
+  rows: Int[np.ndarray, ' n'],
   *,
   canonical: canonical_faces.CanonicalFaces | None = None,
-) -> np.ndarray:
-  """Returns [n, D] float32 embeddings of n frames, a batch at a time.
+) -> Float32[np.ndarray, 'n ...']:
+  """Returns [n, ...] float32 of n frames, a batch at a time: their embeddings.
 
   Args:
     embed: As from `embedder`, or another function of frames.

@@ -23,10 +23,12 @@ import functools
 import math
 import types
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
+from jaxtyping import Bool
 
 from psm_jax import sampling
 from psm_jax.engine import dispatch, layout, processes, update
@@ -75,9 +77,9 @@ class Population:
   shared: interface.Tree
   clocks: tuple[sampling.Clock, ...]
   init_one: Callable[[jax.Array], update.TrainState]
-  step_slot: jax.stages.Wrapped
-  validate_slot: jax.stages.Wrapped
-  observe_slot: jax.stages.Wrapped
+  step_slot: Any  # What pmap returns: it is called and lowered.
+  validate_slot: Callable[..., jax.Array]
+  observe_slot: Callable[..., update.TrainState]
   lanes: dispatch.Lanes = dispatch.Lanes(1)
 
   @property
@@ -143,7 +145,9 @@ class Population:
     return list(new_states), list(metrics)
 
   def rests(
-    self, metrics: list[dict[str, jax.Array]], is_idle: np.ndarray
+    self,
+    metrics: list[dict[str, jax.Array]],
+    is_idle: Bool[np.ndarray, ' {self.num_models}'],
   ) -> dict[int, dict[str, jax.Array]]:
     """Returns the slots of which no model learns any more, with metrics.
 

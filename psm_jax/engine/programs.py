@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from jaxtyping import Float32
 
 from psm_jax import methods, presets
 from psm_jax.engine import inference
@@ -66,7 +67,7 @@ class Programs:
     return jax.jit(lambda *given: self._all_pictures(*given)[name])
 
   @functools.cached_property
-  def error(self) -> Callable[..., jax.Array]:
+  def error(self) -> Callable[..., Float32[jax.Array, ' B']]:
     """Gives [B] float32, the reconstruction's mean error in grey levels."""
 
     def error(params, method_state, frames, *canonical):

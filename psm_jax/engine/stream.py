@@ -15,9 +15,10 @@ from concurrent import futures
 import jax
 import ml_collections
 import numpy as np
+from jaxtyping import UInt8
 
 from psm_jax import sampling
-from psm_jax.data import canonical_faces
+from psm_jax.data import canonical_faces, store
 from psm_jax.data.tf import tf
 from psm_jax.engine import population as population_lib
 from psm_jax.methods import interface
@@ -40,7 +41,7 @@ class StreamFeed:
   def __init__(
     self,
     population: population_lib.Population,
-    frames: np.ndarray,
+    frames: UInt8[store.AnyFrames, 'num_frames _'],
     config: ml_collections.ConfigDict,
     *,
     canonical: canonical_faces.CanonicalFaces | None = None,

@@ -13,10 +13,12 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import optax
+from jaxtyping import Bool, Float32, Int32, UInt32
 
 from psm_jax import sampling
 from psm_jax.methods import interface
 from psm_jax.ops import data_axis
+from psm_jax.ops.arrays import Array
 from psm_jax.sampling import curriculum
 
 _SMOOTHING = 0.02  # Share of the newest loss.
@@ -71,7 +73,9 @@ def apply_gradients(optimizer, params, opt_state, grads, learning_rate):
 
 
 def schedule_at(
-  clock: sampling.Clock, step: jax.Array, config: ml_collections.ConfigDict
+  clock: sampling.Clock,
+  step: Int32[jax.Array, ''],
+  config: ml_collections.ConfigDict,
 ) -> interface.Schedule:
   """Returns what the curriculum prescribes for a step of one model."""
   epoch = sampling.epoch_index(clock, step)
@@ -93,14 +97,14 @@ def schedule_at(
   )
 
 
-def init_model(key: jax.Array, method: interface.Method) -> TrainState:
+def init_model(key: UInt32[Array, '2'], method: interface.Method) -> TrainState:
   """Returns the state in which one model begins.
 
   Args:
     key: [2] uint32, that of the model's clock.
     method: What is learned.
   """
-  key = jax.random.wrap_key_data(key, impl='threefry2x32')
+  key = jax.random.wrap_key_data(jnp.asarray(key), impl='threefry2x32')
   params, method_state = method.init(jax.random.fold_in(key, 0))
   return TrainState(
     step=jnp.int32(0),
@@ -119,13 +123,15 @@ def init_model(key: jax.Array, method: interface.Method) -> TrainState:
 
 def is_running(
   state: TrainState, clock: sampling.Clock, config: ml_collections.ConfigDict
-) -> jax.Array:
+) -> Bool[jax.Array, '']:
   """Returns whether a model still learns, () bool."""
   goes_on = (state.step < clock.total_steps) & (state.failed_step < 0)
   return goes_on & ~has_stopped(state.course, config)
 
 
-def has_stopped(course: Course, config: ml_collections.ConfigDict) -> jax.Array:
+def has_stopped(
+  course: Course, config: ml_collections.ConfigDict
+) -> Bool[Array, '...']:
   """Returns whether a model has not become better for `train.patience`."""
   patience = config.train.patience
   return (course.stale >= patience) & (patience > 0)
@@ -133,7 +139,7 @@ def has_stopped(course: Course, config: ml_collections.ConfigDict) -> jax.Array:
 
 def initialiser(
   method: interface.Method, device: jax.Device
-) -> Callable[[jax.Array], TrainState]:
+) -> Callable[[UInt32[Array, '2']], TrainState]:
   """Returns `init_model` of a method, compiled for one model on a device."""
   # It runs once a model and draws a hundred small arrays: on a CPU, optimising
   # the program takes many times as long as running it.
@@ -331,8 +337,8 @@ def observe(
   method: interface.Method,
   config: ml_collections.ConfigDict,
   state: TrainState,
-  loss: jax.Array,
-  epoch: jax.Array,
+  loss: Float32[jax.Array, ''],
+  epoch: Int32[jax.Array, ''],
 ) -> TrainState:
   """Returns the state of one model that has been told its validation loss.
 

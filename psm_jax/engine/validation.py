@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import jax
 import ml_collections
 import numpy as np
+from jaxtyping import UInt8
 
 from psm_jax import sampling
-from psm_jax.data import canonical_faces
+from psm_jax.data import canonical_faces, store
 from psm_jax.engine import feed as feed_lib
 from psm_jax.engine import population as population_lib
 from psm_jax.engine import update
@@ -26,7 +27,7 @@ class Validation:
     population: population_lib.Population,
     plans: Sequence[sampling.Plan],
     validation_plans: Sequence[sampling.Plan],
-    frames: np.ndarray,
+    frames: UInt8[store.AnyFrames, 'num_frames _'],
     config: ml_collections.ConfigDict,
     *,
     canonical: canonical_faces.CanonicalFaces | None = None,

@@ -11,9 +11,11 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Float
 
 from psm_jax.models import layers
 from psm_jax.ops import warp as warp_ops
+from psm_jax.ops.arrays import Array
 
 _GROUPS = 8
 _LEAST_PX = 4  # Side of the innermost feature map, at least.
@@ -36,7 +38,9 @@ class Encoder(nn.Module):
   lowering: str = 'matmul'
 
   @nn.compact
-  def __call__(self, image: jax.Array) -> jax.Array:
+  def __call__(
+    self, image: Float[Array, 'B S S 3']
+  ) -> Float[jax.Array, 'B {self.code_size}']:
     """Returns codes.
 
     Args:
@@ -70,8 +74,11 @@ class Decoder(nn.Module):
 
   @nn.compact
   def __call__(
-    self, code: jax.Array, canonical: jax.Array
-  ) -> tuple[jax.Array, jax.Array]:
+    self, code: Float[Array, 'B D'], canonical: Float[Array, 'B S S 3']
+  ) -> tuple[
+    Float[jax.Array, 'B S//2 S//2 2'],
+    Float[jax.Array, 'B S//2 S//2 3'],
+  ]:
     """Returns what to do to the canonical faces.
 
     Args:

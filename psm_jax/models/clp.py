@@ -9,9 +9,11 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Float, Key
 
 from psm_jax.models import layers, vgg
 from psm_jax.ops import data_axis
+from psm_jax.ops.arrays import Array
 
 
 class Projector(nn.Module):
@@ -20,7 +22,9 @@ class Projector(nn.Module):
   features: int = 128
 
   @nn.compact
-  def __call__(self, embedding: jax.Array) -> jax.Array:
+  def __call__(
+    self, embedding: Float[Array, 'n Dh']
+  ) -> Float[jax.Array, 'n {self.features}']:
     """Maps [n, Dh] to [n, features]."""
     hidden = embedding.shape[-1]
     x = layers.Dense(hidden, math.sqrt(2 / hidden), name='hidden')(embedding)
@@ -44,7 +48,7 @@ class Networks:
     self.encoder = ResNet18(width, stem_px, lowering, axis)
     self.projector = Projector(projection_size)
 
-  def init(self, key):
+  def init(self, key: Key[jax.Array, '']):
     """Draws (parameters, running statistics) of one model."""
     keys = jax.random.split(key)
     # Parameters do not depend on the size; this one leaves a pixel to pool.
@@ -54,12 +58,18 @@ class Networks:
     params = {'encoder': encoder['params'], 'projector': projector['params']}
     return params, encoder[layers.STATISTICS]
 
-  def encode(self, params, statistics, image):
+  def encode(
+    self, params, statistics, image: Float[Array, 'n S S 3']
+  ) -> Float[jax.Array, 'n {self.embedding_size}']:
     """Returns [n, Dh] embeddings of normalised images by the running mean."""
     variables = {'params': params['encoder'], layers.STATISTICS: statistics}
-    return self.encoder.apply(variables, image, train=False)
+    embedding = self.encoder.apply(variables, image, train=False)
+    assert isinstance(embedding, jax.Array)
+    return embedding
 
-  def project(self, params, statistics, clips):
+  def project(
+    self, params, statistics, clips: Float[Array, 'B T S S 3']
+  ) -> tuple[Float[jax.Array, 'B T D'], dict]:
     """Returns projections by the batch's statistics, and those it moves.
 
     Args:
@@ -106,7 +116,9 @@ class BasicBlock(nn.Module):
   axis: data_axis.DataAxis = data_axis.DataAxis()
 
   @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+  def __call__(
+    self, x: Float[Array, 'B H W C'], *, train: bool
+  ) -> Float[jax.Array, 'B _ _ {self.features}']:
     """Maps [B, H, W, C] to [B, H / stride, W / stride, features]."""
 
     def conv(kernel_px, stride, name, value):
@@ -146,7 +158,9 @@ class ResNet18(nn.Module):
   axis: data_axis.DataAxis = data_axis.DataAxis()
 
   @nn.compact
-  def __call__(self, image: jax.Array, *, train: bool) -> jax.Array:
+  def __call__(
+    self, image: Float[Array, 'B S S 3'], *, train: bool
+  ) -> Float[jax.Array, 'B Dh']:
     """Returns embeddings, the mean over pixels of the last stage.
 
     Args:

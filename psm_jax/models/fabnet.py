@@ -11,11 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jaxtyping import Float, Float32, Key
 
 from psm_jax.models import layers, vgg
 from psm_jax.ops import conv as conv_ops
 from psm_jax.ops import data_axis
 from psm_jax.ops import warp as warp_ops
+from psm_jax.ops.arrays import Array
 
 EMBEDDING_SIZE = 256
 PARTS = ('encoder', 'decoder', 'mask')
@@ -65,7 +67,9 @@ class Encoder(nn.Module):
   axis: data_axis.DataAxis = data_axis.ONE_DEVICE
 
   @nn.compact
-  def __call__(self, image: jax.Array, *, train: bool) -> jax.Array:
+  def __call__(
+    self, image: Float[Array, 'B P P 3'], *, train: bool
+  ) -> Float[jax.Array, 'B 256']:
     """Returns embeddings.
 
     Args:
@@ -114,7 +118,9 @@ class Decoder(nn.Module):
   axis: data_axis.DataAxis = data_axis.ONE_DEVICE
 
   @nn.compact
-  def __call__(self, embedding: jax.Array, *, train: bool) -> jax.Array:
+  def __call__(
+    self, embedding: Float[Array, 'B 2*256'], *, train: bool
+  ) -> Float32[jax.Array, 'B {self.size_px} {self.size_px} {self.features}']:
     """Returns maps.
 
     Args:
@@ -191,7 +197,7 @@ class Networks:
       for features in (2, 1)
     )
 
-  def init(self, key):
+  def init(self, key: Key[jax.Array, '']):
     """Draws (parameters, running statistics) of one model."""
     image = jnp.zeros((1, self.size_px, self.size_px, 3))
     pair = jnp.zeros((1, 2 * EMBEDDING_SIZE))
@@ -203,7 +209,9 @@ class Networks:
       statistics[part] = made[layers.STATISTICS]
     return params, statistics
 
-  def encode(self, params, statistics, image):
+  def encode(
+    self, params, statistics, image: Float32[Array, 'B P P 3']
+  ) -> Float32[jax.Array, 'B 256']:
     """Returns [B, 256] embeddings of [B, P, P, 3], by running statistics."""
     variables = _variables(params, statistics, 'encoder')
     embedding = self.encoder.apply(
@@ -211,7 +219,9 @@ class Networks:
     )
     return embedding.astype(jnp.float32)
 
-  def transfer(self, params, statistics, image, *, train):
+  def transfer(
+    self, params, statistics, image: Float32[Array, '_ B P P 3'], *, train: bool
+  ) -> tuple[dict[str, Float32[jax.Array, '...']], dict]:
     """Rebuilds targets from their sources.
 
     Each frame of an example passes the encoder, and each source the decoders,
@@ -298,7 +308,9 @@ def num_stages_of(size_px: int) -> int:
   return size_px.bit_length() - 1
 
 
-def double(image: jax.Array, *, align_corners: bool = False) -> jax.Array:
+def double(
+  image: Float[Array, 'B H H C'], *, align_corners: bool = False
+) -> Float[jax.Array, 'B 2*H 2*H C']:
   """Returns images of twice the side, bilinear.
 
   Args:
@@ -311,6 +323,7 @@ def double(image: jax.Array, *, align_corners: bool = False) -> jax.Array:
   """
   if align_corners:
     return warp_ops.resize(image, 2 * image.shape[1])
+  image = jnp.asarray(image)
   for axis in (1, 2):
     size = image.shape[axis]
     first = jax.lax.slice_in_dim(image, 0, 1, axis=axis)

@@ -9,9 +9,11 @@ pixels a side (a multiple of 16; 64 in the papers), D = 256 embedding units.
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Float
 
 from psm_jax.models import layers, vgg
 from psm_jax.ops import warp as warp_ops
+from psm_jax.ops.arrays import Array
 
 EMBEDDING_SIZE = 256
 
@@ -24,7 +26,9 @@ class Encoder(nn.Module):
   code_std: float = 0.01
 
   @nn.compact
-  def __call__(self, image: jax.Array) -> jax.Array:
+  def __call__(
+    self, image: Float[Array, 'B S S 3']
+  ) -> Float[jax.Array, 'B 256']:
     """Returns embeddings.
 
     Args:
@@ -79,7 +83,12 @@ class FlowNet(nn.Module):
   lowering: str = 'matmul'
 
   @nn.compact
-  def __call__(self, embedding: jax.Array) -> tuple[jax.Array, jax.Array]:
+  def __call__(
+    self, embedding: Float[Array, 'B 256']
+  ) -> tuple[
+    Float[jax.Array, 'B {self.size_px//4} {self.size_px//4} 2'],
+    Float[jax.Array, 'B {self.size_px//4} {self.size_px//4} 2'],
+  ]:
     """Returns the flows to and from the neutral face.
 
     Args:
@@ -147,12 +156,12 @@ class Generator(nn.Module):
   @nn.compact
   def __call__(
     self,
-    relu2_1: jax.Array,
-    relu3_1: jax.Array,
+    relu2_1: Float[Array, 'B half half C2'],
+    relu3_1: Float[Array, 'B half//2 half//2 C3'],
     *,
-    flow: jax.Array | None = None,
-    noise: dict[str, jax.Array] | None = None,
-  ) -> jax.Array:
+    flow: Float[Array, 'B half//2 half//2 2'] | None = None,
+    noise: dict[str, Float[Array, 'B _ _ _']] | None = None,
+  ) -> Float[jax.Array, 'B 2*half 2*half 3']:
     """Returns images.
 
     Args:

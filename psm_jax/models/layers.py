@@ -9,17 +9,21 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Float, Key
 
 from psm_jax.ops import conv as conv_ops
 from psm_jax.ops import data_axis
+from psm_jax.ops.arrays import Array
 
 
-def leaky_relu(x: jax.Array) -> jax.Array:
+def leaky_relu(x: Array) -> jax.Array:
   """Returns x where positive, 0.1 x elsewhere."""
   return jax.nn.leaky_relu(x, 0.1)
 
 
-def fan_out_normal(key, shape, dtype=jnp.float32):
+def fan_out_normal(
+  key: Key[jax.Array, ''], shape, dtype=jnp.float32
+) -> Float[jax.Array, 'kh kw C O']:
   """Draws a kernel [kh, kw, C, O] from N(0, 2 / (kh kw O))."""
   height, width, _, features = shape
   std = math.sqrt(2.0 / (height * width * features))
@@ -57,7 +61,9 @@ class Conv(nn.Module):
   lowering: str = 'matmul'
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(
+    self, x: Float[Array, 'B H W C']
+  ) -> Float[jax.Array, 'B _ _ {self.features}']:
     """Maps [B, H, W, C] to [B, H / stride, W / stride, features]."""
     channels = x.shape[-1]
     fan_in = channels * self.kernel_px**2
@@ -84,7 +90,9 @@ class ConvTranspose(nn.Module):
   lowering: str = 'matmul'
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(
+    self, x: Float[Array, 'B H W C']
+  ) -> Float[jax.Array, 'B 2*H 2*W {self.features}']:
     """Maps [B, H, W, C] to [B, 2 H, 2 W, features]."""
     # PyTorch takes the fan of a transposed kernel from its output channels.
     init = fan_in_uniform(self.features * 16)
@@ -103,8 +111,11 @@ class Dense(nn.Module):
   std: float = 0.01
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(
+    self, x: Float[Array, 'B C']
+  ) -> Float[jax.Array, 'B {self.features}']:
     """Maps [B, C] to [B, features]."""
+    x = jnp.asarray(x)
     init = nn.initializers.normal(self.std)
     kernel = self.param('kernel', init, (x.shape[-1], self.features))
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
@@ -117,7 +128,7 @@ class ChannelAttention(nn.Module):
   lowering: str = 'matmul'
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, x: Float[Array, 'B H W C']) -> Float[jax.Array, 'B H W C']:
     """Maps [B, H, W, C] to the same shape."""
     batch, _, _, channels = x.shape
 
@@ -141,7 +152,7 @@ class ResidualBlock(nn.Module):
   lowering: str = 'matmul'
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, x: Float[Array, 'B H W C']) -> Float[jax.Array, 'B H W C']:
     """Maps [B, H, W, C] to the same shape."""
 
     def conv(name, features):
@@ -156,7 +167,9 @@ class ResidualBlock(nn.Module):
     return leaky_relu(conv('conv2', leaky_relu(conv('conv1', x))) + x)
 
 
-def pixel_shuffle(x: jax.Array, factor: int) -> jax.Array:
+def pixel_shuffle(
+  x: Float[Array, 'B H W C'], factor: int
+) -> Float[jax.Array, 'B {factor}*H {factor}*W C//{factor}**2']:
   """Returns [B, f H, f W, C / f^2]: channel c f^2 + i f + j to pixel (i, j)."""
   batch, height, width, channels = x.shape
   features = channels // factor**2
@@ -197,7 +210,9 @@ class BatchNorm(nn.Module):
   use_affine: bool = True
 
   @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+  def __call__(
+    self, x: Float[Array, '*rest C'], *, train: bool
+  ) -> Float[jax.Array, '*rest C']:
     """Maps [..., C] to the same shape.
 
     Args:
@@ -205,6 +220,7 @@ class BatchNorm(nn.Module):
       train: Use the batch's statistics and update the running ones (collection
         'batch_stats', if mutable); else use the running ones.
     """
+    x = jnp.asarray(x)
     channels = x.shape[-1:]
     running_mean = self.variable(STATISTICS, 'mean', jnp.zeros, channels)
     running_var = self.variable(STATISTICS, 'var', jnp.ones, channels)

@@ -10,10 +10,12 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Float32, Key
 
 from psm_jax.models import layers
 from psm_jax.ops import conv as conv_ops
 from psm_jax.ops import pool
+from psm_jax.ops.arrays import Array
 
 CHANNELS = (64, 64, 128, 128, 256, 256, 256, 256, 512)
 STEM_CONVS = 5
@@ -27,8 +29,12 @@ def scaled(channels: int, width: float) -> int:
 
 
 def init(
-  key: jax.Array, *, width: float = 1.0, num_convs: int = 9, he: bool = True
-) -> dict[str, dict[str, jax.Array]]:
+  key: Key[jax.Array, ''],
+  *,
+  width: float = 1.0,
+  num_convs: int = 9,
+  he: bool = True,
+) -> dict[str, dict[str, Float32[jax.Array, '...']]]:
   """Draws the weights of the first convolutions of a trunk.
 
   Args:
@@ -60,11 +66,11 @@ def init(
 
 
 def features(
-  weights: dict[str, dict[str, jax.Array]],
-  image: jax.Array,
+  weights: dict[str, dict[str, Float32[Array, '...']]],
+  image: Float[Array, 'B H W 3'],
   *,
   lowering: str = 'matmul',
-) -> dict[str, jax.Array]:
+) -> dict[str, Float[jax.Array, 'B _ _ _']]:
   """Returns the activations that the weights reach.
 
   Args:

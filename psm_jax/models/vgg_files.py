@@ -16,6 +16,7 @@ import re
 
 import numpy as np
 from absl import logging
+from jaxtyping import Float32
 
 from psm_jax.models import tensor_files
 
@@ -48,7 +49,9 @@ _SOURCE = (
 )
 
 
-def load_vgg19(path: str | os.PathLike) -> dict[str, dict[str, np.ndarray]]:
+def load_vgg19(
+  path: str | os.PathLike,
+) -> dict[str, dict[str, Float32[np.ndarray, '...']]]:
   """Returns the first nine convolutions of VGG19, up to relu4_1.
 
   Args:

@@ -20,6 +20,9 @@ import dm_pix as pix
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float32, Int32, Key
+
+from psm_jax.ops.arrays import Array
 
 _NUM_TRIES = 10  # Of RandomResizedCrop, before it gives up.
 _NUM_CROP_DRAWS = 2 * _NUM_TRIES + 2
@@ -86,8 +89,11 @@ class Augmentation:
 
 
 def augment(
-  key: jax.Array, image: jax.Array, *, config: Augmentation
-) -> jax.Array:
+  key: Key[jax.Array, ''],
+  image: Float32[Array, 'H W 3'],
+  *,
+  config: Augmentation,
+) -> Float32[jax.Array, 'H W 3']:
   """Crops, colours and flips one image at random.
 
   Args:
@@ -105,12 +111,12 @@ def augment(
 
 
 def augment_pairs(
-  key: jax.Array,
-  frames: jax.Array,
+  key: Key[jax.Array, ''],
+  frames: Float32[Array, '2 B H W 3'],
   *,
   config: Augmentation,
-  pairs: jax.Array | None = None,
-) -> jax.Array:
+  pairs: Int32[Array, ' B'] | None = None,
+) -> Float32[jax.Array, '2 B H W 3']:
   """Augments the images of a batch of pairs, each with a key of its own.
 
   Image (m, b) is augmented with fold_in(key, 2 b + m): what becomes of it does

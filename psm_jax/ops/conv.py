@@ -22,8 +22,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Float
 
 from psm_jax.ops import lowerings
+from psm_jax.ops.arrays import Array
 
 LOWERINGS = ('auto', *lowerings.LOWERINGS)
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
@@ -33,13 +35,13 @@ _SPLIT_FROM = 32 * 32 * 128 * 128
 
 
 def conv(
-  image: jax.Array,
-  kernel: jax.Array,
+  image: Float[Array, 'B H W C'],
+  kernel: Float[Array, 'kh kw C O'],
   *,
   stride: int = 1,
   padding: tuple[tuple[int, int], tuple[int, int]] | int = 0,
   lowering: str = 'matmul',
-) -> jax.Array:
+) -> Float[jax.Array, 'B _ _ O']:
   """Returns the 2-D correlation of images with a kernel, as PyTorch's conv2d.
 
   Args:
@@ -71,8 +73,11 @@ def _check(lowering):
 
 
 def conv_transpose(
-  image: jax.Array, kernel: jax.Array, *, lowering: str = 'matmul'
-) -> jax.Array:
+  image: Float[Array, 'B H W C'],
+  kernel: Float[Array, '4 4 C O'],
+  *,
+  lowering: str = 'matmul',
+) -> Float[jax.Array, 'B 2*H 2*W O']:
   """Returns the 4x4, stride 2, padding 1 transposed convolution of images.
 
   Equal to PyTorch's ConvTranspose2d(4, stride=2, padding=1) with its weight

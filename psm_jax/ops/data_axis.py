@@ -10,6 +10,7 @@ import dataclasses
 
 import jax
 from jax import lax
+from jaxtyping import Array, Int32, Shaped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,17 +25,21 @@ class DataAxis:
   name: str | None = None
   size: int = 1
 
-  def mean(self, x: jax.Array) -> jax.Array:
+  def mean(self, x: Shaped[Array, '*S']) -> Shaped[Array, '*S']:
     """Returns the mean of a value over the devices."""
     return x if self.name is None else lax.pmean(x, self.name)
 
-  def gather(self, x: jax.Array) -> jax.Array:
+  def gather(
+    self, x: Shaped[Array, ' b *rest']
+  ) -> Shaped[Array, ' {self.size}*b *rest']:
     """Returns [size * b, ...], the joined rows [b, ...] of all devices."""
     if self.name is None:
       return x
     return lax.all_gather(x, self.name, axis=0, tiled=True)
 
-  def own(self, x: jax.Array) -> jax.Array:
+  def own(
+    self, x: Shaped[Array, ' n *rest']
+  ) -> Shaped[Array, ' n//{self.size} *rest']:
     """Returns this device's rows [b, ...] of joined rows [size * b, ...]."""
     if self.name is None:
       return x
@@ -55,7 +60,7 @@ class Microbatch:
   """
 
   axis: DataAxis
-  index: jax.Array
+  index: Int32[Array, '']
   count: int
 
   @property
@@ -71,7 +76,9 @@ class Microbatch:
     """Raises an error, as the other parts are not there."""
     raise ValueError(_COUPLED)
 
-  def own(self, x: jax.Array) -> jax.Array:
+  def own(
+    self, x: Shaped[Array, ' n *rest']
+  ) -> Shaped[Array, ' n//{self.size} *rest']:
     """Returns this part's rows [b, ...] of joined rows [size * b, ...]."""
     return _rows(self.axis.own(x), self.index, self.count)
 

@@ -3,6 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Float32
+
+from psm_jax.ops.arrays import Array
 
 _WINDOW_PX = 11
 _SIGMA_PX = 1.5
@@ -10,8 +13,11 @@ _C1, _C2 = 1e-4, 9e-4
 
 
 def l1(
-  image: jax.Array, target: jax.Array, *, weights: jax.Array | None = None
-) -> jax.Array:
+  image: Float[Array, 'B H W C'],
+  target: Float[Array, 'B H W C'],
+  *,
+  weights: Float[Array, 'H W'] | None = None,
+) -> Float[jax.Array, '']:
   """Returns the mean absolute difference.
 
   Args:
@@ -25,7 +31,7 @@ def l1(
   return jnp.mean(difference)
 
 
-def blur_matrix(size: int) -> np.ndarray:
+def blur_matrix(size: int) -> Float32[np.ndarray, '{size} {size}']:
   """Returns the [size, size] float32 matrix of SSIM's Gaussian along an axis.
 
   Eleven taps, standard deviation 1.5 pixels, zeros beyond the border.
@@ -39,11 +45,11 @@ def blur_matrix(size: int) -> np.ndarray:
 
 
 def ssim_losses(
-  target: jax.Array,
-  images: list[jax.Array],
+  target: Float[Array, 'B H H C'],
+  images: list[Float[Array, 'B H H C']],
   *,
-  weights: jax.Array | None = None,
-) -> list[jax.Array]:
+  weights: Float[Array, 'H H'] | None = None,
+) -> list[Float[jax.Array, '']]:
   """Returns 1 - SSIM of each batch of images to the target.
 
   Wang et al., 2004, with the reference's window and constants, which assume a
@@ -80,7 +86,7 @@ def ssim_losses(
   return losses
 
 
-def gram(features: jax.Array) -> jax.Array:
+def gram(features: Float[Array, 'B H W C']) -> Float[jax.Array, 'B C C']:
   """Returns [B, C, C] Gram matrices of [B, H, W, C], divided by H W."""
   _, height, width, _ = features.shape
   products = jnp.einsum(
@@ -89,7 +95,7 @@ def gram(features: jax.Array) -> jax.Array:
   return products / (height * width)
 
 
-def asymmetry(image: jax.Array) -> jax.Array:
+def asymmetry(image: Float[Array, 'B H W C']) -> Float[jax.Array, '']:
   """Returns the mean difference of the left half to the mirrored right."""
   half = image.shape[2] // 2
   mirrored = image[:, :, ::-1]

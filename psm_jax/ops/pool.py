@@ -4,10 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Float
+
+from psm_jax.ops.arrays import Array
 
 
 @jax.custom_vjp
-def max_pool(image: jax.Array) -> jax.Array:
+def max_pool(
+  image: Float[Array, 'B H W C'],
+) -> Float[jax.Array, 'B H//2 W//2 C']:
   """Returns the maximum of each 2x2 window.
 
   Where several pixels of a window are the largest, the gradient goes to the

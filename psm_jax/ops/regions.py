@@ -1,6 +1,7 @@
 """Which pixels of an eye-aligned frame count most in a loss."""
 
 import numpy as np
+from jaxtyping import Float32
 
 # Height of the eyes, as in psm_jax/data/alignment.py.
 _EYE_HEIGHT = 0.30
@@ -13,7 +14,9 @@ _REGIONS = (
 )
 
 
-def weights(size_px: int, *, eye_distance: float) -> np.ndarray:
+def weights(
+  size_px: int, *, eye_distance: float
+) -> Float32[np.ndarray, '{size_px} {size_px}']:
   """Returns weights of pixels, 1 on average.
 
   Args:

@@ -15,6 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Float, Float32
+
+from psm_jax.ops.arrays import Array
 
 # Products of a TPU: channel by channel up to so many channels, else at once up
 # to so many pixels; beyond that the gather does less work.
@@ -22,7 +25,9 @@ _PLANES_UP_TO_CHANNELS = 4
 _PRODUCT_UP_TO_PIXELS = 32 * 32
 
 
-def resize_matrix(size_in: int, size_out: int) -> np.ndarray:
+def resize_matrix(
+  size_in: int, size_out: int
+) -> Float32[np.ndarray, '{size_out} {size_in}']:
   """Returns the [size_out, size_in] float32 matrix of bilinear resizing.
 
   The corners are aligned: output i reads position i (size_in - 1) /
@@ -34,7 +39,9 @@ def resize_matrix(size_in: int, size_out: int) -> np.ndarray:
   ).astype(np.float32)
 
 
-def resize(image: jax.Array, size: int) -> jax.Array:
+def resize(
+  image: Float[Array, 'B H W C'], size: int
+) -> Float[jax.Array, 'B {size} {size} C']:
   """Returns images resized bilinearly to size x size with aligned corners.
 
   Args:
@@ -46,15 +53,18 @@ def resize(image: jax.Array, size: int) -> jax.Array:
   """
   _, height, width, _ = image.shape
   if (height, width) == (size, size):
-    return image
+    return jnp.asarray(image)
   rows = jnp.asarray(resize_matrix(height, size), image.dtype)
   columns = jnp.asarray(resize_matrix(width, size), image.dtype)
   return jnp.einsum('ih,bhwc,jw->bijc', rows, image, columns)
 
 
 def warp(
-  image: jax.Array, flow: jax.Array, *, clamp: bool = False
-) -> jax.Array:
+  image: Float[Array, 'B H H C'],
+  flow: Float[Array, 'B h h 2'],
+  *,
+  clamp: bool = False,
+) -> Float[jax.Array, 'B H H C']:
   """Samples images at the positions that a displacement field points to.
 
   The field is resized to the image's size first; its values are not rescaled.

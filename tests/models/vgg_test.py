@@ -16,7 +16,7 @@ def _weights(num_convs=9, width=1 / 16):
 
   def fill(leaf):
     drawn = generator.standard_normal(leaf.shape).astype(np.float32)
-    return drawn * (2 / np.prod(leaf.shape[:-1])) ** 0.5
+    return drawn * np.float32(2 / np.prod(leaf.shape[:-1])) ** 0.5
 
   return jax.tree.map(fill, shapes)
 

@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
@@ -46,12 +47,13 @@ class SsimTest(parameterized.TestCase):
       self.assertAlmostEqual(loss, _slow_ssim_loss(target, other), places=4)
 
   def test_identical_images_lose_nothing(self):
-    image = _draw(2, 12, 12, 3)
+    image = jnp.asarray(_draw(2, 12, 12, 3))
     (loss,) = image_losses.ssim_losses(image, [image])
     self.assertEqual(loss, 0)
 
   def test_neither_image_is_preferred(self):
-    first, second = _draw(1, 12, 12, 2), _draw(1, 12, 12, 3)[..., :2]
+    first = jnp.asarray(_draw(1, 12, 12, 2))
+    second = jnp.asarray(_draw(1, 12, 12, 3)[..., :2])
     forth = image_losses.ssim_losses(first, [second])[0]
     back = image_losses.ssim_losses(second, [first])[0]
     self.assertAlmostEqual(forth, back, places=6)
@@ -59,6 +61,7 @@ class SsimTest(parameterized.TestCase):
   def test_pixels_count_as_their_weights_say(self):
     target, image = _draw(2, 12, 12, 3), _draw(2, 12, 12, 4)[..., :3]
     image[:, :, 8:] = target[:, :, 8:]
+    target, image = jnp.asarray(target), jnp.asarray(image)
     ones = np.ones((12, 12), np.float32)
     left = np.float32(np.arange(12) < 6) * 2 * ones
     whole, first, second = (
@@ -85,7 +88,7 @@ class GramTest(absltest.TestCase):
   def test_constant_channels_give_their_products(self):
     levels = np.array([[1.0, 2.0, -3.0], [0.5, 0.0, 4.0]], np.float32)
     features = np.broadcast_to(levels[:, None, None], (2, 4, 6, 3))
-    gram = image_losses.gram(features)
+    gram = image_losses.gram(jnp.asarray(features))
     np.testing.assert_allclose(
       gram, levels[:, :, None] * levels[:, None, :], rtol=1e-6
     )
@@ -95,38 +98,38 @@ class GramTest(absltest.TestCase):
     flat = features.reshape(2, 15, 4)
     expected = np.stack([rows.T @ rows / 15 for rows in flat])
     np.testing.assert_allclose(
-      image_losses.gram(features), expected, rtol=1e-5, atol=1e-6
+      image_losses.gram(jnp.asarray(features)), expected, rtol=1e-5, atol=1e-6
     )
 
 
 class AsymmetryTest(absltest.TestCase):
   def test_a_symmetric_image_has_none(self):
     half = _draw(2, 4, 3, 3)
-    image = np.concatenate([half, half[:, :, ::-1]], axis=2)
+    image = jnp.concatenate([half, half[:, :, ::-1]], axis=2)
     self.assertEqual(image_losses.asymmetry(image), 0)
 
   def test_halves_that_differ_by_a_constant_have_it(self):
     half = _draw(2, 4, 3, 3)
-    image = np.concatenate([half, half[:, :, ::-1] + 0.25], axis=2)
+    image = jnp.concatenate([half, half[:, :, ::-1] + 0.25], axis=2)
     self.assertAlmostEqual(image_losses.asymmetry(image), 0.25, places=6)
 
   def test_it_is_left_against_right_and_not_top_against_bottom(self):
-    rows = np.arange(4, dtype=np.float32)[None, :, None, None]
-    image = np.broadcast_to(rows, (1, 4, 4, 1))
+    rows = jnp.arange(4.0)[None, :, None, None]
+    image = jnp.broadcast_to(rows, (1, 4, 4, 1))
     self.assertEqual(image_losses.asymmetry(image), 0)
     self.assertEqual(image_losses.asymmetry(image.swapaxes(1, 2)), 2)
 
 
 class L1Test(absltest.TestCase):
   def test_it_is_the_mean_absolute_difference(self):
-    image = np.array([1.0, -2.0, 4.0, 0.0], np.float32)
-    target = np.array([0.0, -2.0, 6.0, 1.0], np.float32)
+    image = jnp.array([1.0, -2.0, 4.0, 0.0]).reshape(1, 2, 2, 1)
+    target = jnp.array([0.0, -2.0, 6.0, 1.0]).reshape(1, 2, 2, 1)
     self.assertEqual(image_losses.l1(image, target), 1.0)
 
   def test_pixels_count_as_their_weights_say(self):
-    image = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
+    image = jnp.arange(8.0).reshape(1, 2, 2, 2)
     weights = np.array([[0, 1], [2, 1]], np.float32)
-    value = image_losses.l1(image, np.zeros_like(image), weights=weights)
+    value = image_losses.l1(image, jnp.zeros_like(image), weights=weights)
     self.assertEqual(value, (0 * 1 + 1 * 5 + 2 * 9 + 1 * 13) / 8)
 
 
