@@ -25,7 +25,7 @@ def _fragile(config, *, heard=None):
     config: The experiment.
     heard: Is given the loss of each update that is computed.
   """
-  toy = tiny.toy_method(config)
+  toy = tiny.conv_method(config)
 
   def init(key):
     return toy.init(key)[0], jnp.float32(0)
