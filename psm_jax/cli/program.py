@@ -132,7 +132,8 @@ def _import(verb):
 def _check_places(module):
   """Refuses places that are none, before a folder of that name is made."""
   for flag in flags.FLAGS.get_key_flags_for_module(module.__name__):
-    if flag.name in _PLACES and flag.present:
+    # --verify is a place of one program and a wish of another.
+    if flag.name in _PLACES and isinstance(flag.value, str) and flag.present:
       try:
         paths.check_local(flag.value, what=f'--{flag.name}')
       except ValueError as error:

@@ -162,7 +162,7 @@ class Networks:
     lowering: str = 'matmul',
     upsample_align_corners: bool = False,
     sample_align_corners: bool = True,
-    dtype: jnp.dtype = jnp.float32,
+    dtype: np.dtype | type = jnp.float32,
     axis: data_axis.DataAxis = data_axis.ONE_DEVICE,
   ):
     """Names the networks' shape.
