@@ -1,7 +1,7 @@
+import dataclasses
 import pathlib
 import random
 import shutil
-import types
 from unittest import mock
 
 import jax
@@ -13,6 +13,7 @@ from absl.testing import absltest, parameterized
 from psm_jax.engine import update
 from psm_jax.methods import facecycle
 from psm_jax.runs import checkpoint
+from tests import tiny
 
 _IDS = ['facecycle-A-s0', 'facecycle-B-s0']
 
@@ -236,7 +237,8 @@ class CheckpointsTest(parameterized.TestCase):
 
 class TemplateTest(absltest.TestCase):
   def test_it_is_zeros_in_the_shape_of_stacked_states(self):
-    method = types.SimpleNamespace(
+    method = dataclasses.replace(
+      tiny.toy_method(tiny.config()),
       optimizer=facecycle.OPTIMIZER,
       init=lambda key: (
         {

@@ -35,9 +35,11 @@ class ScanTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, message):
       self.scan(**options)
 
-  def test_a_missing_root_is_named(self, root='/nowhere'):
+  def test_a_missing_root_is_named(self):
     with self.assertRaisesRegex(ValueError, 'data.path'):
-      trees.scan(prepare.DATASETS['bp4d'], root, trees.Options())
+      trees.scan(
+        prepare.DATASETS['bp4d'], self.root / 'missing', trees.Options()
+      )
 
   def test_an_empty_root_says_what_was_expected(self):
     with self.assertRaisesRegex(ValueError, 'Expected F001/T1/2440.jpg'):
