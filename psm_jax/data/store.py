@@ -200,6 +200,11 @@ def open_store(path: str | os.PathLike) -> FrameStore:
   )
 
 
+def spread(rows: np.ndarray, num: int) -> np.ndarray:
+  """Returns num of [n] rows at equal distances, neither the first nor last."""
+  return rows[np.linspace(0, len(rows) - 1, num + 2)[1:-1].astype(int)]
+
+
 def list_some(names: Sequence[str], *, limit: int = 8) -> str:
   """Returns names joined by commas, for messages; the rest is counted."""
   text = ', '.join(names[:limit])

@@ -10,6 +10,7 @@ import numpy as np
 
 from psm_jax import paths
 from psm_jax.data import embedded
+from psm_jax.data import store as store_lib
 from psm_jax.embedding import trained as trained_lib
 from psm_jax.runs import run
 
@@ -64,7 +65,7 @@ def write(
   people, num_frames = model.cohort[:_PEOPLE], _FRAMES_A_PERSON
   if len(people) == 1:
     num_frames = _FRAMES
-  by_person = [_spread(trained.rows_of(p), num_frames) for p in people]
+  by_person = [store_lib.spread(trained.rows_of(p), num_frames) for p in people]
   # One person at a time: frames of one example are of the same person.
   parts = [trained.pictures(index, rows) for rows in by_person]
   made = {
@@ -92,11 +93,6 @@ def write(
       **arrays,
     )
   return [path]
-
-
-def _spread(rows: np.ndarray, num: int) -> np.ndarray:
-  """Returns some rows at equal distances, none of them the first or last."""
-  return rows[np.linspace(0, len(rows) - 1, num + 2)[1:-1].astype(int)]
 
 
 def _place(name: str) -> tuple[int, int]:

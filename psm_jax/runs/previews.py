@@ -39,7 +39,11 @@ def drawer(
     first row frames, in others what the model makes of each.
   """
   make = jax.jit(method.pictures)
-  rows = [_spread(store.videos(model.cohort[0])) for model in models]
+  rows = []
+  for model in models:
+    videos = store.videos(model.cohort[0])  # One behind the other.
+    theirs = np.arange(videos[0].start, videos[-1].stop)
+    rows.append(store_lib.spread(theirs, _FRAMES))
 
   def draw(states):
     made = {}
@@ -69,9 +73,3 @@ def drawer(
     return made
 
   return draw
-
-
-def _spread(videos):
-  """Returns some rows of videos at equal distances, sorted."""
-  rows = np.concatenate([np.arange(v.start, v.stop) for v in videos])
-  return rows[np.linspace(0, len(rows) - 1, _FRAMES + 2)[1:-1].astype(int)]

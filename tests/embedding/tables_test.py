@@ -13,6 +13,7 @@ import pandas as pd
 from absl.testing import absltest, parameterized
 
 from psm_jax import embedding, methods, sampling, training
+from psm_jax.data import store as store_lib
 from psm_jax.embedding import grey, pictures, tables
 from psm_jax.evaluation import features
 from psm_jax.runs import checkpoint, planning, run
@@ -303,7 +304,7 @@ class PicturesTest(absltest.TestCase):
 
   def test_frames_are_spread_over_the_middle(self):
     np.testing.assert_array_equal(
-      pictures._spread(np.arange(100, 151), 4), [110, 120, 130, 140]
+      store_lib.spread(np.arange(100, 151), 4), [110, 120, 130, 140]
     )
 
   def test_pictures_are_written_for_the_report_to_read(self):

@@ -99,12 +99,12 @@ class LandmarkerDetector:
     else:
       self._crops = self._crops[:0]
     is_due = not is_next or frame.index - self._searched >= _SEARCH_EVERY
-    is_lost = len(followed) < len(self._crops)
+    is_close = is_due or len(followed) < len(self._crops)
     faces = followed
-    if is_due or is_lost or not len(followed):
-      if is_due or is_lost:
-        self._searched = frame.index
-      crops = self._search(picture, followed, is_close=is_due or is_lost)
+    if is_close:
+      self._searched = frame.index
+    if is_close or not len(followed):
+      crops = self._search(picture, followed, is_close=is_close)
       faces = self._measured(picture, crops, followed)
     self._index, self._shape = frame.index, picture.shape
     self._crops = _around(faces)
