@@ -2,7 +2,7 @@
 
   python -m benchmarks.science --store=STORE --rows=all --out=science.csv
   python -m benchmarks.science --run=RUN --out=science.csv
-  python -m benchmarks.science --general=RUN --out=science.csv
+  python -m benchmarks.science --general=RUN [--store=STORE] --out=science.csv
   python -m benchmarks.science --out=science.csv
 
 The first trains the rows of the ablation, a model a person of a frame store
@@ -10,7 +10,7 @@ with action units and two videos a person (that of a run of configs/narrow.py,
 say); the second measures how the models of a run of configs/canonical_narrow.py
 or its like tell frames that were made harder (launch.evaluate says the rest).
 The third measures a general model: probes of all other people on each
-person of its frame store, whether it learned from the person or not. The last
+person of its frame store, or of another with people whom it never saw. The last
 prints the table: means over people. A row of the file is
 one figure of one person: AUCs across videos by number of labelled frames (0 is
 all), R2 of reconstructions and of driven faces, AUCs of action units read from
@@ -129,6 +129,8 @@ def measure_run(workdir: str):
 def measure_general(workdir: str):
   """Measures probes across people of a run's first model; writes figures."""
   run = embedding.Trained(workdir)
+  if _STORE.value:
+    run.store = store_lib.open_store(_STORE.value)
   begun, store, people = run.at_step(0), run.store, run.store.person_ids
   rows = [run.rows_of(person_id) for person_id in people]
   labels = [science_measures.units(store.index.iloc[own]) for own in rows]
@@ -237,7 +239,7 @@ def main(argv):
   """Trains rows, measures a run, and prints what the file holds."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
-  if _STORE.value:
+  if _STORE.value and not _GENERAL.value:
     store = store_lib.open_store(_STORE.value)
     names = _ROWS.value
     for name in science_rows.ROWS if names == ['all'] else names:

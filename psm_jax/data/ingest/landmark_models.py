@@ -6,6 +6,7 @@ downloaded by it; `REMEDY` says where it lies. LiteRT runs the networks
 (package ai-edge-litert), TensorFlow's own interpreter where that is missing.
 """
 
+import functools
 import hashlib
 import os
 import pathlib
@@ -145,6 +146,7 @@ def interpreter_class():
   return Interpreter
 
 
+@functools.lru_cache(maxsize=1)
 def read_geometry(content: bytes) -> tuple[np.ndarray, np.ndarray]:
   """Returns the face that the landmarks' depth is measured against.
 
@@ -155,7 +157,8 @@ def read_geometry(content: bytes) -> tuple[np.ndarray, np.ndarray]:
 
   Returns:
     [468, 3] float64 vertices in centimetres: to the picture's right, up, and to
-    the camera; [468] float64 weights, of which most are 0.
+    the camera; [468] float64 weights, of which most are 0. Neither can be
+    written to.
   """
   numbers, weights = [], {}
   for field, value in _fields(content):
@@ -167,6 +170,8 @@ def read_geometry(content: bytes) -> tuple[np.ndarray, np.ndarray]:
   vertices = np.array(numbers, np.float64).reshape(-1, 5)[:, :3]
   weight = np.zeros(len(vertices))
   weight[list(weights)] = list(weights.values())
+  for made in (vertices, weight):
+    made.setflags(write=False)
   return vertices, weight
 
 

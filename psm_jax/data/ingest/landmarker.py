@@ -22,13 +22,18 @@ from psm_jax.data.ingest.faces import Details, Faces
 _ANCHORS = ((16, 2), (8, 6))
 # BlazeFace is trained to find faces from here on; that it is one, and whether
 # its landmarks can be used, is then said by the second network.
-_MIN_SEARCH_SCORE = 0.5
+_MIN_SEARCH_LOGIT = 0.0  # A score of 0.5.
 _SAME_FACE = 0.3  # Overlap of boxes that are averaged, as published.
 # Side of the smallest face that is found, in sides of the picture.
 _LEAST_SHARE = 0.14
 _ONE_ROW = 1.25
+# Of neighbouring windows, in sides: a face that lies in neither whole is so large
+# that it was found in the windows twice their size.
+_OVERLAP = 0.4
 _MARGIN = 1.5  # Side of the second network's picture, in sides of the box.
-_SEARCH_EVERY = 5  # Frames, after which a new face is seen at the latest.
+# Frames, after which a new face is seen at the latest: where nobody is seen, and
+# beside faces that are followed.
+_SEARCH_EVERY, _SEARCH_BESIDE_EVERY = 5, 10
 
 # Landmarks by their published numbers.
 EYES = (
@@ -66,7 +71,7 @@ BLENDSHAPE_POINTS = np.array(
   sorted((*EYES[0], *EYES[1], *LIPS, *_BROWS, *_OVAL, *NOSE_RIDGE, *_IRISES))
 )
 # The corners of either eye, the tip of the nose, the corners of the mouth.
-_FIVE = ((33, 133), (362, 263), (4, 4), (61, 61), (291, 291))
+_FIVE = np.array([[33, 133], [362, 263], [4, 4], [61, 61], [291, 291]])
 
 
 class LandmarkerDetector:
@@ -98,7 +103,8 @@ class LandmarkerDetector:
       followed = self._measured(picture, self._crops)
     else:
       self._crops = self._crops[:0]
-    is_due = not is_next or frame.index - self._searched >= _SEARCH_EVERY
+    every = _SEARCH_BESIDE_EVERY if len(followed) else _SEARCH_EVERY
+    is_due = not is_next or frame.index - self._searched >= every
     is_close = is_due or len(followed) < len(self._crops)
     faces = followed
     if is_close:
@@ -181,7 +187,7 @@ class LandmarkerDetector:
     low, high = flat.min(axis=0), flat.max(axis=0)
     return Faces(
       boxes=np.concatenate([low, high - low])[None],
-      points=np.stack([flat[list(pair)].mean(axis=0) for pair in _FIVE])[None],
+      points=flat[_FIVE].mean(axis=1)[None],
       scores=np.array([_sigmoid(presence)]),
       details=Details(
         landmarks=flat[None].astype(np.float32),
@@ -249,8 +255,9 @@ def windows(
 
 
 def _starts(length, side):
-  """Where windows of a side begin that overlap by half, within a length."""
-  count = 1 + max(0, -(-(length - side) // (side // 2)))
+  """Where windows of a side begin that overlap enough, within a length."""
+  step = max(1, int(side * (1 - _OVERLAP)))
+  count = 1 + max(0, -(-(length - side) // step))
   return np.linspace(0, max(0, length - side), count).astype(int).tolist()
 
 
@@ -285,11 +292,11 @@ def decode(
     [F, 4] float64 (x, y) of the middle, side, and angle of the eyes' line in
     radians clockwise; [F] float64 scores from 0 to 1.
   """
-  scores = _sigmoid(logits.astype(np.float64))
-  likely = np.flatnonzero(scores >= _MIN_SEARCH_SCORE)
+  likely = np.flatnonzero(logits >= _MIN_SEARCH_LOGIT)
   if not len(likely):
     return np.zeros((0, 4)), np.zeros(0)
-  scores, boxes = scores[likely], boxes[likely].astype(np.float64)
+  scores = _sigmoid(logits[likely].astype(np.float64))
+  boxes = boxes[likely].astype(np.float64)
   boxes[:, :2] += _anchors()[likely]
   boxes[:, 4:] += np.tile(_anchors()[likely], 6)
   corners = np.concatenate([boxes[:, :2] - boxes[:, 2:4] / 2, boxes[:, 2:4]], 1)

@@ -169,16 +169,24 @@ class Frame:
     turns, is_mirrored = _orientation(self.image)
     if turns % 2:
       width, height = height, width
-    pixels = self.image.reformat(
-      width=width, height=height, format='rgb24', interpolation='AREA'
-    ).to_ndarray()
+    pixels = self._scaled(width, height, 'rgb24')
     pixels = np.rot90(pixels, turns)
     return np.ascontiguousarray(pixels[:, ::-1] if is_mirrored else pixels)
 
   def outline(self) -> np.ndarray:
     """Returns [48, 64] uint8, the grey levels in small, not turned."""
+    return self._scaled(64, 48, 'gray')
+
+  def _scaled(self, width, height, pixel_format):
+    """The image, not turned, of another size and format."""
+    # By default threads are started for every picture, which takes longer than
+    # the picture does.
     return self.image.reformat(
-      width=64, height=48, format='gray', interpolation='AREA'
+      width=width,
+      height=height,
+      format=pixel_format,
+      interpolation='AREA',
+      threads=1,
     ).to_ndarray()
 
 

@@ -130,10 +130,10 @@ class DetectTest(parameterized.TestCase):
   def test_a_face_is_followed_and_others_are_sought_now_and_then(self):
     networks = StubNetworks()
     path = pathlib.Path(self.create_tempdir().full_path) / 'a.mp4'
-    pictures = [_square(20 + 4 * i, 90, 80) for i in range(12)]
-    for i in range(2, 12):  # Another comes, and the first is gone from 8 on.
+    pictures = [_square(20 + 4 * i, 90, 80) for i in range(18)]
+    for i in range(2, 18):  # Another comes, and the first is gone from 13 on.
       pictures[i][20:80, 230:290] = 255
-      pictures[i][90:170, : 220 if i >= 8 else 0] = 0
+      pictures[i][90:170, : 220 if i >= 13 else 0] = 0
     films.write(path, pictures)
     detector = landmarker.LandmarkerDetector(_options(), networks)
     counts, searches = [], []
@@ -141,12 +141,12 @@ class DetectTest(parameterized.TestCase):
       faces = detector.detect(frame)
       counts.append(len(faces))
       searches.append(networks.num_searches)
-      if frame.index < 8:
+      if frame.index < 13:
         left = faces.boxes[:, 0].min()
         self.assertAlmostEqual(left, 20 + 4 * frame.index, delta=2)
-    self.assertEqual(counts, [1] * 5 + [2] * 3 + [1] * 4)
+    self.assertEqual(counts, [1] * 10 + [2] * 3 + [1] * 5)
     searched = np.flatnonzero(np.diff(searches, prepend=0)).tolist()
-    self.assertEqual(searched, [0, 5, 8])
+    self.assertEqual(searched, [0, 10, 13])
 
   def test_without_a_face_a_close_look_is_taken_now_and_then(self):
     networks = StubNetworks()
@@ -277,6 +277,17 @@ class DecodeTest(absltest.TestCase):
       for left, top, across, down in landmarker.windows(covered, 320):
         covered[top : top + down, left : left + across] = True
       self.assertTrue(covered.all(), (height, width))
+
+  def test_a_face_in_no_window_is_large_enough_for_those_twice_as_large(self):
+    height, width, face = 480, 640, 60  # A fifth of the larger windows' side.
+    parts = list(landmarker.windows(np.zeros((height, width)), 160))
+    for top in range(0, height - face, 7):
+      for left in range(0, width - face, 7):
+        is_whole = [
+          x <= left <= x + w - face and y <= top <= y + h - face
+          for x, y, w, h in parts
+        ]
+        self.assertTrue(any(is_whole), (left, top))
 
   def test_blendshapes_take_146_landmarks_each_once(self):
     points = landmarker.BLENDSHAPE_POINTS
