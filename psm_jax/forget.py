@@ -356,25 +356,29 @@ def _planned_anew(opened, config, models, person_id, *, begins_anew):
 
 
 def _rewrite_checkpoints(opened, gone):
-  """Writes a run's checkpoints without some models, then swaps the folders."""
+  """Writes a run's checkpoints without some models, then swaps the folders.
+
+  What was written without them already is written the same again.
+  """
   workdir, partial = opened.workdir, opened.workdir / 'checkpoints.partial'
   method = methods.abstract(opened.config)
   shutil.rmtree(partial, ignore_errors=True)
   (partial / 'checkpoints').mkdir(parents=True, mode=0o700)
   for number in sorted({n for model in opened.models for n in model.waves}):
-    ids = [m.model_id for m in opened.models if number in m.waves]
-    stay = np.flatnonzero([name not in gone for name in ids])
-    if not len(stay):
+    if all(m.model_id in gone for m in opened.models if number in m.waves):
       continue
     before = checkpoint.Checkpoints(workdir, wave=number, read_only=True)
     after = checkpoint.Checkpoints(partial, wave=number, keep_steps=1)
-    template = checkpoint.template(method, len(ids))
     for step in before.steps:
       try:
+        # Not by models.json: a run may have been killed after the swap.
+        ids = before.model_ids(step)
+        template = checkpoint.template(method, len(ids))
         _, states = before.restore(template, ids, until=step)
       except ValueError as error:
         logging.warning('Step %d goes: %s', step, error)
         continue
+      stay = np.flatnonzero([name not in gone for name in ids])
       states = jax.tree.map(operator.itemgetter(stay), states)
       after.save(step, states, [ids[index] for index in stay])
       after.wait()

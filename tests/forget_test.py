@@ -14,9 +14,10 @@ from absl.testing import absltest, parameterized
 
 from psm_jax import embedding, forget, methods, training
 from psm_jax.data import store as store_lib
+from psm_jax.data import upkeep
 from psm_jax.evaluation import evaluate
 from psm_jax.report import page
-from psm_jax.runs import locks, run, zoo
+from psm_jax.runs import locks, metrics, run, zoo
 from tests import tiny, training_runs
 
 _PEOPLE = ('a7Kq2mZx91LpWv03', 'b5Tn8rYc64HsEu27', 'c1Gd9wQf38JkRo56')
@@ -85,7 +86,7 @@ def _toy_methods():
     yield
 
 
-class ForgetTest(absltest.TestCase):
+class ForgetTest(parameterized.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
@@ -168,6 +169,30 @@ class ForgetTest(absltest.TestCase):
     outcome = training.train(config, self.root / 'all')
     self.assertEqual(outcome.models[0].status, 'done')
     self.assertLen(list((self.root / 'zoo').iterdir()), 2)
+
+  @parameterized.parameters(
+    (upkeep, '_write_manifest'),
+    (forget, '_forget_export'),
+    (forget, '_rewrite_checkpoints'),
+    (metrics, 'drop_models'),
+    (run, 'rewrite'),
+  )
+  def test_killed_at_any_moment_the_same_command_goes_on(self, module, name):
+    before = {name: _states(self.root / name) for name in ('each', 'stacked')}
+    theirs = _windows_of(_GONE, self.root, before.values())
+    with (
+      mock.patch.object(module, name, side_effect=KeyboardInterrupt),
+      self.assertRaises(KeyboardInterrupt),
+    ):
+      forget.forget(_GONE, [self.root], general=forget.REMOVE)
+    done = forget.forget(_GONE, [self.root], general=forget.REMOVE)
+    self.assertEqual(done.left, ())
+    self.assertEmpty(_holding(self.root, _GONE, theirs))
+    for workdir, states in before.items():
+      after = _states(self.root / workdir)
+      self.assertEqual(list(after), [k for k in states if _GONE not in k])
+      for model_id, state in after.items():
+        jax.tree.map(np.testing.assert_array_equal, state, states[model_id])
 
   def test_without_a_word_about_general_models_nothing_changes(self):
     def content():

@@ -40,10 +40,11 @@ def main() -> int | None:
   if _REMOVE.value is not None:
     _remove(path, _REMOVE.value)
   elif _ADD.value is not None:
-    added = upkeep.add_people(path, _ADD.value)
-    logging.info(
-      'Added %d people to %s: %s.', len(added), path, store_lib.list_some(added)
-    )
+    if added := upkeep.add_people(path, _ADD.value):
+      names = store_lib.list_some(added)
+      logging.info('Added %d people to %s: %s.', len(added), path, names)
+    else:
+      logging.info('Everybody of %s is in %s already.', _ADD.value, path)
   elif _VERIFY.value:
     return _verify(path)
   else:

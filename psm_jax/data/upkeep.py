@@ -27,6 +27,7 @@ from absl import logging
 from psm_jax import paths
 from psm_jax.data import store, store_files
 
+_TFDS_INFO = 'dataset_info.json'
 _TEMPORARY = re.compile(r'\..*\.tmp')
 
 
@@ -239,7 +240,8 @@ def strays(path: str | os.PathLike) -> list[pathlib.Path]:
 def add_people(path: str | os.PathLike, other: str | os.PathLike) -> list[str]:
   """Adds all people of another store to a store: copies their files.
 
-  Label columns that one of the stores lacks are empty in its rows.
+  Label columns that one of the stores lacks are empty in its rows. Whose very
+  file is there already is left out, so that the call may be repeated.
 
   Args:
     path: the store that grows.
@@ -250,17 +252,18 @@ def add_people(path: str | os.PathLike, other: str | os.PathLike) -> list[str]:
 
   Raises:
     ValueError: If the stores do not go together (another size or alignment, a
-      person in both), one is damaged, or another process changes this one.
+      person in both with other frames), one is damaged, or another process changes this one.
     OSError: If the disk is too full or the store cannot be written.
   """
   path, other = pathlib.Path(path), pathlib.Path(other)
   with _changing(path) as mine:
     theirs = store_files.read_manifest(other)
-    _check_addable(path, mine, other, theirs)
+    entries = [e for e in theirs['people'] if e not in mine['people']]
+    _check_addable(path, mine, other, theirs, entries)
     if damaged := verify(other):
       raise ValueError(store.list_some(damaged, limit=3))
-    check_space(path, sum(entry['num_bytes'] for entry in theirs['people']))
-    for entry in theirs['people']:
+    check_space(path, sum(entry['num_bytes'] for entry in entries))
+    for entry in entries:
       with (
         open(
           store_files.person_path(other, entry['person_id']), 'rb'
@@ -270,11 +273,14 @@ def add_people(path: str | os.PathLike, other: str | os.PathLike) -> list[str]:
         ) as copy,
       ):
         shutil.copyfileobj(original, copy, 1 << 24)
-    mine['people'] += theirs['people']
-    mine['problems'] += theirs['problems']
-    added = [*mine['source'].get('added', []), theirs['source']]
-    mine['source']['added'] = added
-  return [entry['person_id'] for entry in theirs['people']]
+    if entries:
+      mine['people'] += entries
+      mine['problems'] += [
+        p for p in theirs['problems'] if p not in mine['problems']
+      ]
+      added = [*mine['source'].get('added', []), theirs['source']]
+      mine['source']['added'] = added
+  return [entry['person_id'] for entry in entries]
 
 
 def remove_person(
@@ -312,6 +318,8 @@ def remove_person(
         f'{path} would be empty without {person_id}. Delete the folder.'
       )
     source = manifest['source']
+    # First: the person is in the store until nothing else is left to delete.
+    deleted = _delete_records(path, source)
     manifest['people'].remove(people[person_id])
     manifest['problems'] = [
       problem
@@ -319,7 +327,7 @@ def remove_person(
       if problem['path'].split('/')[0] != person_id
     ]
     manifest['source'] = _source_without(person_id, source)
-  return _delete_records(path, source)
+  return deleted
 
 
 @contextlib.contextmanager
@@ -345,7 +353,7 @@ def _write_manifest(path, **manifest):
   )
 
 
-def _check_addable(path, mine, other, theirs):
+def _check_addable(path, mine, other, theirs, entries):
   if theirs['size_px'] != mine['size_px']:
     raise ValueError(
       f'{other} holds frames of {theirs["size_px"]} px, {path} of '
@@ -354,7 +362,7 @@ def _check_addable(path, mine, other, theirs):
   known = {entry['person_id'].lower() for entry in mine['people']}
   twice = [
     entry['person_id']
-    for entry in theirs['people']
+    for entry in entries
     if entry['person_id'].lower() in known
   ]
   if twice:
@@ -403,7 +411,11 @@ def _delete_records(path, source):
       folder = paths.child(path.parent, 'tfds', kind, name)
     except ValueError:
       continue
-    if any(folder.glob('*/dataset_info.json')):
+    if any(folder.glob(f'*/{_TFDS_INFO}')):
+      # By its description it is known for TFDS's: that goes last.
+      for file in folder.rglob('*'):
+        if file.is_file() and file.name != _TFDS_INFO:
+          file.unlink()
       shutil.rmtree(folder)
       deleted.append(folder)
   return deleted

@@ -123,6 +123,21 @@ class Checkpoints:
     """The steps of which there are checkpoints, ascending."""
     return sorted(self._manager.all_steps())
 
+  def model_ids(self, step: int) -> list[str]:
+    """Returns which models a checkpoint is of.
+
+    Raises:
+      ValueError: If it cannot be read.
+    """
+    try:
+      seal.check(self._folder / str(step))
+      restored = self._manager.restore(
+        step, args=ocp.args.Composite(models=ocp.args.JsonRestore())
+      )
+      return list(restored['models']['model_ids'])
+    except (OSError, KeyError, TypeError) as error:
+      raise ValueError(f'it does not say whose it is: {error}') from error
+
   def newest_sound(self) -> int:
     """Returns the newest step whose files are undamaged, 0 if none is."""
     for step in reversed(self.steps):

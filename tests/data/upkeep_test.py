@@ -146,6 +146,16 @@ class AddTest(_TestCase):
     with self.assertRaisesRegex(ValueError, 'has b already'):
       upkeep.add_people(path, _write(self.folder / 'b-2'))
 
+  def test_whose_very_file_is_there_is_left_out(self):
+    path, other = _write(self.folder / 'A'), _write(self.folder / 'B')
+    self.assertEqual(upkeep.add_people(path, other), ['B'])
+    before = (path / 'store.json').read_bytes()
+    self.assertEmpty(upkeep.add_people(path, other))
+    self.assertEqual((path / 'store.json').read_bytes(), before)
+    again = _write(self.folder / 'B-2', first_value=50)
+    with self.assertRaisesRegex(ValueError, 'has B already'):
+      upkeep.add_people(path, again)
+
   def test_another_alignment_is_refused(self):
     path, other = _write(self.folder / 'A'), _write(self.folder / 'B')
     stores.change_manifest(other, source={'align': 'eyes', 'eye_distance': 0.4})
@@ -210,6 +220,22 @@ class RemoveTest(_TestCase):
       (made / name / '1.0.0' / 'dataset_info.json').touch()
     self.assertEqual(upkeep.remove_person(path, 'A'), [made / 'abc'])
     self.assertEqual([p.name for p in made.iterdir()], ['other'])
+
+  def test_a_removal_killed_among_the_records_can_be_repeated(self):
+    path = _write(self.folder / 'AB')
+    stores.change_manifest(path, source={'records': 'frame_folder/abc'})
+    made = self.folder / 'tfds' / 'frame_folder' / 'abc'
+    (made / '1.0.0').mkdir(parents=True)
+    for name in ('a.tfrecord', 'dataset_info.json', 'features.json'):
+      (made / '1.0.0' / name).touch()
+    with (
+      mock.patch.object(shutil, 'rmtree', side_effect=KeyboardInterrupt),
+      self.assertRaises(KeyboardInterrupt),
+    ):
+      upkeep.remove_person(path, 'A')
+    self.assertFalse((made / '1.0.0' / 'a.tfrecord').exists())
+    self.assertEqual(upkeep.remove_person(path, 'A'), [made])
+    self.assertEqual(list(self._values(path)), ['B'])
 
   @parameterized.parameters('../../home', '/etc', 'tfds')
   def test_a_store_from_elsewhere_cannot_have_other_folders_deleted(
