@@ -170,21 +170,19 @@ def writing_atomic(
   """Gives a file that appears under its name when all of it is on the disk.
 
   It is a temporary file in the same folder and then renamed. After an error or
-  a kill the old file is as it was.
+  a kill the old file is as it was; what a killed writer left goes when the file
+  is written again.
 
   Args:
     path: the file; its folder must exist.
     mode: who may use it, less what the process's umask takes away.
   """
   path = pathlib.Path(path)
-  temporary = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
+  with naming(path):
+    _sweep(path)
+    file, temporary = _open_temporary(path, mode)
   try:
-    with (
-      naming(path),
-      open(
-        temporary, 'xb', opener=lambda name, how: os.open(name, how, mode)
-      ) as file,
-    ):
+    with naming(path), file:
       yield file
       file.flush()
       os.fsync(file.fileno())
@@ -193,6 +191,33 @@ def writing_atomic(
     temporary.unlink(missing_ok=True)
     raise
   _sync_folder(path.parent)
+
+
+def _open_temporary(path, mode):
+  """A new file beside another, locked while its writer lives; its path."""
+  while True:
+    temporary = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
+    file = open(  # noqa: SIM115  The caller closes it.
+      temporary, 'xb', opener=lambda name, how: os.open(name, how, mode)
+    )
+    if _take_lock(file, temporary):
+      return file, temporary
+    file.close()  # A sweep was faster than the lock.
+
+
+def _sweep(path):
+  """Deletes temporary files of writers of a file who were killed."""
+  with os.scandir(path.parent) as entries:
+    left = [
+      entry.path
+      for entry in entries
+      if entry.name.startswith(f'.{path.name}.') and entry.name.endswith('.tmp')
+    ]
+  for temporary in left:
+    # Of one that is alive it cannot be locked or, on Windows, not deleted.
+    with contextlib.suppress(OSError), open(temporary, 'r+b') as file:
+      if _take_lock(file, temporary):
+        os.unlink(temporary)
 
 
 @contextlib.contextmanager

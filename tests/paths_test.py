@@ -159,6 +159,38 @@ class WriteAtomicTest(parameterized.TestCase):
     names = [call[0] for call in calls.mock_calls]
     self.assertEqual(names[:2], ['fsync', 'replace'])
 
+  def test_what_a_killed_writer_left_goes_and_what_a_live_one_writes_stays(
+    self,
+  ):
+    left = self.root / '.out.txt.0123abcd.tmp'
+    other = self.root / '.other.txt.0123abcd.tmp'
+    left.touch()
+    other.touch()
+    with paths.writing_atomic(self.root / 'out.txt') as first:
+      self.assertFalse(left.exists())
+      with paths.writing_atomic(self.root / 'out.txt') as second:
+        second.write(b'second')
+      first.write(b'first')
+    self.assertEqual((self.root / 'out.txt').read_bytes(), b'first')
+    self.assertEqual(
+      sorted(p.name for p in self.root.iterdir()), [other.name, 'out.txt']
+    )
+
+  def test_a_sweep_before_the_lock_only_costs_another_name(self):
+    path, swept = self.root / 'out.txt', []
+    take = paths._take_lock
+
+    def slow(file, temporary):
+      if not swept:
+        swept.append(temporary)
+        temporary.unlink()
+      return take(file, temporary)
+
+    with mock.patch.object(paths, '_take_lock', slow):
+      paths.write_atomic(path, 'all of it')
+    self.assertEqual(path.read_text(), 'all of it')
+    self.assertEqual([p.name for p in self.root.iterdir()], ['out.txt'])
+
   def test_a_missing_folder_is_an_error(self):
     with self.assertRaises(FileNotFoundError):
       paths.write_atomic(self.root / 'nowhere' / 'a', 'x')

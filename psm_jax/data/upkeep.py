@@ -252,7 +252,8 @@ def add_people(path: str | os.PathLike, other: str | os.PathLike) -> list[str]:
 
   Raises:
     ValueError: If the stores do not go together (another size or alignment, a
-      person in both with other frames), one is damaged, or another process changes this one.
+      person in both with other frames), one is damaged, or another process
+      changes this one.
     OSError: If the disk is too full or the store cannot be written.
   """
   path, other = pathlib.Path(path), pathlib.Path(other)

@@ -9,7 +9,6 @@ import hashlib
 import json
 import pathlib
 import re
-import secrets
 from collections.abc import Callable, Sequence
 
 import jax
@@ -297,15 +296,15 @@ def _write(root, store, rows, values, origin, described=None) -> pathlib.Path:
   table.attrs = origin
   path = paths.child(folder, f'{video_id}.parquet')
   # Two shards may write the same control.
-  partial = paths.child(folder, f'{video_id}.{secrets.token_hex(4)}.partial')
-  # Dictionaries would only add to numbers that hardly repeat.
-  table.to_parquet(
-    partial,
-    index=False,
-    use_dictionary=['model_id', *store_lib.KEY_COLUMNS],
-    write_page_checksum=True,
-  )
-  return partial.replace(path)
+  with paths.writing_atomic(path) as file:
+    # Dictionaries would only add to numbers that hardly repeat.
+    table.to_parquet(
+      file,
+      index=False,
+      use_dictionary=['model_id', *store_lib.KEY_COLUMNS],
+      write_page_checksum=True,
+    )
+  return path
 
 
 def _origin(model_id, step, state, config: ml_collections.ConfigDict) -> dict:

@@ -274,4 +274,5 @@ def _write_predicted(root, person, told):
   folder = paths.make_private_dir(paths.child(root, person))
   for video_id, table in told.groupby('video_id', sort=False):
     path = paths.child(folder, f'{video_id}.parquet')
-    table.reset_index(drop=True).to_parquet(path, index=False)
+    with paths.writing_atomic(path) as file:
+      table.reset_index(drop=True).to_parquet(file, index=False)

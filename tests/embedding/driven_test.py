@@ -55,7 +55,9 @@ class DriverTest(absltest.TestCase):
     np.testing.assert_array_equal(first.rows, np.arange(40))
     face = canonical_faces.median(_images(store, second.rows))
     np.testing.assert_allclose(
-      first.driven, grey.grey_pixels(np.repeat(face[None], 40, axis=0))
+      first.driven,
+      grey.grey_pixels(np.repeat(face[None], 40, axis=0)),
+      rtol=1e-6,
     )
     self.assertIsNone(first.neutral)
 
@@ -67,11 +69,15 @@ class DriverTest(absltest.TestCase):
     store = _store()
     first, second = self._made(store, uses_canonical=False)
     np.testing.assert_allclose(
-      first.neutral, grey.grey_pixels(_images(store, first.rows))
+      first.neutral,
+      grey.grey_pixels(_images(store, first.rows)),
+      rtol=1e-6,
     )
     spread = _images(store, second.rows)[np.linspace(0, 49, 33).astype(int)]
     face = np.rint(np.median(spread, axis=0)).astype(np.uint8)
-    np.testing.assert_allclose(first.driven[:1], grey.grey_pixels(face[None]))
+    np.testing.assert_allclose(
+      first.driven[:1], grey.grey_pixels(face[None]), rtol=1e-6
+    )
 
   def test_videos_are_the_labelled_ones_that_probes_go_across(self):
     made = self._made(_store(unlabelled=('v1',)), uses_canonical=True)

@@ -27,12 +27,12 @@ _SAME_FACE = 0.3  # Overlap of boxes that are averaged, as published.
 # Side of the smallest face that is found, in sides of the picture.
 _LEAST_SHARE = 0.14
 _ONE_ROW = 1.25
-# Of neighbouring windows, in sides: a face that lies in neither whole is so large
-# that it was found in the windows twice their size.
+# Of neighbouring windows, in sides: a face that lies in neither whole is so
+# large that it was found in the windows twice their size.
 _OVERLAP = 0.4
 _MARGIN = 1.5  # Side of the second network's picture, in sides of the box.
-# Frames, after which a new face is seen at the latest: where nobody is seen, and
-# beside faces that are followed.
+# Frames, after which a new face is seen at the latest: where nobody is seen,
+# and beside faces that are followed.
 _SEARCH_EVERY, _SEARCH_BESIDE_EVERY = 5, 10
 
 # Landmarks by their published numbers.
