@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
+from benchmarks import masked_autoencoder
 from psm_jax.data import store as store_lib
 from psm_jax.methods import canonical, interface
 from psm_jax.ops import image_losses
@@ -26,16 +27,21 @@ class Row:
     term: Added to the loss; None adds nothing.
     has_faces: Whether there are canonical faces; without, the decoder is given
       grey and must draw all of the frame.
+    make: Makes another method of the configuration; None keeps the
+      configuration's.
   """
 
   fields: dict = dataclasses.field(default_factory=dict)
   term: _Term | None = None
   has_faces: bool = True
+  make: Callable[[ml_collections.ConfigDict], interface.Method] | None = None
 
   def changed(
     self, method: interface.Method, config: ml_collections.ConfigDict
   ) -> interface.Method:
-    """Returns the method with the row's term in its loss."""
+    """Returns the row's method, or the method with its term in the loss."""
+    if self.make is not None:
+      return self.make(config)
     if self.term is None:
       return method
     networks, size_px = canonical.Networks(config), config.data.size_px
@@ -141,4 +147,9 @@ ROWS = {
   'neighbours nearest': Row(_NEIGHBOURS, _margin),
   'a code ahead': Row(_NEIGHBOURS, _ahead),
   'plain autoencoder': Row({_METHOD + 'reach': 0.0}, has_faces=False),
+  'masked autoencoder': Row(
+    _NEIGHBOURS | {'optim.learning_rate': 1e-3},
+    has_faces=False,
+    make=masked_autoencoder.make,
+  ),
 }

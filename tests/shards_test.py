@@ -1,20 +1,38 @@
 """Claims about a run that several machines share, each with a shard."""
 
 import dataclasses
+import json
+import os
 import pathlib
 import signal
+import subprocess
+import sys
 import tempfile
+import time
 from unittest import mock
 
 import jax
 import numpy as np
 import pandas as pd
+import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax import embedding, methods, training
 from psm_jax.report import run as report_run
 from psm_jax.runs import checkpoint, run, shards
 from tests import tiny, training_runs
+
+_ROOT = pathlib.Path(__file__).resolve().parents[1]
+# A configuration file is Python: this one brings toy models.
+_CONFIG = """
+import json
+from psm_jax import methods, presets
+from tests import tiny
+
+def get_config():
+  methods.make = methods.abstract = tiny.toy_method
+  return presets.config_of(json.loads({content!r}))
+"""
 
 
 class ShardsTest(parameterized.TestCase):
@@ -139,6 +157,49 @@ class ShardsTest(parameterized.TestCase):
     self.assertEqual(statuses.count('done'), 2)
     with self.assertRaisesRegex(ValueError, 'no checkpoint of facecycle-p2'):
       embedding.Trained(workdir)
+
+  def _start(self, workdir, config, index):
+    process = subprocess.Popen(
+      [
+        *(sys.executable, '-m', 'launch.train', f'--config={config}'),
+        *(f'--workdir={workdir}', f'--shard={index}/2'),
+      ],
+      cwd=_ROOT,
+      env={**os.environ, 'PYTHONPATH': str(_ROOT)},
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    self.addCleanup(process.kill)
+    return process
+
+  def _finish(self, started):
+    for process in started:
+      said = process.communicate(timeout=400)[1]
+      self.assertEqual(process.returncode, 0, said[-3000:])
+
+  @pytest.mark.slow
+  def test_killed_at_random_moments_ten_times_shards_end_as_ever(self):
+    config = self.folder / 'config.py'
+    config.write_text(_CONFIG.format(content=json.dumps(self.config.to_dict())))
+    generator, num_lost, turn = np.random.default_rng(0), 0, 0
+    begun = time.monotonic()
+    workdir = self.folder / 'unbroken'
+    self._finish([self._start(workdir, config, index) for index in range(2)])
+    self._check(workdir)
+    life_s = time.monotonic() - begun
+    while num_lost < 10:
+      self.assertLess(turn, 20)
+      workdir, turn = self.folder / f'random{turn}', turn + 1
+      started = [self._start(workdir, config, index) for index in range(2)]
+      moment_s, index = generator.uniform(0, life_s), generator.integers(2)
+      time.sleep(moment_s)
+      started[index].kill()
+      started[index].communicate()
+      num_lost += started[index].returncode == -signal.SIGKILL
+      self._finish([started[1 - index]])
+      self._finish([self._start(workdir, config, index)])
+      self._check(workdir)
+      print(f'Lost after {moment_s:.1f} of {life_s:.1f} s.')
 
   def test_embeddings_by_shards_are_those_of_one_process(self):
     parts = [

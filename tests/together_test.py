@@ -109,6 +109,11 @@ class TogetherTest(absltest.TestCase):
     self.assertEqual(ended, codes or [0] * len(started), said[0][-3000:])
     return said
 
+  def _kill(self, process):
+    """Kills the child of a process, which then ends by itself."""
+    children = pathlib.Path(f'/proc/{process.pid}/task/{process.pid}/children')
+    os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+
   def _await_step(self, workdir, started):
     """Waits until the run has a checkpoint."""
     folder = workdir / 'checkpoints/wave000'
@@ -140,10 +145,7 @@ class TogetherTest(absltest.TestCase):
       workdir = self.folder / f'lost{lost}'
       started = self._start(workdir)
       self._await_step(workdir, started)
-      # The child, and so its parent, without a word.
-      pid = started[lost].pid
-      children = pathlib.Path(f'/proc/{pid}/task/{pid}/children').read_text()
-      os.kill(int(children.split()[0]), signal.SIGKILL)
+      self._kill(started[lost])
       since = time.monotonic()
       left = started[1 - lost]
       said = left.communicate(timeout=120)[1]
@@ -153,6 +155,35 @@ class TogetherTest(absltest.TestCase):
       started[lost].communicate(timeout=60)
       self._finish(self._start(workdir))
       self._check(workdir)
+
+  def test_killed_at_random_moments_ten_times_the_run_ends_as_ever(self):
+    generator, num_lost, turn, life_s = np.random.default_rng(0), 0, 0, 10.0
+    while num_lost < 10:
+      self.assertLess(turn, 20)
+      workdir, turn = self.folder / f'random{turn}', turn + 1
+      started = self._start(workdir)
+      while not (workdir / 'models.json').exists():
+        self.assertIsNone(started[0].poll())
+        time.sleep(0.01)
+      begun = time.monotonic()
+      time.sleep(generator.uniform(0, life_s))
+      lost = started[generator.integers(2)]
+      if any(process.poll() is not None for process in started):
+        life_s = 0.8 * life_s
+        self._finish(started)
+        continue
+      self._kill(lost)
+      since = time.monotonic()
+      (left,) = (process for process in started if process is not lost)
+      said = left.communicate(timeout=120)[1]
+      self.assertLess(time.monotonic() - since, 60)
+      # It may have had nothing left to do.
+      self.assertIn(left.returncode, (0, processes.EXIT_CODE), said[-3000:])
+      lost.communicate(timeout=60)
+      self._finish(self._start(workdir))
+      self._check(workdir)
+      num_lost += 1
+      print(f'Lost after {since - begun:.1f} s; the other: {left.returncode}.')
 
   def test_a_preempted_process_has_all_save_one_step(self):
     workdir = self.folder / 'preempted'
