@@ -180,6 +180,8 @@ def _fitted(column, kind):
     values, is_kind = pd.to_numeric(cells, errors='coerce'), True
     wrong = (values.isna() & ~cells.str.lower().isin(_MISSING)).to_numpy(bool)
   if not is_kind or pd.api.types.is_complex_dtype(column):
+    # Of no cells any kind may be made, but not from any other.
+    values = values.astype(object)
     return values, np.ones(len(column), bool)
   if kind is int and not wrong.any():
     whole = values.to_numpy(np.float64, na_value=np.nan)

@@ -134,6 +134,13 @@ class FitTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, f'a.parquet.*{message}'):
       tabular.read(path, {'n': kind})
 
+  @parameterized.parameters('datetime64[ns]', 'float64', 'bool', 'object')
+  def test_no_rows_are_of_any_kind(self, dtype):
+    path = self.folder / 'a.parquet'
+    pd.DataFrame({'n': pd.Series([], dtype=dtype)}).to_parquet(path)
+    for kind in (int, float, str):
+      self.assertEmpty(tabular.read(path, {'n': kind}))
+
   def test_a_changed_page_is_no_other_number(self):
     path = self.folder / 'a.parquet'
     rows = pd.DataFrame({'x': np.arange(1000.0)})

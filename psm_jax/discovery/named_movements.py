@@ -18,7 +18,6 @@ frame shows the rule with the most columns of those that hold, else the first:
 """
 
 import dataclasses
-import math
 import os
 from collections.abc import Sequence
 
@@ -30,6 +29,7 @@ from psm_jax.evaluation import features
 
 KEYS = ['person_id', 'video_id', 'frame']
 COLUMNS = (*KEYS, 'movement')
+_TOO_LARGE = 1e9  # For a label.
 NONE = ''  # The movement of a frame that shows none.
 
 
@@ -125,7 +125,7 @@ def _rule(entry, where) -> Rule:
   if not movement:
     raise ValueError(f'{where}, has the movement {movement!r}; name it.')
   if not at_least or not all(
-    type(v) in (int, float) and math.isfinite(v) for v in at_least.values()
+    type(v) in (int, float) and abs(v) < _TOO_LARGE for v in at_least.values()
   ):
     raise ValueError(
       f'{where}, {movement!r}, has at_least {at_least!r}; expected label '

@@ -241,5 +241,7 @@ def _copy(stream, lost):
 
 
 def _end_with_parent():
-  sys.stdin.buffer.read()
+  # Not by sys.stdin: Python cannot end while a thread holds its buffer's lock.
+  while os.read(0, 1024):
+    pass
   os._exit(EXIT_CODE)

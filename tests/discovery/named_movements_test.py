@@ -84,6 +84,8 @@ class ReadTest(parameterized.TestCase):
     ('[{"movement": "a"}]', "there is no 'at_least' in "),
     ('[{"movement": "a", "at_least": {"x": "1"}}]', 'least values'),
     ('[{"movement": "a", "at_least": {"x": true}}]', 'least values'),
+    ('[{"movement": "a", "at_least": {"x": NaN}}]', 'least values'),
+    (f'[{{"movement": "a", "at_least": {{"x": {10**400}}}}}]', 'least values'),
     (
       '[{"movement": "a", "at_least": {"x": 1}, "persons": "P"}]',
       'list of ids',

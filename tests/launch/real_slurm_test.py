@@ -77,8 +77,14 @@ class RealSlurmTest(absltest.TestCase):
 
   @classmethod
   def _end(cls, pids):
-    for pid in pids.read_text().split():
-      os.kill(int(pid), signal.SIGTERM)
+    started = [int(pid) for pid in pids.read_text().split()]
+    for pid in started:
+      os.kill(pid, signal.SIGTERM)
+    end = time.monotonic() + 30
+    # Until then they write into the folder that is deleted next.
+    while any(pathlib.Path(f'/proc/{pid}').exists() for pid in started):
+      assert time.monotonic() < end, started
+      time.sleep(0.1)
 
   def _call(self, *command):
     done = subprocess.run(

@@ -127,7 +127,8 @@ def assignments(
   for row in table.rows:
     if row['person_id'] and row['video_id'] in videos:
       where = f'{path}, line {row["line"]}'
-      entry = _assignment(row, videos[row['video_id']], where)
+      described = layout.video_folder(root, row['video_id']) / 'video.json'
+      entry = _assignment(row, videos[row['video_id']], where, described)
       twin = spelled.setdefault(entry.person_id.lower(), entry)
       if twin.person_id != entry.person_id:
         raise ValueError(
@@ -140,7 +141,7 @@ def assignments(
   return found
 
 
-def _assignment(row, content, where):
+def _assignment(row, content, where, described):
   numbers = {}
   for name in ('track', 'first_frame', 'last_frame'):
     try:
@@ -151,21 +152,21 @@ def _assignment(row, content, where):
     if number is None or number != numbers[name]:
       raise ValueError(
         f'{where}: {name} {row[name]!r} is no whole number. Put back what '
-        f'{content["video_id"]}/video.json says.'
+        f'{described} says.'
       )
   known = {track['track']: track for track in content['tracks']}
   track = known.get(numbers['track'])
   if track is None:
     raise ValueError(
-      f'{where}: {row["video_id"]} has no track {numbers["track"]}; it has '
-      f'{", ".join(map(str, known)) or "none"}.'
+      f'{where}: {row["video_id"]} has no track {numbers["track"]}; '
+      f'{described} says that it has {", ".join(map(str, known)) or "none"}.'
     )
   first, last = numbers['first_frame'], numbers['last_frame']
   if not track['first_frame'] <= first <= last <= track['last_frame']:
     raise ValueError(
       f'{where}: frames {first} to {last} are not within those of '
       f'{row["video_id"]} track {numbers["track"]}, {track["first_frame"]} to '
-      f'{track["last_frame"]}.'
+      f'{track["last_frame"]} ({described}).'
     )
   try:
     person_id = paths.check_id(row['person_id'], what='person_id')

@@ -106,7 +106,10 @@ class TrackTableTest(parameterized.TestCase):
 
   @parameterized.parameters(
     (('two,0,0,49,a/b',), "line 3: person_id 'a/b'"),
-    (('two,7,0,49,A',), 'line 3: two has no track 7; it has 0, 1'),
+    (
+      ('two,7,0,49,A',),
+      'line 3: two has no track 7; .*two/video.json says that it has 0, 1',
+    ),
     (('two,0,0,60,A',), 'frames 0 to 60 .* 0 to 49'),
     (('two,0,x,49,A',), "first_frame 'x' is no whole number"),
     (('two,0,1.5,49,A',), "first_frame '1.5' is no whole number"),
