@@ -31,6 +31,8 @@ _LAST = (
   'input_wait_share',
 )
 SHOWN_MODELS = 12  # Whose weights and pictures TensorBoard shows.
+# More would take a second a model of full size.
+_COUNTED_WEIGHTS = 100_000
 _NOT_WRITTEN = ('is_active', 'failed_step', 'rollbacks')
 
 
@@ -154,11 +156,12 @@ class MetricsLog:
 
     Args:
       step: Updates taken.
-      params: [N, ...] each; the first `SHOWN_MODELS` models' are counted.
+      params: [N, ...] each; some 100,000 of each part of the first
+        `SHOWN_MODELS` models' are counted, at equal distances.
       pictures: [H, W, 3] uint8 by tag, which show faces.
     """
     weights = {
-      f'weights/{model_id}/{part}': np.concatenate(
+      f'weights/{model_id}/{part}': _sample(
         [np.ravel(leaf[index]) for leaf in jax.tree.leaves(tree)]
       )
       for index, model_id in enumerate(self._model_ids[:SHOWN_MODELS])
@@ -189,6 +192,12 @@ def drop_models(workdir: pathlib.Path, model_ids: Collection[str]):
   for file in (workdir / 'tensorboard').rglob('*tfevents*'):
     # Tags are kind/model_id or kind/model_id/part.
     events.rewrite(file, lambda tag: set(model_ids).isdisjoint(tag.split('/')))
+
+
+def _sample(arrays):
+  """Returns numbers at equal distances in what arrays hold, one by one."""
+  step = max(1, sum(map(len, arrays)) // _COUNTED_WEIGHTS)
+  return np.concatenate(arrays)[::step]
 
 
 def _text(value):
