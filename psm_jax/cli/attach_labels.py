@@ -27,6 +27,7 @@ import pathlib
 
 from absl import flags, logging
 
+from psm_jax.cli import program
 from psm_jax.data.ingest import layout
 from psm_jax.data.labels import (
   attach,
@@ -36,7 +37,9 @@ from psm_jax.data.labels import (
   tools,
 )
 
-_LABELS = flags.DEFINE_string('labels', None, "Folder of the tool's tables.")
+_LABELS = flags.DEFINE(
+  program.PLACE, 'labels', None, "Folder of the tool's tables."
+)
 _TOOL = flags.DEFINE_enum(
   'tool',
   None,
@@ -46,12 +49,15 @@ _TOOL = flags.DEFINE_enum(
   'a blendshape, frames from 0; generic: columns AU<k>, AU<k>_r, AU<k>_c, '
   'frames from 0.',
 )
-_FRAMES = flags.DEFINE_string(
+_FRAMES = flags.DEFINE(
+  program.PLACE,
   'frames',
   None,
   'Folder of PERSON/VIDEO/*.jpg, or one that launch.ingest made.',
 )
-_WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.embed.')
+_WORKDIR = flags.DEFINE(
+  program.PLACE, 'workdir', None, 'A run of launch.embed.'
+)
 _SCORE = flags.DEFINE_enum(
   'score',
   'none',

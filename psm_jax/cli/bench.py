@@ -34,7 +34,9 @@ _CONFIG = config_flags.DEFINE_config_file(
   'The experiment: a file, or the name of a preset, e.g. psm.',
   lock_config=True,
 )
-_OUT = flags.DEFINE_string('out', None, 'Folder of bench.json and bench.png.')
+_OUT = flags.DEFINE(
+  program.PLACE, 'out', None, 'Folder of bench.json and bench.png.'
+)
 _NUM_MODELS = flags.DEFINE_list('num_models', ['1'], 'Sizes of the population.')
 _STRATEGIES = flags.DEFINE_list(
   'strategies',
@@ -55,8 +57,8 @@ _REPEATS = flags.DEFINE_integer(
 _STEPS = flags.DEFINE_integer(
   'steps', _DEFAULT.steps, 'Steps in a turn.', lower_bound=1
 )
-_STORE = flags.DEFINE_string(
-  'store', _DEFAULT.store, 'Frame store to take people from.'
+_STORE = flags.DEFINE(
+  program.PLACE, 'store', None, 'Frame store to take people from.'
 )
 _FRAMES = flags.DEFINE_integer(
   'frames', _DEFAULT.num_frames, 'Random frames of a model.', lower_bound=1
@@ -96,7 +98,7 @@ def main() -> int | None:
       limit_s=_LIMIT_S.value,
       repeats=_REPEATS.value,
       steps=_STEPS.value,
-      store=_STORE.value,
+      store=_STORE.value or '',
       num_frames=_FRAMES.value,
     ),
   )

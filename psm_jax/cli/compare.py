@@ -52,7 +52,7 @@ _BASELINE = flags.DEFINE_string(
   None,
   'NAME of the approach that others are compared with; the first if not given.',
 )
-_OUT = flags.DEFINE_string('out', None, 'Folder to write to.')
+_OUT = flags.DEFINE(program.PLACE, 'out', None, 'Folder to write to.')
 _SPLITS = probe_flags.define_splits(compare.SPLITS, approach_table.SPLITS)
 _THRESHOLD = probe_flags.define_threshold()
 _SEED_GROUP = flags.DEFINE_bool(

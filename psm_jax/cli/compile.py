@@ -39,7 +39,7 @@ _LAYERS = flags.DEFINE_boolean(
   False,
   'Estimate single convolutions in every lowering instead of a run.',
 )
-_OUT = flags.DEFINE_string('out', None, 'JSON file to write.')
+_OUT = flags.DEFINE(program.PLACE, 'out', None, 'JSON file to write.')
 REQUIRED = ('topology',)
 
 flags.register_validator(

@@ -29,13 +29,16 @@ import pathlib
 
 from absl import flags, logging
 
-from psm_jax.cli import probe_flags
+from psm_jax.cli import probe_flags, program
 from psm_jax.data.labels import weak
 from psm_jax.discovery import clusters, matching, search
 from psm_jax.evaluation import features
 
-_WORKDIR = flags.DEFINE_string(
-  'workdir', None, 'A run of launch.embed; results go to its folder discovery.'
+_WORKDIR = flags.DEFINE(
+  program.PLACE,
+  'workdir',
+  None,
+  'A run of launch.embed; results go to its folder discovery.',
 )
 _TABLES = flags.DEFINE_list(
   'tables',

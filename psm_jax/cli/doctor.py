@@ -20,10 +20,13 @@ from absl import flags
 from ml_collections import config_flags
 
 from psm_jax import doctor
+from psm_jax.cli import program
 
-_WORKDIR = flags.DEFINE_string('workdir', 'runs', 'Where runs would go.')
-_DATA_DIR = flags.DEFINE_string(
-  'data_dir', None, 'As of launch.train. Default: WORKDIR/data.'
+_WORKDIR = flags.DEFINE(
+  program.PLACE, 'workdir', 'runs', 'Where runs would go.'
+)
+_DATA_DIR = flags.DEFINE(
+  program.PLACE, 'data_dir', None, 'As of launch.train. Default: WORKDIR/data.'
 )
 _CONFIG = config_flags.DEFINE_config_file(
   'config',

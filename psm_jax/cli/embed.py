@@ -29,10 +29,13 @@ from absl import flags, logging
 
 import psm_jax
 from psm_jax import csv_files, embedding, paths
+from psm_jax.cli import program
 from psm_jax.data import embedded, store
 from psm_jax.runs import shards, zoo
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.train.')
+_WORKDIR = flags.DEFINE(
+  program.PLACE, 'workdir', None, 'A run of launch.train.'
+)
 _CONTROLS = flags.DEFINE_bool(
   'controls',
   True,
@@ -71,14 +74,19 @@ _SHARD = flags.DEFINE_string(
   'i/n or auto, as of launch.train: embed a part of the models.',
 )
 _CSV = flags.DEFINE_bool('csv', False, 'Write the embeddings as CSV too.')
-_MODEL = flags.DEFINE_string(
-  'model', None, 'A model of launch.export; of a recording also a run.'
+_MODEL = flags.DEFINE(
+  program.PLACE,
+  'model',
+  None,
+  'A model of launch.export; of a recording also a run.',
 )
 _PERSON = flags.DEFINE_string(
   'person', None, 'Whose model, where there are several.'
 )
-_FRAMES = flags.DEFINE_string('frames', None, 'What it embeds, with --model.')
-_OUT = flags.DEFINE_string('out', None, 'Where to, with --model.')
+_FRAMES = flags.DEFINE(
+  program.PLACE, 'frames', None, 'What it embeds, with --model.'
+)
+_OUT = flags.DEFINE(program.PLACE, 'out', None, 'Where to, with --model.')
 _TABLES = ('.csv', '.parquet')
 
 

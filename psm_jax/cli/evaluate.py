@@ -40,15 +40,20 @@ from psm_jax.evaluation import (
   splits,
 )
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.embed.')
+_WORKDIR = flags.DEFINE(
+  program.PLACE, 'workdir', None, 'A run of launch.embed.'
+)
 _TABLES = flags.DEFINE_multi_string(
   'tables',
   [],
   'NAME=FILE, embeddings of another program; may be given again. With '
   '--workdir they must be of the same frames and labels.',
 )
-_OUT = flags.DEFINE_string(
-  'out', None, 'Folder for the tables where there is no --workdir.'
+_OUT = flags.DEFINE(
+  program.PLACE,
+  'out',
+  None,
+  'Folder for the tables where there is no --workdir.',
 )
 _SPLITS = probe_flags.define_splits(probes.DEFAULT.splits, splits.ALL_SPLITS)
 _LABELS = probe_flags.define_labels()

@@ -17,10 +17,14 @@ from absl import flags, logging
 from psm_jax.cli import program
 from psm_jax.runs import zoo
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.train.')
-_OUT = flags.DEFINE_string('out', None, 'The zoo: a folder of models.')
+_WORKDIR = flags.DEFINE(
+  program.PLACE, 'workdir', None, 'A run of launch.train.'
+)
+_OUT = flags.DEFINE(program.PLACE, 'out', None, 'The zoo: a folder of models.')
 _MODELS = flags.DEFINE_list('models', [], 'Model ids; all by default.')
-_VERIFY = flags.DEFINE_string('verify', None, 'A zoo, which is read alone.')
+_VERIFY = flags.DEFINE(
+  program.PLACE, 'verify', None, 'A zoo, which is read alone.'
+)
 
 
 @flags.multi_flags_validator(

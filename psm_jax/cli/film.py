@@ -17,17 +17,20 @@ from absl import flags, logging
 
 import psm_jax
 from psm_jax import embedding, film
+from psm_jax.cli import program
 
-_MODEL = flags.DEFINE_string('model', None, 'A run, or an exported model.')
+_MODEL = flags.DEFINE(
+  program.PLACE, 'model', None, 'A run, or an exported model.'
+)
 _PERSON = flags.DEFINE_string(
   'person', None, 'Whose model, where there are several.'
 )
-_SOURCE = flags.DEFINE_string('source', None, 'The recording.')
+_SOURCE = flags.DEFINE(program.PLACE, 'source', None, 'The recording.')
 _VIDEO = flags.DEFINE_string(
   'video', None, "Which of the person's videos, without --source."
 )
 _DRIVE = flags.DEFINE_string('drive', None, 'Whose face is moved.')
-_OUT = flags.DEFINE_string('out', None, 'The film, .mp4.')
+_OUT = flags.DEFINE(program.PLACE, 'out', None, 'The film, .mp4.')
 REQUIRED = ('model', 'out')
 
 

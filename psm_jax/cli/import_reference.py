@@ -16,18 +16,19 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
 from absl import flags, logging
 from ml_collections import config_flags
 
+from psm_jax.cli import program
 from psm_jax.interop import reference
 from psm_jax.runs import zoo
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'The experiment of the checkpoint: a file or a preset.'
 )
-_CHECKPOINT = flags.DEFINE_string('checkpoint', None, 'The file.')
+_CHECKPOINT = flags.DEFINE(program.PLACE, 'checkpoint', None, 'The file.')
 _MODEL_ID = flags.DEFINE_string('model_id', None, 'What the model is called.')
 _COHORT = flags.DEFINE_list(
   'cohort', [], 'Person ids that it learned from, if known.'
 )
-_OUT = flags.DEFINE_string('out', None, 'The zoo: a folder of models.')
+_OUT = flags.DEFINE(program.PLACE, 'out', None, 'The zoo: a folder of models.')
 REQUIRED = ('config', 'checkpoint', 'model_id', 'out')
 
 

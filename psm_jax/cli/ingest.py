@@ -28,11 +28,17 @@ from psm_jax.data.ingest import (
 )
 from psm_jax.data.labels import joining
 
-_INPUT = flags.DEFINE_string(
-  'input', None, 'A video, a folder of videos, or a manifest (.csv).'
+_INPUT = flags.DEFINE(
+  program.PLACE,
+  'input',
+  None,
+  'A video, a folder of videos, or a manifest (.csv).',
 )
-_OUTPUT = flags.DEFINE_string(
-  'output', None, 'The ingest folder; holds faces, so it is made mode 0700.'
+_OUTPUT = flags.DEFINE(
+  program.PLACE,
+  'output',
+  None,
+  'The ingest folder; holds faces, so it is made mode 0700.',
 )
 _PERSON_FROM = flags.DEFINE_enum(
   'person_from',
@@ -42,7 +48,8 @@ _PERSON_FROM = flags.DEFINE_enum(
   'person in all files of a folder (PERSON/video.mp4); ask: nobody is '
   'confirmed where there are several videos.',
 )
-_BOXES = flags.DEFINE_string(
+_BOXES = flags.DEFINE(
+  program.PLACE,
   'boxes',
   None,
   'Boxes found by OpenFace, py-feat or another program, instead of a detector: '
@@ -77,7 +84,8 @@ _DETECTOR = flags.DEFINE_enum(
   'there, which also gives landmarks, head pose and weak labels of expression; '
   'MTCNN elsewhere.',
 )
-_MODEL = flags.DEFINE_string(
+_MODEL = flags.DEFINE(
+  program.PLACE,
   'model',
   None,
   f"The landmarker's file {landmark_models.FILE}, if it is not at "

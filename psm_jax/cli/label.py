@@ -23,7 +23,9 @@ from psm_jax import embedding
 from psm_jax.cli import program
 from psm_jax.labelling import exports, tables
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.embed.')
+_WORKDIR = flags.DEFINE(
+  program.PLACE, 'workdir', None, 'A run of launch.embed.'
+)
 _LABELS = flags.DEFINE_list(
   'labels', [], 'What to look for: names of columns to be filled in.'
 )

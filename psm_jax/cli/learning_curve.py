@@ -25,11 +25,13 @@ from absl import flags, logging
 from psm_jax.cli import probe_flags, program
 from psm_jax.evaluation import features, learning_curve, splits
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.train.')
+_WORKDIR = flags.DEFINE(
+  program.PLACE, 'workdir', None, 'A run of launch.train.'
+)
 _RUN = flags.DEFINE_multi_string(
   'run', [], 'NAME=WORKDIR; once for each run, with --out.'
 )
-_OUT = flags.DEFINE_string('out', None, 'Where to, with --run.')
+_OUT = flags.DEFINE(program.PLACE, 'out', None, 'Where to, with --run.')
 _SPLITS = probe_flags.define_splits(
   learning_curve.DEFAULT.splits, splits.SPLITS
 )

@@ -16,13 +16,17 @@ import os
 
 from absl import flags, logging
 
+from psm_jax.cli import program
 from psm_jax.data import pack
 from psm_jax.data import store as store_lib
 
-_STORE = flags.DEFINE_string('store', None, 'The frame store to pack.')
-_PACK = flags.DEFINE_string('pack', None, 'The pack to unpack.')
-_OUT = flags.DEFINE_string(
-  'out', None, 'The pack to make, or the folder to unpack a store into.'
+_STORE = flags.DEFINE(program.PLACE, 'store', None, 'The frame store to pack.')
+_PACK = flags.DEFINE(program.PLACE, 'pack', None, 'The pack to unpack.')
+_OUT = flags.DEFINE(
+  program.PLACE,
+  'out',
+  None,
+  'The pack to make, or the folder to unpack a store into.',
 )
 _ENCODING = flags.DEFINE_enum(
   'encoding', 'jpeg', pack.ENCODINGS, 'Of the pictures; png loses nothing.'

@@ -28,22 +28,17 @@ _MAKERS = (
   'learning_curve',
   'report',
 )
-# Flags, of whichever program, that name a file or folder.
-_PLACES = (
-  'workdir',
-  'data_dir',
-  'out',
-  'path',
-  'store',
-  'pack',
-  'input',
-  'output',
-  'frames',
-  'model',
-  'checkpoint',
-  'add',
-  'verify',
-)
+
+
+class _PlaceParser(flags.ArgumentParser):
+  """A flag that names a file or folder, before one of that name is made."""
+
+  def parse(self, argument):
+    paths.check_local(argument, what='it')
+    return argument
+
+
+PLACE = _PlaceParser()
 
 
 def run(verb: str, *, as_called: Callable[[str], str] = str):
@@ -85,7 +80,6 @@ def _run(verb, as_called):
         _refuse(f'Unknown arguments: {" ".join(argv[1:])}')
       if takes and not argv[1:]:
         _refuse(f'Give {takes}.')
-      _check_places(module)
       with _holding_run(verb):
         sys.exit(module.main(*argv[1:]))
 
@@ -127,17 +121,6 @@ def _import(verb):
   if asked.is_set():
     raise stopping.Stopped('a signal')
   return module
-
-
-def _check_places(module):
-  """Refuses places that are none, before a folder of that name is made."""
-  for flag in flags.FLAGS.get_key_flags_for_module(module.__name__):
-    # --verify is a place of one program and a wish of another.
-    if flag.name in _PLACES and isinstance(flag.value, str) and flag.present:
-      try:
-        paths.check_local(flag.value, what=f'--{flag.name}')
-      except ValueError as error:
-        _refuse(str(error))
 
 
 def _holding_run(verb):

@@ -19,7 +19,9 @@ from psm_jax.cli import program
 from psm_jax.discovery import maps
 from psm_jax.report import page, pictures
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'A run of launch.train.')
+_WORKDIR = flags.DEFINE(
+  program.PLACE, 'workdir', None, 'A run of launch.train.'
+)
 _COMPARISON = flags.DEFINE_string(
   'comparison', None, 'The --out of launch.compare.'
 )

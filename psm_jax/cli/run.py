@@ -16,10 +16,14 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from psm_jax import lab
+from psm_jax.cli import program
 from psm_jax.data.ingest import listing
 
-_OUT = flags.DEFINE_string(
-  'out', None, "The lab's folder; holds faces, so it is made mode 0700."
+_OUT = flags.DEFINE(
+  program.PLACE,
+  'out',
+  None,
+  "The lab's folder; holds faces, so it is made mode 0700.",
 )
 _CONFIG = config_flags.DEFINE_config_file(
   'config',

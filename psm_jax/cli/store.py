@@ -23,11 +23,13 @@ from psm_jax.cli import program
 from psm_jax.data import store as store_lib
 from psm_jax.data import upkeep
 
-_PATH = flags.DEFINE_string(
-  'path', None, 'The frame store: a folder with store.json.'
+_PATH = flags.DEFINE(
+  program.PLACE, 'path', None, 'The frame store: a folder with store.json.'
 )
 _VERIFY = flags.DEFINE_bool('verify', False, 'Read and check all frames.')
-_ADD = flags.DEFINE_string('add', None, 'A store whose people are added.')
+_ADD = flags.DEFINE(
+  program.PLACE, 'add', None, 'A store whose people are added.'
+)
 _REMOVE = flags.DEFINE_string('remove', None, 'A person_id to delete.')
 REQUIRED = ('path',)
 

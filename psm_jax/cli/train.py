@@ -27,10 +27,14 @@ from psm_jax.cli import program
 from psm_jax.engine import processes
 from psm_jax.runs import shards, wandb_log
 
-_WORKDIR = flags.DEFINE_string(
-  'workdir', None, 'The run directory: configuration, checkpoints, metrics.'
+_WORKDIR = flags.DEFINE(
+  program.PLACE,
+  'workdir',
+  None,
+  'The run directory: configuration, checkpoints, metrics.',
 )
-_DATA_DIR = flags.DEFINE_string(
+_DATA_DIR = flags.DEFINE(
+  program.PLACE,
   'data_dir',
   None,
   'Where decoded frames are kept, for several runs to share. Default: '

@@ -45,7 +45,7 @@ class LaunchTest(parameterized.TestCase):
     ('train', (_CONFIG, '--workdir=x', 'more'), 'Unknown arguments: more'),
     ('train', (_CONFIG, '--workdir=x', '--config.train.stps=1'), 'stps'),
     ('train', (_CONFIG, '--workdir=x', '--config.train.steps=a'), "'a'"),
-    ('train', (_CONFIG, '--workdir='), "--workdir is ''"),
+    ('train', (_CONFIG, '--workdir='), "--workdir=: it is ''"),
     ('train', (_CONFIG, '--workdir=gs://bucket/run'), 'an address'),
     ('train', ('--config=no/such.py', '--workdir=x'), 'no/such.py'),
   )
