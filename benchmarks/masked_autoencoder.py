@@ -44,7 +44,7 @@ class _Encoder(nn.Module):
     places = self.param(
       'places', nn.initializers.normal(0.02), (patches.shape[1], _WIDTH)
     )
-    tokens = jnp.take_along_axis(tokens + places, seen[..., None], axis=1)
+    tokens = jnp.take_along_axis(tokens + places[None], seen[..., None], axis=1)
     for _ in range(_DEPTH):
       tokens = _Block()(tokens)
     return nn.LayerNorm()(tokens)
@@ -63,8 +63,8 @@ class _Drawer(nn.Module):
     )
     shape = (len(tokens), self.num_patches, _WIDTH)
     row = jnp.arange(len(tokens))[:, None]
-    everywhere = jnp.broadcast_to(hidden, shape).at[row, seen].set(tokens)
-    everywhere += places
+    everywhere = jnp.broadcast_to(hidden[None, None], shape).at[row, seen].set(tokens)
+    everywhere += places[None]
     for _ in range(_DRAWING_DEPTH):
       everywhere = _Block()(everywhere)
     return nn.Dense(_PATCH_PX**2 * 3)(nn.LayerNorm()(everywhere))
