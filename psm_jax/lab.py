@@ -20,7 +20,14 @@ import ml_collections
 from absl import logging
 
 from psm_jax import embedding, json_files, paths, presets, tasks, training
-from psm_jax.data.ingest import batch, folder, layout, tracks
+from psm_jax.data.ingest import (
+  batch,
+  detection,
+  folder,
+  layout,
+  processing,
+  tracks,
+)
 from psm_jax.data.labels import weak
 from psm_jax.evaluation import evaluate
 from psm_jax.report import page, pictures
@@ -68,8 +75,12 @@ def run(
   """
   root = paths.make_private_dir(out)
   ingested, workdir = root / 'ingested', root / 'run'
+  detector = detection.DetectorOptions(name=detection.AUTO).resolved()
   outcome = batch.ingest(
-    _as_one(videos, root, person_from), ingested, person_from=person_from
+    _as_one(videos, root, person_from),
+    ingested,
+    options=processing.Options(detector=detector),
+    person_from=person_from,
   )
   if not _is_named(root, ingested, outcome):
     return Outcome(ASKS)
@@ -84,6 +95,11 @@ def run(
   kind = labels_of(embedding.open_frames(workdir).label_columns)
   if kind:
     _once(root, 'evaluate', functools.partial(evaluate.score, kind=kind))
+  else:
+    logging.info(
+      'There are no labels to score, and no weak ones, which the landmarker '
+      'would give.'
+    )
   shown = store = None
   if show_faces:
     _once(root, 'pictures', _picture)

@@ -1,12 +1,19 @@
 """From videos to a page by one call, stopped and gone on with."""
 
+import dataclasses
 import pathlib
 from unittest import mock
 
 from absl.testing import absltest
 
 from psm_jax import lab, methods, tasks
-from psm_jax.data.ingest import batch, folder, layout, processing
+from psm_jax.data.ingest import (
+  batch,
+  detection,
+  folder,
+  layout,
+  processing,
+)
 from psm_jax.data.labels import weak
 from tests import model_test, tiny
 
@@ -18,6 +25,7 @@ class LabTest(absltest.TestCase):
     ingest = batch.ingest
 
     def with_boxes(path, output, **options):
+      self.detector = options['options'].detector
       options['options'] = processing.Options(size_px=48)
       return ingest(path, output, boxes=self.root, **options)
 
@@ -40,6 +48,20 @@ class LabTest(absltest.TestCase):
     seen += weak.COLUMNS
     self.assertEqual(lab.labels_of(seen), weak.BLENDSHAPES)
     self.assertEqual(lab.labels_of([*seen, 'AU12']), weak.CODED)
+
+  def test_the_detector_that_gives_most_is_taken_where_it_is(self):
+    alone = model_test.video(self.root, 'alone', [(range(24), 2, 10)])
+
+    def landmarker(options):
+      self.assertEqual(options.name, detection.AUTO)
+      return dataclasses.replace(options, name=detection.LANDMARKER)
+
+    with (
+      mock.patch.object(detection.DetectorOptions, 'resolved', landmarker),
+      mock.patch.object(lab, '_is_named', return_value=False),
+    ):
+      self._run([alone])
+    self.assertEqual(self.detector.name, detection.LANDMARKER)
 
   def test_faces_are_named_once_and_then_a_page_is_there(self):
     pair = model_test.video(
