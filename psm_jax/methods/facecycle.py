@@ -101,7 +101,13 @@ def make(
   def draw(params, trunk, embedding, face):
     _, backward = nets.flows(params, embedding)
     taps = nets.features(params, trunk, normalise(255 * face))
-    return displayable(nets.generate(params, taps, flow=backward))
+    # The same for every image: what is drawn of a film must not flicker.
+    one = nets.draw_noise(jax.random.key(0), params, trunk, 1)['recon']
+    noise = {
+      tap: jnp.broadcast_to(drawn, (len(face), *drawn.shape[1:]))
+      for tap, drawn in one.items()
+    }
+    return displayable(nets.generate(params, taps, flow=backward, noise=noise))
 
   return interface.Method(
     name='facecycle',

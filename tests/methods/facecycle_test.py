@@ -363,6 +363,22 @@ class MethodTest(absltest.TestCase):
     )
 
 
+  def test_a_face_is_drawn_by_its_embedding_alone(self):
+    generator = np.random.default_rng(5)
+    embedding = generator.normal(size=(_PAIRS, 256)).astype(np.float32)
+    shape = (_PAIRS, _SIZE, _SIZE, 3)
+    face = generator.uniform(size=shape).astype(np.float32)
+    draw = functools.partial(_jit(self.method.draw), self.params, self.trunk)
+    drawn = draw(embedding, face)
+    self.assertEqual(drawn.shape, face.shape)
+    self.assertBetween(drawn.min(), 0, 1)
+    self.assertBetween(drawn.max(), 0, 1)
+    self.assertGreater(np.abs(np.diff(drawn, axis=0)).max(), 1e-3)
+    # Whoever is drawn beside it: films are drawn in parts.
+    alone = draw(embedding[1:2], face[1:2])
+    np.testing.assert_allclose(alone[0], drawn[1], atol=1e-5)
+
+
 class NoiseTest(absltest.TestCase):
   def test_every_pass_and_level_has_its_own_standard_normal_numbers(self):
     trunk = _trunk()
