@@ -2,6 +2,8 @@ import json
 import os
 import pathlib
 
+import numpy as np
+import pandas as pd
 from absl.testing import absltest, parameterized
 
 from psm_jax.data import folders, labels
@@ -139,6 +141,22 @@ class ScanTest(parameterized.TestCase):
       [v.labels is not None for v in videos], [False, True, True]
     )
     self.assertEqual([v.has_landmarks for v in videos], [False, False, True])
+
+
+class ShotsTest(absltest.TestCase):
+  def test_times_count_from_the_first_picture_though_it_cannot_be_aligned(self):
+    root = pathlib.Path(self.create_tempdir().full_path)
+    folder = root / 'A' / 'v1'
+    folder.mkdir(parents=True)
+    for frame in range(3, 9):
+      (folder / f'{frame}.jpg').write_bytes(b'x')
+    points = pd.DataFrame(0.0, [5, 6, 8], labels.LANDMARK_COLUMNS)
+    points[[f'x{i}' for i in range(42, 48)]] = 20.0
+    points.to_csv(folder / 'labels.csv', index_label='frame')
+    source = folders.scan(root, align='eyes', fps=20.0)
+    shots = source.shots(source.videos[0], lambda path, reason: None)
+    self.assertEqual(shots.frames.tolist(), [5, 6, 8])
+    np.testing.assert_allclose(shots.time_s, [0.1, 0.15, 0.25])
 
 
 class FpsTest(parameterized.TestCase):

@@ -231,6 +231,16 @@ class StabilityTest(parameterized.TestCase):
     )
     self.assertLess(max(found.values()), 0.75)
 
+  def test_among_fewer_frames_fewer_make_a_core(self):
+    # Two groups of 20 frames, of which a subsample of 32 has about 16 each.
+    group = np.repeat([0, 1], 20)
+    distances = (group[:, None] != group).astype(np.float32)
+    setting = clusters.Setting(min_samples=18, quantile=0.5, eps=0.5)
+    found = movements.stability(
+      distances, group, setting, config=clusters.DEFAULT
+    )
+    self.assertGreater(min(found.values()), 0.75)
+
   def test_overlaps_are_jaccard_indices(self):
     labels = np.array([0, 0, 0, 1, 1, -1, -1])
     others = np.array([5, 5, 2, 2, 2, 2, -1])

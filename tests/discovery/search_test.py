@@ -302,6 +302,20 @@ class DiscoverTest(parameterized.TestCase):
       counts = results['persons'].query("source == 'psm'").iloc[0]
       self.assertEqual(counts['num_strictly_novel_seed'], 0 if sees else 1)
 
+  def test_one_of_two_seeds_that_lacks_the_movement_takes_the_verdict_back(
+    self,
+  ):
+    person = _person('P1', 0)
+    seeds = [
+      _table('psm', person, sees_planted=sees, seed=0, model_seed=number)
+      for number, sees in ((1, True), (2, False))
+    ]
+    results = _discover([self.first[1], *seeds], self.second[1:2])
+    own = results['clusters'].query("source == 'psm' and truth == 100")
+    own = own[own['truth_precision'] > 0.9]
+    self.assertEqual(own['replicated'].tolist(), [0.5])
+    self.assertEqual(own['is_strictly_novel'].tolist(), [False])
+
   def test_another_seed_of_the_rival_that_has_it_takes_the_verdict_back(self):
     person = _person('P1', 0)
     rivals = [
@@ -310,6 +324,16 @@ class DiscoverTest(parameterized.TestCase):
     ]
     results = _discover(self.first[1:2], rivals)
     self.assertEmpty(_strict(results))
+
+  def test_purity_against_is_of_the_model_s_own_clusters_in_the_purest_seed(
+    self,
+  ):
+    # A seed of the rival that sees what the model sees.
+    twin = dataclasses.replace(self.first[1], source='gm', model_id='gm-P1-s1')
+    results = _discover(self.first[1:2], [self.second[1], twin])
+    own = results['clusters'].query("source == 'psm' and purity.notna()")
+    self.assertGreater(len(own), 3)
+    self.assertTrue((own['purity_against'] >= own['purity']).all())
 
   def test_hdbscan_finds_the_movement_too(self):
     config = dataclasses.replace(
@@ -474,6 +498,15 @@ class MovementsTest(absltest.TestCase):
     self.assertEqual(movements.purity(distances, occasion), 0.0)
     one = np.where(occasion == 0, 0, -1)
     self.assertTrue(np.isnan(movements.purity(distances, one)))
+
+  def test_frames_of_one_occasion_do_not_make_each_other_pure(self):
+    # Two occasions far apart, each with others' frames beside it.
+    line = np.array(
+      [0.0, 0.1, 0.2, 9.0, 9.1, 9.2, 0.5, 0.6, 0.7, 9.5, 9.6, 9.7]
+    )
+    distances = np.abs(line[:, None] - line).astype(np.float32)
+    occasion = np.repeat([0, 1, -1], [3, 3, 6])
+    self.assertEqual(movements.purity(distances, occasion), 0.0)
 
   def test_medoid_comes_first(self):
     line = np.array([0.0, 1.0, 1.5, 4.0, 9.0])

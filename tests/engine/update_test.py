@@ -118,21 +118,23 @@ class MicrobatchesTest(parameterized.TestCase):
       devices=jax.devices()[:num_devices],
     )
     source = feed.ResidentFeed(built, tiny.frames(sum(_LENGTHS)), config)
-    states, losses = built.init(), []
+    states, history = built.init(), []
     for step in range(4):
       states, metrics = built.step(states, source.batches_at(step))
-      losses.append(built.to_host(metrics)['loss'])
-    return built.to_host(states).params, np.array(losses)
+      host = built.to_host(metrics)
+      # Adam forgets the length of gradients, other optimisers do not.
+      history.append([host['loss'], host['grad_norm']])
+    return built.to_host(states).params, np.array(history)
 
   @parameterized.parameters((2, 1), (4, 1), (2, 2))
   def test_parts_train_what_the_whole_batch_would(self, parts, num_devices):
-    params, losses = self._train()
-    own_params, own_losses = self._train(
+    params, history = self._train()
+    own_params, own_history = self._train(
       num_devices,
       train__microbatches=parts,
       population__data_parallel=num_devices > 1,
     )
-    np.testing.assert_allclose(own_losses, losses, rtol=1e-5)
+    np.testing.assert_allclose(own_history, history, rtol=1e-4)
     jax.tree.map(
       functools.partial(np.testing.assert_allclose, atol=2e-5),
       own_params,

@@ -143,6 +143,22 @@ class CompareTest(absltest.TestCase):
     )
     self.assertTrue(np.isnan(self.table.loc['psm', 'auc_cross_video_seed_sd']))
 
+  def test_a_person_whom_one_seed_lacks_is_no_spread_of_seeds(self):
+    rows = []
+    for person_id, seed, value in (
+      ('P1', '0', 0.6),
+      ('P1', '1', 0.7),
+      ('P2', '0', 0.1),
+    ):
+      place = {'source': 'psm', 'model_id': f'm-{person_id}-s{seed}'}
+      place |= {'person_id': person_id, 'split': 'cross_video'}
+      rows += results.rows(place, 'AU12', {'auc': value})
+    seeds = {row['model_id']: row['model_id'][-1] for row in rows}
+    cells = approach_table._seed_sds(results.table(rows), 'psm', seeds)
+    self.assertAlmostEqual(
+      cells['auc_cross_video_seed_sd'], np.std([0.6, 0.7], ddof=1)
+    )
+
   def test_differences_are_paired_with_the_baseline(self):
     row = self.table.loc['gm']
     self.assertAlmostEqual(

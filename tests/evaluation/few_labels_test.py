@@ -1,4 +1,5 @@
 import dataclasses
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,23 @@ class ProbeTest(absltest.TestCase):
     labels[120:] = labels[:119:-1]
     self.assertLess(_auc(values, labels).max(), 0.7)
 
+  def test_a_frame_is_told_the_same_whoever_else_is_tested(self):
+    values, labels = _world(noise=6.0)
+    # The last frames look otherwise, and their labels are turned.
+    values[180:] = 5 - 3 * values[180:]
+    train, auc, told = np.arange(120), few_labels.scores.auc, []
+    for stop in (180, 240):
+      with mock.patch.object(few_labels.scores, 'auc', wraps=auc) as scored:
+        few_labels.probe_auc(
+          values,
+          labels,
+          train,
+          np.arange(120, stop),
+          folds=few_labels.stretches(120),
+        )
+      told.append(scored.call_args.args[1])
+    np.testing.assert_allclose(told[1][:60], told[0])
+
   def test_columns_that_are_only_noise_are_left_out_where_that_pays(self):
     values, labels = _world(noise=2.0)
     noise = np.random.default_rng(1).normal(size=(240, 300))
@@ -84,6 +102,14 @@ class ScoreTest(absltest.TestCase):
         'few_labels_all': [num, 200],
       },
     )
+
+  def test_each_draw_is_of_frames_of_its_own(self):
+    rows = self._score(noise=6.0)
+    rows = rows[rows['split'] == 'few_labels_10']
+    values = rows.pivot(
+      index=['direction', 'target'], columns='draw', values='value'
+    )
+    self.assertFalse((values[0] == values[1]).any())
 
   def test_more_labels_teach_more(self):
     rows = self._score(noise=6.0)

@@ -116,6 +116,15 @@ class BlockIntervalTest(absltest.TestCase):
     self.assertAlmostEqual(high - 0.5, 1.96 * 0.01, delta=0.001)
     self.assertAlmostEqual(0.5 - low, 1.96 * 0.01, delta=0.001)
 
+  def test_it_is_students_of_the_blocks_less_one(self):
+    # Table of t: 3.182 with 3 degrees of freedom, whatever the number of draws.
+    for num_draws in (20, 400):
+      draws = 1 / (1 + np.exp(-np.tile([-0.1, 0.1], num_draws // 2)))
+      low, high = intervals.block_interval(0.5, draws, num_blocks=4)
+      reach = 3.18245 * 0.1 * (4 / 3) ** 0.5
+      self.assertAlmostEqual(high, 1 / (1 + np.exp(-reach)), places=6)
+      self.assertAlmostEqual(low, 1 / (1 + np.exp(reach)), places=6)
+
   def test_fewer_blocks_are_less_sure(self):
     draws = np.random.default_rng(0).normal(0.5, 0.05, 400)
     widths = [

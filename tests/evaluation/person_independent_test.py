@@ -1,4 +1,5 @@
 import dataclasses
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -166,6 +167,25 @@ class FoldsTest(parameterized.TestCase):
     found = _evaluate(self.given, fold_config=fold_config)
     self.assertEqual(set(found['scores']['au']), {'AU01', 'AU05', 'AU12_c'})
 
+  def test_what_is_chosen_is_chosen_on_each_person_once_told_by_the_others(
+    self,
+  ):
+    with mock.patch.object(probes, 'fit', wraps=probes.fit) as fit:
+      _evaluate(
+        self.given,
+        fold_config=person_independent.FoldConfig(num_partitions=1),
+      )
+    self.assertLen(fit.call_args_list, 3)
+    for data, _, folds in (call.args for call in fit.call_args_list):
+      person = np.arange(len(data)) // 90
+      times = np.sum([validate for _, validate in folds], axis=0)
+      np.testing.assert_array_equal(times, 1)
+      for inside, validate in folds:
+        self.assertTrue((inside | validate).all())
+        self.assertTrue(
+          set(person[inside]).isdisjoint(person[validate].tolist())
+        )
+
   def test_threshold_is_chosen_on_people_held_out_of_training(self):
     config = dataclasses.replace(_CONFIG, threshold_from='validation')
     tuned = _evaluate(self.given, config=config)['scores']
@@ -192,6 +212,19 @@ class GivenFoldsTest(absltest.TestCase):
     self.assertEqual(first['n_test_persons'].tolist(), [2, 2, 1, 1])
     (row,) = found['skipped'].to_dict('records')
     self.assertEqual((row['person_id'], row['reason']), ('P3', 'in no fold'))
+
+  def test_person_in_no_fold_teaches_nobody(self):
+    given = [_table(person) for person in range(4)]
+    with_p3, without = (
+      _evaluate(
+        tables,
+        folds={'P0': 'a', 'P1': 'a', 'P2': 'b'},
+        fold_config=person_independent.FoldConfig(num_partitions=1),
+      )['scores']
+      for tables in (given, given[:3])
+    )
+    self.assertEqual(set(without['n_train_persons']), {1, 2})
+    pd.testing.assert_frame_equal(with_p3, without)
 
 
 class RefusalTest(absltest.TestCase):

@@ -1,4 +1,5 @@
 import dataclasses
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -110,6 +111,19 @@ class ProbeTest(parameterized.TestCase):
       ('ap', metrics.average_precision_score(truth, score)),
     ):
       self.assertAlmostEqual(row[name], expected, places=6, msg=name)
+
+  def test_each_training_frame_is_once_told_by_probes_of_other_blocks(self):
+    data, labels = _example()
+    with mock.patch.object(probes, 'fit', wraps=probes.fit) as fit:
+      config = probes.ProbeConfig(guard_s=0.1)
+      _ask(people.given(data), labels, _split(300), config=config)
+    ((train, _, folds),) = (call.args for call in fit.call_args_list)
+    self.assertLen(folds, probes.NUM_INNER_FOLDS)
+    validated = np.sum([validate for _, validate in folds], axis=0)
+    np.testing.assert_array_equal(validated, np.ones(len(train)))
+    for inside, validate in folds:
+      self.assertFalse((inside & validate).any())
+      self.assertGreater(inside.sum(), 2 * validate.sum())
 
   def test_planted_signal_is_found(self):
     data, labels = _example(weight=50.0)

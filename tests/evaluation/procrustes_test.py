@@ -99,6 +99,22 @@ class AlignToGeneralTest(absltest.TestCase):
     # What lies in the guard was never held out.
     self.assertLen(aligned.table.frames, 160)
 
+  def test_each_video_is_mapped_by_the_map_that_was_fitted_on_the_other(self):
+    frames = people.frames('P1')
+    general = people.table(frames)
+    own = people.table(frames, 'psm', model_id='m-P1', model_seed=1, noise=2.0)
+    aligned = procrustes.align_to_general(own, general)
+    data = own.scaled()
+    # The later video is mapped as the earlier one asks, and the reverse.
+    for video, direction in (('v0', 'backward'), ('v1', 'forward')):
+      here = (frames['video_id'] == video).to_numpy()
+      alignment = aligned.alignments[direction]
+      np.testing.assert_allclose(
+        aligned.table.features[here], alignment.apply(data[here]), atol=1e-5
+      )
+      other = np.split(data, 2)[video == 'v0']
+      np.testing.assert_allclose(alignment.mean, other.mean(axis=0))
+
   def test_aligned_persons_can_be_searched_in(self):
     apart, together = [], []
     for seed, person_id in enumerate(('P1', 'P2', 'P3')):

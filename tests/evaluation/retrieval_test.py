@@ -65,8 +65,9 @@ class RetrieveTest(parameterized.TestCase):
     self.assertGreater(together, 0.8)
     self.assertLess(apart, 0.4)
 
-  def test_centring_finds_what_a_persons_looks_hide(self):
-    tables = _population(identity=20.0)
+  @parameterized.parameters('gm', 'pixel_pca')
+  def test_centring_finds_what_a_persons_looks_hide(self, source):
+    tables = _population(source, identity=20.0)
     self.assertGreater(
       _normalised(tables, 'retrieval_centred'), _normalised(tables) + 0.1
     )

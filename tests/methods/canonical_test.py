@@ -131,6 +131,26 @@ class LossTest(absltest.TestCase):
       self.assertIn(':bf16[', line)
 
 
+class OptimizerTest(absltest.TestCase):
+  def test_weights_decay_by_a_share_of_themselves_whatever_the_gradient(self):
+    # Loshchilov and Hutter (2019): Adam does not see the decay.
+    optimizer = _made()[0].optimizer
+    params = {'w': np.float32([4, -2, 0.5])}
+    for gradient in ([0, 0, 0], [1e-3, -5, 0]):
+      after, _ = update.apply_gradients(
+        optimizer,
+        params,
+        optimizer.init(params),
+        {'w': np.float32(gradient)},
+        0.1,
+      )
+      # Adam's first step is of length 1, in the direction of the gradient.
+      step = np.sign(gradient) + 1e-3 * params['w']
+      np.testing.assert_allclose(
+        after['w'], params['w'] - 0.1 * step, atol=1e-5
+      )
+
+
 class PicturesTest(absltest.TestCase):
   @classmethod
   def setUpClass(cls):

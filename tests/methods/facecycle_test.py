@@ -362,7 +362,6 @@ class MethodTest(absltest.TestCase):
       {'neutral': image, 'reconstruction': image, 'flow': flow},
     )
 
-
   def test_a_face_is_drawn_by_its_embedding_alone(self):
     generator = np.random.default_rng(5)
     embedding = generator.normal(size=(_PAIRS, 256)).astype(np.float32)

@@ -80,6 +80,18 @@ class WarpTest(parameterized.TestCase):
     np.testing.assert_allclose(out[0, :, 0, 0], 0.75, atol=1e-6)
     np.testing.assert_allclose(out[0, :, 1:, 0], 1, atol=1e-6)
 
+  @parameterized.parameters(
+    (40, 0), (-40, 0), (0, 40), (0, -40), (0.5, -0.5), (-3.25, 1.75)
+  )
+  def test_clamped_positions_beyond_the_border_are_on_it(self, x_px, y_px):
+    image = 1 + np.abs(_draw(1, 5, 5, 2))
+    flow = _shift(1, 5, x_px, y_px)
+    out = jax.jit(lambda *args: warp.warp(*args, clamp=True))(image, flow)
+    grid = np.linspace(-1, 1, 5)
+    grid = np.stack(np.meshgrid(grid, grid), axis=-1)[None]
+    on_border = np.clip(grid + flow, -1, 1) - grid
+    np.testing.assert_allclose(out, _slow_warp(image, on_border), atol=1e-5)
+
   def test_any_flow_equals_a_slow_sampler(self):
     image, flow = _draw(3, 8, 8, 2), 0.6 * _draw(3, 8, 8, 2)
     out = jax.jit(warp.warp)(image, flow)

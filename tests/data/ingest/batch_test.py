@@ -220,6 +220,23 @@ class BatchTest(_FolderTest):
       parts, [['0', '0', f'{change - 1}', ''], ['0', f'{change}', '39', '']]
     )
 
+  def test_frames_of_a_variable_rate_keep_the_times_of_the_file(self):
+    # A telephone in the dark: the second half is slower, after a pause.
+    steps_ms = [33] * 12 + [400] + [50] * 11
+    times_ms = np.cumsum([0, *steps_ms[:-1]]).tolist()
+    films.write(
+      self.root / 'videos' / 'a.mp4',
+      [films.picture((0, f, 2, 10)) for f in range(24)],
+      times_ms=times_ms,
+    )
+    table = films.box_rows([(range(24), 2, 10)])
+    (self.root / 'boxes' / 'a.csv').write_text(table)
+    self._run()
+    table = folder.read_table(self.out, 'a')
+    np.testing.assert_allclose(
+      table['time_s'], np.array(times_ms) / 1000, atol=1e-9
+    )
+
   def test_boxes_of_stored_pixels_are_brought_to_those_shown(self):
     pixels = films.picture((0, 0, 2, 10))
     films.write(

@@ -5,7 +5,7 @@ import pandas as pd
 from absl.testing import absltest, parameterized
 
 from psm_jax.data import embedded, folders, labels
-from psm_jax.data.labels import attach, collection
+from psm_jax.data.labels import attach, collection, joining
 from psm_jax.evaluation import features, splits
 from tests.data import fake_trees
 
@@ -210,6 +210,29 @@ class ToFramesTest(_AttachTest):
     _openface(self.tables / 'other.csv', 2)
     with self.assertRaisesRegex(ValueError, 'A/v1: no table of it.*other.csv'):
       self.attach()
+
+
+class OverlapTest(_AttachTest):
+  def test_of_several_faces_near_a_person_the_nearest_is_the_person(self):
+    target = joining.Target(
+      'v1', np.arange(4), np.arange(4) / 25, is_whole=True
+    )
+    boxes = np.tile([10.0, 10.0, 20.0, 20.0], (4, 1))
+    video = collection.Video(target, ('v1',), {'A/v1': boxes})
+    # Both rows of a frame overlap the person's box, in either order.
+    rows = [
+      f'{frame},{left},10,20,20,{left}'
+      for frame in range(4)
+      for left in ((11, 18), (18, 11))[frame % 2]
+    ]
+    fake_trees.text(
+      self.tables / 'v1.csv',
+      '\n'.join(['frame,x,y,width,height,AU12', *rows]) + '\n',
+    )
+    _, joined = collection.join_all(
+      self.tables, [video], collection.Options(tool='generic')
+    )
+    self.assertEqual(joined['A/v1'].values['AU12_r'].tolist(), [11] * 4)
 
 
 class ToEmbeddingsTest(_AttachTest):
