@@ -1,10 +1,10 @@
-"""A masked autoencoder with temporal contrast, as a control of the science table.
+"""A masked autoencoder with temporal contrast, to compare canonical faces with.
 
 What is done for behaviour of animals today: a vision transformer that fills in
-hidden patches (He et al., CVPR 2022) while embeddings of neighbouring frames are
-drawn together and away from those of other frames (BEAST, arXiv 2507.09513).
-Here it is small, of one person and of faces of some 32 pixels; M members of an
-example and B examples make M B images of P patches.
+hidden patches (He et al., CVPR 2022) while embeddings of neighbouring frames
+are drawn together and away from those of other frames (BEAST, arXiv
+2507.09513). Here it is small, of one person and of faces of some 32 pixels; M
+members of an example and B examples make M B images of P patches.
 """
 
 import flax.linen as nn
@@ -63,7 +63,9 @@ class _Drawer(nn.Module):
     )
     shape = (len(tokens), self.num_patches, _WIDTH)
     row = jnp.arange(len(tokens))[:, None]
-    everywhere = jnp.broadcast_to(hidden[None, None], shape).at[row, seen].set(tokens)
+    everywhere = (
+      jnp.broadcast_to(hidden[None, None], shape).at[row, seen].set(tokens)
+    )
     everywhere += places[None]
     for _ in range(_DRAWING_DEPTH):
       everywhere = _Block()(everywhere)
@@ -95,9 +97,11 @@ def make(config: ml_collections.ConfigDict) -> interface.Method:
     patches = patches_of(batch.frames)
     order = jnp.argsort(jax.random.uniform(key, patches.shape[:2]), axis=1)
     seen = order[:, : int(_SEEN * num)]
-    is_hidden = jnp.ones(patches.shape[:2]).at[
-      jnp.arange(len(seen))[:, None], seen
-    ].set(0)
+    is_hidden = (
+      jnp.ones(patches.shape[:2])
+      .at[jnp.arange(len(seen))[:, None], seen]
+      .set(0)
+    )
     tokens = encoder.apply(params['encoder'], patches, seen)
     drawn = drawer.apply(params['drawer'], tokens, seen)
     # Patches are drawn by their own mean and spread (He et al., section 4.2).
