@@ -162,6 +162,22 @@ class RunTest(parameterized.TestCase):
     ]
     np.testing.assert_allclose(*losses, rtol=1e-3)
 
+  def test_each_step_sees_its_own_examples_of_the_plan_also_resumed(self):
+    make, asked = training.feed_lib.make, []
+
+    def make_and_ask(*args, **kwargs):
+      source = make(*args, **kwargs)
+      batches_at = source.batches_at
+      source.batches_at = lambda step: asked.append(step) or batches_at(step)
+      return source
+
+    workdir = self.folder / 'asked'
+    self._stop_at(6)
+    with mock.patch.object(training.feed_lib, 'make', make_and_ask):
+      training.train(self.config, workdir)
+      training.train(self.config, workdir)
+    self.assertEqual(asked, list(range(_STEPS)))
+
   def test_metrics_hold_each_logged_step_of_each_model_once(self):
     rows = _metric_rows(self.unbroken)
     keys = [(int(row['step']), row['model_id']) for row in rows]
