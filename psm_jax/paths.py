@@ -200,7 +200,10 @@ def _open_temporary(path, mode):
     file = open(  # noqa: SIM115  The caller closes it.
       temporary, 'xb', opener=lambda name, how: os.open(name, how, mode)
     )
-    if _take_lock(file, temporary):
+    try:
+      if _take_lock(file, temporary):
+        return file, temporary
+    except OSError:  # Where files cannot be locked nothing is swept.
       return file, temporary
     file.close()  # A sweep was faster than the lock.
 

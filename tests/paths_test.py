@@ -191,6 +191,15 @@ class WriteAtomicTest(parameterized.TestCase):
     self.assertEqual(path.read_text(), 'all of it')
     self.assertEqual([p.name for p in self.root.iterdir()], ['out.txt'])
 
+  def test_where_files_cannot_be_locked_it_is_written_and_nothing_swept(self):
+    left = self.root / '.out.txt.0123abcd.tmp'
+    left.touch()
+    refused = OSError(errno.ENOSYS, 'Function not implemented')
+    with mock.patch.object(paths, '_take_lock', side_effect=refused):
+      paths.write_atomic(self.root / 'out.txt', 'all of it')
+    self.assertEqual((self.root / 'out.txt').read_text(), 'all of it')
+    self.assertTrue(left.exists())
+
   def test_a_missing_folder_is_an_error(self):
     with self.assertRaises(FileNotFoundError):
       paths.write_atomic(self.root / 'nowhere' / 'a', 'x')
