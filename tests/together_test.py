@@ -1,5 +1,6 @@
 """Claims about processes that train a general model together (slow)."""
 
+import io
 import json
 import os
 import pathlib
@@ -14,7 +15,7 @@ from unittest import mock
 import jax
 import numpy as np
 import pytest
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from psm_jax import methods, training
 from psm_jax.engine import processes
@@ -47,6 +48,23 @@ class FindTest(absltest.TestCase):
     tree = {'a': np.float32([-0.0, np.nan])}
     self.assertIs(processes.from_first(tree), tree)
     self.assertTrue(processes.is_first())
+
+
+class LostTest(parameterized.TestCase):
+  @parameterized.parameters(
+    ((b'(stopped sending heartbeats):\n/job:w/replica:0/task:3\nEnd',), {3}),
+    ((b'(stopped sending heartbeats):\n1\n12\nThe tasks crashed.',), {1, 12}),
+    ((b'unhealthy (stopped sending heart', b'beats):\n1\nThe tasks'), {1}),
+    ((b'Failed to send RPC to coordination service.',), {0}),
+    ((b'step 7 of 40\n', b'1\n2\n'), set()),
+  )
+  def test_who_was_lost_is_read_however_jax_names_it(self, chunks, expected):
+    lost, said = [], io.BytesIO()
+    stream = mock.Mock(read1=mock.Mock(side_effect=[*chunks, b'']))
+    with mock.patch.object(processes.sys, 'stderr', mock.Mock(buffer=said)):
+      processes._copy(stream, lost)
+    self.assertEqual(set(lost), expected)
+    self.assertEqual(said.getvalue(), b''.join(chunks))
 
 
 @pytest.mark.slow

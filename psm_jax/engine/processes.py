@@ -36,8 +36,11 @@ HEARTBEAT_S = 20
 _JOIN_S = 300
 _CHILD = 'PSM_JAX_CHILD'
 _ABORTED = (-signal.SIGABRT, 128 + signal.SIGABRT)
-# How JAX names who was lost: a number, or the first, where its service was.
+# How JAX names who was lost: a number, alone or in a list, or the first, where
+# its service was.
 _TASK = re.compile(rb'/task:(\d+)')
+_TASKS = re.compile(rb'heartbeats\):\s+((?:\d+\s+)+)')
+_LONGEST_NAME = 1000  # Bytes.
 _NO_FIRST = b'Failed to send RPC to coordination service'
 
 
@@ -233,11 +236,15 @@ def _wait(child):
 
 def _copy(stream, lost):
   """Passes on what a child says, and notes the tasks that JAX names in it."""
+  said = b''
   while chunk := stream.read1():
     sys.stderr.buffer.write(chunk)
     sys.stderr.buffer.flush()
-    lost += [int(number) for number in _TASK.findall(chunk)]
-    lost += [0] if _NO_FIRST in chunk else []
+    # A name may come in two chunks.
+    said = said[-_LONGEST_NAME:] + chunk
+    numbers = b' '.join([*_TASK.findall(said), *_TASKS.findall(said)])
+    lost += map(int, numbers.split())
+    lost += [0] if _NO_FIRST in said else []
 
 
 def _end_with_parent():
