@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
-from psm_jax.methods import interface
+from psm_jax.methods import contrast, interface
 
 _PATCH_PX = 4
+_NUM_VALUES = _PATCH_PX**2 * 3  # Of a patch.
 _WIDTH, _DEPTH, _NUM_HEADS = 96, 4, 4
 _DRAWING_DEPTH = 1
 _SEEN = 0.25  # Share of patches that are not hidden (He et al., section 4.1).
@@ -69,7 +70,7 @@ class _Drawer(nn.Module):
     everywhere += places[None]
     for _ in range(_DRAWING_DEPTH):
       everywhere = _Block()(everywhere)
-    return nn.Dense(_PATCH_PX**2 * 3)(nn.LayerNorm()(everywhere))
+    return nn.Dense(_NUM_VALUES)(nn.LayerNorm()(everywhere))
 
 
 def make(config: ml_collections.ConfigDict) -> interface.Method:
@@ -82,13 +83,13 @@ def make(config: ml_collections.ConfigDict) -> interface.Method:
   def patches_of(frames):
     image = frames.reshape((-1, cells, _PATCH_PX, cells, _PATCH_PX, 3))
     image = image.astype(jnp.float32) / 127.5 - 1
-    return image.transpose((0, 1, 3, 2, 4, 5)).reshape((-1, num, 48))
+    return image.transpose((0, 1, 3, 2, 4, 5)).reshape((-1, num, _NUM_VALUES))
 
   def init(key):
     keys = jax.random.split(key)
     seen = jnp.zeros((1, num), jnp.int32)
     return {
-      'encoder': encoder.init(keys[0], jnp.zeros((1, num, 48)), seen),
+      'encoder': encoder.init(keys[0], jnp.zeros((1, num, _NUM_VALUES)), seen),
       'drawer': drawer.init(keys[1], jnp.zeros((1, num, _WIDTH)), seen),
     }, ()
 
@@ -109,15 +110,15 @@ def make(config: ml_collections.ConfigDict) -> interface.Method:
     target = (patches - patches.mean(axis=-1, keepdims=True)) / spread
     square = jnp.mean((drawn - target) ** 2, axis=-1)
     filled = jnp.sum(square * is_hidden) / jnp.sum(is_hidden)
-    first, second = jnp.split(_unit(tokens.mean(axis=1)), 2)
+    first, second = jnp.split(contrast.unit(tokens.mean(axis=1)), 2)
     likeness = first @ second.T / _TEMPERATURE
     labels = jnp.arange(len(first))
-    contrast = (
+    nearest = (
       optax.softmax_cross_entropy_with_integer_labels(likeness, labels)
       + optax.softmax_cross_entropy_with_integer_labels(likeness.T, labels)
     ).mean() / 2
-    terms = {'filled': filled, 'contrast': contrast}
-    return filled + _CONTRAST_WEIGHT * contrast, (method_state, terms)
+    terms = {'filled': filled, 'contrast': nearest}
+    return filled + _CONTRAST_WEIGHT * nearest, (method_state, terms)
 
   def embed(params, method_state, frames):
     del method_state
@@ -139,7 +140,3 @@ def make(config: ml_collections.ConfigDict) -> interface.Method:
     pictures=lambda *_: {},
     unit_length=False,
   )
-
-
-def _unit(values):
-  return values / jnp.linalg.norm(values, axis=-1, keepdims=True)

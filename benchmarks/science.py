@@ -39,7 +39,11 @@ from psm_jax.evaluation import features, few_labels
 from psm_jax.methods import canonical, interface
 from psm_jax.runs import planning
 
-_STORE = flags.DEFINE_string('store', '', 'Frame store to train rows on.')
+_STORE = flags.DEFINE_string(
+  'store',
+  '',
+  'Frame store to train rows on, or whose people --general is measured on.',
+)
 _RUN = flags.DEFINE_string('run', '', 'Run whose models are measured.')
 _GENERAL = flags.DEFINE_string(
   'general', '', 'Run whose first model is measured across people.'

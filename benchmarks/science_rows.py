@@ -9,7 +9,7 @@ import ml_collections
 
 from benchmarks import masked_autoencoder
 from psm_jax.data import store as store_lib
-from psm_jax.methods import canonical, interface
+from psm_jax.methods import canonical, contrast, interface
 from psm_jax.ops import image_losses
 from psm_jax.presets import canonical_narrow
 
@@ -88,10 +88,7 @@ def _slow(networks, params, frames, faces):
 def _margin(networks, params, frames, faces):
   """Asks codes of neighbours to be nearer than those of other pairs."""
   del faces
-  first, second = (
-    code / jnp.linalg.norm(code, axis=-1, keepdims=True)
-    for code in _codes(networks, params, frames)
-  )
+  first, second = contrast.unit(_codes(networks, params, frames))
   near = jnp.sum((first - second) ** 2, axis=-1)
   far = jnp.sum((first - jnp.roll(second, 1, axis=0)) ** 2, axis=-1)
   return 0.3 * jnp.mean(jax.nn.relu(near - far + 0.3))

@@ -1,7 +1,6 @@
 """Claims about a run that several machines share, each with a shard."""
 
 import dataclasses
-import json
 import os
 import pathlib
 import signal
@@ -23,16 +22,6 @@ from psm_jax.runs import checkpoint, run, shards
 from tests import tiny, training_runs
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
-# A configuration file is Python: this one brings toy models.
-_CONFIG = """
-import json
-from psm_jax import methods, presets
-from tests import tiny
-
-def get_config():
-  methods.make = methods.abstract = tiny.toy_method
-  return presets.config_of(json.loads({content!r}))
-"""
 
 
 class ShardsTest(parameterized.TestCase):
@@ -179,8 +168,7 @@ class ShardsTest(parameterized.TestCase):
 
   @pytest.mark.slow
   def test_killed_at_random_moments_ten_times_shards_end_as_ever(self):
-    config = self.folder / 'config.py'
-    config.write_text(_CONFIG.format(content=json.dumps(self.config.to_dict())))
+    config = training_runs.config_file(self.folder / 'config.py', self.config)
     generator, num_lost, turn = np.random.default_rng(0), 0, 0
     begun = time.monotonic()
     workdir = self.folder / 'unbroken'

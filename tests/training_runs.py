@@ -1,7 +1,9 @@
 """Runs of toy models on noise, as a whole: from a store to final states."""
 
 import contextlib
+import json
 import pathlib
+import textwrap
 
 import jax
 import numpy as np
@@ -13,6 +15,17 @@ from tests import tiny
 from tests.data import stores
 
 STEPS = 12
+# A configuration file is Python: this one brings toy models.
+_FILE = """
+import json
+from psm_jax import methods, presets
+from tests import tiny
+
+def get_config():
+  methods.make = methods.abstract = tiny.toy_method
+{more}
+  return presets.config_of(json.loads({content!r}))
+"""
 
 
 @contextlib.contextmanager
@@ -67,6 +80,20 @@ def config(store_path, **fields):
     'train__save_steps': 3,
   }
   return tiny.config(**{**defaults, **fields})
+
+
+def config_file(path, config, *, more=''):
+  """Writes a file of toy models and a config for programs; returns its path.
+
+  Args:
+    path: Of the file, which a program finds if it finds the tests.
+    config: As from `config`.
+    more: What else the file does before, Python.
+  """
+  content = json.dumps(config.to_dict())
+  text = _FILE.format(content=content, more=textwrap.indent(more, '  '))
+  path.write_text(text)
+  return path
 
 
 def final_states(workdir):

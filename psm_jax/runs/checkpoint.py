@@ -124,13 +124,14 @@ class Checkpoints:
     return sorted(self._manager.all_steps())
 
   def model_ids(self, step: int) -> list[str]:
-    """Returns which models a checkpoint is of.
+    """Returns of which models a checkpoint says that it is.
+
+    Whether it is sound is checked by `restore`, which reads all of it.
 
     Raises:
       ValueError: If it cannot be read.
     """
     try:
-      seal.check(self._folder / str(step))
       restored = self._manager.restore(
         step, args=ocp.args.Composite(models=ocp.args.JsonRestore())
       )

@@ -1,6 +1,5 @@
 """launch/slurm.sh in a Slurm of this machine (slow; Debian's slurm-wlm)."""
 
-import json
 import os
 import pathlib
 import shutil
@@ -24,25 +23,21 @@ from tests import tiny, training_runs
 from tests.launch import scripts
 
 _HERE = pathlib.Path(__file__).parent
-# A configuration file is Python: this one brings toy models, and has shard 1 of
-# several wait at its first checkpoint, in its first life, to be stopped there.
-_CONFIG = """
-import json, os, time
-from psm_jax import methods, presets, stopping
+# Shard 1 of several waits at its first checkpoint, in its first life, to be
+# stopped there.
+_WAITING = """
+import os, time
+from psm_jax import stopping
 from psm_jax.runs import checkpoint
-from tests import tiny
 
-def get_config():
-  methods.make = tiny.toy_method
-  in_first_life = os.environ.get('SLURM_RESTART_COUNT', '0') == '0'
-  if in_first_life and os.environ.get('SLURM_ARRAY_TASK_ID') == '1':
-    save = checkpoint.Checkpoints.save
-    def save_and_wait(checkpoints, *args):
-      save(checkpoints, *args)
-      while not stopping.is_asked():
-        time.sleep(0.05)
-    checkpoint.Checkpoints.save = save_and_wait
-  return presets.config_of(json.loads({content!r}))
+in_first_life = os.environ.get('SLURM_RESTART_COUNT', '0') == '0'
+if in_first_life and os.environ.get('SLURM_ARRAY_TASK_ID') == '1':
+  save = checkpoint.Checkpoints.save
+  def save_and_wait(checkpoints, *args):
+    save(checkpoints, *args)
+    while not stopping.is_asked():
+      time.sleep(0.05)
+  checkpoint.Checkpoints.save = save_and_wait
 """
 
 
@@ -98,8 +93,9 @@ class RealSlurmTest(absltest.TestCase):
     return done.stdout.strip()
 
   def _submit(self, *options, workdir, config):
-    path = workdir.with_suffix('.py')
-    path.write_text(_CONFIG.format(content=json.dumps(config.to_dict())))
+    path = training_runs.config_file(
+      workdir.with_suffix('.py'), config, more=_WAITING
+    )
     return self._call(
       *('sbatch', '--parsable', *options),
       f'--output={self.folder}/psm_jax-%A_%a.out',
