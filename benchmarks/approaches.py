@@ -24,6 +24,8 @@ from absl import app, flags, logging
 from psm_jax import embedding, training
 from psm_jax.presets import (
   base,
+  canonical_gm,
+  canonical_narrow,
   clp,
   fabnet,
   fabnet_multi,
@@ -47,6 +49,7 @@ _BATCH = flags.DEFINE_integer(
 _SEEDS = flags.DEFINE_list('seeds', ['0'], 'Models of each kind.')
 _STOPPED = 75
 _CODING_MIN_PX = 64  # Of FAb-Net and CLP.
+_CANONICAL_MIN_WIDTH = 0.5  # Of its presets for laptops.
 
 
 def _facecycle(config, pairing):
@@ -98,6 +101,12 @@ def _clp(*, temporal=1.0, cross_identity=1.0):
   return _coding(config, 1e-3)
 
 
+def _canonical(config):
+  """Returns the settings of canonical faces in their presets, at a size."""
+  config.data.size_px = _SIZE_PX.value
+  return config
+
+
 def _short(config, donor_run):
   config = _facecycle(config, 'gap')
   config.init.path = donor_run
@@ -123,6 +132,8 @@ def approaches(out: pathlib.Path) -> dict[str, ml_collections.ConfigDict]:
     'clp': _clp(),
     'clp_temporal': _clp(cross_identity=0.0),
     'clp_cross_identity': _clp(temporal=0.0),
+    'canonical': _canonical(canonical_narrow.get_config()),
+    'canonical_gm': _canonical(canonical_gm.get_config()),
   }
   configs['fabnet_3'].init.path = str(out / 'fabnet_1')
   for name, config in configs.items():
@@ -133,7 +144,8 @@ def approaches(out: pathlib.Path) -> dict[str, ml_collections.ConfigDict]:
     config.data.path = _DATA.value
     config.data.align = 'eyes'
     config.data.persons = _people()
-    config.method.width = _WIDTH.value
+    least = _CANONICAL_MIN_WIDTH if config.method.name == 'canonical' else 0
+    config.method.width = max(_WIDTH.value, least)
     config.train.update(batch_size=_BATCH.value, epochs=0, steps=steps)
     config.population.seeds = tuple(int(seed) for seed in _SEEDS.value)
   return configs

@@ -73,7 +73,7 @@ def grid(config: matching.DiscoveryConfig) -> int:
   for person in range(_PEOPLE.value):
     measured = []
     for model in ('psm', 'gm'):
-      table = clusters.select(made_up(person, model), stride=_STRIDE.value)
+      table = clusters.select(made_up(person, model), config=config.clusters)
       distances = clusters.frame_distances(table.features)
       neighbours = clusters.neighbour_distances(
         distances, num_neighbours=max(config.clusters.min_samples)

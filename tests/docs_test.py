@@ -1,8 +1,8 @@
 """What the documentation tells to type and to call is there, as it says.
 
 Every command of a program is parsed by the program's own flags; those of the
-README's own faces are run on a toy. What else is typed is not started here,
-and `_OTHERS` says why.
+README's own faces and of shards on one machine are run on a toy. What else is
+typed is not started here, and `_OTHERS` says why.
 """
 
 import ast
@@ -194,15 +194,8 @@ class CommandTest(parameterized.TestCase):
     block = block.replace('/data/frames', f'{folder}/frames {fields}')
     block = block.replace('runs/lab', f'{folder}/runs/lab')
     block = block.replace('psm embed', 'psm embed --csv')
-    toy = mock.patch.dict(
-      methods.METHODS, facecycle=lambda config, **_: tiny.toy_method(config)
-    )
-    with toy:
-      for line in block.strip().split('\n'):
-        name, arguments = _program_of(_words(line))
-        with _loaded(name) as module:
-          _parse(module, arguments)
-          self.assertIsNone(module.main(), line)
+    with _toy('facecycle'):
+      _run(block)
       (store,) = (folder / 'runs/lab/data').glob('store-*')
       out = folder / 'new.csv'
       with _loaded('psm_jax.cli.embed') as module:
@@ -218,6 +211,50 @@ class CommandTest(parameterized.TestCase):
     text = (folder / 'runs/lab/report.html').read_text()
     self.assertIn('1 person-specific model of facial movement', text)
     self.assertIn('class="verdict"', text)
+
+  def test_the_commands_of_shards_on_one_machine_lead_to_the_page(self):
+    (block,) = (
+      b
+      for b in _fenced(_ROOT / 'docs/cluster.md', 'bash')
+      if '--shard=1/2' in b
+    )
+    folder = pathlib.Path(self.create_tempdir().full_path)
+    fields = (
+      '--config.data.synthetic.num_people=2 '
+      '--config.data.synthetic.num_frames=24 --config.data.size_px=32 '
+      '--config.train.steps=2 --config.train.batch_size=2'
+    )
+    block = block.replace('runs/q', f'{folder}/q')
+    block = block.replace('quickstart.py', f'quickstart.py {fields}')
+    block = block.replace('evaluate', 'evaluate --splits=cross_video')
+    with _toy('canonical'):
+      _run(block)
+    summary = pd.read_csv(folder / 'q/evaluation/summary.csv')
+    self.assertEqual(summary['num_persons'].max(), 2)
+    shards = {path.name for path in (folder / 'q/shards').glob('*.json')}
+    self.assertEqual(shards, {'wave000.json', 'wave001.json'})
+    text = (folder / 'q/report.html').read_text()
+    self.assertIn('2 person-specific models of facial movement', text)
+
+
+def _toy(name):
+  """Puts a method that compiles in seconds in the place of one."""
+  return mock.patch.dict(
+    methods.METHODS, {name: lambda config, **_: tiny.toy_method(config)}
+  )
+
+
+def _run(block):
+  """Runs a block's programs here, one after another."""
+  for line in block.replace('\\\n', ' ').strip().split('\n'):
+    command = line.removesuffix('&').strip()
+    if command == 'wait':
+      continue
+    name, arguments = _program_of(_words(command))
+    with _loaded(name) as module:
+      _parse(module, arguments)
+      if module.main() is not None:
+        raise AssertionError(f'It failed: {command}')
 
 
 class LinkTest(absltest.TestCase):

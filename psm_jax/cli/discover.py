@@ -67,6 +67,14 @@ _STRIDE = flags.DEFINE_integer(
   'published tenth, 1 all of them. Short videos need a smaller one.',
   lower_bound=1,
 )
+_CENTRE = flags.DEFINE_enum(
+  'centre',
+  clusters.DEFAULT.centre,
+  clusters.CENTRES,
+  'video: movements are directions away from the median embedding of their '
+  'video; none: embeddings are grouped as they are; auto: video where the '
+  'length of an embedding tells something (canonical), else none.',
+)
 _SCALE = flags.DEFINE_enum(
   'scale',
   clusters.DEFAULT.scale,
@@ -93,6 +101,7 @@ def main() -> int | None:
       clusters.DEFAULT,
       method=_METHOD.value,
       frame_stride=_STRIDE.value,
+      centre=_CENTRE.value,
       scale=_SCALE.value,
     ),
     novelty=dataclasses.replace(

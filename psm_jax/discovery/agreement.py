@@ -59,8 +59,7 @@ def agreement(
   with threadpoolctl.threadpool_limits(limits=1, user_api='blas'):
     for person_id in sorted(by_person):
       chosen = [
-        clusters.select(table, stride=config.frame_stride)
-        for table in by_person[person_id]
+        clusters.select(table, config=config) for table in by_person[person_id]
       ]
       try:
         values_of = _compare(chosen, named, config)

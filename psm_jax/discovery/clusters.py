@@ -2,7 +2,7 @@
 
 n frames, D features, S settings, K neighbours.
 
-  table = clusters.select(table, stride=10)
+  table = clusters.select(table, config=config)
   distances = clusters.frame_distances(table.features)
   neighbours = clusters.neighbour_distances(distances, num_neighbours=8)
   grid = clusters.make_settings([neighbours], config=config)
@@ -20,6 +20,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from sklearn import cluster
 from sklearn.metrics import pairwise
 
@@ -31,6 +32,10 @@ METHODS = (DBSCAN, HDBSCAN)
 SPREAD = 'spread'
 UNIT = 'unit'
 SCALES = (SPREAD, UNIT)
+AUTO = 'auto'
+VIDEO = 'video'
+NONE = 'none'
+CENTRES = (AUTO, VIDEO, NONE)
 NOISE = -1
 
 MAX_FRAMES = 16_000  # Two matrices of distances are then 2 GiB.
@@ -52,6 +57,10 @@ class ClusterConfig:
       many settings.
     min_samples: Frames within the radius, itself included, that make a frame
       the core of a cluster.
+    centre: 'video' takes the median embedding of a video from its frames, so
+      that a direction is that of a movement away from the video's rest, and
+      what a whole video shares sets no frames apart; 'none', as published, does
+      not. 'auto' is 'video' where the length of an embedding tells something.
     scale: All embeddings are scaled to length 1. 'spread' divides distances
       also by their root mean square over the person's frames, so that one
       radius means the same to models that use a wide or a narrow part of the
@@ -67,6 +76,7 @@ class ClusterConfig:
   frame_stride: int = 10
   quantiles: tuple[float, ...] = tuple(np.linspace(0.5, 0.95, 8).tolist())
   min_samples: tuple[int, ...] = (4, 5, 6, 7, 8)
+  centre: str = AUTO
   scale: str = SPREAD
   min_size: int = 10
   num_subsamples: int = 20
@@ -93,44 +103,45 @@ class Setting:
 
 
 def select(
-  table: features.FeatureTable, *, stride: int
+  table: features.FeatureTable, *, config: ClusterConfig
 ) -> features.FeatureTable:
-  """Returns the frames whose number is a multiple of stride, in time order."""
+  """Returns the frames that are grouped, in time order, centred if asked."""
   table = table.in_order()
-  return table.take(table.frames['frame'].to_numpy(np.int64) % stride == 0)
+  is_auto = config.centre == AUTO
+  if table.has_length if is_auto else config.centre == VIDEO:
+    data = pd.DataFrame(table.features)
+    median = data.groupby(table.frames['video_id']).transform('median')
+    table = dataclasses.replace(table, features=(data - median).to_numpy())
+  number = table.frames['frame'].to_numpy(np.int64)
+  return table.take(number % config.frame_stride == 0)
 
 
 def frame_distances(data: np.ndarray, *, scale: str = SPREAD) -> np.ndarray:
   """Returns the Euclidean distances between embeddings scaled to length 1.
 
   Args:
-    data: [n, D] float, finite.
+    data: [n, D] float, finite; a row of zeros, a frame at rest, stays.
     scale: One of SCALES, see ClusterConfig.
 
   Returns:
     [n, n] float32, symmetric, 0 on the diagonal.
 
   Raises:
-    splits.Impossible: If there are too many frames for the memory, an
-      embedding is 0, or 'spread' is asked for embeddings without any.
+    splits.Impossible: If there are too many frames for the memory, or
+      embeddings do not vary.
   """
   if len(data) > MAX_FRAMES:
     raise splits.Impossible(
       f'{len(data)} frames are more than {MAX_FRAMES}; take a larger stride'
     )
-  length = np.linalg.norm(data, axis=1, keepdims=True)
-  if not length.all():
-    raise splits.Impossible(
-      f'{int((length == 0).sum())} embeddings are 0 in every unit'
-    )
-  unit = (data / length).astype(np.float32)
+  unit = features.unit_length(data).astype(np.float32)
+  centred = unit - unit.mean(axis=0, dtype=np.float64)
+  spread = np.sqrt(2 * (centred**2).sum(axis=1).mean())
+  if spread < 1e-6:  # Float32 resolves no less.
+    raise splits.Impossible('embeddings do not vary over frames')
   # Exact differences of near-equal frames: scikit-learn sums in float64.
   distances = pairwise.euclidean_distances(unit)
   if scale == SPREAD:
-    centred = unit - unit.mean(axis=0, dtype=np.float64)
-    spread = np.sqrt(2 * (centred**2).sum(axis=1).mean())
-    if spread < 1e-6:  # Float32 resolves no less.
-      raise splits.Impossible('embeddings do not vary over frames')
     distances /= np.float32(spread)
   return distances
 

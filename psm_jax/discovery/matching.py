@@ -80,9 +80,9 @@ def compare_person(
     splits.Impossible: If the person cannot be compared; names the reason.
     ValueError: If flows are not one for each frame.
   """
-  stride = config.clusters.frame_stride
   tables = [
-    clusters.select(table, stride=stride) for table in (*firsts, *seconds)
+    clusters.select(table, config=config.clusters)
+    for table in (*firsts, *seconds)
   ]
   labelled = _labelled(tables, config.novelty.threshold)
   tables = tables[: len(firsts)], tables[len(firsts) :]

@@ -92,6 +92,12 @@ class FeatureTable:
       'person_id': self.person_id,
     }
 
+  @property
+  def has_length(self) -> bool:
+    """Returns whether more than the direction of a frame's features counts."""
+    is_given = self.source in (PIXEL_PCA, HEAD_POSE)
+    return is_given or not self.frames.attrs.get('unit_length', True)
+
   def scaled(self) -> np.ndarray:
     """Returns [n, D] float64, as frames are to be compared.
 
@@ -99,10 +105,7 @@ class FeatureTable:
     their length tells something too; pixels and the head pose are as given.
     """
     data = self.features.astype(np.float64)
-    is_given = self.source in (PIXEL_PCA, HEAD_POSE)
-    if is_given or not self.frames.attrs.get('unit_length', True):
-      return data
-    return unit_length(data)
+    return data if self.has_length else unit_length(data)
 
   def take(self, rows: np.ndarray) -> 'FeatureTable':
     """Returns the table of some rows, in their order.

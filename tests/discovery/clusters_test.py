@@ -40,10 +40,41 @@ class FramesTest(absltest.TestCase):
       table = features.FeatureTable(
         'psm', 'm', 'P', number[:, None].astype(np.float32), frames
       )
-      chosen = clusters.select(table, stride=10)
+      config = clusters.ClusterConfig(frame_stride=10)
+      chosen = clusters.select(table, config=config)
       np.testing.assert_array_equal(
         chosen.features[:, 0], np.arange(10 * first, 4845, 10)
       )
+
+  def test_a_level_that_a_whole_video_shares_is_taken_out(self):
+    generator = np.random.default_rng(0)
+    data = generator.normal(size=(60, 5)).astype(np.float32)
+    frames = pd.DataFrame(
+      {
+        'person_id': 'P',
+        'video_id': np.repeat(['a', 'b'], 30),
+        'frame': np.tile(np.arange(30), 2),
+        'time_s': np.tile(np.arange(30), 2) / 10,
+      }
+    )
+    level = np.repeat(10 * generator.normal(size=(2, 5)), 30, axis=0)
+    shifted = (data + level).astype(np.float32)
+    config = clusters.ClusterConfig(frame_stride=3)
+
+    def selected(values, *, unit_length):
+      frames.attrs['unit_length'] = unit_length
+      table = features.FeatureTable('psm', 'm', 'P', values, frames.copy())
+      return clusters.select(table, config=config)
+
+    as_given = selected(shifted, unit_length=True)
+    np.testing.assert_array_equal(as_given.features, shifted[::3])
+    plain, moved = (
+      selected(values, unit_length=False) for values in (data, shifted)
+    )
+    self.assertLen(plain.frames, 20)
+    np.testing.assert_allclose(moved.features, plain.features, atol=1e-5)
+    expected = data[30:] - np.median(data[30:], axis=0)
+    np.testing.assert_allclose(plain.features[10:], expected[::3], atol=1e-6)
 
 
 class DistanceTest(parameterized.TestCase):
@@ -85,11 +116,13 @@ class DistanceTest(parameterized.TestCase):
     data = np.ones((20, 3), np.float32)
     with self.assertRaisesRegex(splits.Impossible, 'do not vary'):
       clusters.frame_distances(data)
-    data[3] = 0
-    with self.assertRaisesRegex(splits.Impossible, '1 embeddings are 0'):
-      clusters.frame_distances(data)
     with self.assertRaisesRegex(splits.Impossible, 'larger stride'):
       clusters.frame_distances(np.broadcast_to(data[:1], (16_001, 3)))
+
+  def test_a_frame_at_rest_is_as_far_from_every_direction(self):
+    data = np.eye(4, 3, dtype=np.float32)
+    distances = clusters.frame_distances(data, scale=clusters.UNIT)
+    np.testing.assert_allclose(distances[3], (1, 1, 1, 0), atol=1e-6)
 
   def test_neighbours_are_the_sorted_rows(self):
     distances = clusters.frame_distances(_blobs()[0])
