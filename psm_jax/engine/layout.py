@@ -17,7 +17,6 @@ from psm_jax.methods import interface
 from psm_jax.ops import data_axis
 
 STRATEGIES = ('auto', 'vmap', 'map', 'loop')
-_FILLS_A_DEVICE_FROM_WIDTH = 0.5
 
 
 def devices_of(config: ml_collections.ConfigDict) -> list[jax.Device]:
@@ -36,13 +35,15 @@ def devices_of(config: ml_collections.ConfigDict) -> list[jax.Device]:
   return devices[:wanted]
 
 
-def fastest_strategy(platform: str, config: ml_collections.ConfigDict) -> str:
+def fastest_strategy(
+  platform: str, method: interface.Method, config: ml_collections.ConfigDict
+) -> str:
   """Returns what strategy 'auto' is on a platform.
 
   A CPU's is measured. A full-size model fills a TPU by itself, narrow ones have
   to share it (estimates in BENCHMARKS.md); of GPUs the same is assumed.
   """
-  is_wide = config.method.width >= _FILLS_A_DEVICE_FROM_WIDTH
+  is_wide = config.method.width >= method.fills_from_width
   return 'loop' if platform == 'cpu' or is_wide else 'vmap'
 
 

@@ -302,7 +302,7 @@ def build_waves(
   spread = method.over(axis) if method.over and axis.size > 1 else method
   strategy = config.population.strategy
   if strategy == 'auto':
-    strategy = layout.fastest_strategy(devices[0].platform, config)
+    strategy = layout.fastest_strategy(devices[0].platform, method, config)
   per_device = -(-wave * num_copies // len(devices))
   at_once = layout.models_at_once(strategy, per_device, devices, config)
   if strategy == 'map':

@@ -113,6 +113,8 @@ class Method:
       cannot run a configuration.
     check_cohort: (config, num_people) -> None; raises ValueError if a cohort
       of so many people is not enough.
+    fills_from_width: method.width from which one model is taken to fill an
+      accelerator, so that several are computed one after another.
     over: data_axis.DataAxis -> the same method for examples that several
       devices share: its `loss` and `validate` are given a device's part, and
       what couples examples is joined. None if it cannot be shared.
@@ -137,6 +139,7 @@ class Method:
   load_shared: Callable[[], Tree] = tuple
   check: Callable[[ml_collections.ConfigDict], None] = _accept
   check_cohort: Callable[[ml_collections.ConfigDict, int], None] = _accept
+  fills_from_width: float = 0.5
   over: Callable[[data_axis.DataAxis], 'Method'] | None = None
 
   def batch_shapes(self, batch_size: int) -> Batch:
