@@ -26,6 +26,7 @@ import numpy as np
 
 from psm_jax import methods, presets, sampling
 from psm_jax.bench import flops
+from psm_jax.data import canonical_faces
 from psm_jax.data import store as store_lib
 from psm_jax.engine import feed, inference, population
 from psm_jax.ops import precision
@@ -72,15 +73,19 @@ def measure(task: str, config: dict, num_models: int, options: dict) -> dict:
   method = methods.make(config)
   if task == 'embed':
     return _measure_embedding(method, config, options)
-  plans, frames = _models(num_models, config, options)
+  plans, frames, faces = _models(method, num_models, config, options)
   built = population.build(method, plans, config)
-  with contextlib.closing(feed.make(built, frames, config)) as source:
+
+  def feed_of(built):
+    return contextlib.closing(feed.make(built, frames, config, canonical=faces))
+
+  with feed_of(built) as source:
     step = stepper(built, source)
     first_s = step(1)
     step(1)
     peak = _peak_memory(built.devices)
     alone = _one_model(method, plans[0], config, built)
-    with contextlib.closing(feed.make(alone, frames, config)) as alone_source:
+    with feed_of(alone) as alone_source:
       step_alone = stepper(alone, alone_source)
       step_alone(2)
       multiply = product(precision.compute_dtype(config), built.devices[0])
@@ -218,8 +223,12 @@ def _one_model(method, plan, config, built):
   return alone
 
 
-def _models(num_models, config, options):
-  """Returns the plans of the models and the frames they index."""
+def _models(method, num_models, config, options):
+  """Returns plans, the frames they index, and their canonical faces or None.
+
+  That of random frames is the first of a model's.
+  """
+  faces = None
   if options.store:
     store = store_lib.open_store(options.store)
     # As many seeds of each person as it takes.
@@ -231,10 +240,16 @@ def _models(num_models, config, options):
         f'{options.store} makes {len(plans)} models by population.cohorts='
         f'{config.population.cohorts}, fewer than {num_models}. Use each.'
       )
-    return plans[:num_models], store.frames
+    if method.uses_canonical:
+      faces = canonical_faces.of_store(store)
+    return plans[:num_models], store.frames, faces
   num_frames = options.num_frames
   plans = [random_plan(i, num_frames, config) for i in range(num_models)]
-  return plans, _noise(num_models * num_frames, config.data.size_px)
+  frames = _noise(num_models * num_frames, config.data.size_px)
+  if method.uses_canonical:
+    video = np.repeat(np.arange(num_models, dtype=np.int32), num_frames)
+    faces = canonical_faces.CanonicalFaces(frames[::num_frames], video)
+  return plans, frames, faces
 
 
 def random_plan(

@@ -1,5 +1,6 @@
 """What a row says follows from what was timed."""
 
+import dataclasses
 import json
 import statistics
 from unittest import mock
@@ -85,6 +86,28 @@ class RowTest(parameterized.TestCase):
     plans = build.call_args_list[0].args[1]
     self.assertLen(plans, 3)
     self.assertLen({int(plan.order_seed) for plan in plans}, 3)
+
+  @parameterized.parameters('random', 'store')
+  def test_a_method_of_canonical_faces_is_given_them(self, frames):
+    seen = []
+
+    def facing(config):
+      method = tiny.conv_method(config)
+
+      def loss(key, params, state, shared, batch, schedule):
+        seen.append(batch.canonical)
+        faces = batch.replace(frames=batch.canonical)
+        return method.loss(key, params, state, shared, faces, schedule)
+
+      return dataclasses.replace(method, loss=loss, uses_canonical=True)
+
+    fields = {}
+    if frames == 'store':
+      fields['store'] = str(write_store(self.create_tempdir().full_path))
+    with mock.patch.object(methods, 'make', facing):
+      made = _measure(strategy='loop', repeats=1, **fields)
+    self.assertGreater(made['model_steps_per_s'], 0)
+    self.assertNotEmpty(seen)
 
   def test_embedding_is_measured_in_frames(self):
     made = _measure('embed')
