@@ -6,12 +6,14 @@
   python -m benchmarks.compare --task=embed --contestants=psm_jax,eager,best
   python -m benchmarks.compare --device=cuda --num_models=8 --steps=10 \
       --contestants=psm_jax,best,stacked --strategy=vmap
+  python -m benchmarks.compare --method=canonical --width=0.5 --size_px=32 \
+      --num_models=8 --steps=4 --repeats=5 --contestants=psm_jax,eager
 
 Every contestant is a process of its own that is warmed up first; then they
 take turns (A B A B), so that a change of the machine's load meets all of them.
 A ratio above 1 says that psm_jax is faster. Both sides take random uint8 frames
 that lie on the device, without augmentation, and end with Adam's update.
-What the contestants are is told in `benchmarks.torch_facecycle`.
+What the contestants are is told in `benchmarks.torch_steps`.
 
 On a shared machine, bind all to one core (taskset -c 1 ...) and read the
 processor seconds.

@@ -1,4 +1,4 @@
-"""psm_jax's own step and encoder, run as `benchmarks.torch_facecycle` is."""
+"""psm_jax's own step and encoder, run as `benchmarks.torch_peer` is."""
 
 from collections.abc import Callable
 
@@ -6,9 +6,12 @@ import jax
 import numpy as np
 
 from benchmarks import measurement, workload
-from psm_jax import methods, sampling
+from psm_jax import methods, presets, sampling
+from psm_jax.data import canonical_faces
 from psm_jax.engine import feed, inference, population
-from psm_jax.presets import base
+
+# The published full-size FaceCycle; the method that a laptop is enough for.
+_PRESETS = {'facecycle': 'base', 'canonical': 'canonical_narrow'}
 
 
 def make_config(
@@ -18,8 +21,8 @@ def make_config(
   lowering: str = 'auto',
   microbatches: int = 1,
 ):
-  """Returns the published configuration of the size of a workload."""
-  config = base.get_config()
+  """Returns the configuration of a method, of the size of a workload."""
+  config = presets.get(_PRESETS[work.method])
   config.data.size_px = work.size_px
   config.method.width = work.width
   config.method.vgg = work.vgg
@@ -35,7 +38,7 @@ def make_config(
 def make_population(
   work: workload.Workload, config
 ) -> tuple[population.Population, feed.ResidentFeed]:
-  """Returns K models of random frames, and the feed of those frames."""
+  """Returns K models of a random video each, and the feed of its frames."""
   per_model = 2 * work.pairs
   frames = work.frames().reshape(work.num_frames, -1)
   plans = [
@@ -51,8 +54,16 @@ def make_population(
     )[0]
     for index in range(work.num_models)
   ]
-  built = population.build(methods.make(config), plans, config)
-  return built, feed.ResidentFeed(built, frames, config)
+  method = methods.make(config)
+  built = population.build(method, plans, config)
+  canonical = None
+  if method.uses_canonical:
+    canonical = canonical_faces.CanonicalFaces(
+      faces=work.faces().reshape(work.num_models, -1),
+      video=np.repeat(np.arange(work.num_models, dtype=np.int32), per_model),
+    )
+  source = feed.ResidentFeed(built, frames, config, canonical=canonical)
+  return built, source
 
 
 def prepare(

@@ -132,7 +132,7 @@ def measure(part: Part, limit_s: float, *, is_toy: bool) -> dict:
     ]
     command = ['benchmarks.gpu', f'--part={part.kind}', *described]
     if part.kind == 'torch':
-      command = ['benchmarks.torch_facecycle', f'--variant={part.way[0]}']
+      command = ['benchmarks.torch_peer', f'--variant={part.way[0]}']
       command += [*described, '--steps=1' if is_toy else '--steps=10']
     try:
       ended = subprocess.run(

@@ -36,19 +36,25 @@ def resize(image: torch.Tensor, size_px: int) -> torch.Tensor:
 
 
 def warp(
-  image: torch.Tensor, flow: torch.Tensor, *, stacked: bool = False
+  image: torch.Tensor,
+  flow: torch.Tensor,
+  *,
+  clamp: bool = False,
+  stacked: bool = False,
 ) -> torch.Tensor:
   """Samples images at the positions that a displacement field points to.
 
   Args:
     image: [B, C, H, H] float.
     flow: [B, 2, h, h] float, (x, y) in units of half a side.
+    clamp: Positions outside the image are moved to its border, rather than
+      counting zero.
     stacked: Whether it runs under vmap. PyTorch 2.13's batching rule of
       grid_sample's gradient fails unless all arguments keep the axis of models
       at the same place, so it is brought to the front then.
 
   Returns:
-    [B, C, H, H] float; taps outside the image count zero.
+    [B, C, H, H] float.
   """
   size = image.shape[-1]
   # Half precision cannot tell the positions of neighbouring pixels apart.
@@ -63,7 +69,7 @@ def warp(
     image,
     position,
     mode='bilinear',
-    padding_mode='zeros',
+    padding_mode='border' if clamp else 'zeros',
     align_corners=True,
   )
   return _to_front(sampled) if stacked else sampled
@@ -78,8 +84,16 @@ def _leaky():
   return nn.LeakyReLU(_SLOPE, inplace=True)
 
 
-def _conv(inputs, outputs, kernel_px=3, stride=1, *, std=None, bias=True):
-  """A convolution, normal of the given spread, or of 2 / fan-out."""
+def conv(
+  inputs: int,
+  outputs: int,
+  kernel_px: int = 3,
+  stride: int = 1,
+  *,
+  std: float | None = None,
+  bias: bool = True,
+) -> nn.Conv2d:
+  """Returns a convolution, normal of the given spread, or of 2 / fan-out."""
   layer = nn.Conv2d(
     inputs, outputs, kernel_px, stride, padding=kernel_px // 2, bias=bias
   )
@@ -95,9 +109,10 @@ def _plain_conv(inputs, outputs):
   return nn.Conv2d(inputs, outputs, 3, padding=1)
 
 
-def _linear(inputs, outputs):
+def linear(inputs: int, outputs: int, *, std: float = 0.01) -> nn.Linear:
+  """Returns a linear layer with a normal kernel and zero bias."""
   layer = nn.Linear(inputs, outputs)
-  nn.init.normal_(layer.weight, std=0.01)
+  nn.init.normal_(layer.weight, std=std)
   nn.init.zeros_(layer.bias)
   return layer
 
@@ -107,9 +122,9 @@ class ChannelAttention(nn.Module):
 
   def __init__(self, channels: int):
     super().__init__()
-    self.g = _conv(channels, channels, 1)
-    self.theta = _conv(channels, channels, 1)
-    self.phi = _conv(channels, channels, 1)
+    self.g = conv(channels, channels, 1)
+    self.theta = conv(channels, channels, 1)
+    self.phi = conv(channels, channels, 1)
 
   def forward(self, x: torch.Tensor) -> torch.Tensor:
     """Maps [B, C, H, W] to the same shape."""
@@ -122,7 +137,7 @@ class ChannelAttention(nn.Module):
 class ResidualBlock(nn.Module):
   """Two 3x3 convolutions around a skip, without normalisation."""
 
-  def __init__(self, channels: int, *, make_conv=_conv):
+  def __init__(self, channels: int, *, make_conv=conv):
     super().__init__()
     self.conv1 = make_conv(channels, channels)
     self.conv2 = make_conv(channels, channels)
@@ -141,20 +156,20 @@ class Encoder(nn.Module):
     c64, c128, c256 = (scaled(c, width) for c in (64, 128, 256))
     hidden = scaled(512, width)
     self.conv1 = nn.Sequential(
-      _conv(3, c64, 7, 2), _leaky(), _conv(c64, c64), _leaky()
+      conv(3, c64, 7, 2), _leaky(), conv(c64, c64), _leaky()
     )
     self.layer1 = nn.Sequential(
-      _conv(c64, c64),
+      conv(c64, c64),
       _leaky(),
       ChannelAttention(c64),
-      _conv(c64, c64),
+      conv(c64, c64),
       _leaky(),
     )
     self.layer2_1 = nn.Sequential(
-      _conv(c64, c128, stride=2),
+      conv(c64, c128, stride=2),
       _leaky(),
       ChannelAttention(c128),
-      _conv(c128, c128),
+      conv(c128, c128),
       _leaky(),
     )
     self.resblock1 = ResidualBlock(c128)
@@ -163,9 +178,9 @@ class Encoder(nn.Module):
     self.layer3_1 = _conv_pair(c128, c256, c256, stride=2)
     self.layer3_2 = _conv_pair(c256, c256, c128)
     self.expresscode = nn.Sequential(
-      _linear(c128 * (size_px // 16) ** 2, hidden),
+      linear(c128 * (size_px // 16) ** 2, hidden),
       _leaky(),
-      _linear(hidden, EMBEDDING_SIZE),
+      linear(hidden, EMBEDDING_SIZE),
     )
 
   def forward(self, image: torch.Tensor) -> torch.Tensor:
@@ -178,9 +193,9 @@ class Encoder(nn.Module):
 
 def _conv_pair(inputs, middle, outputs, stride=1):
   return nn.Sequential(
-    _conv(inputs, middle, stride=stride),
+    conv(inputs, middle, stride=stride),
     _leaky(),
-    _conv(middle, outputs),
+    conv(middle, outputs),
     _leaky(),
   )
 
@@ -196,28 +211,28 @@ class FlowNet(nn.Module):
     c64, c128, c256 = (scaled(c, width) for c in (64, 128, 256))
     factor = size_px // 16
     self.motiongen1 = nn.Sequential(
-      _conv(EMBEDDING_SIZE, c256 * factor**2, 1),
+      conv(EMBEDDING_SIZE, c256 * factor**2, 1),
       nn.PixelShuffle(factor),
       _leaky(),
       ChannelAttention(c256),
-      _conv(c256, c256),
+      conv(c256, c256),
       _leaky(),
     )
     self.motiongen2 = nn.Sequential(
       _Doubling(),
-      _conv(c256, c128),
+      conv(c256, c128),
       _leaky(),
       ChannelAttention(c128),
-      _conv(c128, c128),
+      conv(c128, c128),
       _leaky(),
     )
     self.resblock1 = ResidualBlock(c128)
     self.resblock2 = ResidualBlock(c128)
     self.toflow4 = nn.Sequential(
       _Doubling(),
-      _conv(c128, c64, std=0.05),
+      conv(c128, c64, std=0.05),
       _leaky(),
-      _conv(c64, 2, 1, std=0.05, bias=False),
+      conv(c64, 2, 1, std=0.05, bias=False),
     )
 
   def forward(self, code: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -40,7 +40,7 @@ def _prepare(contestant, work):
       microbatches=flags.FLAGS.microbatches,
     )
   else:
-    library = importlib.import_module('benchmarks.torch_facecycle')
+    library = importlib.import_module('benchmarks.torch_peer')
     prepared = library.prepare(contestant, work)
   return *prepared, library.peak_bytes
 

@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 from absl import flags
 
+METHODS = ('facecycle', 'canonical')
 VGG = ('random', 'none')
 TASKS = ('step', 'embed')
 DEVICES = ('cpu', 'cuda')
@@ -18,16 +19,18 @@ class Workload:
   """One thing to be measured.
 
   Attributes:
+    method: 'facecycle' or 'canonical'.
     task: 'step': one update of every model; 'embed': the encoder alone.
     width: Multiplier of the channel counts.
     size_px: Side of the images in pixels, S.
     pairs: Pairs of a training step, B.
-    vgg: 'random' or 'none', see `torch_facecycle.make_step`.
+    vgg: 'random' or 'none', see `torch_facecycle.make_step`; FaceCycle alone.
     num_models: Models advanced by one step, K.
     batch_frames: Frames of an embedding.
     device: 'cpu' or 'cuda'.
   """
 
+  method: str = 'facecycle'
   task: str = 'step'
   width: float = 1.0
   size_px: int = 64
@@ -49,6 +52,11 @@ class Workload:
     size = self.size_px
     return random_frames(self.num_frames, size, size, 3)
 
+  def faces(self) -> np.ndarray:
+    """Returns [K, S, S, 3] uint8, the canonical face of each model's video."""
+    size = self.size_px
+    return random_frames(self.num_models, size, size, 3, seed=1)
+
 
 def random_frames(*shape: int, seed: int = 0) -> np.ndarray:
   """Returns uint8 noise of a shape."""
@@ -61,12 +69,16 @@ def define_flags():
   Not done on import, as these modules serve as a library too.
   """
   default = Workload()
+  flags.DEFINE_enum('method', default.method, METHODS, 'What is learned.')
   flags.DEFINE_enum('task', default.task, TASKS, 'Training step or encoder.')
   flags.DEFINE_float('width', default.width, 'Multiplies hidden channels.')
   flags.DEFINE_integer('size_px', default.size_px, 'Side; a multiple of 16.')
   flags.DEFINE_integer('pairs', default.pairs, 'Pairs of a step.')
   flags.DEFINE_enum(
-    'vgg', default.vgg, VGG, 'Frozen random VGG19, or none: a trained stem.'
+    'vgg',
+    default.vgg,
+    VGG,
+    'Frozen random VGG19, or none: a trained stem. Of FaceCycle alone.',
   )
   flags.DEFINE_integer('num_models', default.num_models, 'Models of a step.')
   flags.DEFINE_integer(
@@ -98,4 +110,6 @@ def from_flags() -> Workload:
     raise ValueError(f'--size_px is {work.size_px}; expected a multiple of 16.')
   if work.width <= 0:
     raise ValueError(f'--width is {work.width}; expected more than 0.')
+  if work.method != 'facecycle':
+    work = dataclasses.replace(work, vgg='none')
   return work

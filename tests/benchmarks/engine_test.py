@@ -6,7 +6,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from benchmarks import engine, workload
-from psm_jax import methods
+from psm_jax import methods, presets
 from tests import tiny
 
 _WORK = workload.Workload(
@@ -37,6 +37,29 @@ class EngineTest(parameterized.TestCase):
 
   def test_nothing_is_augmented(self):
     self.assertFalse(engine.make_config(_WORK).augment.enabled)
+
+  def test_canonical_is_what_a_lab_trains(self):
+    work = workload.Workload(
+      method='canonical', width=0.5, size_px=32, pairs=16, vgg='none'
+    )
+    made, preset = engine.make_config(work), presets.get('canonical_narrow')
+    for field in ('method.vgg', 'augment.enabled', 'population.num_devices'):
+      # None of them means anything to this method on one device.
+      group, name = field.split('.')
+      preset[group][name] = made[group][name]
+    self.assertEqual(made.to_dict(), preset.to_dict())
+
+  def test_canonical_faces_are_one_a_model(self):
+    work = workload.Workload(
+      method='canonical', width=1 / 8, size_px=16, pairs=2, num_models=3
+    )
+    built, source = engine.make_population(work, engine.make_config(work))
+    faces = built.to_host([b.canonical for b in source.batches_at(0)])
+    expected = np.broadcast_to(
+      work.faces().reshape(3, 1, 1, -1), (3, 2, 2, 16 * 16 * 3)
+    )
+    np.testing.assert_array_equal(faces, expected)
+    self.assertLen(np.unique(expected[:, 0, 0], axis=0), 3)
 
 
 if __name__ == '__main__':

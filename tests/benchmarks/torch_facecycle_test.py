@@ -21,7 +21,13 @@ torch = pytest.importorskip(
   'torch', reason='PyTorch is not installed', exc_type=ImportError
 )
 
-from benchmarks import torch_facecycle, torch_loss  # noqa: E402
+from benchmarks import (  # noqa: E402
+  torch_facecycle,
+  torch_loss,
+  torch_peer,
+  torch_steps,
+  workload,
+)
 from benchmarks import torch_networks as networks  # noqa: E402
 
 _FILES = sorted(goldens.FOLDER.glob('facecycle_seed*.npz'))
@@ -205,7 +211,7 @@ def test_a_narrow_peer_computes_the_loss_of_psm_jax(share, kind):
   torch.manual_seed(0)
   trunk = networks.random_trunk(width=1 / 16) if kind == 'random' else None
   model = torch_loss.FaceCycle(trunk=trunk, share=share, **_NARROW)
-  frames = torch_facecycle.random_frames(2, size_px=32, seed=1)[0]
+  frames = torch.from_numpy(workload.random_frames(2, 2, 32, 32, 3, seed=1))
   noise = model.draw_noise(4, device='cpu')
   total, terms, _ = model(torch_loss.normalise(frames), noise)
   expected = _engine_terms(model, frames, noise)
@@ -262,20 +268,14 @@ def _engine_trunk(trunk):
 
 
 def test_stacked_models_step_like_models_alone():
+  work = workload.Workload(pairs=2, vgg='none', num_models=3, **_NARROW)
   made = {
     variant: torch_facecycle.make_step(
-      variant,
-      pairs=2,
-      vgg='none',
-      device='cpu',
-      num_models=3,
-      switches=torch_facecycle.Switches(share=True),
-      seed=3,
-      **_NARROW,
+      variant, work, switches=torch_steps.Switches(share=True), seed=3
     )
     for variant in ('eager', 'stacked')
   }
-  frames = torch_facecycle.random_frames(2, size_px=32, seed=1, num_models=3)
+  (frames,) = torch_peer.pixels_of(work)
   losses = {}
   for variant, step in made.items():
     torch.manual_seed(0)  # Both draw the same noise then.
