@@ -113,8 +113,9 @@ def _embed_run(work, config):
   method = methods.make(config)
   params, method_state = jax.jit(method.init)(jax.random.key(0))
   frames = jax.device_put(work.frames().reshape(work.num_frames, -1))
+  pixels = (frames, frames) if method.uses_canonical else (frames,)
   embed = inference.embedder(method)
-  return lambda: embed(params, method_state, frames).block_until_ready()
+  return lambda: embed(params, method_state, *pixels).block_until_ready()
 
 
 def peak_bytes(device: str) -> int:

@@ -95,14 +95,14 @@ def train_row(name: str, store: store_lib.FrameStore):
   start = time.process_time()
   people, begun, params = train(config, store, method, fed)
   seconds = (time.process_time() - start) / len(people)
-  embed, networks = jax.jit(method.embed), canonical.Networks(config)
+  networks = canonical.Networks(config)
   for index, person_id in enumerate(people):
     person = science_measures.person_of(store, faces, person_id)
     untrained, trained = (
       jax.tree.map(lambda leaf, i=index: leaf[i], tree)
       for tree in (begun, params)
     )
-    embedders = _embedders(embed, trained, untrained)
+    embedders = _embedders(method, trained, untrained, person.video)
     figures = _scores(person, embedders)
     if row.has_faces:
       code = embedders['canonical'](person.pixels)
@@ -116,16 +116,15 @@ def train_row(name: str, store: store_lib.FrameStore):
 def measure_run(workdir: str):
   """Measures the models of a run; writes their figures."""
   run = embedding.Trained(workdir)
-  embed = jax.jit(run.method.embed)
   begun = run.at_step(0)
   for index, model in enumerate(run.run.models):
     trained = run.model_state(index).params
     untrained = begun.model_state(index).params
-    embedders = _embedders(embed, trained, untrained)
     for person_id in model.cohort:
       if _PEOPLE.value and person_id not in _PEOPLE.value:
         continue
       person = science_measures.person_of(run.store, run.canonical, person_id)
+      embedders = _embedders(run.method, trained, untrained, person.video)
       figures = science_measures.harder(person, embedders)
       _write(_name(run), person_id, model.seed, figures)
 
@@ -180,11 +179,21 @@ def _scores(person, embedders):
   )
 
 
-def _embedders(embed, trained, untrained):
-  """Returns what embeds pixels, by source."""
+def _embedders(method, trained, untrained, video):
+  """Returns what embeds pixels of a person, by source."""
+  compiled = jax.jit(method.embed)
 
   def with_params(params):
-    return lambda pixels: _in_parts(lambda x: embed(params, (), x), pixels)
+    def embed(pixels):
+      taken = [pixels]
+      if method.uses_canonical:
+        faces = [
+          canonical_faces.median(pixels[video == v]) for v in np.unique(video)
+        ]
+        taken.append(np.stack(faces)[video])
+      return _in_parts(lambda *x: compiled(params, (), *x), *taken)
+
+    return embed
 
   return {
     'canonical': with_params(trained),

@@ -272,7 +272,9 @@ def _changed(person, kind):
     across = np.linspace(-1, 1, person.size_px, dtype=np.float32)
     images = (images + 1) * (1 + side * across[None, None, :, None]) - 1
   changed = np.asarray(
-    jax.jit(lambda d, x: canonical.disturbed(d, x, options))(draws, images)
+    jax.jit(lambda d, x: canonical.disturbed(d, x, options=options)[0])(
+      draws, images
+    )
   )
   return (
     np.rint((changed.clip(-1, 1) + 1) * 127.5)

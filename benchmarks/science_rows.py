@@ -71,24 +71,23 @@ def config_of(
   return config
 
 
-def _codes(networks, params, frames):
+def _codes(networks, params, frames, faces):
   """Returns [2, B, D] codes of both members of pairs."""
-  code = networks.encode(params, frames.reshape((-1, *frames.shape[2:])))
+  pixels = (x.reshape((-1, *x.shape[2:])) for x in (frames, faces))
+  code = networks.encode(params, *pixels)
   return code.reshape((2, -1, code.shape[-1]))
 
 
 def _slow(networks, params, frames, faces):
   """Asks codes of neighbouring frames to be alike, in units of their spread."""
-  del faces
-  first, second = _codes(networks, params, frames)
+  first, second = _codes(networks, params, frames, faces)
   spread = jnp.mean(jnp.var(first, axis=0)) + 1e-6
   return 0.03 * jnp.mean((first - second) ** 2) / spread
 
 
 def _margin(networks, params, frames, faces):
   """Asks codes of neighbours to be nearer than those of other pairs."""
-  del faces
-  first, second = contrast.unit(_codes(networks, params, frames))
+  first, second = contrast.unit(_codes(networks, params, frames, faces))
   near = jnp.sum((first - second) ** 2, axis=-1)
   far = jnp.sum((first - jnp.roll(second, 1, axis=0)) ** 2, axis=-1)
   return 0.3 * jnp.mean(jax.nn.relu(near - far + 0.3))
@@ -96,7 +95,7 @@ def _margin(networks, params, frames, faces):
 
 def _ahead(networks, params, frames, faces):
   """Asks half of a code to be what the code will be, and to draw it."""
-  first, second = _codes(networks, params, frames)
+  first, second = _codes(networks, params, frames, faces)
   half = first.shape[-1] // 2
   ahead = jnp.concatenate([first[:, half:], second[:, half:]], axis=-1)
   drawn, _ = networks.draw(params, ahead, faces[1])
@@ -105,7 +104,8 @@ def _ahead(networks, params, frames, faces):
 
 def _similarity(networks, params, frames, faces):
   """Asks reconstructions for structure: 1 - SSIM of the first members."""
-  drawn, _ = networks.draw(params, networks.encode(params, frames[0]), faces[0])
+  code = networks.encode(params, frames[0], faces[0])
+  drawn, _ = networks.draw(params, code, faces[0])
   target, drawn = (frames[0] + 1) / 2, (drawn + 1) / 2
   return 0.3 * image_losses.ssim_losses(target, [drawn])[0]
 
@@ -132,6 +132,7 @@ ROWS = {
       _METHOD + 'log_scale': 0.03,
     }
   ),
+  'sees the difference': Row({_METHOD + 'sees_difference': True}),
   'code of 16': Row({_METHOD + 'code_size': 16}),
   'code of 64': Row({_METHOD + 'code_size': 64}),
   'twice the width': Row({'method.width': 1.0}),

@@ -173,7 +173,7 @@ class Model:
       lost = None
       if errors and 'reconstruction' in self._programs.drawn:
         error = self._programs.error
-        lost = self._on(store, place[used], error, drawn=True)
+        lost = self._on(store, place[used], error)
     full = np.full((len(keys), values.shape[1]), np.nan, np.float32)
     full[used] = values
     names = [f'e{unit:03d}' for unit in range(values.shape[1])]
@@ -301,17 +301,14 @@ class Model:
       boxes=boxes,
     )
 
-  def _on(
-    self, store, rows, function, *, drawn=False, state=None
-  ) -> np.ndarray:
+  def _on(self, store, rows, function, *, state=None) -> np.ndarray:
     """Returns what a compiled function makes of rows of a store.
 
     Args:
       store: The frames.
       rows: [n] int.
       function: Of (params, method_state, frames), and of the canonical faces
-        behind them if the method uses them and `drawn`.
-      drawn: Whether it draws pictures.
+        behind them if the method uses them.
       state: Given for the method's state; None: the model's own.
     """
     method = self._programs.method
@@ -321,7 +318,7 @@ class Model:
         f'{store.path} have {store.size_px}.'
       )
     canonical = None
-    if drawn and method.uses_canonical:
+    if method.uses_canonical:
       canonical = canonical_faces.of_store(store)
     return inference.in_batches(
       function,
@@ -339,7 +336,7 @@ class Model:
         f'{self.model_id} ({self._programs.method.name}) draws no {name}; it '
         f'draws {store_lib.list_some(list(self._programs.drawn))}.'
       )
-    return self._on(store, rows, self._programs.picture(name), drawn=True)
+    return self._on(store, rows, self._programs.picture(name))
 
   @property
   def _programs(self) -> programs.Programs:

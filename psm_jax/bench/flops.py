@@ -58,7 +58,8 @@ def embedding_macs(method: interface.Method) -> Counter[str]:
   """Returns what the embedding of one frame takes."""
   params, method_state = jax.eval_shape(method.init, jax.random.key(0))
   frames = _shape((1, method.size_px**2 * 3), jnp.uint8)
-  return count(method.embed, params, method_state, frames)
+  faces = (frames,) if method.uses_canonical else ()
+  return count(method.embed, params, method_state, frames, *faces)
 
 
 def count(function: Callable, *args: interface.Tree) -> Counter[str]:

@@ -13,7 +13,7 @@ from psm_jax.data import canonical_faces, driven_squares
 from psm_jax.data import store as store_lib
 from psm_jax.embedding import grey
 from psm_jax.embedding import trained as trained_lib
-from psm_jax.engine import inference, programs, update
+from psm_jax.engine import programs, update
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,12 +67,11 @@ class Driver:
       ]
     for number, video in enumerate(videos):
       other = 1 - number
-      drawn = inference.in_batches(
-        self._programs.drive,
-        state.params,
-        (state.method_state, np.float32(faces[other]) / 255),
-        store.frames,
+      face = np.float32(faces[other]) / 255
+      drawn = self._trained.apply(
+        dataclasses.replace(state, method_state=(state.method_state, face)),
         video,
+        function=self._programs.drive,
       )
       sums = driven_squares.squares(
         255 * drawn,

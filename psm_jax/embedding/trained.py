@@ -120,7 +120,7 @@ class Trained:
       state: Of one model.
       rows: [n] int.
       function: Of (params, method_state, frames) and, if the method uses them,
-        canonical faces; the encoder, which sees frames alone, by default.
+        canonical faces; `Method.embed` by default.
 
     Returns:
       [n, ...] float32.
@@ -131,7 +131,7 @@ class Trained:
       state.method_state,
       self.store.frames,
       rows,
-      canonical=self.canonical if function else None,
+      canonical=self.canonical,
     )
 
   def pictures(self, index: int, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -26,15 +26,13 @@ def embedder(method: interface.Method) -> Callable[..., jax.Array]:
     return compiled
   lanes = dispatch.Lanes(tasks.num_cores())
 
-  def embed(params, method_state, frames):
-    return jnp.concatenate(
-      lanes.map(
-        lambda start: compiled(
-          params, method_state, frames[start : start + _PART_FRAMES]
-        ),
-        range(0, len(frames), _PART_FRAMES),
-      )
-    )
+  def embed(params, method_state, *pixels):
+    def part(start):
+      taken = (array[start : start + _PART_FRAMES] for array in pixels)
+      return compiled(params, method_state, *taken)
+
+    starts = range(0, len(pixels[0]), _PART_FRAMES)
+    return jnp.concatenate(lanes.map(part, starts))
 
   return embed
 

@@ -82,9 +82,9 @@ class Programs:
   def drive(self) -> Callable[..., jax.Array]:
     """Gives a face, which comes with the method's state, as frames move it."""
 
-    def drive(params, state_and_face, frames):
+    def drive(params, state_and_face, frames, *canonical):
       method_state, face = state_and_face
-      code = self.method.embed(params, method_state, frames)
+      code = self.method.embed(params, method_state, frames, *canonical)
       faces = jnp.broadcast_to(face, (len(frames), *face.shape))
       return self.method.draw(params, self.method.shared, code, faces)
 

@@ -5,7 +5,8 @@ flow and changed by a residual. Both follow from a code of the frame and from
 the canonical face; nothing else of the frame reaches the decoder, so what a
 frame shows beyond its video must pass the code. The encoder is given the frame
 in other colours and a little out of place, and must give the frame as it is:
-light and alignment are not worth a unit of the code.
+light and alignment are not worth a unit of the code. With `sees_difference` it
+is given the frame's difference to the canonical face as well, changed alike.
 
 Our own; docs/science.md says what each part is worth. M members of an example
 and B examples make M B images; S pixels a side, D units of the code.
@@ -59,7 +60,8 @@ def make(
     # Drawn for the whole batch, so that the devices' number changes nothing.
     draws = jax.random.normal(key, (num * axis.size, members, _NUM_DRAWS))
     draws = axis.own(draws).swapaxes(0, 1).reshape((-1, _NUM_DRAWS))
-    code = nets.encode(params, disturbed(draws, target, options))
+    seen, seen_face = disturbed(draws, target, face, options=options)
+    code = nets.encode(params, seen, seen_face)
     drawn, _ = nets.draw(params, code, face)
     error = drawn - target
     pixel = jnp.mean(weights * jnp.abs(error))
@@ -67,14 +69,14 @@ def make(
     total = pixel + _SQUARE_WEIGHT * square
     return total, (method_state, {'pixel': pixel, 'square': square})
 
-  def embed(params, method_state, frames):
+  def embed(params, method_state, frames, canonical):
     del method_state
-    return nets.encode(params, image_of(frames))
+    return nets.encode(params, image_of(frames), image_of(canonical))
 
   def pictures(key, params, method_state, shared, frames, canonical):
     del key, method_state, shared
     face = image_of(canonical)
-    code = nets.encode(params, image_of(frames))
+    code = nets.encode(params, image_of(frames), face)
     drawn, flow = nets.draw(params, code, face)
     # Far frames of one person are of another video, if there is one.
     driven, _ = nets.draw(params, code, jnp.roll(face, len(face) // 2, axis=0))
@@ -149,6 +151,7 @@ class Networks:
       'lowering': config.population.lowering,
     }
     self._size_px, self._code_size = config.data.size_px, options.code_size
+    self._sees_difference = options.sees_difference
     self._dtype = precision.compute_dtype(config)
     self._encoder = networks.Encoder(options.code_size, **common)
     self._decoder = networks.Decoder(options.reach, **common)
@@ -159,16 +162,35 @@ class Networks:
     image = jnp.zeros((1, self._size_px, self._size_px, 3))
     code = jnp.zeros((1, self._code_size))
     return {
-      'encoder': self._encoder.init(keys[0], image)['params'],
+      'encoder': self._encoder.init(keys[0], self._seen(image, image))[
+        'params'
+      ],
       'decoder': self._decoder.init(keys[1], code, image)['params'],
     }
 
-  def encode(self, params: interface.Tree, image: jax.Array) -> jax.Array:
-    """Returns [B, D] codes of images [B, S, S, 3] in [-1, 1]."""
+  def encode(
+    self,
+    params: interface.Tree,
+    image: jax.Array,
+    face: jax.Array,
+  ) -> jax.Array:
+    """Returns [B, D] float32 codes.
+
+    Args:
+      params: As from `init`.
+      image: [B, S, S, 3] float32 in [-1, 1].
+      face: The same of their videos; used if the encoder sees differences.
+    """
     code = self._encoder.apply(
-      {'params': params['encoder']}, image.astype(self._dtype)
+      {'params': params['encoder']}, self._seen(image, face).astype(self._dtype)
     )
     return code.astype(jnp.float32)
+
+  def _seen(self, image, face):
+    """Returns what the encoder is given, [B, S, S, 3 or 6]."""
+    if not self._sees_difference:
+      return image
+    return jnp.concatenate([image, image - face], axis=-1)
 
   def draw(
     self, params: interface.Tree, code: jax.Array, face: jax.Array
@@ -195,22 +217,23 @@ class Networks:
 
 
 def disturbed(
-  draws: jax.Array, image: jax.Array, options: ml_collections.ConfigDict
-) -> jax.Array:
-  """Returns images in other colours and a little out of place.
+  draws: jax.Array, *images: jax.Array, options: ml_collections.ConfigDict
+) -> list[jax.Array]:
+  """Returns images in other colours and a little out of place, all alike.
 
   Args:
     draws: [B, 10] float, standard normal.
-    image: [B, S, S, 3] float32 in [-1, 1].
+    *images: [B, S, S, 3] float32 in [-1, 1] each.
     options: `config.method.canonical`: standard deviations of the logarithm of
       a channel's gain, of its bias, of the shift in halves of the side, of the
       turn in degrees and of the logarithm of the scale.
   """
   if options.shift or options.turn_deg or options.log_scale:
-    flow = _similarity(draws[:, 6:], image.shape[1], options)
-    image = warp_ops.warp(image, flow, clamp=True)
+    flow = _similarity(draws[:, 6:], images[0].shape[1], options)
+    images = tuple(warp_ops.warp(image, flow, clamp=True) for image in images)
   gain = jnp.exp(options.log_gain * draws[:, None, None, :3])
-  return gain * image + options.bias * draws[:, None, None, 3:6]
+  bias = options.bias * draws[:, None, None, 3:6]
+  return [gain * image + bias for image in images]
 
 
 def _similarity(draws, size_px, options):

@@ -92,13 +92,15 @@ class Method:
     loss: (key, params, method_state, shared, batch, schedule) -> (loss,
       (method_state, terms)); terms maps names to scalars.
     embed: (params, method_state, frames) -> [B, D] float32; frames is
-      [B, S * S * 3] uint8.
+      [B, S * S * 3] uint8. With `uses_canonical` canonical faces of the same
+      shape come after them.
     pictures: (key, params, method_state, shared, frames, canonical) -> {name:
       [B, h, w, 3] float32 in [0, 1], or [B, h, w, 2] float32 for flows, (x, y),
       units of half a side}; canonical as a batch has it, without its M.
     unit_length: Whether only the direction of an embedding counts, so that
       whoever probes or compares embeddings scales them to length 1.
-    uses_canonical: Whether batches and pictures hold canonical faces.
+    uses_canonical: Whether batches, pictures and `embed` are given canonical
+      faces.
     draw: (params, shared, embedding, face) -> [B, S, S, 3] float32 in [0, 1]:
       a neutral face [B, S, S, 3] float32 in [0, 1] with the movement that an
       embedding [B, D] stands for. None if the method has no neutral face.

@@ -1,6 +1,7 @@
 """Networks that tell a face's movement and draw it on a canonical face.
 
-The encoder sees a frame alone and says in a code how the face has moved; the
+The encoder sees a frame, alone or with its difference to the canonical face of
+its video, and says in a code how the face has moved; the
 decoder sees that code and the canonical face of a video, and nothing else of a
 frame. B images, S pixels a side (a multiple of 16, 32 to 128 are tried), D
 units of the code. `width` multiplies every hidden channel count.
@@ -39,12 +40,13 @@ class Encoder(nn.Module):
 
   @nn.compact
   def __call__(
-    self, image: Float[Array, 'B S S 3']
+    self, image: Float[Array, 'B S S C']
   ) -> Float[jax.Array, 'B {self.code_size}']:
     """Returns codes.
 
     Args:
-      image: [B, S, S, 3] float in about [-1, 1].
+      image: [B, S, S, C] float, in about [-1, 1]: C is 3, or 6 with the
+        difference to the canonical face.
 
     Returns:
       [B, D] float, unbounded.

@@ -89,6 +89,9 @@ def get_config():
   # docs/science.md measures what these are worth.
   canonical = method.canonical = ml_collections.ConfigDict()
   canonical.code_size = 256  # Units of the embedding.
+  # The encoder is given a frame's difference to its canonical face as well: for
+  # people whom the model will not have seen.
+  canonical.sees_difference = False
   # Farthest a pixel of the canonical face moves, in halves of the side; 0: the
   # face is repainted only.
   canonical.reach = 0.25

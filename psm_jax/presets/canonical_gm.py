@@ -3,8 +3,9 @@
   python -m launch.train --config=configs/canonical_gm.py --workdir=runs/gm \
       --config.data.path=/data/frames
 
-The canonical face is the video's, so that the code need not say who it is. With
---config.population.cohorts=others it trains a model for each person of
+The canonical face is the video's, so that the code need not say who it is; the
+encoder also sees how a frame differs from it, as it must tell new people too.
+With --config.population.cohorts=others it trains a model for each person of
 everybody else, all at once.
 """
 
@@ -13,6 +14,7 @@ from psm_jax.presets import canonical
 
 def get_config():
   config = canonical.get_config()
+  config.method.canonical.sees_difference = True
   config.population.cohorts = 'all'
   config.curriculum.pairing = 'drawn'
   return config

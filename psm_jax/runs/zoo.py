@@ -33,6 +33,7 @@ import safetensors.numpy
 from absl import logging
 
 from psm_jax import json_files, methods, paths, presets
+from psm_jax.data import canonical_faces
 from psm_jax.engine import inference
 from psm_jax.methods import interface
 from psm_jax.runs import checkpoint, resuming, run
@@ -80,15 +81,20 @@ class Model:
   crops: dict = dataclasses.field(default_factory=dict)
 
   @functools.cached_property
+  def _method(self):
+    return methods.abstract(self.config)
+
+  @functools.cached_property
   def _embed(self):
-    return inference.embedder(methods.abstract(self.config))
+    return inference.embedder(self._method)
 
   def embed(self, frames: np.ndarray) -> np.ndarray:
     """Returns [n, D] float32 embeddings.
 
     Args:
       frames: [n, S, S, 3] or [n, S * S * 3] uint8, R, G, B, aligned as those
-        the model learned from (`config.data`), S = config.data.size_px.
+        the model learned from (`config.data`), S = config.data.size_px; of one
+        video, whose canonical face is theirs, if the method needs it.
 
     Raises:
       ValueError: If the frames have another size or type.
@@ -101,7 +107,14 @@ class Model:
         f'given {frames.dtype} of shape {frames.shape}.'
       )
     return inference.in_batches(
-      self._embed, self.params, self.method_state, flat, np.arange(len(flat))
+      self._embed,
+      self.params,
+      self.method_state,
+      flat,
+      np.arange(len(flat)),
+      canonical=canonical_faces.of_video(flat)
+      if self._method.uses_canonical
+      else None,
     )
 
 

@@ -147,7 +147,7 @@ def test_the_embedding_is_psm_jax_s():
   frames = workload.random_frames(4, 32, 32, 3, seed=1)
   code = model.encoder(torch_canonical.normalise(torch.from_numpy(frames)))
   params = _engine_tree(dict(model.named_parameters()), 32)
-  expected = jax.jit(method.embed)(params, (), frames.reshape(4, -1))
+  expected = jax.jit(method.embed)(params, (), *[frames.reshape(4, -1)] * 2)
   np.testing.assert_allclose(
     code.detach().numpy(), expected, rtol=1e-4, atol=1e-5
   )

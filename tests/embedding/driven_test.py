@@ -7,6 +7,7 @@ from absl.testing import absltest
 
 from psm_jax.data import canonical_faces
 from psm_jax.embedding import driven, grey
+from psm_jax.engine import update
 from tests import tiny
 
 _LENGTHS = {'v0': 40, 'v1': 50, 'v2': 45}
@@ -33,19 +34,22 @@ class DriverTest(absltest.TestCase):
   """A model that shows the still face it is given, and leaks every frame."""
 
   def _made(self, store, *, uses_canonical):
+
+    def drive(method_state, rows):
+      _, face = method_state
+      return np.broadcast_to(face, (len(rows), *face.shape))
+
     computed = types.SimpleNamespace(
-      drive=lambda params, state, frames: np.broadcast_to(
-        state[1], (len(frames), *state[1].shape)
-      ),
-      picture=lambda name: name,
+      drive=drive,
+      picture=lambda name: lambda _, rows: _images(store, rows) / 255,
     )
     trained = types.SimpleNamespace(
       store=store,
       run=types.SimpleNamespace(config=None),
       method=types.SimpleNamespace(uses_canonical=uses_canonical),
-      apply=lambda state, rows, *, function: _images(store, rows) / 255,
+      apply=lambda state, rows, *, function: function(state.method_state, rows),
     )
-    state = types.SimpleNamespace(params=(), method_state=())
+    state = update.TrainState(0, (), (), (), -1, ())
     with mock.patch.object(driven.programs, 'of', return_value=computed):
       return list(driven.Driver(trained).of_person(state, 'P'))
 

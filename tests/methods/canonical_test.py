@@ -219,7 +219,10 @@ class DisturbedTest(absltest.TestCase):
       ('log_gain', 'bias', 'shift', 'turn_deg', 'log_scale'), 0.0
     )
     options.update(nothing | fields)
-    return canonical.disturbed(np.float32(draws)[None], image, options)
+    (changed,) = canonical.disturbed(
+      np.float32(draws)[None], image, options=options
+    )
+    return changed
 
   def setUp(self):
     super().setUp()
@@ -263,17 +266,44 @@ class CheckTest(parameterized.TestCase):
       canonical.check(config)
 
 
-class ZooTest(absltest.TestCase):
-  def test_an_exported_model_embeds_without_a_canonical_face(self):
-    method, _ = _made()
+class EmbedTest(parameterized.TestCase):
+  @parameterized.parameters(False, True)
+  def test_an_exported_model_takes_the_canonical_face_of_its_frames(self, sees):
+    fields = {'method__canonical__sees_difference': sees}
+    method, _ = _made(**fields)
     params, frames = jax.tree.map(np.float32, _params(method)), _bytes(3)
-    model = zoo.Model('m', ('p',), _config(), params, (), steps=5)
+    model = zoo.Model('m', ('p',), _config(**fields), params, (), steps=5)
     out = pathlib.Path(self.create_tempdir().full_path) / 'zoo'
     folder = zoo.save(model, out)
     embedded = zoo.load(folder).embed(frames)
     self.assertEqual(embedded.shape, (3, 256))
-    expected = jax.jit(method.embed)(params, (), frames)
+    embed = jax.jit(method.embed)
+    faces = np.repeat(canonical_faces.median(frames)[None], 3, axis=0)
+    expected = embed(params, (), frames, faces)
     np.testing.assert_allclose(embedded, expected, rtol=1e-4, atol=1e-4)
+    other = embed(params, (), frames, _bytes(3, seed=1))
+    self.assertEqual(np.abs(other - expected).max() > 0.01, sees)
+
+  def test_frame_and_face_are_disturbed_alike_before_their_difference(self):
+    # An encoder that is blind for all but the difference, which has no bias.
+    fields = dict.fromkeys(('log_gain', 'shift'), 0.0) | {'bias': 5.0}
+    method, loss = _made(
+      method__canonical__sees_difference=True,
+      **{f'method__canonical__{name}': v for name, v in fields.items()},
+    )
+    _, calm = _made(
+      method__canonical__sees_difference=True,
+      **{f'method__canonical__{name}': 0.0 for name in fields},
+    )
+    params = _params(method)
+    first = params['encoder']['Conv_0']['kernel'].copy()
+    first[:, :, :3] = 0
+    encoder = params['encoder'] | {'Conv_0': {'kernel': first}}
+    blind = params | {'encoder': encoder}
+    (moved, _), (still, _) = loss(blind, _batch()), calm(blind, _batch())
+    self.assertAlmostEqual(moved / still, 1, places=4)
+    (moved, _), (still, _) = loss(params, _batch()), calm(params, _batch())
+    self.assertNotAlmostEqual(moved / still, 1, places=3)
 
 
 def _source(built, config):
