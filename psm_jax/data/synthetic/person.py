@@ -228,9 +228,9 @@ def _sample_habits(generator):
       weights[ACTION_UNITS.index(name)] = weight * generator.uniform(0.7, 1.0)
     extra = generator.integers(num_units)
     weights[extra] = max(weights[extra], generator.uniform(0.3, 0.7))
-    combinations.append(tuple(float(value) for value in weights))
+    combinations.append(tuple(weights.tolist()))
   return {
-    'rates': tuple(float(rate) for rate in rates),
+    'rates': tuple(rates.tolist()),
     'strengths': tuple(generator.uniform(1.8, 4.2, num_units).tolist()),
     'asymmetry': tuple(generator.normal(0.0, 0.18, num_units).tolist()),
     'combinations': tuple(combinations),
@@ -253,7 +253,6 @@ def _jitter(generator, colour, deviation):
 
 
 def _lip_colour(generator, darkness, paleness):
-  lip = np.asarray(_LIPS[generator.integers(len(_LIPS))], np.float64)
-  lip = lip * (1.0 - 0.38 * darkness)
+  lip = np.array(_LIPS[generator.integers(len(_LIPS))]) * (1 - 0.38 * darkness)
   skin = np.asarray(_mix(_SKINS, darkness))
   return _jitter(generator, lip + paleness * (skin * 0.85 - lip), 5.0)

@@ -41,8 +41,7 @@ def build_maps(person: person_lib.Person) -> SkinMaps:
   """Returns the maps of one person."""
   x, y = _grid(MAP_PX)
   z = geometry.depth(person, x, y)
-  step = 2 * EXTENT / (MAP_PX - 1)
-  slope_y, slope_x = np.gradient(z, step)
+  slope_y, slope_x = np.gradient(z, 2 * EXTENT / (MAP_PX - 1))
   normals = np.stack([-slope_x, -slope_y, np.ones_like(z)], axis=-1)
   normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
   coarse_x, coarse_y = _grid(MOTION_PX)
