@@ -75,8 +75,7 @@ def _find_folds(root, options, videos, *, number):
   for video in videos:
     # Folders above the root may be called anything.
     if video.folder.is_relative_to(root):
-      inside = set(video.folder.relative_to(root).parts)
-      for name in inside & set(_SETS):
+      for name in set(_SETS).intersection(video.folder.relative_to(root).parts):
         set_of.setdefault(video.person_id, name)
   return set_of
 

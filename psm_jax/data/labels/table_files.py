@@ -54,8 +54,7 @@ def assign(
     if path.suffix.lower() in EXTENSIONS and path.is_file():
       place = path.relative_to(folder).with_suffix('').as_posix()
       tables.setdefault(_same(place), []).append(path)
-  assigned, problems = {}, []
-  wanted, wanted_first = {}, {}
+  assigned, wanted, wanted_first = {}, {}, {}
   for video, choices in names.items():
     for level, name in enumerate(map(_same, choices)):
       wanted.setdefault(name, set()).add(video)
@@ -69,26 +68,23 @@ def assign(
       is_free = not set(paths) & set(assigned.values())
       if len(rivals) == len(paths) == 1 and is_free:
         assigned.setdefault(video, paths[0])
-  for video, choices in names.items():
-    if video not in assigned:
-      problems.append(
-        (
-          video,
-          f'no table of it in {folder}{_shared(video, choices, names, tables)}',
-        )
-      )
-  for paths in tables.values():
-    problems += [
-      (str(path), 'belongs to no video; not used')
-      for path in paths
-      if path not in assigned.values()
-    ]
+  problems = [
+    (video, f'no table of it in {folder}{_shared(video, names, tables)}')
+    for video in names
+    if video not in assigned
+  ]
+  problems += [
+    (str(path), 'belongs to no video; not used')
+    for paths in tables.values()
+    for path in paths
+    if path not in assigned.values()
+  ]
   return assigned, problems
 
 
-def _shared(video, choices, names, tables):
+def _shared(video, names, tables):
   """Why a table that lies there is not taken, '' if none does."""
-  for name in choices:
+  for name in names[video]:
     paths = tables.get(_same(name), ())
     rivals = [
       other
@@ -98,7 +94,7 @@ def _shared(video, choices, names, tables):
     if paths and rivals:
       return (
         f': {paths[0].name} could also be of {rivals[0]}; call it '
-        f'{choices[0]}{paths[0].suffix}'
+        f'{names[video][0]}{paths[0].suffix}'
       )
     if len(paths) > 1:
       return f': {paths[0].name} or {paths[1].name}? Take one of them away'
