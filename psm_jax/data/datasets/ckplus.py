@@ -139,8 +139,10 @@ def _make_table(video, contents, units):
       row[f'AU{unit:02d}_c'] = float(unit in codes)
       # An intensity of 0 is listed for units that are present, not graded.
       row[f'AU{unit:02d}'] = (codes[unit] or np.nan) if unit in codes else 0.0
-  columns = ['expression']
-  columns += [f'AU{unit:02d}{kind}' for kind in ('', '_c') for unit in units]
+  columns = [
+    'expression',
+    *(f'AU{unit:02d}{kind}' for kind in ('', '_c') for unit in units),
+  ]
   values = pd.DataFrame(
     list(rows.values()),
     pd.Index(rows, name='frame', dtype=np.int64),

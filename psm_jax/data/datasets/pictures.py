@@ -106,26 +106,26 @@ def _searched(root, pattern):
 
 def _walk(tops, videos_seen) -> Iterator[tuple[pathlib.Path, list[str]]]:
   """Yields every folder that holds pictures, and their names."""
-  pending = [(top, 0) for top in reversed(tops)]
-  while pending:
-    folder, depth = pending.pop()
-    names, below = [], []
-    with os.scandir(folder) as entries:
-      for entry in entries:
-        if entry.name.startswith('.'):
-          continue
-        lower = entry.name.lower()
-        if lower.endswith(sources.PICTURES):
-          names.append(entry.name)
-        elif lower.endswith(_VIDEOS):
-          videos_seen.append(entry.path)
-        elif entry.is_dir():
-          below.append(entry.name)
-    if names:
-      yield folder, sorted(names)
-    # Links may form a circle; no data set is this deep.
-    if depth < _DEEPEST:
-      pending += [(folder / n, depth + 1) for n in sorted(below, reverse=True)]
+
+  def fail(error):
+    raise error
+
+  for top in tops:
+    for place, below, files in os.walk(top, onerror=fail, followlinks=True):
+      folder = pathlib.Path(place)
+      # Links may form a circle; no data set is this deep.
+      is_deep = len(folder.relative_to(top).parts) >= _DEEPEST
+      below[:] = [] if is_deep else sorted(filter(_is_shown, below))
+      shown = sorted(filter(_is_shown, files))
+      videos_seen += [
+        str(folder / name) for name in shown if name.lower().endswith(_VIDEOS)
+      ]
+      if names := [n for n in shown if n.lower().endswith(sources.PICTURES)]:
+        yield folder, names
+
+
+def _is_shown(name):
+  return not name.startswith('.')
 
 
 def _by_video(where, names, identify, report):
