@@ -11,7 +11,7 @@ import itertools
 import operator
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -308,32 +308,23 @@ def _mixed_sizes(index, sizes):
 def _explain_missing(folder, is_read, index, size_px):
   """Decodes the missing frames once more, alone, to say what is wrong."""
   problems = []
-  for row, frame in _missing_frames(folder, is_read):
-    keys = index.iloc[row]
-    name = frame['name'].decode('utf-8', 'backslashreplace')
-    path = f'{keys["person_id"]}/{keys["video_id"]}/{name}'
-    try:
-      picture = decode_picture(frame['image'])
-    except tf.errors.InvalidArgumentError as error:
-      reason = str(error.message).splitlines()[0]
-      problems.append({'path': path, 'reason': f'unreadable picture: {reason}'})
-      logging.warning('%s: unreadable picture, left out', path)
-      continue
-    # It decodes, so the pipeline failed elsewhere: say so instead of hiding it.
-    cut_crop(picture.numpy(), frame['crop'], size_px)
-    raise RuntimeError(f'{path} was lost while decoding {folder}.')
-  return problems
-
-
-def _missing_frames(folder, is_read) -> Iterator[tuple[int, dict]]:
-  """Yields the row and the encoded picture of frames that were not read."""
   if is_read.all():
-    return
+    return problems
   for video in _numbered_videos(folder).as_numpy_iterator():
     frames, first = video['frames'], int(video['first_row'])
-    stop = first + len(frames['frame'])
-    for position in np.flatnonzero(~is_read[first:stop]).tolist():
-      yield (
-        first + position,
-        {name: frames[name][position] for name in ('name', 'image', 'crop')},
-      )
+    is_read_here = is_read[first : first + len(frames['frame'])]
+    for position in np.flatnonzero(~is_read_here).tolist():
+      keys = index.iloc[first + position]
+      name = frames['name'][position].decode('utf-8', 'backslashreplace')
+      path = f'{keys["person_id"]}/{keys["video_id"]}/{name}'
+      try:
+        picture = decode_picture(frames['image'][position])
+      except tf.errors.InvalidArgumentError as error:
+        reason = f'unreadable picture: {str(error.message).splitlines()[0]}'
+        problems.append({'path': path, 'reason': reason})
+        logging.warning('%s: unreadable picture, left out', path)
+        continue
+      # It decodes, so the pipeline failed elsewhere: say so, do not hide it.
+      cut_crop(picture.numpy(), frames['crop'][position], size_px)
+      raise RuntimeError(f'{path} was lost while decoding {folder}.')
+  return problems

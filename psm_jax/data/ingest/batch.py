@@ -164,10 +164,12 @@ def _plan(inputs, root, options, boxes):
       )
   usable = [e for e in inputs if not e.problem and e.key in contents]
   ids = listing.assign_ids(usable, contents, known.values())
-  jobs, remade, copies = [], {}, _copies(usable, contents)
+  jobs, copies = [], _copies(usable, contents)
   box_tables, missing = _boxes_of(boxes, usable, ids)
-  given = {e.person_id.lower() for e in usable}
-  given |= {content['suggestion'].lower() for content in known.values()}
+  given = {
+    *(entry.person_id.lower() for entry in usable),
+    *(content['suggestion'].lower() for content in known.values()),
+  }
   for entry in usable:
     video_id = ids[entry.key]
     boxes_table = box_tables.get(entry.key)
@@ -195,13 +197,11 @@ def _plan(inputs, root, options, boxes):
       table=boxes_table,
       digest=digest,
     )
-    before = known.get(video_id)
-    if before is None:
-      jobs.append(job)
-    elif (before['content'], before['digest']) == (job.content, job.digest):
+    before = known.get(video_id, {})
+    if before.get('content') == job.content and before['digest'] == job.digest:
       _name_person(root, job, before, table)
       rows[entry.key] = summary.video_row(before)
-    elif tracks.is_edited(table, before):
+    elif before and tracks.is_edited(table, before):
       reason = (
         'the file or the options changed, but its tracks were filled in by '
         'hand: left as it was. Delete its rows in tracks.csv to make it anew'
@@ -210,7 +210,6 @@ def _plan(inputs, root, options, boxes):
       rows[entry.key] = summary.video_row(before) | {'reason': reason}
     else:
       jobs.append(job)
-      remade[video_id] = before
   logging.info(
     '%d videos: %d to do, %d done before, %d cannot be used; %d other files.',
     sum(not entry.is_left_out for entry in inputs),
@@ -219,6 +218,7 @@ def _plan(inputs, root, options, boxes):
     sum(row['status'] == 'failed' for row in rows.values()),
     sum(row['status'] == 'left_out' for row in rows.values()),
   )
+  remade = {v: known[v] for v in (job.video_id for job in jobs) if v in known}
   return jobs, rows, remade, copies
 
 

@@ -246,8 +246,10 @@ def _named(joined, options):
 
 
 def _refuse_present(there, made, options, path):
-  there = {columns.column_name(str(name)) for name in there}
-  twice = sorted(there & {columns.column_name(str(name)) for name in made})
+  twice = sorted(
+    {columns.column_name(str(name)) for name in there}
+    & {columns.column_name(str(name)) for name in made}
+  )
   if twice and not options.overwrite:
     raise ValueError(
       f'{path} has {", ".join(twice[:8])} already. Keep the tools apart with a '

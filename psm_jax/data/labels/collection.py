@@ -85,12 +85,10 @@ class Joined:
   Attributes:
     values: T rows, float32, NaN where no row belongs to the frame.
     landmarks: [T, 68, 2] float64, NaN where missing; None if there are none.
-    has_row: [T] bool.
   """
 
   values: pd.DataFrame
   landmarks: np.ndarray | None
-  has_row: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,9 +175,9 @@ def join_all(
     rows = _rows_of_people(video, table, reading, options.faces, problems)
     joined |= {name: _take(table, places) for name, places in rows.items()}
     counts.append(_count(video, table, reading, rows, problems))
-  if not any(table.has_row.any() for table in joined.values()):
-    raise ValueError(_explain_nothing(folder, videos, problems))
   table_of_counts = pd.DataFrame(counts)
+  if not table_of_counts['labelled'].any():
+    raise ValueError(_explain_nothing(folder, videos, problems))
   summary = Summary(
     videos=tuple(joined),
     num_frames=sum(len(video.frames) for video in videos),
@@ -341,7 +339,7 @@ def _take(table, rows):
   landmarks = table.landmarks
   if landmarks is not None:
     landmarks = np.where(has_row[:, None, None], landmarks[rows], np.nan)
-  return Joined(values, landmarks, has_row)
+  return Joined(values, landmarks)
 
 
 def _count(video, table, reading, rows, problems):

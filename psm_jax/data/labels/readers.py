@@ -280,9 +280,8 @@ def _values(text, names, habits, units, path):
     if count
   ]
   if failed.any():
-    values.loc[failed, values.columns.difference(['success', 'confidence'])] = (
-      np.nan
-    )
+    told = values.columns.difference(['success', 'confidence'])
+    values.loc[failed, told] = np.nan
     problems.append(f'{failed.sum()} rows say success 0; their values missing')
   return values, failed, used, problems
 
@@ -319,7 +318,9 @@ def _positions(text, names, failed):
   if box := next((b for b in tools.BOXES if set(b) <= set(names)), None):
     boxes = _array(text, [names[name] for name in box])
   elif landmarks is not None:
-    boxes = _around(landmarks)
+    low, high = landmarks.min(axis=1), landmarks.max(axis=1)
+    low[:, 1] -= _FOREHEAD_SHARE * (high - low)[:, 1]
+    boxes = np.concatenate([low, high - low], axis=1)
   else:
     return None, None
   boxes[failed] = np.nan
@@ -342,12 +343,6 @@ def _positions(text, names, failed):
 
 def _array(text, names):
   return np.stack([tabular.numbers(text[name]) for name in names], axis=1)
-
-
-def _around(landmarks):
-  low, high = landmarks.min(axis=1), landmarks.max(axis=1)
-  low[:, 1] -= _FOREHEAD_SHARE * (high - low)[:, 1]
-  return np.concatenate([low, high - low], axis=1)
 
 
 def _left_out(columns, used):
