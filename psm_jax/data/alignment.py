@@ -57,8 +57,9 @@ def eye_crop(eyes: np.ndarray, *, eye_distance: float) -> np.ndarray:
   right = across / eye_distance
   down = np.stack([-right[..., 1], right[..., 0]], axis=-1)
   middle = eyes.mean(axis=-2)
-  corner = middle - 0.5 * right - EYE_HEIGHT * down
-  return np.stack([right, down, corner], axis=-1)
+  return np.stack(
+    [right, down, middle - 0.5 * right - EYE_HEIGHT * down], axis=-1
+  )
 
 
 def centre_crop(width: np.ndarray, height: np.ndarray) -> np.ndarray:
@@ -96,5 +97,6 @@ def to_frame(
   """
   crops = np.asarray(crops, np.float64)
   inverse = np.linalg.inv(crops[:, :, :2])
-  moved = points - crops[:, None, :, 2]
-  return size_px * np.einsum('nij,npj->npi', inverse, moved)
+  return size_px * np.einsum(
+    'nij,npj->npi', inverse, points - crops[:, None, :, 2]
+  )

@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import auto as tqdm
 
 from psm_jax import json_files
-from psm_jax.data import labels, prepare
+from psm_jax.data import labels, prepare, sources
 from psm_jax.data.tf import tfds
 from psm_jax.presets import base
 
@@ -92,10 +92,7 @@ class Faces(tfds.core.GeneratorBasedBuilder):
 
   def _generate_examples(self):
     problems = list(self.source.problems)
-
-    def report(path, reason):
-      problems.append({'path': str(path), 'reason': reason})
-
+    report = sources.reporter(problems)
     num_frames = key = 0
     for video in tqdm.tqdm(self.source.videos, desc='reading', unit='video'):
       for frames in self._records(video, report):
@@ -194,8 +191,9 @@ def features(
   if num_labels:
     frame['labels'] = tensor(shape=(num_labels,), dtype=np.float32)
   if has_landmarks:
-    shape = (labels.NUM_LANDMARKS, 2)
-    frame['landmarks'] = tensor(shape=shape, dtype=np.float32)
+    frame['landmarks'] = tensor(
+      shape=(labels.NUM_LANDMARKS, 2), dtype=np.float32
+    )
   return tfds.features.FeaturesDict(
     {
       'person_id': tfds.features.Text(),
@@ -236,8 +234,9 @@ def write(builder: tfds.core.DatasetBuilder) -> pathlib.Path:
   except (OSError, RuntimeError) as error:
     # TFDS and TensorFlow say so by errors of several types.
     if re.search('No space left|Not enough disk space', str(error)):
-      reason = os.strerror(errno.ENOSPC)
-      raise OSError(errno.ENOSPC, reason, str(builder.data_dir)) from error
+      raise OSError(
+        errno.ENOSPC, os.strerror(errno.ENOSPC), str(builder.data_dir)
+      ) from error
     raise
   return pathlib.Path(builder.data_dir)
 

@@ -39,10 +39,11 @@ def of_store(store: store_lib.FrameStore) -> CanonicalFaces:
   """Returns the canonical faces of all videos, in the order of the store."""
   videos = [v for person in store.person_ids for v in store.videos(person)]
   videos.sort(key=lambda video: video.start)
-  lengths = [video.stop - video.start for video in videos]
   return CanonicalFaces(
     faces=np.stack([median(store.frames[v.start : v.stop]) for v in videos]),
-    video=np.repeat(np.arange(len(videos), dtype=np.int32), lengths),
+    video=np.repeat(
+      np.arange(len(videos), dtype=np.int32), [v.stop - v.start for v in videos]
+    ),
   )
 
 
@@ -60,15 +61,14 @@ def median(frames: np.ndarray) -> np.ndarray:
   Returns:
     [...] uint8.
   """
-  num = min(len(frames), _MOST_FRAMES)
-  rows = np.linspace(0, len(frames) - 1, num).round().astype(int)
-  return np.median(frames[rows], axis=0).round().astype(np.uint8)
+  rows = np.linspace(0, len(frames) - 1, min(len(frames), _MOST_FRAMES))
+  shown = frames[rows.round().astype(int)]
+  return np.median(shown, axis=0).round().astype(np.uint8)
 
 
 def spread(num_frames: int) -> np.ndarray:
   """Returns [k] int, rows of frames whose neutral faces are made."""
-  num = min(num_frames, _MOST_MADE)
-  return np.linspace(0, num_frames - 1, num).astype(int)
+  return np.linspace(0, num_frames - 1, min(num_frames, _MOST_MADE)).astype(int)
 
 
 def neutral(made: np.ndarray) -> np.ndarray:

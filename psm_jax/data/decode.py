@@ -7,12 +7,11 @@ named among the store's problems. People whom a killed run had done are not
 decoded again.
 """
 
-import dataclasses
 import itertools
 import operator
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -24,23 +23,6 @@ from psm_jax.data.ingest import crops as crops_lib
 from psm_jax.data.tf import tf, tfds
 
 _BATCH = 128
-
-
-@dataclasses.dataclass(frozen=True)
-class _Read:
-  """What the first reading takes, a row a frame.
-
-  Attributes:
-    index: person_id, video_id, frame, time_s and labels.
-    fps: of videos, by (person_id, video_id).
-    crops: [n, 2, 3] float32, NaN for the centre square.
-    landmarks: [n, 68, 2] float32 pixels of the pictures; None without any.
-  """
-
-  index: pd.DataFrame
-  fps: dict[tuple[str, str], float]
-  crops: np.ndarray
-  landmarks: np.ndarray | None
 
 
 def fill_store(
@@ -67,7 +49,8 @@ def fill_store(
   num_frames = metadata['num_frames']
   try:
     read = _read_index(folder, metadata['label_columns'])
-    if len(read.index) != num_frames:
+    index, *_ = read
+    if len(index) != num_frames:
       raise tf.errors.DataLossError(None, None, 'frames are missing')
     with upkeep.writing(
       path,
@@ -78,7 +61,7 @@ def fill_store(
     ) as writer:
       if writer is not None:
         _write_people(folder, writer, read, size_px)
-        _add_missing(folder, writer, read.index, size_px)
+        _add_missing(folder, writer, index, size_px)
   except tf.errors.OpError as error:
     reason = error.message.split('\n', 1)[0]
     raise ValueError(
@@ -87,29 +70,33 @@ def fill_store(
 
 
 def _write_people(folder, writer, read, size_px):
-  """Decodes and writes the people who are not done."""
-  person_ids = read.index['person_id']
+  """Decodes and writes the people who are not done; see `_read_index`."""
+  every, fps, crops, landmarks = read
   done = writer.person_ids
-  is_done = person_ids.isin(done).to_numpy()
+  is_done = every['person_id'].isin(done).to_numpy()
   if is_done.all():
     return
   first_row = int(is_done.argmin())
-  frames = frames_dataset(folder, size_px, first_row=first_row)
   with tqdm.tqdm(
     total=len(is_done), initial=first_row, desc='decoding frames', unit='frame'
   ) as bar:
-    pieces = _split(frames.as_numpy_iterator(), person_ids, bar)
+    batches = frames_dataset(folder, size_px, first_row=first_row)
+    pieces = _split(batches.as_numpy_iterator(), every['person_id'], bar)
     for person_id, theirs in itertools.groupby(pieces, operator.itemgetter(0)):
       if person_id in done:
         continue
       rows, sizes = [], []
       pixels = writer.spool(_noting(theirs, rows, sizes))
       rows, sizes = np.concatenate(rows), np.concatenate(sizes)
-      index = read.index.iloc[rows].reset_index(drop=True)
+      index = every.iloc[rows].reset_index(drop=True)
+      if landmarks is not None:
+        index = _with_landmarks(
+          index, landmarks[rows], crops[rows], sizes, size_px
+        )
       writer.add(
         pixels,
-        _with_landmarks(index, read, rows, sizes, size_px),
-        fps={v: read.fps[person_id, v] for v in index['video_id'].unique()},
+        index,
+        fps={v: fps[person_id, v] for v in index['video_id'].unique()},
         problems=_mixed_sizes(index, sizes),
       )
 
@@ -137,8 +124,9 @@ def _add_missing(folder, writer, index, size_px):
   is_read = np.zeros(len(index), bool)
   if writer.people:
     keys = ['person_id', 'video_id', 'frame']
-    written = pd.MultiIndex.from_frame(writer.index[keys])
-    is_read = pd.MultiIndex.from_frame(index[keys]).isin(written)
+    is_read = pd.MultiIndex.from_frame(index[keys]).isin(
+      pd.MultiIndex.from_frame(writer.index[keys])
+    )
   missing = _explain_missing(folder, is_read, index, size_px)
   if not is_read.any():
     raise ValueError(
@@ -148,48 +136,50 @@ def _add_missing(folder, writer, index, size_px):
   writer.problems += missing
 
 
-def _with_landmarks(index, read, rows, sizes, size_px):
-  """A person's index, with landmarks if there are any."""
-  if read.landmarks is None:
-    return index
-  names = list(labels.LANDMARK_COLUMNS)
+def _with_landmarks(index, landmarks, crops, sizes, size_px):
+  """A person's index with landmarks in the frames, if there are any."""
   height, width = sizes.T
-  whole = np.isnan(read.crops[rows]).any(axis=(1, 2), keepdims=True)
-  centre = alignment.centre_crop(width, height)
-  points = alignment.to_frame(
-    read.landmarks[rows],
-    np.where(whole, centre, read.crops[rows]),
-    size_px=size_px,
-  )
-  flat = points.reshape(len(rows), -1).astype(np.float32)
+  whole = np.isnan(crops).any(axis=(1, 2), keepdims=True)
+  crops = np.where(whole, alignment.centre_crop(width, height), crops)
+  points = alignment.to_frame(landmarks, crops, size_px=size_px)
+  flat = points.reshape(len(points), -1).astype(np.float32)
   if np.isnan(flat).all():
     return index
-  return pd.concat([index, pd.DataFrame(flat, columns=names)], axis=1)
+  return index.join(pd.DataFrame(flat, columns=list(labels.LANDMARK_COLUMNS)))
 
 
 def _read_index(folder, label_columns):
-  """All of a data set but its pictures."""
+  """All of a data set but its pictures.
+
+  Returns:
+    A row a frame: person_id, video_id, frame, time_s and labels; frames a
+    second by (person_id, video_id); [n, 2, 3] float32 crops, NaN for the centre
+    square; [n, 68, 2] float32 landmarks in pixels of the pictures, or None.
+  """
   tables, crops, landmarks, fps = [], [], [], {}
   for video in _videos(folder).map(_without_pictures).as_numpy_iterator():
     person_id = video['person_id'].decode()
     video_id = video['video_id'].decode()
     fps[person_id, video_id] = float(video['fps'])
     frames = video['frames']
-    keys = pd.DataFrame({'frame': frames['frame'], 'time_s': frames['time_s']})
-    keys.insert(0, 'video_id', video_id)
-    keys.insert(0, 'person_id', person_id)
-    values = frames.get('labels', np.zeros((len(keys), 0), np.float32))
-    tables.append(
-      pd.concat([keys, pd.DataFrame(values, columns=label_columns)], axis=1)
+    keys = pd.DataFrame(
+      {
+        'person_id': person_id,
+        'video_id': video_id,
+        'frame': frames['frame'],
+        'time_s': frames['time_s'],
+      }
     )
+    values = frames.get('labels', np.zeros((len(keys), 0), np.float32))
+    tables.append(keys.join(pd.DataFrame(values, columns=label_columns)))
     crops.append(frames['crop'])
     landmarks.append(frames.get('landmarks'))
-  return _Read(
-    index=pd.concat(tables, ignore_index=True),
-    fps=fps,
-    crops=np.concatenate(crops),
+  return (
+    pd.concat(tables, ignore_index=True),
+    fps,
+    np.concatenate(crops),
     # All videos of a data set have the same features.
-    landmarks=None if landmarks[0] is None else np.concatenate(landmarks),
+    None if landmarks[0] is None else np.concatenate(landmarks),
   )
 
 
@@ -306,40 +296,35 @@ def _mixed_sizes(index, sizes):
         f'{width}x{height} ({count})'
         for (_, _, width, height), count in counts.items()
       )
-      reason = f'pictures of several sizes, each resized: {shown}'
-      problems.append({'path': '/'.join(keys), 'reason': reason})
+      problems.append(
+        {
+          'path': '/'.join(keys),
+          'reason': f'pictures of several sizes, each resized: {shown}',
+        }
+      )
   return problems
 
 
 def _explain_missing(folder, is_read, index, size_px):
   """Decodes the missing frames once more, alone, to say what is wrong."""
   problems = []
-  for row, frame in _missing_frames(folder, is_read):
-    keys = index.iloc[row]
-    name = frame['name'].decode('utf-8', 'backslashreplace')
-    path = f'{keys["person_id"]}/{keys["video_id"]}/{name}'
-    try:
-      picture = decode_picture(frame['image'])
-    except tf.errors.InvalidArgumentError as error:
-      reason = str(error.message).splitlines()[0]
-      problems.append({'path': path, 'reason': f'unreadable picture: {reason}'})
-      logging.warning('%s: unreadable picture, left out', path)
-      continue
-    # It decodes, so the pipeline failed elsewhere: say so instead of hiding it.
-    cut_crop(picture.numpy(), frame['crop'], size_px)
-    raise RuntimeError(f'{path} was lost while decoding {folder}.')
-  return problems
-
-
-def _missing_frames(folder, is_read) -> Iterator[tuple[int, dict]]:
-  """Yields the row and the encoded picture of frames that were not read."""
   if is_read.all():
-    return
+    return problems
   for video in _numbered_videos(folder).as_numpy_iterator():
     frames, first = video['frames'], int(video['first_row'])
-    stop = first + len(frames['frame'])
-    for position in np.flatnonzero(~is_read[first:stop]).tolist():
-      yield (
-        first + position,
-        {name: frames[name][position] for name in ('name', 'image', 'crop')},
-      )
+    is_read_here = is_read[first : first + len(frames['frame'])]
+    for position in np.flatnonzero(~is_read_here).tolist():
+      keys = index.iloc[first + position]
+      name = frames['name'][position].decode('utf-8', 'backslashreplace')
+      path = f'{keys["person_id"]}/{keys["video_id"]}/{name}'
+      try:
+        picture = decode_picture(frames['image'][position])
+      except tf.errors.InvalidArgumentError as error:
+        reason = f'unreadable picture: {str(error.message).splitlines()[0]}'
+        problems.append({'path': path, 'reason': reason})
+        logging.warning('%s: unreadable picture, left out', path)
+        continue
+      # It decodes, so the pipeline failed elsewhere: say so, do not hide it.
+      cut_crop(picture.numpy(), frames['crop'][position], size_px)
+      raise RuntimeError(f'{path} was lost while decoding {folder}.')
+  return problems

@@ -81,9 +81,11 @@ def files(root: pathlib.Path, *, person_id: str = '*') -> list[pathlib.Path]:
         f'version does. {_AGAIN}'
       )
     json_files.check(attrs, _ATTRS, f'{path}, attrs')
-    whole, of_model = {'columns': columns}, {'state': attrs['state']}
-    whole |= {field: attrs[field] for field in ('config', 'step')}
-    for group, told in (('', whole), (path.parent.parent.name, of_model)):
+    of_run = {'config': attrs['config'], 'step': attrs['step']}
+    for group, told in (
+      ('', {'columns': columns, **of_run}),
+      (path.parent.parent.name, {'state': attrs['state']}),
+    ):
       first, expected = firsts.setdefault(group, (path, told))
       for field, value in told.items():
         if value != expected[field]:

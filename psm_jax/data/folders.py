@@ -51,18 +51,15 @@ def scan(
   if not root.is_dir():
     raise ValueError(f'data.path {str(root)!r} is not a folder.')
   fps = fps or _dataset_fps(root)
-  digest = hashlib.sha256()
-  digest.update(
-    json.dumps(
-      [SCHEMA_VERSION, align, alignment.EYE_HEIGHT, eye_distance, fps]
-    ).encode()
-  )
+  options = [SCHEMA_VERSION, align, alignment.EYE_HEIGHT, eye_distance, fps]
+  digest = hashlib.sha256(json.dumps(options).encode())
   problems, videos = [], []
+  report = sources.reporter(problems)
   person_folders = _list_ids(root, 'person_id')
   sources.check_persons(persons, person_folders, where=str(root))
   for person_id, person_folder in person_folders.items():
     if not persons or person_id in persons:
-      videos += _scan_person(person_folder, person_id, fps, problems, digest)
+      videos += _scan_person(person_folder, person_id, fps, report, digest)
   if not videos:
     raise ValueError(
       f'No pictures under {root}. Expected PERSON/VIDEO/*.jpg (or .jpeg, '
@@ -84,25 +81,30 @@ def scan(
 
 def check_options(align: str, eye_distance: float, fps: float) -> None:
   """Raises a ValueError if an option is out of range."""
-  if align not in ALIGNMENTS:
-    raise ValueError(f'data.align {align!r} is none of {list(ALIGNMENTS)}.')
-  if not 0.05 <= eye_distance <= 0.9:
-    raise ValueError(
+  for is_wrong, message in (
+    (
+      align not in ALIGNMENTS,
+      f'data.align {align!r} is none of {list(ALIGNMENTS)}.',
+    ),
+    (
+      not 0.05 <= eye_distance <= 0.9,
       f'data.eye_distance {eye_distance} is a share of the side, expected '
-      '0.05 to 0.9.'
-    )
-  if not (math.isfinite(fps) and fps >= 0):
-    raise ValueError(
-      f'data.fps {fps} must be positive, or 0 for that of the data.'
-    )
+      '0.05 to 0.9.',
+    ),
+    (
+      not (math.isfinite(fps) and fps >= 0),
+      f'data.fps {fps} must be positive, or 0 for that of the data.',
+    ),
+  ):
+    if is_wrong:
+      raise ValueError(message)
 
 
 def _dataset_fps(root):
   """Frames a second from dataset.json, or 25."""
   path = root / 'dataset.json'
-  fps = None
-  if path.is_file():
-    fps = json_files.read(path, dict).get('fps')
+  stated = json_files.read(path, dict) if path.is_file() else {}
+  fps = stated.get('fps')
   if fps is None:
     logging.warning(
       '%s gives no fps; times assume %g frames a second. Set data.fps.',
@@ -121,81 +123,68 @@ def _list_ids(folder, what):
   with os.scandir(folder) as entries:
     path_of = {
       entry.name: pathlib.Path(entry.path)
-      for entry in entries
+      for entry in sorted(entries, key=lambda entry: entry.name)
       if entry.is_dir() and not entry.name.startswith('.')
     }
   seen = {}
-  for name in sorted(path_of):
-    try:
-      paths.check_id(name, what=what)
-    except ValueError as error:
-      raise ValueError(f'{path_of[name]}: {error}') from error
+  for name, path in path_of.items():
+    paths.check_id(name, what=f'{path}: {what}')
     twin = seen.setdefault(name.lower(), name)
     if twin != name:
       raise ValueError(
         f'{folder} holds {twin!r} and {name!r}, which differ only in case and '
         'are one folder on many systems. Rename one.'
       )
-  return {name: path_of[name] for name in sorted(path_of)}
+  return path_of
 
 
-def _scan_person(person_folder, person_id, fps, problems, digest):
+def _scan_person(person_folder, person_id, fps, report, digest):
   """One person's videos; adds to the problems and the fingerprint."""
-  loose = _count_pictures(person_folder)
-  if loose:
-    reason = f'{loose} pictures outside a video folder, not read; put them in '
-    reason += f'a folder, {person_id}/VIDEO/'
-    problems.append({'path': person_id, 'reason': reason})
+  if loose := [name for name in _files(person_folder) if _is_picture(name)]:
+    report(
+      person_id,
+      f'{len(loose)} pictures outside a video folder, not read; put them in a '
+      f'folder, {person_id}/VIDEO/',
+    )
   video_folders = _list_ids(person_folder, 'video_id')
   if not video_folders:
-    problems.append({'path': person_id, 'reason': 'no video folders'})
+    report(person_id, 'no video folders')
   videos = [
-    _scan_video(folder, person_id, video_id, fps, problems, digest)
+    _scan_video(folder, person_id, video_id, fps, report, digest)
     for video_id, folder in video_folders.items()
   ]
   return [video for video in videos if video is not None]
 
 
-def _count_pictures(folder):
+def _files(folder):
+  """The files in a folder by their names, sorted."""
   with os.scandir(folder) as entries:
-    return sum(_is_picture(entry.name) for entry in entries if entry.is_file())
+    found = {entry.name: entry for entry in entries if entry.is_file()}
+  return dict(sorted(found.items()))
 
 
 def _is_picture(name):
   return not name.startswith('.') and name.lower().endswith(sources.PICTURES)
 
 
-def _scan_video(folder, person_id, video_id, fps, problems, digest):
+def _scan_video(folder, person_id, video_id, fps, report, digest):
   """One video's files; adds to the problems and the fingerprint."""
   where = f'{person_id}/{video_id}'
   names, labels_path, has_landmarks = [], None, False
-
-  def report(path, reason):
-    problems.append({'path': path, 'reason': reason})
-
-  with os.scandir(folder) as entries:
-    files = sorted(
-      (entry for entry in entries if entry.is_file()), key=lambda e: e.name
-    )
-  for entry in files:
-    if entry.name == 'labels.csv':
-      labels_path = folder / entry.name
+  for name, entry in _files(folder).items():
+    if name == 'labels.csv':
+      labels_path = folder / name
       content = labels_path.read_bytes()
       has_landmarks = labels.names_landmarks(content)
       checksum = hashlib.sha256(content).hexdigest()
       digest.update(f'{where}/labels.csv:{checksum}\n'.encode())
       # Stores of earlier versions, which kept none, are another store.
       digest.update(b'landmarks\n' if has_landmarks else b'')
-      continue
-    if not _is_picture(entry.name):
-      continue
-    status = entry.stat()
-    digest.update(
-      f'{where}/{entry.name}:{status.st_size}:{status.st_mtime_ns}\n'.encode(
-        'utf-8', 'surrogateescape'
-      )
-    )
-    names.append(entry.name)
+    elif _is_picture(name):
+      status = entry.stat()
+      line = f'{where}/{name}:{status.st_size}:{status.st_mtime_ns}\n'
+      digest.update(line.encode('utf-8', 'surrogateescape'))
+      names.append(name)
   numbered = sources.by_frame(names, where, report)
   if not numbered:
     report(where, 'no pictures')

@@ -101,10 +101,14 @@ def by_share(
   people = sorted(set(person_ids))
   drawn = np.random.default_rng(seed).permutation(len(people))
   ends = np.rint(np.cumsum(list(shares.values())) * len(people)).astype(int)
-  folds = {}
-  for fold, start, end in zip(shares, [0, *ends[:-1]], ends, strict=True):
-    folds |= {people[index]: fold for index in drawn[start:end]}
-  return dict(sorted(folds.items()))
+  groups = np.split(drawn, ends[:-1])
+  return dict(
+    sorted(
+      (people[index], fold)
+      for fold, group in zip(shares, groups, strict=True)
+      for index in group
+    )
+  )
 
 
 def read(path: str | pathlib.Path) -> dict[str, str]:

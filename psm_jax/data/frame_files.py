@@ -35,5 +35,5 @@ def write(
       target = paths.make_private_dir(paths.child(folder, person_id, video_id))
       for number, frame in enumerate(frames):
         encoded = cv2.imencode('.png', frame[..., ::-1])[1]
-        (target / f'{number:06d}.png').write_bytes(encoded.tobytes())
+        (target / f'{number:06d}.png').write_bytes(encoded)
   return folder

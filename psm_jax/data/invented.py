@@ -44,8 +44,9 @@ def describe(
     ValueError: If a requested person is absent.
   """
   people = sorted(f'P{index + 1:03d}' for index in range(num_people))
-  where = f'the {num_people} synthetic people'
-  sources.check_persons(persons, people, where=where)
+  sources.check_persons(
+    persons, people, where=f'the {num_people} synthetic people'
+  )
   kept = [person for person in people if not persons or person in persons]
   options = [RENDERER_VERSION, kept, num_videos, num_frames, seed, fps, size_px]
   return sources.Source(
@@ -87,11 +88,13 @@ def _shots(video, report, *, seed, size_px):
     options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
     return cv2.imencode('.png', picture[..., ::-1], options)[1].tobytes()
 
-  values = (
-    performance.intensity,
-    performance.pose,
-    performance.blink[:, None],
-    performance.gaze,
+  values = np.column_stack(
+    [
+      performance.intensity,
+      performance.pose,
+      performance.blink,
+      performance.gaze,
+    ]
   )
   frames = np.array(video.frames)
   return sources.Shots(
@@ -99,5 +102,5 @@ def _shots(video, report, *, seed, size_px):
     frames=frames,
     time_s=frames / video.fps,
     read=render,
-    labels=pd.DataFrame(np.concatenate(values, 1), columns=LABEL_COLUMNS),
+    labels=pd.DataFrame(values, columns=LABEL_COLUMNS),
   )

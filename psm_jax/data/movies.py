@@ -36,8 +36,9 @@ def encode(pictures: Iterable[np.ndarray], *, fps: float) -> bytes:
     for picture in pictures:
       if stream is None:
         stream = _stream(container, rate, picture.shape)
-      frame = av.VideoFrame.from_ndarray(picture, format='rgb24')
-      container.mux(stream.encode(frame))
+      container.mux(
+        stream.encode(av.VideoFrame.from_ndarray(picture, format='rgb24'))
+      )
     if stream is None:
       raise ValueError('A film needs a picture.')
     container.mux(stream.encode())

@@ -150,8 +150,8 @@ def unpack(
     with _opened(path) as archive:
       content = _read(archive, store_files.MANIFEST)
       manifest = store_files.parse_manifest(content, path, remedy=remedy)
-      fingerprint = hashlib.sha256(content).hexdigest()[:16]
-      folder = pathlib.Path(directory) / f'store-{fingerprint}'
+      name = f'store-{hashlib.sha256(content).hexdigest()[:16]}'
+      folder = pathlib.Path(directory) / name
       _unpack(archive, manifest, folder)
   except (tarfile.TarError, KeyError, _Damage) as error:
     raise ValueError(
@@ -249,10 +249,10 @@ def _encoder(encoding, quality, size_px):
   decode = _decoder(size_px)
 
   def encode(frame):
-    picture = frame.reshape(size_px, size_px, 3)[:, :, ::-1]
-    done, blob = cv2.imencode(suffix, np.ascontiguousarray(picture), options)
-    assert done
-    blob = blob.tobytes()
+    picture = np.ascontiguousarray(
+      frame.reshape(size_px, size_px, 3)[..., ::-1]
+    )
+    blob = cv2.imencode(suffix, picture, options)[1].tobytes()
     error = np.mean((decode(blob).astype(np.float32) - frame) ** 2)
     return blob, 10 * np.log10(255**2 / error) if error else np.inf
 

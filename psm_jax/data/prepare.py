@@ -100,16 +100,17 @@ def log_summary(frame_store: store.FrameStore) -> None:
     '%s: %d people, %d videos, %d frames of %d px, labels: %s%s.',
     frame_store.path,
     len(frame_store.person_ids),
-    sum(len(frame_store.videos(p)) for p in frame_store.person_ids),
+    sum(map(len, frame_store.videos_by_person.values())),
     len(frame_store.frames),
     frame_store.size_px,
     store.list_some(frame_store.label_columns),
     ', with landmarks' if frame_store.has_landmarks else '',
   )
-  short = [
-    p for p in frame_store.person_ids if _seconds(frame_store, p) < SHORT_S
-  ]
-  if short:
+  if short := [
+    person_id
+    for person_id, videos in frame_store.videos_by_person.items()
+    if sum((v.stop - v.start) / v.fps for v in videos) < SHORT_S
+  ]:
     logging.warning(
       'Fewer than %g s of %d of %d people: %s.',
       SHORT_S,
@@ -132,11 +133,6 @@ def log_summary(frame_store: store.FrameStore) -> None:
       len(frame_store.problems),
       frame_store.path / store_files.MANIFEST,
     )
-
-
-def _seconds(frame_store, person_id):
-  videos = frame_store.videos(person_id)
-  return sum((video.stop - video.start) / video.fps for video in videos)
 
 
 def _warn_leftovers(directory, part_folder):
@@ -232,9 +228,11 @@ def _build(config_data, source, directory, path, fingerprint):
   from psm_jax.data import builder, decode
 
   tfds_dir = paths.make_private_dir(directory / 'tfds')
-  busy = f'Another process is reading {source.root}; waiting for it.'
-  lock = tfds_dir / f'.{source.fingerprint}.lock'
-  with paths.locked(lock, busy=busy, wait=True):
+  with paths.locked(
+    tfds_dir / f'.{source.fingerprint}.lock',
+    busy=f'Another process is reading {source.root}; waiting for it.',
+    wait=True,
+  ):
     folder = builder.write(builder.Faces.of(source, data_dir=tfds_dir))
   logging.info('Decoding %s into %s.', folder, path)
   described = {

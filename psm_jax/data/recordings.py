@@ -22,7 +22,7 @@ from absl import logging
 from psm_jax import paths
 from psm_jax.data import prepare
 from psm_jax.data import store as store_lib
-from psm_jax.data.ingest import folder, layout
+from psm_jax.data.ingest import folder, frame_tables, layout
 
 ROW_COLUMNS = (*store_lib.KEY_COLUMNS, 'success', 'confidence')
 
@@ -53,9 +53,8 @@ def kind_of(path: str | os.PathLike) -> str:
     raise ValueError(f'{path} does not exist.')
   if path.is_file() or (path / 'store.json').is_file():
     return 'store'
-  if (path / layout.TRACKS).is_file():
-    return 'video_folder'
-  return 'frame_folder'
+  is_ingested = (path / layout.TRACKS).is_file()
+  return 'video_folder' if is_ingested else 'frame_folder'
 
 
 @contextlib.contextmanager
@@ -142,7 +141,7 @@ def _name_tracks(path, root, person_id):
 
   contents, _ = layout.list_videos(root)
   table = tracks.read(root)
-  for content in contents:
+  for content in contents.values():
     last = -1
     for track in content['tracks']:
       if track['first_frame'] <= last:
@@ -177,34 +176,32 @@ def _of_ingest(root, data, directory):
   store = store_lib.open_store(prepare.prepare(data, directory=directory))
   parts = []
   for video in folder.scan(root).videos:
-    every = folder.read_table(root, video.video_id)[['frame', 'time_s']]
-    every = every.drop_duplicates('frame')
-    seen = folder.read_frames(root, video)
-    seen = seen.loc[seen['success'], ['frame', 'success', 'confidence']]
-    part = every.merge(seen, on='frame', how='left')
-    part['person_id'], part['video_id'] = video.person_id, video.video_id
-    parts.append(part)
-  rows = pd.concat(parts, ignore_index=True)
-  return Recording(store, _with_places(rows, store))
+    every = frame_tables.read_table(root, video.video_id)[['frame', 'time_s']]
+    seen = frame_tables.read_frames(root, video)
+    seen = seen.loc[seen['success'], ['frame', 'confidence']]
+    part = every.drop_duplicates('frame').merge(seen, on='frame', how='left')
+    parts.append(
+      part.assign(person_id=video.person_id, video_id=video.video_id)
+    )
+  return _recording(pd.concat(parts, ignore_index=True), store)
 
 
 def _of_store(store):
   """Returns the recording that a frame store holds; all its frames."""
   rows = store.index[list(store_lib.KEY_COLUMNS)].copy()
   rows['confidence'] = store.index.get('confidence', np.nan)
-  return Recording(store, _with_places(rows, store))
+  return _recording(rows, store)
 
 
-def _with_places(rows, store):
-  """Returns rows with their place in a store, -1 and no success without."""
+def _recording(rows, store):
+  """Gives rows their place in a store, -1 and no success without one."""
   keys = ['person_id', 'video_id', 'frame']
   places = store.index[keys].assign(row=np.arange(len(store.index)))
-  rows = rows.drop(columns='success', errors='ignore')
   rows = rows.merge(places, on=keys, how='left')
   rows['row'] = rows['row'].fillna(-1).astype(np.int64)
   rows['success'] = rows['row'] >= 0
   rows.loc[~rows['success'], 'confidence'] = np.nan
-  return rows[[*ROW_COLUMNS, 'row']]
+  return Recording(store, rows[[*ROW_COLUMNS, 'row']])
 
 
 @contextlib.contextmanager
@@ -221,26 +218,24 @@ def given(
   Raises:
     ValueError: If they are of another type or size.
   """
-  expected = (size_px, size_px, 3)
-  if frames.dtype != np.uint8 or frames.shape[1:] != expected:
+  if frames.dtype != np.uint8 or frames.shape[1:] != (size_px, size_px, 3):
     raise ValueError(
       f'Frames should be uint8 of {size_px} x {size_px} x 3, but are '
       f'{frames.dtype} of shape {frames.shape}.'
     )
   num = len(frames)
-  index = pd.DataFrame(
-    {
-      'person_id': person_id,
-      'video_id': '',
-      'frame': np.arange(num),
-      'time_s': np.nan,
-    }
-  )
   store = store_lib.FrameStore(
     path=pathlib.Path('frames'),
     size_px=size_px,
     frames=np.ascontiguousarray(frames).reshape(num, -1),
-    index=index,
+    index=pd.DataFrame(
+      {
+        'person_id': person_id,
+        'video_id': '',
+        'frame': np.arange(num),
+        'time_s': np.nan,
+      }
+    ),
     person_ids=(person_id,),
     problems=(),
     source={},

@@ -77,20 +77,18 @@ def choose(
     return shift, f'{field} is {choice}, but {facts}'
   ties = [s for s in _SHIFTS if s != shift and matches[s] == matches[shift]]
   if is_dense and ties and choice == 'check':
+    others = ' and '.join(map(str, ties))
     return shift, (
       f'{field}: the numbers do not tell whether pictures and rows count from '
-      f'the same one; {shift} is assumed, {_listed(ties)} would fit as well '
+      f'the same one; {shift} is assumed, {others} would fit as well '
       f'({_example(numbers)})'
     )
   return shift, ''
 
 
-def _listed(values):
-  return ' and '.join(map(str, values))
-
-
 def _example(numbers):
   """The ranges of the video with most pictures."""
   frames, rows = max(numbers, key=lambda pair: len(pair[0]))
-  text = f'e.g. pictures {frames.min()} to {frames.max()}'
-  return text + (f', rows {rows.min()} to {rows.max()}' if len(rows) else '')
+  return f'e.g. pictures {frames.min()} to {frames.max()}' + (
+    f', rows {rows.min()} to {rows.max()}' if len(rows) else ''
+  )

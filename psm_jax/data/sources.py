@@ -113,6 +113,13 @@ class Source:
   folds: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+def reporter(problems: list[dict[str, str]]) -> Report:
+  """Returns a report that adds to a list of problems, see `Source`."""
+  return lambda path, reason: problems.append(
+    {'path': str(path), 'reason': reason}
+  )
+
+
 def digest(value) -> str:
   """Returns 16 hex digits of a value that JSON can express."""
   text = json.dumps(value, sort_keys=True)
@@ -162,17 +169,6 @@ def check_persons(
     )
 
 
-def label_table(video: Video, report: Report) -> labels_lib.LabelTable | None:
-  """Returns a video's labels, None if there are none or they cannot be read."""
-  if not isinstance(video.labels, pathlib.Path):
-    return video.labels
-  try:
-    return labels_lib.read_labels(video.labels)
-  except ValueError as error:
-    report(labels_name(video), f'labels not used: {error}')
-    return None
-
-
 def label_columns(videos: Sequence[Video]) -> tuple[str, ...]:
   """Returns the columns of all files of labels that can be read, in order."""
   columns = {}
@@ -181,7 +177,7 @@ def label_columns(videos: Sequence[Video]) -> tuple[str, ...]:
       try:
         columns |= dict.fromkeys(labels_lib.read_columns(video.labels))
       except ValueError:
-        continue  # `label_table` will report it.
+        continue  # `labels_of` will report it.
   return tuple(columns)
 
 
@@ -190,6 +186,49 @@ def labels_name(video: Video) -> str:
   if isinstance(video.labels, pathlib.Path):
     return f'{video.name}/{video.labels.name}'
   return video.name
+
+
+def labels_of(
+  video: Video, frames: np.ndarray, report: Report
+) -> tuple[pd.DataFrame, np.ndarray | None]:
+  """Returns the labels and landmarks of a video's frames.
+
+  Args:
+    video: whose labels, or the file of them, are taken; one that cannot be read
+      is reported and left out.
+    frames: [T] int, frame numbers.
+    report: takes also what is wrong with the labels, and how they and the
+      frames differ.
+
+  Returns:
+    T rows, a column a label, NaN where missing; [T, 68, 2] float64, (x, y) as
+    in the labels, NaN likewise, or None without landmarks.
+  """
+  table, name = video.labels, labels_name(video)
+  if isinstance(table, pathlib.Path):
+    try:
+      table = labels_lib.read_labels(table)
+    except ValueError as error:
+      report(name, f'labels not used: {error}')
+      table = None
+  if table is None:
+    return pd.DataFrame(index=range(len(frames))), None
+  place = table.values.index.get_indexer(frames)
+  missing = (place < 0).sum()
+  extra = len(table.values) - len(frames) + missing
+  doubts = (
+    (missing, f'{missing} of {len(frames)} frames have no row; labels missing'),
+    # What ingest found is a part of the frames there are.
+    (video.files and extra, f'{extra} rows belong to no picture; not used'),
+  )
+  for reason in (*table.problems, *(text for is_so, text in doubts if is_so)):
+    report(name, reason)
+  values = table.values.reindex(index=frames).reset_index(drop=True)
+  if table.landmarks is None:
+    return values, None
+  points = np.full((len(frames), labels_lib.NUM_LANDMARKS, 2), np.nan)
+  points[place >= 0] = table.landmarks[place[place >= 0]]
+  return values, points
 
 
 def picture_shots(
@@ -204,13 +243,7 @@ def picture_shots(
     eye_distance: see `alignment.eye_crop`.
   """
   frames = np.array(video.frames)
-  table = label_table(video, report)
-  values, points = pd.DataFrame(index=range(len(frames))), None
-  if table is not None:
-    for sentence in _mismatch(table, frames):
-      report(labels_name(video), sentence)
-    values = table.values.reindex(index=frames).reset_index(drop=True)
-    points = match_landmarks(table, frames)
+  values, points = labels_of(video, frames, report)
   crops, usable = None, np.full(len(frames), align == 'none')
   if align == 'eyes' and points is not None:
     crops = alignment.eye_crop(
@@ -240,36 +273,3 @@ def picture_shots(
     crops=None if crops is None else crops[usable],
     landmarks=None if points is None else points[usable],
   )
-
-
-def _mismatch(table, frames):
-  """What is wrong with a table, and how it and the pictures differ."""
-  yield from table.problems
-  labelled = table.values.index.to_numpy()
-  missing = len(np.setdiff1d(frames, labelled))
-  extra = len(np.setdiff1d(labelled, frames))
-  if missing:
-    yield f'{missing} of {len(frames)} frames have no row; labels missing'
-  if extra:
-    yield f'{extra} rows belong to no picture; not used'
-
-
-def match_landmarks(
-  table: labels_lib.LabelTable, frames: np.ndarray
-) -> np.ndarray | None:
-  """Returns the landmarks of frames, None if a table has none.
-
-  Args:
-    table: the labels of one video.
-    frames: [T] int, frame numbers.
-
-  Returns:
-    [T, 68, 2] float64, (x, y) as in the table; NaN without row or value.
-  """
-  if table.landmarks is None:
-    return None
-  position = table.values.index.get_indexer(frames)
-  known = position >= 0
-  points = np.full((len(frames), labels_lib.NUM_LANDMARKS, 2), np.nan)
-  points[known] = table.landmarks[position[known]]
-  return points

@@ -51,8 +51,7 @@ class Frames:
 
   def __init__(self, people: Sequence[store_files.Person], size_px: int):
     self._people = people
-    lengths = [len(person.frames) for person in people]
-    self._starts = np.cumsum([0, *lengths])
+    self._starts = np.cumsum([0, *(len(person.frames) for person in people)])
     self.shape = (int(self._starts[-1]), size_px * size_px * 3)
     self._verified, self._lock = set(), threading.Lock()
 

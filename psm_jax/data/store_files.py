@@ -75,9 +75,11 @@ def read_manifest(path: pathlib.Path) -> dict:
       f'{path} is not a finished frame store: it has no {MANIFEST}. Give the '
       f'folder that holds {MANIFEST} and a PERSON{SUFFIX} for each person.'
     )
-  remedy = f'Copy it again, or delete {path} and prepare it again.'
-  content = tabular.read_bytes(file, json_files.MAX_BYTES)
-  return parse_manifest(content, file, remedy=remedy)
+  return parse_manifest(
+    tabular.read_bytes(file, json_files.MAX_BYTES),
+    file,
+    remedy=f'Copy it again, or delete {path} and prepare it again.',
+  )
 
 
 def parse_manifest(
@@ -144,8 +146,7 @@ def person_path(path: pathlib.Path, person_id: str) -> pathlib.Path:
   Raises:
     ValueError: If the id is unsafe.
   """
-  what = f'{path}: person_id'
-  return path / (paths.check_id(person_id, what=what) + SUFFIX)
+  return path / (paths.check_id(person_id, what=f'{path}: person_id') + SUFFIX)
 
 
 def open_person(path: pathlib.Path, entry: Mapping, size_px: int) -> Person:
@@ -176,8 +177,7 @@ def open_person(path: pathlib.Path, entry: Mapping, size_px: int) -> Person:
       zlib.crc32(view[stop:], zlib.crc32(view[:start])) != entry['index_crc32']
     ):
       raise ValueError('the index is not the one that was written')
-    batch = pa.ipc.open_file(content).get_batch(0)
-    index, videos = read_batch(batch)
+    index, videos = read_batch(pa.ipc.open_file(content).get_batch(0))
     frames = view[start:stop].reshape(num_frames, row_bytes)
   except (OSError, ValueError) as error:
     raise ValueError(_damage(file, error)) from error
@@ -263,8 +263,7 @@ def make_batch(
     ValueError: If the index is not of one person, is unsorted, lacks a column
       or holds an unsafe id.
   """
-  missing = [name for name in KEY_COLUMNS if name not in index.columns]
-  if missing:
+  if missing := [name for name in KEY_COLUMNS if name not in index.columns]:
     raise ValueError(f'The index lacks the columns {missing}.')
   starts = index['video_id'].ne(index['video_id'].shift()).to_numpy()
   video_ids = index['video_id'][starts].tolist()

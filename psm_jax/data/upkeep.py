@@ -225,9 +225,9 @@ def verify(path: str | os.PathLike) -> list[str]:
 def strays(path: str | os.PathLike) -> list[pathlib.Path]:
   """Returns files that a killed change left in a store; they may hold faces."""
   path = pathlib.Path(path)
-  people = store_files.read_manifest(path)['people']
   named = {
-    store_files.person_path(path, entry['person_id']) for entry in people
+    store_files.person_path(path, entry['person_id'])
+    for entry in store_files.read_manifest(path)['people']
   }
   return sorted(
     entry
@@ -279,8 +279,7 @@ def add_people(path: str | os.PathLike, other: str | os.PathLike) -> list[str]:
       mine['problems'] += [
         p for p in theirs['problems'] if p not in mine['problems']
       ]
-      added = [*mine['source'].get('added', []), theirs['source']]
-      mine['source']['added'] = added
+      mine['source'].setdefault('added', []).append(theirs['source'])
   return [entry['person_id'] for entry in entries]
 
 
@@ -335,8 +334,9 @@ def remove_person(
 def _changing(path) -> Iterator[dict]:
   """Gives the manifest to change, then writes it and deletes what it drops."""
   store_files.read_manifest(path)
-  busy = f'Another process is changing {path}. Wait for it.'
-  with paths.locked(path / '.lock', busy=busy):
+  with paths.locked(
+    path / '.lock', busy=f'Another process is changing {path}. Wait for it.'
+  ):
     manifest = store_files.read_manifest(path)
     del manifest['schema_version']
     try:
@@ -355,28 +355,29 @@ def _write_manifest(path, **manifest):
 
 
 def _check_addable(path, mine, other, theirs, entries):
-  if theirs['size_px'] != mine['size_px']:
-    raise ValueError(
-      f'{other} holds frames of {theirs["size_px"]} px, {path} of '
-      f'{mine["size_px"]} px. Prepare it again with that size.'
-    )
   known = {entry['person_id'].lower() for entry in mine['people']}
-  twice = [
-    entry['person_id']
-    for entry in entries
-    if entry['person_id'].lower() in known
-  ]
-  if twice:
-    raise ValueError(
-      f'{path} has {store.list_some(twice)} already. Remove them first, or '
-      'choose people by data.persons.'
-    )
+  people = [entry['person_id'] for entry in entries]
+  twice = [person for person in people if person.lower() in known]
   ways = [_way(manifest['source']) for manifest in (mine, theirs)]
-  if None not in ways and ways[0] != ways[1]:
-    raise ValueError(
+  for is_wrong, message in (
+    (
+      theirs['size_px'] != mine['size_px'],
+      f'{other} holds frames of {theirs["size_px"]} px, {path} of '
+      f'{mine["size_px"]} px. Prepare it again with that size.',
+    ),
+    (
+      twice,
+      f'{path} has {store.list_some(twice)} already. Remove them first, or '
+      'choose people by data.persons.',
+    ),
+    (
+      None not in ways and ways[0] != ways[1],
       f'{other} was made with {ways[1]}, {path} with {ways[0]}. Prepare it '
-      'again like that.'
-    )
+      'again like that.',
+    ),
+  ):
+    if is_wrong:
+      raise ValueError(message)
 
 
 def _way(source):
@@ -392,9 +393,8 @@ def _way(source):
 def _source_without(person_id, source):
   """What a store was made from, without naming somebody."""
   source = dict(source)
-  if 'folds' in source:
-    source['folds'] = dict(source['folds'])
-    source['folds'].pop(person_id, None)
+  if folds := source.get('folds'):
+    source['folds'] = {p: folds[p] for p in folds if p != person_id}
   if 'added' in source:
     source['added'] = [
       _source_without(person_id, added) for added in source['added']

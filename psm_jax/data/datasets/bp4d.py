@@ -68,15 +68,15 @@ def _read_presence(path, options, report):
     return []
   columns = {}
   for name in table.columns[1:]:
-    code = _CODE.fullmatch(str(name).strip())
-    if code is None:
+    if code := _CODE.fullmatch(name):
+      columns[f'AU{int(code[1]):02d}_c'] = trees.checked_labels(
+        table[name], path, options, report, high=1, what=f'codes of {name}'
+      )
+    else:
       report(path, f'column {name!r} is no action unit; not used')
-      continue
-    columns[f'AU{int(code[1]):02d}_c'] = trees.checked_labels(
-      table[name], path, options, report, high=1, what=f'codes of {name}'
-    )
-  presence = pd.DataFrame(columns, index=frames.astype(np.int64))
-  return [trees.once(presence, path, report)]
+  return [
+    trees.once(pd.DataFrame(columns, frames.astype(np.int64)), path, report)
+  ]
 
 
 def _read_intensity(folder, name, options, report):

@@ -89,9 +89,10 @@ def _read_files(folder, kind, video, report):
       if frame is None:
         raise ValueError('its name has no frame number')
       lines = tabular.read_bytes(path, _MAX_BYTES).decode().splitlines()
-      numbers = [list(map(float, line.split())) for line in lines]
-      content = _CHECKS[kind]([row for row in numbers if row])
-      content_of[int(frame[1])] = content
+      rows = [
+        [float(x) for x in line.split()] for line in lines if line.strip()
+      ]
+      content_of[int(frame[1])] = _CHECKS[kind](rows)
     except (OSError, ValueError) as error:
       report(path, f'not used: {error}')
   return content_of
@@ -138,8 +139,10 @@ def _make_table(video, contents, units):
       row[f'AU{unit:02d}_c'] = float(unit in codes)
       # An intensity of 0 is listed for units that are present, not graded.
       row[f'AU{unit:02d}'] = (codes[unit] or np.nan) if unit in codes else 0.0
-  columns = ['expression']
-  columns += [f'AU{unit:02d}{kind}' for kind in ('', '_c') for unit in units]
+  columns = [
+    'expression',
+    *(f'AU{unit:02d}{kind}' for kind in ('', '_c') for unit in units),
+  ]
   values = pd.DataFrame(
     list(rows.values()),
     pd.Index(rows, name='frame', dtype=np.int64),
@@ -156,10 +159,9 @@ def _make_table(video, contents, units):
 def _find_folds(root, options, videos):
   """Ten folds of people in order of their ids, as is usual for CK+."""
   del root, options
-  people = sorted({video.person_id for video in videos})
-  if len(people) < NUM_FOLDS:
-    return {}
-  return folds.by_order(people, num_folds=NUM_FOLDS)
+  people = list({video.person_id for video in videos})
+  are_many = len(people) >= NUM_FOLDS
+  return folds.by_order(people, num_folds=NUM_FOLDS) if are_many else {}
 
 
 DATASET = trees.Dataset(

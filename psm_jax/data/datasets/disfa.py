@@ -88,8 +88,7 @@ def _compare_lengths(columns, where, report):
   """Reports files that label other frames than the person's longest one."""
   longest = max(columns, key=lambda unit: len(columns[unit]))
   for unit, series in columns.items():
-    lacking = len(columns[longest].index.difference(series.index))
-    if lacking:
+    if lacking := len(columns[longest].index.difference(series.index)):
       report(
         where, f'{unit} has no label on {lacking} frames that {longest} has'
       )

@@ -64,9 +64,8 @@ def _read_table(path, options, report):
     raise ValueError(
       f'expected one column `frame` (or `0`), got {list(table.columns)[:8]}'
     )
-  frames = pd.to_numeric(table[named[0]], errors='coerce').to_numpy(float)
-  usable = np.isfinite(frames) & (frames == np.floor(frames))
-  usable &= ~pd.Series(frames).duplicated().to_numpy()
+  frames = tabular.numbers(table[named[0]])
+  usable = (frames == np.floor(frames)) & ~pd.Series(frames).duplicated()
   if not usable.all():
     report(
       path,
@@ -74,17 +73,14 @@ def _read_table(path, options, report):
     )
   columns = {}
   for name in table.columns:
-    match = _COLUMN.fullmatch(name)
-    if match is None:
-      continue
-    suffix, high = ('', 5) if match[2] in ('_r', '_R') else ('_c', 1)
-    columns[f'AU{int(match[1]):02d}{suffix}'] = trees.checked_labels(
-      table[name], path, options, report, high=high, what=f'codes of {name}'
-    )
+    if match := _COLUMN.fullmatch(name):
+      suffix, high = ('', 5) if match[2] in ('_r', '_R') else ('_c', 1)
+      columns[f'AU{int(match[1]):02d}{suffix}'] = trees.checked_labels(
+        table[name], path, options, report, high=high, what=f'codes of {name}'
+      )
   if not columns:
     raise ValueError(f'no column AU<k> or <k>, got {list(table.columns)[:8]}')
-  values = pd.DataFrame(columns, frames)[usable]
-  return trees.as_labels(values)
+  return trees.as_labels(pd.DataFrame(columns, frames)[usable.to_numpy()])
 
 
 DATASET = trees.Dataset(

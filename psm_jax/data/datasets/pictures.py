@@ -4,6 +4,7 @@ Names decide, never positions: the last integer of a file's stem is its frame
 number, and the path names the person and the video.
 """
 
+import itertools
 import os
 import pathlib
 from collections.abc import Callable, Iterator
@@ -45,10 +46,12 @@ def find(
   anchor, tops = _searched(root, pattern)
   groups, videos_seen = {}, []
   for folder, names in _walk(tops, videos_seen):
-    where = _relative(folder, anchor)
-    by_video = _by_video(where, names, identify, report)
-    for key, names_of_video in by_video.items():
-      groups.setdefault(key, []).append((folder, names_of_video))
+    # Told from the folder searched, with forward slashes.
+    where = pathlib.PurePath(anchor.name) / folder.relative_to(anchor)
+    for key, theirs in _by_video(
+      where.as_posix(), names, identify, report
+    ).items():
+      groups.setdefault(key, []).append((folder, theirs))
   videos = []
   for person_id, video_id in sorted(_usable(groups, report)):
     folders = groups[person_id, video_id]
@@ -59,8 +62,7 @@ def find(
         'data.tree.images, a glob of the folders to read.'
       )
     folder, names = folders[0]
-    numbered = sources.by_frame(names, folder, report)
-    if numbered:
+    if numbered := sources.by_frame(names, folder, report):
       videos.append(
         sources.Video(
           person_id=person_id,
@@ -90,11 +92,9 @@ def _searched(root, pattern):
   if not pattern:
     return root, [root]
   whole = root / pattern  # An absolute pattern stays as it is.
-  fixed = []
-  for part in whole.parts:
-    if set(part) & set('*?['):
-      break
-    fixed.append(part)
+  fixed = [
+    *itertools.takewhile(lambda part: not set(part) & set('*?['), whole.parts)
+  ]
   anchor = pathlib.Path(*fixed)
   rest = whole.parts[len(fixed) :]
   tops = sorted(anchor.glob('/'.join(rest))) if rest else [anchor]
@@ -106,31 +106,26 @@ def _searched(root, pattern):
 
 def _walk(tops, videos_seen) -> Iterator[tuple[pathlib.Path, list[str]]]:
   """Yields every folder that holds pictures, and their names."""
-  pending = [(top, 0) for top in reversed(tops)]
-  while pending:
-    folder, depth = pending.pop()
-    names, below = [], []
-    with os.scandir(folder) as entries:
-      for entry in entries:
-        if entry.name.startswith('.'):
-          continue
-        lower = entry.name.lower()
-        if lower.endswith(sources.PICTURES):
-          names.append(entry.name)
-        elif lower.endswith(_VIDEOS):
-          videos_seen.append(entry.path)
-        elif entry.is_dir():
-          below.append(entry.name)
-    if names:
-      yield folder, sorted(names)
-    # Links may form a circle; no data set is this deep.
-    if depth < _DEEPEST:
-      pending += [(folder / n, depth + 1) for n in sorted(below, reverse=True)]
+
+  def fail(error):
+    raise error
+
+  for top in tops:
+    for place, below, files in os.walk(top, onerror=fail, followlinks=True):
+      folder = pathlib.Path(place)
+      # Links may form a circle; no data set is this deep.
+      is_deep = len(folder.relative_to(top).parts) >= _DEEPEST
+      below[:] = [] if is_deep else sorted(filter(_is_shown, below))
+      shown = sorted(filter(_is_shown, files))
+      videos_seen += [
+        str(folder / name) for name in shown if name.lower().endswith(_VIDEOS)
+      ]
+      if names := [n for n in shown if n.lower().endswith(sources.PICTURES)]:
+        yield folder, names
 
 
-def _relative(folder, anchor):
-  """'ANCHOR/...' as text, with forward slashes."""
-  return (pathlib.PurePath(anchor.name) / folder.relative_to(anchor)).as_posix()
+def _is_shown(name):
+  return not name.startswith('.')
 
 
 def _by_video(where, names, identify, report):
@@ -160,8 +155,7 @@ def _usable(groups, report):
     except ValueError as error:
       report('/'.join(key), f'left out: {error}')
       continue
-    folded = tuple(part.lower() for part in key)
-    twin = seen.setdefault(folded, key)
+    twin = seen.setdefault('/'.join(key).lower(), key)
     if twin != key:
       report(
         '/'.join(key),

@@ -6,7 +6,6 @@ frame number, and returns the source that `builder` makes records of.
 Nothing is written to the data set's folders, and no picture is opened.
 """
 
-import collections
 import dataclasses
 import functools
 import hashlib
@@ -106,12 +105,18 @@ def scan(
       hold the pictures of one video, or labels and pictures seem to be numbered
       apart. Names the field to change.
   """
-  root = _check(dataset, root, options)
-  problems = []
-
-  def report(path, reason):
-    problems.append({'path': str(path), 'reason': reason})
-
+  root = pathlib.Path(root)
+  if not root.is_dir():
+    raise ValueError(f'data.path {str(root)!r} is not a folder.')
+  if options.align == 'eyes' and not dataset.has_landmarks:
+    raise ValueError(
+      f"data.align 'eyes' needs landmarks, and none are read with "
+      f"{dataset.kind}. Use 'none' and give aligned face crops (launch.ingest "
+      'makes them of videos).'
+    )
+  folders.check_options(options.align, options.eye_distance, options.fps)
+  problems: list[dict[str, str]] = []
+  report = sources.reporter(problems)
   ids = dataset.person_ids(root, options, report) if dataset.person_ids else {}
 
   def identify(where, stem):
@@ -143,7 +148,14 @@ def scan(
     tables = _shifted(dataset, videos, tables, options, report)
   fps = options.fps or _own_fps(dataset, videos)
   videos = tuple(
-    _with_table(video, fps, tables.get(video.key)) for video in videos
+    dataclasses.replace(
+      video,
+      fps=fps,
+      labels=tables.get(video.key),
+      has_landmarks=video.key in tables
+      and tables[video.key].landmarks is not None,
+    )
+    for video in videos
   )
   people = {video.person_id for video in videos}
   return sources.Source(
@@ -159,27 +171,6 @@ def scan(
     ),
     folds={p: f for p, f in known_folds.items() if p in people},
   )
-
-
-def _with_table(video, fps, table):
-  has_landmarks = table is not None and table.landmarks is not None
-  return dataclasses.replace(
-    video, fps=fps, labels=table, has_landmarks=has_landmarks
-  )
-
-
-def _check(dataset, root, options):
-  root = pathlib.Path(root)
-  if not root.is_dir():
-    raise ValueError(f'data.path {str(root)!r} is not a folder.')
-  if options.align == 'eyes' and not dataset.has_landmarks:
-    raise ValueError(
-      f"data.align 'eyes' needs landmarks, and none are read with "
-      f"{dataset.kind}. Use 'none' and give aligned face crops (launch.ingest "
-      'makes them of videos).'
-    )
-  folders.check_options(options.align, options.eye_distance, options.fps)
-  return root
 
 
 def _find_folds(dataset, root, options, videos):
@@ -205,11 +196,11 @@ def _own_fps(dataset, videos):
 
 def _shifted(dataset, videos, tables, options, report):
   """The tables indexed by the pictures' numbers."""
-  numbers = {video.key: np.array(video.frames) for video in videos}
   shift, remark = shifts.choose(
     [
-      (numbers[key], table.values.index.to_numpy())
-      for key, table in tables.items()
+      (np.array(video.frames), tables[video.key].values.index.to_numpy())
+      for video in videos
+      if video.key in tables
     ],
     choice=options.label_shift,
     field='data.tree.label_shift',
@@ -228,31 +219,27 @@ def _shifted(dataset, videos, tables, options, report):
 
 def _columns(dataset, videos):
   """The label columns of all videos: documented ones first."""
-  seen = collections.Counter(
+  seen = {
     column
     for video in videos
     if video.labels is not None
     for column in video.labels.values.columns
-  )
+  }
   documented = [c for c in dataset.columns if c in seen]
-  return (*documented, *sorted(seen.keys() - set(documented)))
+  return (*documented, *sorted(seen.difference(documented)))
 
 
 def _fingerprint(dataset, videos, options, fps, known_folds):
-  digest = hashlib.sha256()
-  digest.update(
-    json.dumps(
-      [
-        SCHEMA_VERSION,
-        dataset.kind,
-        options.align,
-        alignment.EYE_HEIGHT,
-        options.eye_distance,
-        fps,
-        sorted(known_folds.items()),
-      ]
-    ).encode()
-  )
+  how = [
+    SCHEMA_VERSION,
+    dataset.kind,
+    options.align,
+    alignment.EYE_HEIGHT,
+    options.eye_distance,
+    fps,
+    sorted(known_folds.items()),
+  ]
+  digest = hashlib.sha256(json.dumps(how).encode())
   for video in videos:
     digest.update(f'{video.name}\n'.encode())
     digest.update(pictures.state(video.folder, video.files))

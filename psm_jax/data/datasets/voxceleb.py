@@ -67,16 +67,15 @@ def _read_meta(root, options, number, report):
 def _find_folds(root, options, videos, *, number):
   """Folds dev and test, by the table of people or else by folder."""
   table = _read_meta(root, options, number, lambda *_: None)
-  people = {video.person_id for video in videos}
   if table is not None:
     sets = dict(zip(table['person_id'], table['set'].str.lower(), strict=True))
-    return {p: sets[p] for p in sorted(people) if sets.get(p) in _SETS}
+    people = sorted({video.person_id for video in videos})
+    return {p: sets[p] for p in people if sets.get(p) in _SETS}
   set_of = {}
   for video in videos:
     # Folders above the root may be called anything.
     if video.folder.is_relative_to(root):
-      inside = set(video.folder.relative_to(root).parts)
-      for name in inside & set(_SETS):
+      for name in set(_SETS).intersection(video.folder.relative_to(root).parts):
         set_of.setdefault(video.person_id, name)
   return set_of
 

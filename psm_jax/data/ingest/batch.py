@@ -6,12 +6,10 @@ outcome = batch.ingest('/data/videos', '/data/ingested')
 import contextlib
 import dataclasses
 import functools
-import json
 import os
 import pathlib
 import shutil
 import threading
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -22,6 +20,7 @@ from psm_jax import paths, tasks
 from psm_jax.data import store
 from psm_jax.data.ingest import (
   folder,
+  frame_tables,
   layout,
   listing,
   processing,
@@ -97,14 +96,11 @@ def ingest(
     raise ValueError(f'--num_workers {num_workers} must not be negative.')
   root = pathlib.Path(output)
   inputs = listing.list_inputs(path, person_from=person_from, leave_out=root)
-  with _locked(_make_folders(root)):
-    tracks.read(root)  # Before hours of work, not after.
-    plan = _plan(inputs, root, options, boxes)
-    plan.asks = person_from == 'ask'
-    rows = dict(plan.rows)
+  with _locked(root):
+    jobs, rows, remade, copies = _plan(inputs, root, options, boxes)
     num_workers = 0 if in_process else num_workers or tasks.num_cores()
     for job, content, error in _run(
-      plan.jobs, options, root, num_workers, scheduler
+      jobs, options, root, num_workers, scheduler
     ):
       if content is None:
         reason = _reason(error)
@@ -113,27 +109,25 @@ def ingest(
       else:
         rows[job.key] = summary.video_row(content)
     # In training and test at once copies would spoil scores.
-    for key, twin in plan.copies.items():
+    for key, twin in copies.items():
       remark = f'seems to be a copy of {layout.shown(twin.name)}'
       rows[key]['warnings'] = '; '.join(
         filter(None, [rows[key].get('warnings'), remark])
       )
       logging.warning('%s %s.', rows[key]['name'], remark)
-    return _finish(root, plan, rows, min_person_s)
-
-
-def _make_folders(root):
-  paths.make_private_dir(root)
-  for name in (layout.VIDEOS, layout.SHEETS):
-    paths.make_private_dir(paths.child(root, name))
-  return root
+    return _finish(root, rows, remade, person_from == 'ask', min_person_s)
 
 
 @contextlib.contextmanager
 def _locked(root):
-  """Keeps other ingests out, and removes what killed ones left."""
-  busy = f'Another process is ingesting into {root}. Wait for it.'
-  with paths.locked(root / '.lock', busy=busy):
+  """Makes the folders, keeps others out, and removes what killed ones left."""
+  paths.make_private_dir(root)
+  for name in (layout.VIDEOS, layout.SHEETS):
+    paths.make_private_dir(paths.child(root, name))
+  with paths.locked(
+    root / '.lock',
+    busy=f'Another process is ingesting into {root}. Wait for it.',
+  ):
     for leftover in (root / layout.VIDEOS).glob('.new-*'):
       shutil.rmtree(leftover, ignore_errors=True)
     try:
@@ -143,18 +137,12 @@ def _locked(root):
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-@dataclasses.dataclass
-class _Plan:
-  """What is to be done, and what is known without doing it."""
-
-  jobs: list[processing.Job]
-  rows: dict[str, dict]
-  remade: dict[str, dict]
-  copies: dict[str, listing.Input]
-  asks: bool = False
-
-
 def _plan(inputs, root, options, boxes):
+  """(jobs, rows of what is no job, what is made anew, copies and their twins).
+
+  Rows and copies are by the video's key, what is made anew by its video_id.
+  """
+  table = tracks.read(root)  # Before hours of work, not after.
   known, damaged = layout.list_videos(root)
   for text in damaged:
     logging.warning('%s', text)
@@ -175,28 +163,29 @@ def _plan(inputs, root, options, boxes):
         status='left_out' if entry.is_left_out else 'failed',
       )
   usable = [e for e in inputs if not e.problem and e.key in contents]
-  ids = listing.assign_ids(usable, contents, known)
-  by_id = {content['video_id']: content for content in known}
-  plan = _Plan([], rows, {}, copies=_copies(usable, contents))
-  table = tracks.read(root)
+  ids = listing.assign_ids(usable, contents, known.values())
+  jobs, copies = [], _copies(usable, contents)
   box_tables, missing = _boxes_of(boxes, usable, ids)
-  given = {e.person_id.lower() for e in usable}
-  given |= {content['suggestion'].lower() for content in known}
+  given = {
+    *(entry.person_id.lower() for entry in usable),
+    *(content['suggestion'].lower() for content in known.values()),
+  }
   for entry in usable:
     video_id = ids[entry.key]
     boxes_table = box_tables.get(entry.key)
-    if boxes is not None and boxes_table is None:
-      rows[entry.key] = _failed(entry.name, video_id, missing[entry.key])
-      continue
     try:
+      if boxes is not None and boxes_table is None:
+        raise ValueError(missing[entry.key])
       digest = processing.digest(options, boxes_table)
-    except OSError as error:
+    except (OSError, ValueError) as error:
       rows[entry.key] = _failed(entry.name, video_id, str(error))
       continue
-    twin, person_id = plan.copies.get(entry.key), entry.person_id
-    if not (twin or person_id):
-      # One face in two files is not two people.
-      person_id = _own_person(video_id, given)
+    person_id = entry.person_id
+    if not person_id and entry.key not in copies:
+      # One face in two files is not two people, and somebody else may have been
+      # given this video's name as an id.
+      is_taken = video_id.lower() in given
+      person_id = f'{video_id[:58]}-video' if is_taken else video_id
     job = processing.Job(
       path=entry.path.absolute(),
       name=entry.name,
@@ -208,13 +197,11 @@ def _plan(inputs, root, options, boxes):
       table=boxes_table,
       digest=digest,
     )
-    before = by_id.get(video_id)
-    if before is None:
-      plan.jobs.append(job)
-    elif (before['content'], before['digest']) == (job.content, job.digest):
+    before = known.get(video_id, {})
+    if before.get('content') == job.content and before['digest'] == job.digest:
       _name_person(root, job, before, table)
       rows[entry.key] = summary.video_row(before)
-    elif tracks.is_edited(table, before):
+    elif before and tracks.is_edited(table, before):
       reason = (
         'the file or the options changed, but its tracks were filled in by '
         'hand: left as it was. Delete its rows in tracks.csv to make it anew'
@@ -222,23 +209,17 @@ def _plan(inputs, root, options, boxes):
       logging.warning('%s: %s.', layout.shown(entry.name), reason)
       rows[entry.key] = summary.video_row(before) | {'reason': reason}
     else:
-      plan.jobs.append(job)
-      plan.remade[video_id] = before
+      jobs.append(job)
   logging.info(
     '%d videos: %d to do, %d done before, %d cannot be used; %d other files.',
     sum(not entry.is_left_out for entry in inputs),
-    len(plan.jobs),
+    len(jobs),
     sum(row['status'] in ('ok', 'no_face') for row in rows.values()),
     sum(row['status'] == 'failed' for row in rows.values()),
     sum(row['status'] == 'left_out' for row in rows.values()),
   )
-  return plan
-
-
-def _own_person(video_id, given):
-  """The id of a person known only from one video."""
-  # Somebody else may have been given this video's name as an id.
-  return f'{video_id[:58]}-video' if video_id.lower() in given else video_id
+  remade = {v: known[v] for v in (job.video_id for job in jobs) if v in known}
+  return jobs, rows, remade, copies
 
 
 def _name_person(root, job, before, table):
@@ -255,8 +236,9 @@ def _name_person(root, job, before, table):
       )
     return
   before |= {'suggestion': job.suggestion, 'person_id': job.person_id}
-  path = layout.video_folder(root, job.video_id) / 'video.json'
-  paths.write_atomic(path, json.dumps(before, indent=1) + '\n')
+  paths.write_json(
+    layout.video_folder(root, job.video_id) / 'video.json', before
+  )
 
 
 def _copies(usable, contents):
@@ -319,8 +301,7 @@ def _run(jobs, options, root, num_workers, scheduler):
   if not jobs:
     return
   lock, searched = threading.Lock(), 0
-  length_s = {job.key: video.length_s(job.path) for job in jobs}
-  total = sum(length_s.values())
+  total = sum(video.length_s(job.path) for job in jobs)
   with tqdm.tqdm(
     total=total or None,
     desc='ingesting',
@@ -359,12 +340,12 @@ def _run(jobs, options, root, num_workers, scheduler):
       yield jobs[place], content, error
 
 
-def _finish(root, plan, rows, min_person_s):
+def _finish(root, rows, remade, asks, min_person_s):
   """Writes the tables and says what there is to do."""
   contents, _ = layout.list_videos(root)
   # Read again: somebody may have filled it in meanwhile.
   table, num_waiting = tracks.merge(
-    tracks.read(root), contents, remade=plan.remade, asks=plan.asks
+    tracks.read(root), contents, remade=remade, asks=asks
   )
   text = table.text()
   path = root / layout.TRACKS
@@ -372,50 +353,49 @@ def _finish(root, plan, rows, min_person_s):
     paths.write_atomic(path, text)
   people, confirmed = _read_people(root, contents, min_person_s)
   listed = {row['video_id'] for row in rows.values()}
-  others = [
-    summary.video_row(c) for c in contents if c['video_id'] not in listed
+  every = [
+    *rows.values(),
+    *(summary.video_row(contents[v]) for v in contents if v not in listed),
   ]
-  for row in [*rows.values(), *others]:
-    row['confirmed'] = len(confirmed.get(row['video_id'], ()))
-  every = sorted([*rows.values(), *others], key=lambda r: r['name'])
-  summary.write_table(root / layout.SUMMARY, summary.SUMMARY_COLUMNS, every)
-  summary.write_table(root / layout.PEOPLE, summary.PEOPLE_COLUMNS, people)
-  _log_people(people)
-  num_tracks = sum(len(content['tracks']) for content in contents)
-  num_confirmed = sum(map(len, confirmed.values()))
-  return Outcome(
-    list(rows.values()), num_tracks - num_confirmed, num_waiting, people
-  )
-
-
-def _read_people(root, contents, min_person_s):
-  """(people.csv's rows, confirmed tracks by video_id) by tracks.csv."""
-  by_id = {content['video_id']: content for content in contents}
-  try:
-    found = tracks.assignments(root, tracks.read(root), by_id)
-    confirmed = {}
-    for entry in found:
-      confirmed.setdefault(entry.video_id, set()).add(entry.track)
-    for content in contents:
-      folder.write_persons(root, content, found)
-    if not confirmed:
-      return [], {}
-    people = summary.people(root, folder.scan(root), min_seconds=min_person_s)
-  except ValueError as error:
-    logging.error('%s people.csv is empty until that is mended.', error)
-    return [], {}
-  return people, confirmed
-
-
-def _log_people(people: Sequence[dict]):
-  if not people:
-    return
-  logging.info('Per person:\n%s', summary.people_text(people))
-  short = [row['person_id'] for row in people if row['note']]
-  if short:
+  every.sort(key=lambda row: row['name'])
+  for row in every:
+    row['confirmed'] = confirmed.get(row['video_id'], 0)
+  for name, columns, lines in (
+    (layout.SUMMARY, summary.SUMMARY_COLUMNS, every),
+    (layout.PEOPLE, summary.PEOPLE_COLUMNS, people),
+  ):
+    paths.write_atomic(root / name, layout.table(columns, lines))
+  if people:
+    logging.info('Per person:\n%s', summary.people_text(people))
+  if short := [row['person_id'] for row in people if row['note']]:
     logging.warning(
       'Too little material of %d of %d people (people.csv): %s.',
       len(short),
       len(people),
       store.list_some(short),
     )
+  num_tracks = sum(len(content['tracks']) for content in contents.values())
+  return Outcome(
+    list(rows.values()),
+    num_tracks - sum(confirmed.values()),
+    num_waiting,
+    people,
+  )
+
+
+def _read_people(root, contents, min_person_s):
+  """(people.csv's rows, number of confirmed tracks by video_id)."""
+  try:
+    parts = tracks.assignments(root, tracks.read(root), contents)
+    for video_id, people in parts.items():
+      frame_tables.write_persons(root, video_id, people)
+    if not any(parts.values()):
+      return [], {}
+    rows = summary.people(root, folder.scan(root), min_seconds=min_person_s)
+  except ValueError as error:
+    logging.error('%s people.csv is empty until that is mended.', error)
+    return [], {}
+  return rows, {
+    video_id: len({track for of in people.values() for track, *_ in of})
+    for video_id, people in parts.items()
+  }

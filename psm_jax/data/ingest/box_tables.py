@@ -104,10 +104,12 @@ def place(
   rows = np.flatnonzero(usable)
   rows = rows[np.argsort(reading.place[rows], kind='stable')]
   frames = reading.place[rows]
-  kept = []
-  for of_frame in np.split(rows, np.flatnonzero(np.diff(frames)) + 1):
-    kept.extend(of_frame[faces_lib.without_doubles(seen.chosen(of_frame))])
-  kept = np.array(kept, int)
+  kept = np.concatenate(
+    [
+      of_frame[faces_lib.without_doubles(seen.chosen(of_frame))]
+      for of_frame in np.split(rows, np.flatnonzero(np.diff(frames)) + 1)
+    ]
+  )
   return (
     reading.place[kept],
     seen.chosen(kept),

@@ -112,8 +112,7 @@ def _eyes_and_scale(found):
   guessed = boxes[:, None, :2] + boxes[:, None, 2:] * np.array(_EYES_IN_BOX)
   eyes = np.where(np.isfinite(points[:, :2]), points[:, :2], guessed)
   distance = np.linalg.norm(eyes[:, 1] - eyes[:, 0], axis=1)
-  mouth = points[:, 3:].mean(axis=1)
-  drop = np.linalg.norm(mouth - eyes.mean(axis=1), axis=1)
+  drop = np.linalg.norm(points[:, 3:].mean(axis=1) - eyes.mean(axis=1), axis=1)
   drop *= _proportion(eyes, points[:, 2], distance, drop)
   return eyes, np.fmax(distance, drop)
 
@@ -133,8 +132,8 @@ def _proportion(eyes, nose, distance, drop):
 
 def _median(values, window):
   """[n, c] running median over an odd number of frames."""
-  table = pd.DataFrame(values)
-  return table.rolling(window, center=True, min_periods=1).median().to_numpy()
+  near = pd.DataFrame(values).rolling(window, center=True, min_periods=1)
+  return near.median().to_numpy()
 
 
 def _smooth(times_s, values, deviation_s):
@@ -168,30 +167,32 @@ def cut(picture: np.ndarray, crop: np.ndarray, *, size_px: int) -> np.ndarray:
   """
   pitch = float(np.linalg.norm(crop[:, 0])) / size_px
   finer = min(max(1, math.ceil(pitch - 1e-3)), _LARGEST_OVERSAMPLING)
-  count = size_px * finer
-  step = crop[:, :2] / count
-  # OpenCV counts pixels from their centres, a crop from corners.
-  start = crop[:, 2] + 0.5 * step.sum(axis=1) - 0.5
-  pixels = cv2.warpAffine(
-    picture,
-    np.column_stack([step, start]),
-    (count, count),
-    flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-    borderMode=cv2.BORDER_REPLICATE,
-  )
+  pixels = sample(picture, crop, size_px=size_px * finer)
   if finer == 1:
     return pixels
   return cv2.resize(pixels, (size_px, size_px), interpolation=cv2.INTER_AREA)
 
 
+def sample(
+  picture: np.ndarray, crop: np.ndarray, *, size_px: int
+) -> np.ndarray:
+  """Looks up one crop pixel by pixel, as `cut` where it is not shrunk."""
+  step = crop[:, :2] / size_px
+  # OpenCV counts pixels from their centres, a crop from corners.
+  start = crop[:, 2] + 0.5 * step.sum(axis=1) - 0.5
+  return cv2.warpAffine(
+    picture,
+    np.column_stack([step, start]),
+    (size_px, size_px),
+    flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+    borderMode=cv2.BORDER_REPLICATE,
+  )
+
+
 def is_inside(crop: np.ndarray, size: tuple[int, int]) -> bool:
   """Tells whether a crop lies within a picture of (width, height) pixels."""
   corners = crop @ np.array([[0, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1]])
-  right, bottom = size
-  x, y = corners
-  return bool(
-    min(x.min(), y.min()) >= 0 and x.max() <= right and y.max() <= bottom
-  )
+  return bool((corners >= 0).all() and (corners.T - size <= 0).all())
 
 
 def blur(crop: np.ndarray) -> float:
@@ -200,8 +201,9 @@ def blur(crop: np.ndarray) -> float:
   Lower is blurrier; comparable between crops of one size only (Pertuz, Puig and
   Garcia, 2013, LAP4).
   """
-  grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
-  return float(cv2.Laplacian(grey, cv2.CV_64F).var())
+  return float(
+    cv2.Laplacian(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var()
+  )
 
 
 def brightness(crop: np.ndarray) -> float:

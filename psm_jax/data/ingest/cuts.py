@@ -87,7 +87,6 @@ def _compare(last, edges):
   for down in range(2 * _REACH + 1):
     for right in range(2 * _REACH + 1):
       moved = padded[down : down + height, right : right + width]
-      apart = _parts(((moved - edges) ** 2).sum(axis=-1))
-      least = np.minimum(least, apart)
+      least = np.minimum(least, _parts(((moved - edges) ** 2).sum(axis=-1)))
   change = min(still, float(least.sum() / energy.sum()))
   return change, float((least > _ELSEWHERE * energy).mean())

@@ -10,7 +10,6 @@ process that uses it.
 import dataclasses
 import pathlib
 import warnings
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -46,29 +45,36 @@ class DetectorOptions:
 
   def check(self) -> None:
     """Raises ValueError if an option is out of range or a file is missing."""
-    if self.name not in DETECTORS:
-      raise ValueError(f'--detector {self.name!r} is none of {DETECTORS}.')
     if self.name == LANDMARKER:
       landmark_models.locate(self.model)
       landmark_models.interpreter_class()
-    if self.name == YUNET and not pathlib.Path(self.model).is_file():
-      raise ValueError(
+    for is_wrong, message in (
+      (
+        self.name not in DETECTORS,
+        f'--detector {self.name!r} is none of {DETECTORS}.',
+      ),
+      (
+        self.name == YUNET and not pathlib.Path(self.model).is_file(),
         f'--detector=yunet needs --model, its ONNX file; {self.model!r} is no '
-        'file. It comes with the OpenCV model zoo, face_detection_yunet.'
-      )
-    if self.name == MTCNN and self.model:
-      raise ValueError(
-        '--model is for --detector=landmarker or yunet, not mtcnn.'
-      )
-    if not 0 <= self.min_score <= 1:
-      raise ValueError(f'--min_score {self.min_score} is not from 0 to 1.')
-    if self.longest_px < 64:
-      raise ValueError(f'--detect_px {self.longest_px} is below 64.')
-    if not 12 <= self.min_face_px <= self.longest_px:
-      raise ValueError(
+        'file. It comes with the OpenCV model zoo, face_detection_yunet.',
+      ),
+      (
+        self.name == MTCNN and self.model,
+        '--model is for --detector=landmarker or yunet, not mtcnn.',
+      ),
+      (
+        not 0 <= self.min_score <= 1,
+        f'--min_score {self.min_score} is not from 0 to 1.',
+      ),
+      (self.longest_px < 64, f'--detect_px {self.longest_px} is below 64.'),
+      (
+        not 12 <= self.min_face_px <= self.longest_px,
         f'--min_face_px {self.min_face_px} is not from 12 to --detect_px, '
-        f'{self.longest_px}.'
-      )
+        f'{self.longest_px}.',
+      ),
+    ):
+      if is_wrong:
+        raise ValueError(message)
 
   def resolved(self) -> 'DetectorOptions':
     """Returns the options with a detector's name in place of 'auto'.
@@ -96,14 +102,9 @@ class DetectorOptions:
     return named
 
 
-class Detector(Protocol):
-  """What finds the faces of a frame."""
-
-  def detect(self, frame: video.Frame) -> Faces:
-    """Returns a frame's faces, in pixels of the picture as shown."""
-
-
-def make(options: DetectorOptions) -> Detector:
+def make(
+  options: DetectorOptions,
+) -> 'MtcnnDetector | YunetDetector | landmarker.LandmarkerDetector':
   """Returns a detector.
 
   Args:
@@ -112,12 +113,11 @@ def make(options: DetectorOptions) -> Detector:
   Raises:
     ValueError: If the model cannot be read.
   """
-  kind = {
+  return {
     MTCNN: MtcnnDetector,
     LANDMARKER: landmarker.LandmarkerDetector,
     YUNET: YunetDetector,
-  }[options.name]
-  return kind(options)
+  }[options.name](options)
 
 
 class MtcnnDetector:
@@ -156,8 +156,7 @@ class MtcnnDetector:
       points=np.array(points, np.float64) + 0.5,
       scores=np.array([face['confidence'] for face in found], np.float64),
     )
-    faces = faces.scaled(_enlargement(frame, picture))
-    return faces.chosen(without_doubles(faces))
+    return _shown(frame, picture, faces)
 
 
 class YunetDetector:
@@ -190,10 +189,10 @@ class YunetDetector:
       points=found[:, 4:14].reshape(-1, 5, 2),
       scores=found[:, 14],
     )
-    faces = faces.scaled(_enlargement(frame, picture))
-    return faces.chosen(without_doubles(faces))
+    return _shown(frame, picture, faces)
 
 
-def _enlargement(frame, picture):
-  """(x, y) from the picture that was searched to the one shown."""
-  return np.array(frame.size) / [picture.shape[1], picture.shape[0]]
+def _shown(frame, picture, faces):
+  """Faces of the picture searched in pixels of the one shown, each once."""
+  faces = faces.scaled(frame.enlargement(picture))
+  return faces.chosen(without_doubles(faces))

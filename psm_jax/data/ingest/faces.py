@@ -1,7 +1,7 @@
 """The faces of one picture as arrays, and the overlap of boxes."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -78,6 +78,15 @@ class Faces:
 NO_FACES = Faces(np.zeros((0, 4)), np.zeros((0, 5, 2)), np.zeros(0))
 
 
+def joined(parts: Sequence[Faces]) -> Faces:
+  """Returns faces one behind another; all of them have details."""
+  columns = zip(*((f.boxes, f.points, f.scores) for f in parts), strict=True)
+  details = zip(*(f.details.all() for f in parts if f.details), strict=True)
+  return Faces(
+    *map(np.concatenate, columns), Details(*map(np.concatenate, details))
+  )
+
+
 def overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
   """Returns the shared areas of boxes.
 
@@ -121,7 +130,6 @@ def without_doubles(faces: Faces) -> np.ndarray:
   shared = overlaps(faces.boxes[:, None], faces.boxes)
   kept = []
   for face in order:
-    smaller = np.minimum(areas[face], areas[kept])
-    if (shared[face, kept] <= 0.5 * smaller).all():
+    if (shared[face, kept] <= 0.5 * np.minimum(areas[face], areas[kept])).all():
       kept.append(int(face))
   return np.array(sorted(kept), int)

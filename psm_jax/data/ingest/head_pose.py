@@ -28,11 +28,10 @@ def pose(
   left[:, 2] *= np.sign(np.linalg.det(left) * np.linalg.det(right))
   rotation = left @ right
   # Rz(-roll) Rx(pitch) Ry(yaw), axes to the right, up and to the camera.
-  pitch = np.arcsin(np.clip(rotation[2, 1], -1, 1))
   return np.degrees(
     [
       np.arctan2(-rotation[2, 0], rotation[2, 2]),
-      pitch,
+      np.arcsin(np.clip(rotation[2, 1], -1, 1)),
       -np.arctan2(-rotation[0, 1], rotation[1, 1]),
     ]
   )

@@ -48,8 +48,7 @@ def align(
   seen = np.stack(
     [landmarks[:, list(group)].mean(axis=1) for group in _GROUPS], axis=1
   )
-  place = _fit(seen, _turned(pose_deg))
-  place = pd.DataFrame(place, index=times_s)
+  place = pd.DataFrame(_fit(seen, _turned(pose_deg)), index=times_s)
   if place.isna().all(axis=None):
     raise ValueError('No face has landmarks to align by.')
   place = place.interpolate('index', limit_direction='both').to_numpy()

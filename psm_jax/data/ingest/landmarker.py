@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from psm_jax.data.ingest import crops as crops_lib
 from psm_jax.data.ingest import faces as faces_lib
 from psm_jax.data.ingest import head_pose, landmark_models, video
 from psm_jax.data.ingest.faces import Details, Faces
@@ -106,23 +107,20 @@ class LandmarkerDetector:
     every = _SEARCH_BESIDE_EVERY if len(followed) else _SEARCH_EVERY
     is_due = not is_next or frame.index - self._searched >= every
     is_close = is_due or len(followed) < len(self._crops)
+    self._searched = frame.index if is_close else self._searched
     faces = followed
-    if is_close:
-      self._searched = frame.index
     if is_close or not len(followed):
       crops = self._search(picture, followed, is_close=is_close)
       faces = self._measured(picture, crops, followed)
     self._index, self._shape = frame.index, picture.shape
     self._crops = _around(faces)
-    size = np.array([picture.shape[1], picture.shape[0]])
-    return faces.scaled(np.array(frame.size) / size)
+    return faces.scaled(frame.enlargement(picture))
 
   def _measured(self, picture, crops, known=faces_lib.NO_FACES):
     """The faces known and those in crops, each once."""
-    faces = [self._measure(picture, crop) for crop in crops]
     faces = [
       face
-      for face in faces
+      for face in (self._measure(picture, crop) for crop in crops)
       if face.scores[0] >= self._options.min_score
       and face.boxes[0, 2:].max() >= self._options.min_face_px
     ]
@@ -130,7 +128,7 @@ class LandmarkerDetector:
       faces.append(known)
     if not faces:
       return faces_lib.NO_FACES
-    faces = _joined(faces)
+    faces = faces_lib.joined(faces)
     return faces.chosen(faces_lib.without_doubles(faces))
 
   def _search(self, picture, known, *, is_close):
@@ -159,8 +157,9 @@ class LandmarkerDetector:
 
   def _search_in(self, picture, left, top, width, height):
     """[K, 5] middle, side, angle and score of what is found in a window."""
-    part = picture[top : top + height, left : left + width]
-    shrunk, share, margin = _letterbox(part)
+    shrunk, share, margin = _letterbox(
+      picture[top : top + height, left : left + width]
+    )
     place, scores = decode(*self._networks.search(shrunk))
     place[:, :2] = (place[:, :2] - margin) / share + [left, top]
     place[:, 2] /= share
@@ -168,22 +167,13 @@ class LandmarkerDetector:
 
   def _measure(self, picture, crop):
     """One face, whose score is that of the second network."""
-    size_px = landmark_models.FACE_PX
-    step = crop[:, :2] / size_px
-    start = crop[:, 2] + 0.5 * step.sum(axis=1) - 0.5
-    pixels = cv2.warpAffine(
-      picture,
-      np.column_stack([step, start]),
-      (size_px, size_px),
-      flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-      borderMode=cv2.BORDER_REPLICATE,
+    networks, size_px = self._networks, landmark_models.FACE_PX
+    points, presence = networks.landmarks(
+      crops_lib.sample(picture, crop, size_px=size_px)
     )
-    points, presence = self._networks.landmarks(pixels)
     points = points.astype(np.float64) / size_px
     flat = points[:, :2] @ crop[:, :2].T + crop[:, 2]
     deep = points[:, 2:] * np.linalg.norm(crop[:, 0])
-    networks = self._networks
-    count = len(networks.mean_face)
     low, high = flat.min(axis=0), flat.max(axis=0)
     return Faces(
       boxes=np.concatenate([low, high - low])[None],
@@ -192,7 +182,7 @@ class LandmarkerDetector:
       details=Details(
         landmarks=flat[None].astype(np.float32),
         pose_deg=head_pose.pose(
-          np.concatenate([flat, deep], axis=1)[:count],
+          np.concatenate([flat, deep], axis=1)[: len(networks.mean_face)],
           networks.mean_face,
           networks.weights,
         )[None].astype(np.float32),
@@ -209,8 +199,8 @@ def _upright(middle, side, angle):
   """[F, 2, 3] crops around faces, so that they are upright in them."""
   right = _MARGIN * side * np.stack([np.cos(angle), np.sin(angle)])
   down = np.stack([-right[1], right[0]])
-  corner = middle.T - (right + down) / 2
-  return np.stack([right, down, corner]).transpose(2, 1, 0)
+  crops = np.stack([right, down, middle.T - (right + down) / 2])
+  return crops.transpose(2, 1, 0)
 
 
 def _around(faces):
@@ -220,20 +210,6 @@ def _around(faces):
     faces.boxes[:, :2] + faces.boxes[:, 2:] / 2,
     faces.boxes[:, 2:].max(axis=1),
     np.arctan2(across[:, 1], across[:, 0]),
-  )
-
-
-def _joined(faces):
-  """Single faces as one."""
-  return Faces(
-    np.concatenate([face.boxes for face in faces]),
-    np.concatenate([face.points for face in faces]),
-    np.concatenate([face.scores for face in faces]),
-    Details(
-      np.concatenate([face.details.landmarks for face in faces]),
-      np.concatenate([face.details.pose_deg for face in faces]),
-      np.concatenate([face.details.blendshapes for face in faces]),
-    ),
   )
 
 
@@ -310,8 +286,10 @@ def decode(
   made = np.array(made).reshape(-1, boxes.shape[1])
   across = made[:, 6:8] - made[:, 4:6]
   angle = np.arctan2(across[:, 1], across[:, 0])
-  side = made[:, 2:4].max(axis=1)
-  return np.column_stack([made[:, :2], side, angle]), np.array(best)
+  return (
+    np.column_stack([made[:, :2], made[:, 2:4].max(axis=1), angle]),
+    np.array(best),
+  )
 
 
 @functools.cache

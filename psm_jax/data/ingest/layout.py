@@ -74,17 +74,16 @@ def read_video(folder: pathlib.Path) -> dict:
   path = folder / 'video.json'
   remedy = f'Delete {folder} and ingest it again.'
   try:
-    version = json_files.read(path, {'schema_version': int})['schema_version']
-    content = json_files.read(
-      path, _VIDEO if version == SCHEMA_VERSION else dict
-    )
+    content = json_files.read(path, {'schema_version': int})
+    version = content['schema_version']
+    if version != SCHEMA_VERSION:
+      raise ValueError(
+        f'{path} has schema version {version!r}, this program reads '
+        f'{SCHEMA_VERSION}.'
+      )
+    json_files.check(content, _VIDEO, path)
   except ValueError as error:
     raise ValueError(f'{error} {remedy}') from error
-  if version != SCHEMA_VERSION:
-    raise ValueError(
-      f'{path} has schema version {version!r}, this program reads '
-      f'{SCHEMA_VERSION}. {remedy}'
-    )
   if content['video_id'] != folder.name:
     raise ValueError(
       f'{path} is about {content["video_id"]!r}, not {folder.name!r}; the '
@@ -93,17 +92,24 @@ def read_video(folder: pathlib.Path) -> dict:
   return content
 
 
-def list_videos(root: pathlib.Path) -> tuple[list[dict], list[str]]:
-  """Returns video.json of every finished video, sorted, and what is wrong."""
+def list_videos(root: pathlib.Path) -> tuple[dict[str, dict], list[str]]:
+  """Returns what video.json says of every finished video, and what is wrong.
+
+  Args:
+    root: the ingest folder.
+
+  Returns:
+    From video_id, sorted, to what `read_video` returns; a sentence for each
+    that is damaged.
+  """
   folder = root / VIDEOS
-  found, problems = [], []
-  if folder.is_dir():
-    for path in sorted(folder.iterdir()):
-      if path.is_dir() and not path.name.startswith('.'):
-        try:
-          found.append(read_video(path))
-        except ValueError as error:
-          problems.append(str(error))
+  found, problems = {}, []
+  for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    if path.is_dir() and not path.name.startswith('.'):
+      try:
+        found[path.name] = read_video(path)
+      except ValueError as error:
+        problems.append(str(error))
   return found, problems
 
 

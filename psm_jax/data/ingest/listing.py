@@ -11,7 +11,7 @@ import os
 import pathlib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from psm_jax import paths, tabular
 
@@ -49,8 +49,7 @@ class Input:
   @property
   def key(self) -> str:
     """16 hex digits of where the file is."""
-    place = os.fsencode(self.path.absolute())
-    return hashlib.sha256(place).hexdigest()[:16]
+    return hashlib.sha256(os.fsencode(self.path.absolute())).hexdigest()[:16]
 
 
 def list_inputs(
@@ -101,8 +100,11 @@ def _without_case_twins(inputs):
   for entry in inputs:
     known = spelled.setdefault(entry.person_id.lower(), entry.person_id)
     if known != entry.person_id and not entry.problem:
-      problem = f'person_id {entry.person_id!r} differs only in case from '
-      entry = dataclasses.replace(entry, problem=f'{problem}{known!r}')
+      entry = dataclasses.replace(
+        entry,
+        problem=f'person_id {entry.person_id!r} differs only in case from '
+        f'{known!r}',
+      )
     checked.append(entry)
   return checked
 
@@ -117,8 +119,7 @@ def _search(root, person_from, leave_out):
   def failed(error):
     add(pathlib.Path(error.filename), problem=error.strerror)
 
-  walk = os.walk(root, onerror=failed, followlinks=True)
-  for folder, names, files in walk:
+  for folder, names, files in os.walk(root, onerror=failed, followlinks=True):
     here, entered = pathlib.Path(folder), []
     for name in sorted(names):
       real = (here / name).resolve()
@@ -129,22 +130,20 @@ def _search(root, person_from, leave_out):
       elif real != skipped:
         entered.append(name)
     names[:] = entered
+    above = '-'.join(here.relative_to(root).parts)
+    person_id = safe_id(above) if above and person_from == 'folder' else ''
     others = {}
-    for name in sorted(files):
-      path = here / name
+    for path in sorted(here / name for name in files):
       kind = path.suffix.lower()
-      if name.startswith('.') or kind not in EXTENSIONS:
+      if path.name.startswith('.') or kind not in EXTENSIONS:
         others.setdefault(kind, []).append(path)
-        continue
-      parts = path.relative_to(root).parts[:-1]
-      named = person_from == 'folder' and parts
-      add(path, person_id=safe_id('-'.join(parts)) if named else '')
+      else:
+        add(path, person_id=person_id)
     for kind, paths_of in others.items():
       for path in paths_of[:_MOST_NAMED]:
         reason = LEFT_OUT if path.exists() else 'a link to nothing'
         add(path, problem=reason, is_left_out=True)
-      more = len(paths_of) - _MOST_NAMED
-      if more > 0:
+      if (more := len(paths_of) - _MOST_NAMED) > 0:
         reason = f'and {more} more like it: {LEFT_OUT}'
         add(here / f'*{kind}', problem=reason, is_left_out=True)
   return inputs
@@ -168,8 +167,7 @@ def _read_manifest(path):
         paths.check_id(person_id, what='person_id')
       except ValueError as error:
         problem, person_id = f'line {line} of the manifest: {error}', ''
-    known = persons.setdefault(name, person_id)
-    if known != person_id:
+    if persons.setdefault(name, person_id) != person_id:
       problem = f'line {line} of the manifest gives it a second person_id'
     elif any(i.name == name for i in found):
       problem = f'line {line} of the manifest names it again'
@@ -183,13 +181,12 @@ def fingerprint(path: pathlib.Path) -> str:
   Raises:
     OSError: If it cannot be read.
   """
-  digest = hashlib.sha256()
   if os.path.exists(path) and not os.path.isfile(path):
     # Reading a pipe would wait for ever.
     raise OSError(errno.EINVAL, 'not a file', str(path))
   with open(path, 'rb') as file:
     size = os.fstat(file.fileno()).st_size
-    digest.update(str(size).encode())
+    digest = hashlib.sha256(str(size).encode())
     for start in (0, size // 2, max(0, size - _PIECE)):
       file.seek(start)
       digest.update(file.read(_PIECE))
@@ -213,9 +210,9 @@ def _short_hash(text):
 
 
 def assign_ids(
-  inputs: Iterable[Input],
+  inputs: Sequence[Input],
   contents: Mapping[str, str],
-  known: Iterable[Mapping],
+  known: Collection[Mapping],
 ) -> dict[str, str]:
   """Returns the video_id of each input, by its key.
 
@@ -227,7 +224,6 @@ def assign_ids(
     contents: fingerprint by key, of those that can be read.
     known: video_id, key and content of the videos that were made before.
   """
-  inputs, known = list(inputs), list(known)
   by_key = {entry['key']: entry['video_id'] for entry in known}
   keys = {entry.key for entry in inputs}
   moved = {
@@ -244,8 +240,7 @@ def assign_ids(
     if video_id is None:
       stem = pathlib.PurePath(entry.name).with_suffix('')
       parts = [part for part in stem.parts if part not in ('..', stem.anchor)]
-      joined = '-'.join(parts)
-      video_id = safe_id(joined)
+      video_id = safe_id('-'.join(parts))
       if video_id.lower() in taken:
         video_id = f'{video_id[:54]}-{_short_hash(entry.name + entry.key)}'
       taken.add(video_id.lower())

@@ -8,8 +8,6 @@ face where the detector gives landmarks.
 import array
 import dataclasses
 import hashlib
-import json
-import math
 import pathlib
 import secrets
 import shutil
@@ -190,9 +188,7 @@ def ingest_video(
     content = _describe(job, options, search, counts, warnings, frames)
     content['made'] = _digest_of(temporary)
     content['sheets'] = _write_sheets(root, job.video_id, pages)
-    paths.write_atomic(
-      temporary / 'video.json', json.dumps(content, indent=1) + '\n'
-    )
+    paths.write_json(temporary / 'video.json', content)
     final = layout.video_folder(root, job.video_id)
     shutil.rmtree(final, ignore_errors=True)
     temporary.rename(final)
@@ -213,9 +209,9 @@ def _digest_of(folder):
 
 def _search(job, options, counts, report, num_threads):
   """Finds and follows the faces of all frames; (search, warnings)."""
-  table, warnings = None, []
+  table, every, warnings = None, options.detect_every, []
   if job.table is not None:
-    table = box_tables.read(job.table, first_row=options.first_row)
+    table, every = box_tables.read(job.table, first_row=options.first_row), 1
   else:
     detector = detection.make(options.detector)
   finder = cuts.CutFinder()
@@ -225,7 +221,7 @@ def _search(job, options, counts, report, num_threads):
     if not frame.is_damaged:
       finder.add(frame)
       sound.append(frame.index)
-      if table is None and frame.index % options.detect_every == 0:
+      if table is None and frame.index % every == 0:
         _append(seen, frame.index, _detect(detector, frame))
     if counts.decoded % _REPORT_EVERY == 0:
       report(_REPORT_EVERY, _REPORT_EVERY / counts.rate)
@@ -241,7 +237,6 @@ def _search(job, options, counts, report, num_threads):
     frames, faces, warnings = box_tables.place(
       table, time_s, counts, options.boxes
     )
-  every = 1 if table is not None else options.detect_every
   tracks = tracking.follow(
     frames,
     faces.boxes,
@@ -250,18 +245,19 @@ def _search(job, options, counts, report, num_threads):
     gap_s=options.gap_s,
     step_s=every * joining.usual_step(time_s),
   )
-  least = math.ceil(options.min_track_frames / every)
-  kept = [rows for rows in tracks if len(rows) >= least]
+  kept = [r for r in tracks if len(r) * every >= options.min_track_frames]
   return video_tables.Search(
     time_s=time_s,
     tracks=[
       _track_rows(frames[rows], faces.chosen(rows), time_s, options, every)
       for rows in kept
     ],
-    num_faces=len(frames),
-    num_dropped=len(frames) - sum(map(len, kept)),
-    num_with_face=len(np.unique(frames)),
-    num_cuts=len(begins),
+    counts={
+      'cuts': len(begins),
+      'with_face': len(np.unique(frames)),
+      'faces': len(frames),
+      'faces_dropped': len(frames) - sum(map(len, kept)),
+    },
   ), warnings
 
 
@@ -288,8 +284,10 @@ def _unpack(seen):
     )
     landmarks = landmarks.reshape(len(rows), -1, 2)
     details = faces_lib.Details(landmarks, pose_deg, blendshapes)
-  faces = faces_lib.Faces(rows[:, 1:5], points, rows[:, -1], details)
-  return rows[:, 0].astype(np.int64), faces
+  return (
+    rows[:, 0].astype(np.int64),
+    faces_lib.Faces(rows[:, 1:5], points, rows[:, -1], details),
+  )
 
 
 def _detect(detector, frame):
@@ -304,7 +302,6 @@ def _detect(detector, frame):
 
 def _track_rows(frames, faces, time_s, options, every):
   frames, faces, is_made_up = tracking.fill(frames, faces, every=every)
-  count = len(frames)
   return video_tables.TrackRows(
     frames=frames,
     faces=faces,
@@ -312,9 +309,7 @@ def _track_rows(frames, faces, time_s, options, every):
     alignment=crops.align(
       time_s[frames], faces, eye_distance=options.eye_distance
     ),
-    inside=np.zeros(count, bool),
-    blur=np.full(count, np.nan, np.float32),
-    brightness=np.full(count, np.nan, np.float32),
+    measured=np.full((len(frames), 3), np.nan, np.float32),
   )
 
 
@@ -324,25 +319,23 @@ def _write_tracks(job, options, search, folder, num_threads):
   if not search.tracks:
     return pages
   due = _due(search.tracks)
+  frames_due = due[:, 0].copy()
   shown = [set(sheets.chosen_frames(t.frames).tolist()) for t in search.tracks]
   watches = [appearance.Watch(len(t.frames)) for t in search.tracks]
-  for track in range(len(search.tracks)):
-    (folder / layout.track_name(track)).mkdir(mode=0o700)
-  counts = video.Counts()
-  position = 0
+  folders = [folder / layout.track_name(n) for n in range(len(search.tracks))]
+  for path in folders:
+    path.mkdir(mode=0o700)
+  counts, start = video.Counts(), 0
   for frame in video.read(job.path, counts, num_threads=num_threads):
-    picture = None
-    while position < len(due) and due[position, 0] == frame.index:
-      _, track, row = due[position]
-      position += 1
-      if picture is None:
-        picture = frame.picture()
+    stop = np.searchsorted(frames_due, frame.index, side='right')
+    picture = frame.picture() if start < stop else None
+    for _, track, row in due[start:stop]:
       crop = _cut(search.tracks[track], row, picture, options)
       watches[track].add(crop)
-      path = folder / layout.track_name(track)
-      _write_crop(path, frame.index, crop, options)
+      _write_crop(folders[track], frame.index, crop, options)
       if frame.index in shown[track]:
         pages[track][frame.index] = crop
+    start = stop
   if counts.decoded != len(search.time_s):
     raise ValueError(
       f'the first reading gave {len(search.time_s)} frames, the second '
@@ -382,10 +375,9 @@ def _cut(track, row, picture, options):
   """One crop; what is measured of it goes into the track."""
   where = track.alignment.crops[row]
   crop = crops.cut(picture, where, size_px=options.size_px)
-  size = (picture.shape[1], picture.shape[0])
-  track.inside[row] = crops.is_inside(where, size)
-  track.blur[row] = crops.blur(crop)
-  track.brightness[row] = crops.brightness(crop)
+  height, width = picture.shape[:2]
+  is_inside = crops.is_inside(where, (width, height))
+  track.measured[row] = is_inside, crops.blur(crop), crops.brightness(crop)
   return crop
 
 
@@ -400,20 +392,16 @@ def _write_crop(folder, frame, crop, options):
   else:
     settings = [cv2.IMWRITE_PNG_COMPRESSION, 3]
   encoded = cv2.imencode(f'.{options.format}', crop[..., ::-1], settings)[1]
-  # OpenCV's own writing does not say why it failed.
-  (folder / layout.crop_name(frame, options.format)).write_bytes(
-    encoded.tobytes()
-  )
+  path = folder / layout.crop_name(frame, options.format)
+  path.write_bytes(encoded)  # OpenCV's own does not say why it failed.
 
 
 def _write_sheets(root, video_id, pages):
   """Writes the contact sheets and returns their paths in the folder."""
-  if not pages:
-    return []
-  rows = []
-  for track, page in enumerate(pages):
-    title = f'{video_id}  track {track}:  frames {min(page)} to {max(page)}'
-    rows.append((title, page))
+  rows = [
+    (f'{video_id}  track {track}:  frames {min(page)} to {max(page)}', page)
+    for track, page in enumerate(pages)
+  ]
   names = []
   for number, sheet in enumerate(sheets.draw(rows)):
     suffix = f'.{number + 1}' if number else ''
@@ -425,17 +413,17 @@ def _write_sheets(root, video_id, pages):
 
 def _describe(job, options, search, counts, warnings, frames):
   """What video.json says, without the sheets and what was made."""
-  if search.num_dropped:
+  if num_dropped := search.counts['faces_dropped']:
     warnings.append(
-      f'{search.num_dropped} faces found for fewer than '
+      f'{num_dropped} faces found for fewer than '
       f'{options.min_track_frames} frames; not used'
     )
-  for number, track in enumerate(search.tracks):
-    if track.changes_at is not None:
-      warnings.append(
-        f'the face of track {number} seems to be another from frame '
-        f'{track.changes_at} ({search.time_s[track.changes_at]:.2f} s) on'
-      )
+  warnings += [
+    f'the face of track {number} seems to be another from frame '
+    f'{track.changes_at} ({search.time_s[track.changes_at]:.2f} s) on'
+    for number, track in enumerate(search.tracks)
+    if track.changes_at is not None
+  ]
   return {
     'schema_version': layout.SCHEMA_VERSION,
     'video_id': job.video_id,

@@ -5,6 +5,8 @@ import math
 import cv2
 import numpy as np
 
+from psm_jax.data import movies
+
 COLUMNS = 12
 _ROWS = 40  # A sheet; more tracks go onto further sheets.
 _THUMB_PX = 96
@@ -26,16 +28,12 @@ def chosen_frames(frames: np.ndarray) -> np.ndarray:
 def draw(
   rows: list[tuple[str, dict[int, np.ndarray]]],
 ) -> list[bytes]:
-  """Returns the sheets of a video as JPEG files.
+  """Returns the sheets of a video as JPEG files, none if there is no track.
 
   Args:
     rows: a (title, crops by frame number) a track; crops are [S, S, 3] uint8.
 
-  Raises:
-    ValueError: If there is no track.
   """
-  if not rows:
-    raise ValueError('A contact sheet needs a track.')
   sheets = []
   for start in range(0, len(rows), _ROWS):
     page = rows[start : start + _ROWS]
@@ -45,10 +43,7 @@ def draw(
       _draw_row(
         sheet[index * height // len(page) :], title, dict(sorted(crops.items()))
       )
-    encoded = cv2.imencode(
-      '.jpg', sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90]
-    )[1]
-    sheets.append(encoded.tobytes())
+    sheets.append(movies.jpeg(sheet, quality=90))
   return sheets
 
 
@@ -56,12 +51,9 @@ def _draw_row(area, title, crops):
   """One track's title, pictures and frame numbers, at the top of an area."""
   _write(area, title, 4, _TITLE_PX - 8, 0.5)
   for column, (frame, crop) in enumerate(crops.items()):
-    left = column * _THUMB_PX
-    thumb = cv2.resize(
-      crop, (_THUMB_PX - 2, _THUMB_PX - 2), interpolation=cv2.INTER_AREA
-    )
-    area[_TITLE_PX : _TITLE_PX + _THUMB_PX - 2, left : left + _THUMB_PX - 2] = (
-      thumb
+    left, side = column * _THUMB_PX, _THUMB_PX - 2
+    area[_TITLE_PX : _TITLE_PX + side, left : left + side] = cv2.resize(
+      crop, (side, side), interpolation=cv2.INTER_AREA
     )
     shift = max(0, 5 - math.floor(math.log10(max(frame, 1)))) * 4
     _write(

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from psm_jax import paths
 from psm_jax.data import sources
-from psm_jax.data.ingest import folder, layout
+from psm_jax.data.ingest import frame_tables
 
 SUMMARY_COLUMNS = (
   'name video_id status reason decoded seconds fps width height with_face '
@@ -28,13 +27,12 @@ PEOPLE_COLUMNS = (
 def video_row(content: dict) -> dict:
   """Returns the summary's row of one ingested video."""
   counts, tracks = content['counts'], content['tracks']
-  weights = [track['crops'] for track in tracks]
+  of_tracks = pd.DataFrame(tracks)
 
   def mean(name):
     if not tracks:
       return None
-    values = [track[name] for track in tracks]
-    return float(np.average(values, weights=weights))
+    return float(np.average(of_tracks[name], weights=of_tracks['crops']))
 
   return {
     'name': content['name'],
@@ -81,15 +79,13 @@ def people(
   Raises:
     ValueError: If a video's frames.parquet is damaged.
   """
-  rows = []
-  for person_id in sorted({entry.person_id for entry in source.videos}):
-    own = [e for e in source.videos if e.person_id == person_id]
-    tables = [folder.read_frames(root, entry) for entry in own]
-    rows.append(
-      {'person_id': person_id, 'videos': len(own)}
-      | _person(own, tables, min_seconds)
-    )
-  return rows
+  videos = {}
+  for entry in source.videos:
+    videos.setdefault(entry.person_id, []).append(entry)
+  return [
+    _person(root, person_id, videos[person_id], min_seconds)
+    for person_id in sorted(videos)
+  ]
 
 
 def people_text(rows: Sequence[dict], *, limit: int = 30) -> str:
@@ -107,16 +103,17 @@ def people_text(rows: Sequence[dict], *, limit: int = 30) -> str:
   return text + (f'\nand {more} more' if more > 0 else '')
 
 
-def _person(videos: Sequence, tables, min_seconds):
-  gaps, seconds = [], 0.0
-  for entry, table in zip(videos, tables, strict=True):
-    seconds += table['success'].sum() / entry.fps
-    gaps += _gap_lengths(table)
+def _person(root, person_id, videos, min_seconds):
+  tables = [frame_tables.read_frames(root, entry) for entry in videos]
+  gaps = [gap_s for table in tables for gap_s in _gap_lengths(table)]
+  seconds = sum(
+    table['success'].sum() / entry.fps
+    for entry, table in zip(videos, tables, strict=True)
+  )
   used = pd.concat([table[table['success']] for table in tables])
-  note = ''
-  if seconds < min_seconds:
-    note = f'too little: {seconds:.1f} s, fewer than {min_seconds:g} s'
   return {
+    'person_id': person_id,
+    'videos': len(videos),
     'frames': len(used),
     'seconds': float(seconds),
     'gaps': len(gaps),
@@ -125,17 +122,13 @@ def _person(videos: Sequence, tables, min_seconds):
     'face_px': float(used['face_px'].median()),
     'blur': float(used['blur'].median()),
     'brightness': float(used['brightness'].median()),
-    'note': note,
+    'note': f'too little: {seconds:.1f} s, fewer than {min_seconds:g} s'
+    if seconds < min_seconds
+    else '',
   }
 
 
 def _gap_lengths(table):
   """Seconds between the frames used before and after each gap."""
   used = table.loc[table['success']]
-  steps = np.diff(used['frame']) > 1
-  return np.diff(used['time_s'])[steps].tolist()
-
-
-def write_table(path: pathlib.Path, columns, rows) -> None:
-  """Writes a table at once, so that readers see the old or all of the new."""
-  paths.write_atomic(path, layout.table(columns, rows))
+  return np.diff(used['time_s'])[np.diff(used['frame']) > 1].tolist()

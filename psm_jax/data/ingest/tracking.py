@@ -59,13 +59,13 @@ def follow(
     overlap = np.where(overlap >= _MIN_OVERLAP, overlap, 0.0)
     pairs = optimize.linear_sum_assignment(overlap, maximize=True)
     matched = {
-      face: track
+      face: open_tracks[track]
       for track, face in zip(*pairs, strict=True)
       if overlap[track, face]
     }
     for face, row in enumerate(rows.tolist()):
       if face in matched:
-        open_tracks[matched[face]].append(row)
+        matched[face].append(row)
       else:
         tracks.append([row])
         open_tracks.append(tracks[-1])
@@ -93,16 +93,14 @@ def fill(
   steps = np.diff(frames)
   if every == 1 or not (steps > 1).any():
     return frames, found, np.zeros(len(frames), bool)
-  filled = np.where((steps > 1) & (steps <= every), steps - 1, 0)
-  made_up = np.concatenate(
-    [frames[i] + 1 + np.arange(n) for i, n in enumerate(filled)]
-  ).astype(np.int64)
-  frames_now = np.sort(np.concatenate([frames, made_up]))
+  stops = np.where(steps <= every, frames[1:], frames[:-1] + 1)
+  spans = map(np.arange, frames[:-1], stops)
+  frames_now = np.concatenate([*spans, frames[-1:]])
   values = np.concatenate([found.boxes, found.points.reshape(-1, 10)], axis=1)
   values = np.stack(
     [np.interp(frames_now, frames, column) for column in values.T], axis=1
   )
-  is_made_up = np.isin(frames_now, made_up)
+  is_made_up = ~np.isin(frames_now, frames)
 
   def spread(values):
     """Rows of the faces found at their new places, NaN elsewhere."""

@@ -10,7 +10,7 @@ import csv
 import dataclasses
 import io
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from psm_jax import paths
 from psm_jax.data.ingest import layout
@@ -27,27 +27,6 @@ COLUMNS = (
   'sheet',
 )
 AUTO = 'auto'
-
-
-@dataclasses.dataclass(frozen=True)
-class Assignment:
-  """Who is seen in some frames of a track.
-
-  Attributes:
-    video_id: the video.
-    track: the track's number.
-    first_frame: from where.
-    last_frame: to where, this frame too.
-    person_id: who.
-    line: of tracks.csv, counted from 1.
-  """
-
-  video_id: str
-  track: int
-  first_frame: int
-  last_frame: int
-  person_id: str
-  line: int
 
 
 @dataclasses.dataclass
@@ -86,36 +65,39 @@ def read(root: pathlib.Path) -> TrackTable:
     text = path.read_text(encoding='utf-8-sig')
     separator = max(',;\t', key=text.partition('\n')[0].count)
     reader = csv.DictReader(io.StringIO(text), delimiter=separator)
-    rows = [dict(row) | {'line': reader.line_num} for row in reader]
+    columns = [name for name in reader.fieldnames or () if name]
+    # Cells that a row lacks at its end are None.
+    rows = [
+      {'line': reader.line_num}
+      | {name: (row[name] or '').strip() for name in columns}
+      for row in reader
+    ]
   except (UnicodeDecodeError, csv.Error) as error:
     raise ValueError(
       f'{path} is no table in UTF-8: {error}. Save it as "CSV UTF-8".'
     ) from error
-  columns = [name for name in reader.fieldnames or () if name]
-  missing = [name for name in KEYS if name not in columns]
-  if missing:
+  if missing := [name for name in KEYS if name not in columns]:
     raise ValueError(
       f'{path} lacks the columns {", ".join(missing)}. Put them back, or move '
       'the file away: it is then made anew, without what was filled in.'
     )
-  for row in rows:
-    # Too long and too short rows have None in them.
-    row.pop(None, None)
-    for name in columns:
-      row[name] = (row[name] or '').strip()
   rows = [row for row in rows if any(row[name] for name in KEYS)]
   return TrackTable(columns, rows, separator)
 
 
 def assignments(
   root: pathlib.Path, table: TrackTable, videos: Mapping[str, Mapping]
-) -> list[Assignment]:
-  """Returns the rows that name a person, checked, in order of video and frame.
+) -> dict[str, dict[str, list[tuple[int, int, int]]]]:
+  """Returns who is seen where, by the rows that name a person.
 
   Args:
     root: the ingest folder, for messages.
     table: its tracks.csv.
     videos: video.json by video_id; rows of other videos are left out.
+
+  Returns:
+    From video_id and person_id to (track, first frame, last frame), in order of
+    frames; videos in which nobody is named are empty.
 
   Raises:
     ValueError: If a row names a track or frames that the video has not, an
@@ -128,20 +110,25 @@ def assignments(
     if row['person_id'] and row['video_id'] in videos:
       where = f'{path}, line {row["line"]}'
       described = layout.video_folder(root, row['video_id']) / 'video.json'
-      entry = _assignment(row, videos[row['video_id']], where, described)
-      twin = spelled.setdefault(entry.person_id.lower(), entry)
-      if twin.person_id != entry.person_id:
+      row = row | _span(row, videos[row['video_id']], where, described)
+      twin = spelled.setdefault(row['person_id'].lower(), row)
+      if twin['person_id'] != row['person_id']:
         raise ValueError(
-          f'{where}: person_id {entry.person_id!r} differs only in case from '
-          f'{twin.person_id!r} in line {twin.line}. Spell both alike.'
+          f'{where}: person_id {row["person_id"]!r} differs only in case from '
+          f'{twin["person_id"]!r} in line {twin["line"]}. Spell both alike.'
         )
-      found.append(entry)
-  found.sort(key=lambda a: (a.video_id, a.first_frame, a.track))
+      found.append(row)
+  found.sort(key=lambda r: (r['video_id'], r['first_frame'], r['track']))
   _check_overlaps(found, path)
-  return found
+  seen: dict[str, dict] = {video_id: {} for video_id in videos}
+  for row in found:
+    parts = seen[row['video_id']].setdefault(row['person_id'], [])
+    parts.append((row['track'], row['first_frame'], row['last_frame']))
+  return seen
 
 
-def _assignment(row, content, where, described):
+def _span(row, content, where, described):
+  """The row's track, first_frame and last_frame as numbers, checked."""
   numbers = {}
   for name in ('track', 'first_frame', 'last_frame'):
     try:
@@ -168,37 +155,34 @@ def _assignment(row, content, where, described):
       f'{row["video_id"]} track {numbers["track"]}, {track["first_frame"]} to '
       f'{track["last_frame"]} ({described}).'
     )
-  try:
-    person_id = paths.check_id(row['person_id'], what='person_id')
-  except ValueError as error:
-    raise ValueError(f'{where}: {error}') from error
-  return Assignment(
-    row['video_id'], **numbers, person_id=person_id, line=row['line']
-  )
+  paths.check_id(row['person_id'], what=f'{where}: person_id')
+  return numbers
 
 
-def _check_overlaps(found: Sequence[Assignment], path):
+def _check_overlaps(found, path):
   """Raises an error if a person or a track is claimed twice in one frame."""
   for what in ('person_id', 'track'):
     latest = {}
-    for entry in found:
-      key = (entry.video_id, getattr(entry, what))
+    for row in found:
+      key = (row['video_id'], row[what])
       before = latest.get(key)
-      if before is not None and entry.first_frame <= before.last_frame:
+      if before and row['first_frame'] <= before['last_frame']:
         raise ValueError(
-          f'{path}, lines {before.line} and {entry.line}: {entry.video_id} has '
-          f'{what} {key[1]} twice in frame {entry.first_frame}. Leave one '
-          'person_id empty, or change the frames.'
+          f'{path}, lines {before["line"]} and {row["line"]}: '
+          f'{row["video_id"]} has {what} {row[what]} twice in frame '
+          f'{row["first_frame"]}. Leave one person_id empty, or change the '
+          'frames.'
         )
-      if before is None or entry.last_frame > before.last_frame:
-        latest[key] = entry
+      latest[key] = row
 
 
 def is_edited(table: TrackTable, content: Mapping) -> bool:
   """Tells whether somebody filled in or changed a video's rows."""
   rows = table.of_video(content['video_id'])
-  versions = [_keys(_rows(content, is_known)) for is_known in (True, False)]
-  return bool(rows) and _keys(rows) not in versions
+  return bool(rows) and _keys(rows) not in (
+    _keys(_rows(content, True)),
+    _keys(_rows(content, False)),
+  )
 
 
 def shows_one_face(content: Mapping) -> bool:
@@ -213,7 +197,7 @@ def shows_one_face(content: Mapping) -> bool:
 
 def merge(
   table: TrackTable,
-  videos: Sequence[Mapping],
+  videos: Mapping[str, Mapping],
   *,
   remade: Mapping[str, Mapping],
   asks: bool,
@@ -225,7 +209,7 @@ def merge(
 
   Args:
     table: tracks.csv as it stands.
-    videos: video.json of all videos.
+    videos: video.json of all videos, by video_id.
     remade: what video.json said before, of videos made anew; by video_id.
     asks: whether several videos without a given person_id wait for somebody who
       knows whether they show one person or several.
@@ -233,25 +217,23 @@ def merge(
   Returns:
     The table, and how many videos wait.
   """
-  columns = [*table.columns]
-  columns += [name for name in COLUMNS if name not in columns]
-  shown = [content for content in videos if content['tracks']]
+  columns = list(dict.fromkeys([*table.columns, *COLUMNS]))
+  num_shown = sum(bool(content['tracks']) for content in videos.values())
   num_waiting, written = 0, {}
-  for content in videos:
-    video_id = content['video_id']
+  for video_id, content in videos.items():
     there = table.of_video(video_id)
     before = remade.get(video_id, content)
     is_confirmed = any(row['person_id'] for row in there)
     if is_edited(table, before) or (before is content and is_confirmed):
       continue
-    waits = asks and not content['suggestion'] and len(shown) > 1
+    waits = asks and not content['suggestion'] and num_shown > 1
     num_waiting += waits and shows_one_face(content)
     rows = _rows(content, not waits)
     if _keys(rows) != _keys(there):
       written[video_id] = rows
   kept = [row for row in table.rows if row['video_id'] not in written]
-  kept += sum(written.values(), [])
-  return TrackTable(columns, kept, table.separator), num_waiting
+  rows = sum(written.values(), kept)
+  return TrackTable(columns, rows, table.separator), num_waiting
 
 
 def _keys(rows):
@@ -264,9 +246,8 @@ def _keys(rows):
 
 def _rows(content, is_known):
   """The rows of one video as they are first written."""
-  person_id = ''
-  if is_known and shows_one_face(content):
-    person_id = content['person_id']
+  is_named = is_known and shows_one_face(content)
+  person_id = content['person_id'] if is_named else ''
   rows = []
   for track in content['tracks']:
     row = {

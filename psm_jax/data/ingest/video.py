@@ -10,7 +10,6 @@ import array
 import dataclasses
 import math
 import os
-import pathlib
 from collections.abc import Iterator
 
 import av
@@ -82,57 +81,60 @@ class Counts:
     Args:
       time_s: [T] float64, when frames are shown, see `presentation_times`.
     """
-    found = []
     last_s = time_s[-1] if len(time_s) else math.nan
-    if self.stopped:
-      found.append(
-        f'reading stopped after {self.decoded} frames ({self.stopped}); the '
-        'file seems cut short'
-      )
-    if self.promised > self.packets:
-      found.append(
-        f'the header counts {self.promised} frames, the file holds '
-        f'{self.packets}; it seems cut short, or the recorder dropped some'
-      )
-    elif self.promised_s - last_s > self._least_lack_s(time_s):
-      found.append(
-        f'the last of {self.decoded} frames is at {last_s:.2f} s, the '
-        f'header says {self.promised_s:.2f} s; the file seems cut short'
-      )
-    if self.damaged:
-      found.append(
-        f'{self.damaged} of {self.decoded} frames are damaged and not used; '
-        'the file may be cut short or broken'
-      )
-    if self.broken_packets:
-      found.append(f'{self.broken_packets} packets cannot be decoded')
+    lacks_frames = self.promised > self.packets
+    # From where on the end is missing: no frame lasts as long.
+    least_lack_s = max(
+      1.0 if self.has_sound else 0.25, 2.5 * np.diff(time_s).max(initial=0.0)
+    )
     given = np.array(self.times)
-    if np.isnan(given).any():
-      found.append(
-        f'{np.isnan(given).sum()} of {self.decoded} frames have no time; taken '
-        f'from {self.rate:.4g} frames a second'
-      )
-    if (np.diff(given) <= 0).any():
-      found.append(
-        f'{(np.diff(given) <= 0).sum()} frame times do not increase; put in '
-        'order'
-      )
-    if self.num_streams > 1:
-      found.append(
+    num_untimed = np.isnan(given).sum()
+    num_unordered = (np.diff(given) <= 0).sum()
+    doubts = (
+      (
+        self.stopped,
+        f'reading stopped after {self.decoded} frames ({self.stopped}); the '
+        'file seems cut short',
+      ),
+      (
+        lacks_frames,
+        f'the header counts {self.promised} frames, the file holds '
+        f'{self.packets}; it seems cut short, or the recorder dropped some',
+      ),
+      (
+        not lacks_frames and self.promised_s - last_s > least_lack_s,
+        f'the last of {self.decoded} frames is at {last_s:.2f} s, the '
+        f'header says {self.promised_s:.2f} s; the file seems cut short',
+      ),
+      (
+        self.damaged,
+        f'{self.damaged} of {self.decoded} frames are damaged and not used; '
+        'the file may be cut short or broken',
+      ),
+      (
+        self.broken_packets,
+        f'{self.broken_packets} packets cannot be decoded',
+      ),
+      (
+        num_untimed,
+        f'{num_untimed} of {self.decoded} frames have no time; taken from '
+        f'{self.rate:.4g} frames a second',
+      ),
+      (
+        num_unordered,
+        f'{num_unordered} frame times do not increase; put in order',
+      ),
+      (
+        self.num_streams > 1,
         f'{self.num_streams} moving pictures in the file; read was the one '
-        'that players show'
-      )
-    if self.interlaced:
-      found.append(
-        f'{self.interlaced} frames are interlaced; moving edges show combs'
-      )
-    return found
-
-  def _least_lack_s(self, time_s):
-    """From how many seconds on the end is missing: no frame lasts as long."""
-    steps = np.diff(time_s)
-    longest_s = steps.max() if len(steps) else 0.0
-    return max(1.0 if self.has_sound else 0.25, 2.5 * longest_s)
+        'that players show',
+      ),
+      (
+        self.interlaced,
+        f'{self.interlaced} frames are interlaced; moving edges show combs',
+      ),
+    )
+    return [sentence for is_so, sentence in doubts if is_so]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,17 +163,17 @@ class Frame:
     Returns:
       [H, W, 3] uint8, RGB.
     """
-    width, height = self.size
-    if longest_px is not None and longest_px < max(width, height):
-      share = longest_px / max(width, height)
-      width = max(1, round(width * share))
-      height = max(1, round(height * share))
+    share = min(1.0, (longest_px or math.inf) / max(self.size))
+    width, height = (max(1, round(side * share)) for side in self.size)
     turns, is_mirrored = _orientation(self.image)
     if turns % 2:
       width, height = height, width
-    pixels = self._scaled(width, height, 'rgb24')
-    pixels = np.rot90(pixels, turns)
+    pixels = np.rot90(self._scaled(width, height, 'rgb24'), turns)
     return np.ascontiguousarray(pixels[:, ::-1] if is_mirrored else pixels)
+
+  def enlargement(self, picture: np.ndarray) -> np.ndarray:
+    """Returns [2] float64 (x, y), from a shrunk picture to the one shown."""
+    return np.array(self.size) / [picture.shape[1], picture.shape[0]]
 
   def outline(self) -> np.ndarray:
     """Returns [48, 64] uint8, the grey levels in small, not turned."""
@@ -204,7 +206,6 @@ def read(
     ValueError: If the file is empty, no video, or has no picture stream.
     OSError: If the file cannot be read.
   """
-  path = pathlib.Path(path)
   # Through Python's file, so that a name is never taken for an address or an
   # option, and may be of any bytes.
   with open(path, 'rb') as file:
@@ -300,17 +301,21 @@ def length_s(path: str | os.PathLike) -> float:
 
 def _picture_stream(container, counts):
   """The moving picture that players show; covers of music are none."""
-  still = av.stream.Disposition.attached_pic
-  streams = [s for s in container.streams.video if not s.disposition & still]
+  flags = av.stream.Disposition
+  streams = [
+    stream
+    for stream in container.streams.video
+    if not stream.disposition & flags.attached_pic
+  ]
   if not streams:
-    has_sound = bool(container.streams.audio)
     raise ValueError(
       'no video in it, '
-      + ('only sound' if has_sound else 'it may be cut short')
+      + ('only sound' if container.streams.audio else 'it may be cut short')
     )
   counts.num_streams = len(streams)
-  default = av.stream.Disposition.default
-  stream = next((s for s in streams if s.disposition & default), streams[0])
+  stream = next(
+    (s for s in streams if s.disposition & flags.default), streams[0]
+  )
   codec = stream.codec_context
   if codec is None:
     raise ValueError('the video is in a codec that is not known')
@@ -332,8 +337,8 @@ def _describe(container, stream, counts):
   if stream.start_time is not None and stream.time_base:
     counts.start_s = float(stream.start_time * stream.time_base)
   if stream.duration and stream.time_base:
-    start = stream.start_time or 0
-    counts.promised_s = float((start + stream.duration) * stream.time_base)
+    end = (stream.start_time or 0) + stream.duration
+    counts.promised_s = float(end * stream.time_base)
   elif container.duration:
     # Of the longest stream, which may be the sound: the best there is.
     counts.promised_s = container.duration / av.time_base
@@ -346,50 +351,43 @@ def _frames(container, stream, counts):
   for packet in _packets(container, stream, counts):
     try:
       images = packet.decode()
-    except av.error.EOFError:
-      continue
-    except av.error.FFmpegError:
-      counts.broken_packets += 1
+    except av.error.FFmpegError as error:
+      counts.broken_packets += not isinstance(error, av.error.EOFError)
       continue
     for image in images:
       yield _frame(image, counts, aspect)
 
 
 def _packets(container, stream, counts):
-  packets = container.demux(stream)
-  while True:
-    try:
-      packet = next(packets)
-    except StopIteration:
-      return
-    except av.error.FFmpegError as error:
-      counts.stopped = str(error.strerror)
-      return
-    if packet.size:
-      counts.packets += 1
-      counts.hidden += bool(packet.is_discard)
-    yield packet
+  try:
+    for packet in container.demux(stream):
+      if packet.size:
+        counts.packets += 1
+        counts.hidden += bool(packet.is_discard)
+      yield packet
+  except av.error.FFmpegError as error:
+    counts.stopped = str(error.strerror)
 
 
 def _frame(image, counts, aspect):
   """One frame with its shown size; counts it."""
-  time_s = math.nan
-  if image.pts is not None and image.time_base:
-    # From the fraction: exact, unlike PyAV's own division.
-    time_s = float(image.pts * image.time_base)
-  counts.times.append(time_s)
-  stored = image.width, image.height
-  width, height = stored
+  is_timed = image.pts is not None and image.time_base
+  # From the fraction: exact, unlike PyAV's own division.
+  counts.times.append(
+    float(image.pts * image.time_base) if is_timed else math.nan
+  )
+  width, height = stored = image.width, image.height
   if abs(aspect - 1) > 0.01:
     width = max(1, round(width * aspect))
   if _orientation(image)[0] % 2:
     width, height, stored = height, width, stored[::-1]
-  index = counts.decoded
   counts.decoded += 1
   counts.damaged += bool(image.is_corrupt)
   counts.interlaced += bool(image.interlaced_frame)
   counts.width, counts.height, counts.stored = width, height, stored
-  return Frame(index, bool(image.is_corrupt), (width, height), image)
+  return Frame(
+    counts.decoded - 1, bool(image.is_corrupt), (width, height), image
+  )
 
 
 def _orientation(image):

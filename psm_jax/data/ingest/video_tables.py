@@ -54,9 +54,8 @@ class TrackRows:
     faces: where the face is.
     is_made_up: [n] bool, see `tracking.fill`.
     alignment: where the crops lie.
-    inside: [n] bool, whether the crop lies within the picture.
-    blur: [n] float32, see `crops.blur`.
-    brightness: [n] float32, see `crops.brightness`.
+    measured: [n, 3] float32: whether the crop lies within the picture,
+      `crops.blur` and `crops.brightness`.
     changes_at: frame from which the face seems to be another, None if it stays
       the same; see `appearance`.
   """
@@ -65,9 +64,7 @@ class TrackRows:
   faces: faces_lib.Faces
   is_made_up: np.ndarray
   alignment: crops.Alignment
-  inside: np.ndarray
-  blur: np.ndarray
-  brightness: np.ndarray
+  measured: np.ndarray
   changes_at: int | None = None
 
 
@@ -78,18 +75,13 @@ class Search:
   Attributes:
     time_s: [T] float64, of all frames.
     tracks: in order of their first frames.
-    num_faces: faces found in all frames.
-    num_dropped: of these, faces in no track.
-    num_with_face: frames with a face.
-    num_cuts: cuts to another scene.
+    counts: cuts to another scene, frames with a face, faces in all frames, and
+      of these in no track: cuts, with_face, faces, faces_dropped.
   """
 
   time_s: np.ndarray
   tracks: list[TrackRows]
-  num_faces: int
-  num_dropped: int
-  num_with_face: int
-  num_cuts: int
+  counts: dict[str, int]
 
 
 def frames_table(video_id: str, search: Search) -> pd.DataFrame:
@@ -125,18 +117,18 @@ def _track_table(number, track):
   columns = {
     'success': True,
     'interpolated': track.is_made_up,
-    'inside': track.inside,
+    'inside': track.measured[:, 0] == 1,
     'confidence': track.faces.scores,
     'crop_x_px': centre[:, 0],
     'crop_y_px': centre[:, 1],
     'crop_side_px': track.alignment.side_px,
     'roll_deg': track.alignment.roll_deg,
     'face_px': np.sqrt(boxes[:, 2] * boxes[:, 3]),
-    'blur': track.blur,
-    'brightness': track.brightness,
+    'blur': track.measured[:, 1],
+    'brightness': track.measured[:, 2],
   }
   columns |= dict(zip(('x', 'y', 'width', 'height'), boxes.T, strict=True))
-  points = track.faces.points.reshape(-1, 10)
+  points = track.faces.points.reshape(-1, len(_POINT_COLUMNS))
   columns |= dict(zip(_POINT_COLUMNS, points.T, strict=True))
   return pd.DataFrame(columns, index=track.frames)
 
@@ -157,14 +149,17 @@ def details_tables(
     left corner; rows of weak_labels.parquet, see `labels.weak`.
   """
   sought = ~track.is_made_up
-  details = track.faces.details.map(lambda values: values[sought])
+  details = track.faces.chosen(sought).details
   frames = track.frames[sought]
   places = alignment.to_frame(
     details.landmarks, track.alignment.crops[sought], size_px=size_px
-  )
-  places = places.astype(np.float32).reshape(len(frames), -1)
+  ).astype(np.float32)
   landmarks = pd.DataFrame(
-    {'track': np.int32(number), 'frame': frames, 'landmarks': list(places)}
+    {
+      'track': np.int32(number),
+      'frame': frames,
+      'landmarks': list(places.reshape(len(frames), -1)),
+    }
   )
   return landmarks, weak.table(
     number, frames, details.pose_deg, details.blendshapes
@@ -196,10 +191,7 @@ def describe(
       'decoded': counts.decoded,
       'damaged': counts.damaged,
       'hidden': counts.hidden,
-      'cuts': search.num_cuts,
-      'with_face': search.num_with_face,
-      'faces': search.num_faces,
-      'faces_dropped': search.num_dropped,
+      **search.counts,
       'crops': sum(len(t.frames) for t in search.tracks),
       'interpolated': sum(int(t.is_made_up.sum()) for t in search.tracks),
     },

@@ -11,11 +11,10 @@ from absl import logging
 from psm_jax import csv_files, paths, tabular
 from psm_jax.data import embedded, folders
 from psm_jax.data.ingest import folder as ingest_folder
-from psm_jax.data.ingest import layout
+from psm_jax.data.ingest import frame_tables, layout, tracks
 from psm_jax.data.labels import (
   collection,
   columns,
-  joining,
   lags,
   table_files,
 )
@@ -55,19 +54,16 @@ def to_frames(
   )
   reserved = ingest_folder.QUALITY_COLUMNS if is_ingested else ()
   summary, joined = collection.join_all(tables, videos, options)
-  frames = {
-    name: video.target.frames for video in videos for name in video.people
-  }
+  frames = {name: video.frames for video in videos for name in video.people}
   there, made, notes = {}, {}, list(problems)
   for name, labels in joined.items():
     made[name] = _named(labels, options).rename(
       columns={column: f'{options.tool}_{column}' for column in reserved}
     )
     if paths_of[name].is_file():
-      columns.read_columns(paths_of[name])
+      known = columns.read_labels(paths_of[name]).values.reindex(frames[name])
       there[name] = tabular.read(paths_of[name], {})
       _refuse_present(there[name], made[name], options, paths_of[name])
-      known = _numeric(there[name]).reindex(frames[name])
       notes += _lag_note(name, frames[name], known, labels.values)
   written = [
     paths.write_atomic(
@@ -85,11 +81,9 @@ def _pictures(root, fps):
   is_stated = bool(fps) or (root / 'dataset.json').is_file()
   videos = [
     collection.Video(
-      target=joining.Target(
-        video.name,
-        np.array(video.frames),
-        np.array(video.frames) / video.fps if is_stated else None,
-      ),
+      video.name,
+      np.array(video.frames),
+      np.array(video.frames) / video.fps if is_stated else None,
       table_names=_table_names(video.person_id, video.video_id),
       people={video.name: None},
     )
@@ -113,11 +107,11 @@ def _table_names(person_id, video_id):
 def _ingested(root):
   """(videos of an ingest folder that have tracks, paths, problems)."""
   contents, damaged = layout.list_videos(root)
-  who = ingest_folder.confirmed_parts(root, contents)
+  who = tracks.assignments(root, tracks.read(root), contents)
   videos, paths_of = [], {}
   problems = [(layout.VIDEOS, reason) for reason in damaged]
-  for content in contents:
-    video_id, people = content['video_id'], who[content['video_id']]
+  for video_id, content in contents.items():
+    people = who[video_id]
     names = table_files.names_of(content['name'])
     if len(people) == 1:
       names += _table_names(next(iter(people)), video_id)
@@ -127,19 +121,15 @@ def _ingested(root):
     if not people:
       problems.append((video_id, 'nobody is confirmed in it; no labels'))
       continue
-    table = ingest_folder.read_table(root, video_id)
+    table = frame_tables.read_table(root, video_id)
     moments = table.drop_duplicates('frame')
     names_of_people = {p: f'{p}/{video_id}' if p else video_id for p in people}
     videos.append(
       collection.Video(
-        target=joining.Target(
-          next(iter(names_of_people.values()))
-          if len(people) == 1
-          else video_id,
-          moments['frame'].to_numpy(np.int64),
-          moments['time_s'].to_numpy(np.float64),
-          is_whole=True,
-        ),
+        next(iter(names_of_people.values())) if len(people) == 1 else video_id,
+        moments['frame'].to_numpy(np.int64),
+        moments['time_s'].to_numpy(np.float64),
+        is_whole=True,
         table_names=tuple(dict.fromkeys([*names, video_id])),
         people={
           names_of_people[person]: _boxes(table, parts, len(moments))
@@ -159,7 +149,7 @@ def _ingested(root):
 
 def _boxes(table, parts, num_frames):
   """[T, 4] float64 boxes of a person's face, NaN where it was not found."""
-  rows = ingest_folder.rows_of(table, parts)
+  rows = frame_tables.rows_of(table, parts)
   rows = rows[rows['success']]
   boxes = np.full((num_frames, 4), np.nan)
   boxes[rows['frame']] = rows[['x', 'y', 'width', 'height']]
@@ -188,13 +178,17 @@ def to_embeddings(
     raise ValueError('Landmarks are written beside frames only, not to a run.')
   videos = []
   for name, of_models in files.items():
-    shape = {'frame': int, 'time_s': float}
-    keys = tabular.read(of_models[0], shape, only=True)
-    target = joining.Target(
-      name, keys['frame'].to_numpy(), keys['time_s'].to_numpy()
+    keys = tabular.read(
+      of_models[0], {'frame': int, 'time_s': float}, only=True
     )
     videos.append(
-      collection.Video(target, _table_names(*name.split('/')), {name: None})
+      collection.Video(
+        name,
+        keys['frame'].to_numpy(),
+        keys['time_s'].to_numpy(),
+        table_names=_table_names(*name.split('/')),
+        people={name: None},
+      )
     )
   summary, joined = collection.join_all(tables, videos, options)
   made = {name: _named(labels, options) for name, labels in joined.items()}
@@ -203,23 +197,21 @@ def to_embeddings(
     _refuse_present(tabular.head(path)[0], names, options, path)
   notes, written = [], []
   for video in videos:
-    target = video.target
     # Every table of a run has the same columns.
-    empty = pd.DataFrame(np.nan, range(len(target.frames)), names)
-    added = made.get(target.name, empty).reindex(columns=names)
+    empty = pd.DataFrame(np.nan, range(len(video.frames)), names)
+    added = made.get(video.name, empty).reindex(columns=names)
     added = added.astype(np.float32)
-    for path in files[target.name]:
+    for path in files[video.name]:
       table = embedded.read(path)
-      if not np.array_equal(table['frame'], target.frames):
+      if not np.array_equal(table['frame'], video.frames):
         raise ValueError(
-          f'{path} and {files[target.name][0]} are of different frames. Embed '
+          f'{path} and {files[video.name][0]} are of different frames. Embed '
           'again: python -m launch.embed'
         )
-      if path == files[target.name][0] and target.name in joined:
-        values = joined[target.name].values
-        notes += _lag_note(target.name, target.frames, table, values)
-      kept = table.drop(columns=[c for c in names if c in table])
-      labelled = pd.concat([kept, added], axis=1)
+      if path == files[video.name][0] and video.name in joined:
+        values = joined[video.name].values
+        notes += _lag_note(video.name, video.frames, table, values)
+      labelled = table.drop(columns=names, errors='ignore').join(added)
       labelled.attrs = table.attrs  # Of which model and step it is.
       with paths.writing_atomic(path) as file:
         labelled.to_parquet(file, index=False, write_page_checksum=True)
@@ -245,15 +237,19 @@ def _named(joined, options):
   if options.landmarks:
     if joined.landmarks is None:
       raise ValueError('The tables hold no landmarks x_0..x_67, y_0..y_67.')
-    flat = joined.landmarks.reshape(len(table), -1)
-    points = pd.DataFrame(flat, columns=list(columns.LANDMARK_COLUMNS))
-    table = pd.concat([table, points], axis=1)
+    points = pd.DataFrame(
+      joined.landmarks.reshape(len(table), -1),
+      columns=list(columns.LANDMARK_COLUMNS),
+    )
+    table = table.join(points)
   return table
 
 
 def _refuse_present(there, made, options, path):
-  there = {columns.column_name(str(name)) for name in there}
-  twice = sorted(there & {columns.column_name(str(name)) for name in made})
+  twice = sorted(
+    {columns.column_name(str(name)) for name in there}
+    & {columns.column_name(str(name)) for name in made}
+  )
   if twice and not options.overwrite:
     raise ValueError(
       f'{path} has {", ".join(twice[:8])} already. Keep the tools apart with a '
@@ -269,11 +265,6 @@ def _finish(summary, notes, written):
   )
   for where, why in summary.problems:
     logging.warning('%s: %s', where, why)
-  difference = ''
-  if np.isfinite(summary.difference_s):
-    difference = (
-      f' Time stamps and frames differ by {summary.difference_s:.3f} s at most.'
-    )
   logging.info(
     '%d of %d frames in %d videos have labels now, from %d rows; %d rows are '
     'not used.%s',
@@ -282,7 +273,9 @@ def _finish(summary, notes, written):
     len(summary.videos),
     summary.num_used,
     summary.num_unused,
-    difference,
+    f' Time stamps and frames differ by {summary.difference_s:.3f} s at most.'
+    if np.isfinite(summary.difference_s)
+    else '',
   )
   return summary
 
@@ -306,15 +299,6 @@ def _lag_note(name, frames, known, joined):
   ]
 
 
-def _numeric(table):
-  """A label table by frame, under the store's names."""
-  names = [columns.column_name(name) for name in table.columns]
-  table = table.set_axis(names, axis=1)
-  numbers = table.apply(pd.to_numeric, errors='coerce')
-  numbers = numbers[numbers['frame'].notna() & ~numbers['frame'].duplicated()]
-  return numbers.set_index('frame')
-
-
 def _merge(there, frames, made):
   """The text of labels.csv with the columns that were made."""
   texts = made.map(lambda value: '' if np.isnan(value) else f'{value:.9g}')
@@ -325,6 +309,9 @@ def _merge(there, frames, made):
     there = there[kept].assign(frame=there['frame'].str.strip())
     texts = there.merge(texts, on='frame', how='outer', sort=False)
     texts = texts.fillna('')
-    order = pd.to_numeric(texts['frame'], errors='coerce').to_numpy()
-    texts = texts.iloc[np.argsort(order, kind='stable')]
+    texts = texts.sort_values(
+      'frame',
+      key=lambda frame: pd.to_numeric(frame, errors='coerce'),
+      kind='stable',
+    )
   return csv_files.text_of(texts)

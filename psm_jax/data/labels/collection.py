@@ -60,12 +60,11 @@ class Options:
   landmarks: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
-class Video:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Video(joining.Target):
   """One video whose frames may get labels.
 
   Attributes:
-    target: its frames.
     table_names: what its table may be called, see `table_files.assign`.
     people: by PERSON/VIDEO, [T, 4] float64 boxes of the person's face in pixels
       of the picture as shown, NaN where it is not seen; None if not known.
@@ -73,7 +72,6 @@ class Video:
     has_others: whether faces are seen in it that are none of these people's.
   """
 
-  target: joining.Target
   table_names: tuple[str, ...]
   people: Mapping[str, np.ndarray | None]
   scale: tuple[float, float] = (1.0, 1.0)
@@ -87,12 +85,10 @@ class Joined:
   Attributes:
     values: T rows, float32, NaN where no row belongs to the frame.
     landmarks: [T, 68, 2] float64, NaN where missing; None if there are none.
-    has_row: [T] bool.
   """
 
   values: pd.DataFrame
   landmarks: np.ndarray | None
-  has_row: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,8 +126,7 @@ def read_faces(path: str | pathlib.Path) -> dict[str, list[str]]:
     ValueError: If it is no such table.
   """
   table = tabular.read(path, {})
-  missing = {'person_id', 'video_id', 'face'} - set(table)
-  if missing:
+  if missing := {'person_id', 'video_id', 'face'} - set(table):
     raise ValueError(
       f'{path}: expected a table with person_id, video_id and face; it lacks '
       f'{", ".join(sorted(missing))}.'
@@ -161,40 +156,35 @@ def join_all(
   if options.score not in SCORES:
     raise ValueError(f'score {options.score!r} is none of {list(SCORES)}.')
   paths, problems = table_files.assign(
-    folder, {video.target.name: video.table_names for video in videos}
+    folder, {video.name: video.table_names for video in videos}
   )
   pairs = _read_all(videos, paths, options, problems)
   if not pairs:
     raise ValueError(_explain_nothing(folder, videos, problems))
-  read = numbering.first_rows([(v.target, table) for v, table in pairs])
+  read = numbering.first_rows(pairs)
   pairs = [(v, table) for (v, _), table in zip(pairs, read, strict=True)]
   first = 0
-  if not all(video.target.is_whole for video, _ in pairs):
-    first, how = numbering.first_frame(
-      [(v.target, table) for v, table in pairs], choice=options.first_frame
-    )
+  if not all(video.is_whole for video, _ in pairs):
+    first, how = numbering.first_frame(pairs, choice=options.first_frame)
     logging.info('%s', how)
   joined, counts = {}, []
   for video, table in pairs:
-    reading = joining.read(
-      video.target, table, first=first, settings=options.settings
-    )
+    reading = joining.read(video, table, first=first, settings=options.settings)
     if options.settings.join == 'check':
-      joining.check_reach(video.target, table, reading)
+      joining.check_reach(video, table, reading)
     rows = _rows_of_people(video, table, reading, options.faces, problems)
     joined |= {name: _take(table, places) for name, places in rows.items()}
     counts.append(_count(video, table, reading, rows, problems))
-  if not any(table.has_row.any() for table in joined.values()):
+  table_of_counts = pd.DataFrame(counts)
+  if not table_of_counts['labelled'].any():
     raise ValueError(_explain_nothing(folder, videos, problems))
-  differences = [count['difference_s'] for count in counts]
-  known = [value for value in differences if np.isfinite(value)]
   summary = Summary(
     videos=tuple(joined),
-    num_frames=sum(len(video.target.frames) for video in videos),
-    num_labelled=sum(count['labelled'] for count in counts),
-    num_used=sum(count['used'] for count in counts),
-    num_unused=sum(count['unused'] for count in counts),
-    difference_s=max(known, default=np.nan),
+    num_frames=sum(len(video.frames) for video in videos),
+    num_labelled=int(table_of_counts['labelled'].sum()),
+    num_used=int(table_of_counts['used'].sum()),
+    num_unused=int(table_of_counts['unused'].sum()),
+    difference_s=float(table_of_counts['difference_s'].max()),
     problems=tuple(problems),
     written=(),
   )
@@ -205,31 +195,31 @@ def _read_all(videos, paths, options, problems):
   """[(video, its table)] of those that can be read; the rest is named."""
   pairs, left_out = [], {}
   for video in videos:
-    path = paths.get(video.target.name)
-    if path is None:
+    if (path := paths.get(video.name)) is None:
       continue
     try:
       table = readers.read(
         path, tool=options.tool, first=options.first_row, units=options.units
       )
-      labels = set(table.values) - {'confidence', 'success'}
-      if not labels:
+      if not set(table.values) - {'confidence', 'success'}:
         raise ValueError(
           f'{path} has no action units or other labels of {options.tool}; its '
           f'columns are {list(table.left_out)[:8]}.'
         )
-      numbering.check_habit(video.target, table)
+      numbering.check_habit(video, table)
     except ValueError as error:
-      problems.append((video.target.name, f'table not used: {error}'))
+      problems.append((video.name, f'table not used: {error}'))
       continue
     problems += [(str(path), sentence) for sentence in table.problems]
     left_out.setdefault(table.left_out, path)
     if tools.TOOLS[options.tool].sees_stored:
       table = table.scaled(np.array(video.scale))
     pairs.append((video, table))
-  for names, path in left_out.items():
-    if names:
-      problems.append((str(path), f'columns not kept: {_abridged(names)}'))
+  problems += [
+    (str(path), f'columns not kept: {_abridged(names)}')
+    for names, path in left_out.items()
+    if names
+  ]
   return pairs
 
 
@@ -250,47 +240,44 @@ def _rows_of_people(video, table, reading, faces, problems):
   Which face is the person is the user's to say, or the place in the picture:
   another tool's face 0 may be anybody.
   """
-  rows, open_people = {}, []
-  for name in video.people:
-    if name in faces:
-      is_face = np.isin(table.faces, faces[name])
-      rows[name] = _row_of_frame(video, reading, is_face)
-      if not is_face.any():
-        there = ', '.join(sorted(set(table.faces.tolist()))[:8])
-        problems.append(
-          (
-            str(table.path),
-            f'no row of face {", ".join(faces[name])}; there are {there}',
-          )
+  rows = {}
+  for name in [name for name in video.people if name in faces]:
+    is_face = np.isin(table.faces, faces[name])
+    rows[name] = _row_of_frame(video, reading, is_face)
+    if not is_face.any():
+      there = ', '.join(sorted(set(table.faces.tolist()))[:8])
+      problems.append(
+        (
+          str(table.path),
+          f'no row of face {", ".join(faces[name])}; there are {there}',
         )
-    else:
-      open_people.append(name)
-  every = reading.place >= 0
-  place = pd.Series(reading.place[every])
-  names = sorted(set(table.faces.tolist()))
-  boxes = [video.people[name] for name in open_people]
+      )
+  open_people = [name for name in video.people if name not in faces]
   if not open_people:
     return rows
-  is_one_face = len(names) < 2 and not place.duplicated().any()
+  every = reading.place >= 0
+  is_repeated = every & pd.Series(reading.place).duplicated(keep=False)
+  names = sorted(set(table.faces.tolist()))
+  boxes = [video.people[name] for name in open_people]
+  is_one_face = len(names) < 2 and not is_repeated.any()
   has_boxes = table.seen is not None and all(box is not None for box in boxes)
   is_alone = len(video.people) == 1
-  if is_one_face and is_alone and not video.has_others:
+  if has_boxes and not (is_one_face and is_alone and not video.has_others):
+    return rows | _by_overlap(video, table, reading, open_people)
+  if is_one_face and is_alone:
     rows[open_people[0]] = _row_of_frame(video, reading, every)
-  elif has_boxes:
-    rows |= _by_overlap(video, table, reading, open_people)
-  elif is_one_face and is_alone:
-    rows[open_people[0]] = _row_of_frame(video, reading, every)
-    problems.append(
-      (
-        video.target.name,
-        'somebody else is seen in it, and the table has no boxes that tell '
-        'whose its rows are; taken to be of this person',
+    if video.has_others:
+      problems.append(
+        (
+          video.name,
+          'somebody else is seen in it, and the table has no boxes that tell '
+          'whose its rows are; taken to be of this person',
+        )
       )
-    )
   elif not is_alone:
     problems.append(
       (
-        video.target.name,
+        video.name,
         f'{len(video.people)} people, and the table has no boxes that tell '
         'whose its rows are; not used. Name the faces by --faces',
       )
@@ -304,22 +291,20 @@ def _rows_of_people(video, table, reading, faces, problems):
       )
     )
   else:
-    several = place[place.duplicated(keep=False)].nunique()
+    several = len(np.unique(reading.place[is_repeated]))
     problems.append(
       (
         str(table.path),
         f'{several} frames have several faces without a name; not used',
       )
     )
-    alone = every.copy()
-    alone[every] = ~place.duplicated(keep=False)
-    rows[open_people[0]] = _row_of_frame(video, reading, alone)
+    rows[open_people[0]] = _row_of_frame(video, reading, ~is_repeated)
   return rows
 
 
 def _row_of_frame(video, reading, chosen):
   """[T] int64, the first chosen row of each frame, -1 for none."""
-  rows = np.full(len(video.target.frames), -1)
+  rows = np.full(len(video.frames), -1)
   chosen = np.flatnonzero(chosen & (reading.place >= 0))[::-1]
   rows[reading.place[chosen]] = chosen
   return rows
@@ -341,7 +326,7 @@ def _by_overlap(video, table, reading, people):
     # The best of a frame comes last, and stays.
     order = np.argsort(share, kind='stable')
     order = order[share[order] >= _MIN_OVERLAP]
-    rows[name] = np.full(len(video.target.frames), -1)
+    rows[name] = np.full(len(video.frames), -1)
     rows[name][reading.place[order]] = order
   return rows
 
@@ -351,58 +336,48 @@ def _take(table, rows):
   has_row = rows >= 0
   values = table.values.iloc[rows].reset_index(drop=True)
   values.loc[~has_row] = np.nan
-  landmarks = None
-  if table.landmarks is not None:
-    landmarks = np.where(has_row[:, None, None], table.landmarks[rows], np.nan)
-  return Joined(values, landmarks, has_row)
+  landmarks = table.landmarks
+  if landmarks is not None:
+    landmarks = np.where(has_row[:, None, None], landmarks[rows], np.nan)
+  return Joined(values, landmarks)
 
 
 def _count(video, table, reading, rows, problems):
   """Counts one video's rows and frames, and names what did not fit."""
-  target = video.target
-  taken = [places[places >= 0] for places in rows.values()]
-  used = len(np.unique(np.concatenate([*taken, []])))
-  has_row = np.zeros(len(target.frames), bool)
-  for places in rows.values():
-    has_row |= places >= 0
-  labelled, num_rows = int(has_row.sum()), len(table.values)
+  num_frames, num_rows = len(video.frames), len(table.values)
+  places = np.reshape(list(rows.values()), (-1, num_frames))
+  used = len(np.unique(places[places >= 0]))
+  labelled = int((places >= 0).any(axis=0).sum())
+  missing = num_frames - labelled
   logging.info(
     '%s: joined by %s; %d rows used, %d unused; %d of %d frames have none%s',
-    target.name,
+    video.name,
     reading.by,
     used,
     num_rows - used,
-    len(has_row) - labelled,
-    len(has_row),
+    missing,
+    num_frames,
     f'; time stamps and frames differ by {reading.difference_s:.3f} s at most'
     if np.isfinite(reading.difference_s)
     else '',
   )
-  if reading.remark:
-    problems.append((target.name, reading.remark))
-  if labelled < len(has_row):
-    problems.append(
-      (
-        target.name,
-        f'{len(has_row) - labelled} of {len(has_row)} frames have no row; '
-        'labels missing',
-      )
-    )
   no_frame = int((reading.place < 0).sum())
-  if no_frame:
-    problems.append(
-      (target.name, f'{no_frame} rows belong to no frame; not used')
-    )
-  gaps = target.frames[-1] > len(target.frames)
-  if labelled < len(has_row) == num_rows and gaps:
-    problems.append(
-      (
-        target.name,
-        'there are as many rows as pictures, though pictures are missing: if '
-        'the tool was run on the pictures, its rows count them, and not the '
-        "video's frames. Run it on the video, or so that it names the pictures",
-      )
-    )
+  is_gapless = video.frames[-1] <= num_frames
+  doubts = (
+    (reading.remark, reading.remark),
+    (
+      missing,
+      f'{missing} of {num_frames} frames have no row; labels missing',
+    ),
+    (no_frame, f'{no_frame} rows belong to no frame; not used'),
+    (
+      missing and num_frames == num_rows and not is_gapless,
+      'there are as many rows as pictures, though pictures are missing: if '
+      'the tool was run on the pictures, its rows count them, and not the '
+      "video's frames. Run it on the video, or so that it names the pictures",
+    ),
+  )
+  problems += [(video.name, sentence) for is_so, sentence in doubts if is_so]
   return {
     'labelled': labelled,
     'used': used,

@@ -48,9 +48,7 @@ def column_name(name: str) -> str:
   name = name.strip()
   if match := _ACTION_UNIT.fullmatch(name):
     return f'AU{int(match[1]):02d}{(match[2] or "").lower()}'
-  if name.lower() in _POSE:
-    return f'pose_{name.lower()}'
-  return name
+  return f'pose_{name.lower()}' if name.lower() in _POSE else name
 
 
 def names_landmarks(content: bytes) -> bool:
@@ -88,40 +86,36 @@ def read_labels(path: pathlib.Path) -> LabelTable:
   table = _read(path, num_rows=None)
   names = _label_names(table, path)
   problems = []
-  table, dropped = _numeric(table)
-  if dropped:
+  numbers = table.apply(pd.to_numeric, errors='coerce').astype(np.float64)
+  numbers = numbers.where(np.isfinite(numbers))
+  doubtful = numbers.columns[numbers.isna().any()]
+  if dropped := sum(tabular.num_wrong(table[name]) for name in doubtful):
     problems.append(f'{dropped} cells are not numbers')
-  frame = table['frame'].to_numpy(np.float64)
-  usable = np.isfinite(frame) & (frame == np.floor(frame))
-  usable &= np.abs(np.where(usable, frame, 0)) < 2**53
+  frame = numbers['frame'].to_numpy()
+  usable = (frame == np.floor(frame)) & (np.abs(frame) < 2**53)
   if not usable.all():
     problems.append(f'{(~usable).sum()} rows have no whole frame number')
-  table = table[usable]
-  frame = frame[usable].astype(np.int64)
-  repeated = pd.Series(frame).duplicated().to_numpy()
+  table = numbers[usable].set_axis(frame[usable].astype(np.int64))
+  repeated = table.index.duplicated()
   if repeated.any():
     problems.append(f'{repeated.sum()} rows repeat a frame number')
-  table, frame = table[~repeated], frame[~repeated]
+  table = table[~repeated].rename_axis('frame')
   landmarks = None
   there = [name for name in LANDMARK_COLUMNS if name in table.columns]
   if len(there) == len(LANDMARK_COLUMNS):
-    landmarks = table[there].to_numpy(np.float64)
-    landmarks = landmarks.reshape(-1, NUM_LANDMARKS, 2)
+    landmarks = table[there].to_numpy().reshape(-1, NUM_LANDMARKS, 2)
   elif there:
     problems.append(
       f'{len(there)} of 136 landmark columns x0, y0, ... y67; none is used'
     )
-  values = table[names].astype(np.float32)
-  values.index = pd.Index(frame, name='frame')
-  return LabelTable(values, landmarks, tuple(problems))
+  return LabelTable(table[names].astype(np.float32), landmarks, tuple(problems))
 
 
 def _read(path, num_rows):
   """The table with its columns renamed, as text."""
   table = tabular.read(path, {}, num_rows=num_rows)
   table.columns = [column_name(name) for name in table]
-  twice = sorted(set(table.columns[table.columns.duplicated()]))
-  if twice:
+  if twice := sorted(set(table.columns[table.columns.duplicated()])):
     raise ValueError(f'{path} has more than one column for {twice}.')
   if 'frame' not in table:
     raise ValueError(
@@ -132,19 +126,10 @@ def _read(path, num_rows):
 
 
 def _label_names(table, path):
-  reserved = {'person_id', 'video_id', 'time_s'} & set(table.columns)
-  if reserved:
+  if reserved := {'person_id', 'video_id', 'time_s'} & set(table.columns):
     raise ValueError(
       f'{path} has columns named {sorted(reserved)}, which the frame store '
       'uses itself. Rename them.'
     )
   skip = {'frame', *LANDMARK_COLUMNS}
   return [name for name in table.columns if name not in skip and name]
-
-
-def _numeric(table):
-  """The table as floats, and how many cells were neither number nor empty."""
-  numbers = table.apply(pd.to_numeric, errors='coerce').astype(np.float64)
-  numbers = numbers.where(np.isfinite(numbers))
-  doubtful = numbers.columns[numbers.isna().any()]
-  return numbers, sum(tabular.num_wrong(table[name]) for name in doubtful)

@@ -124,9 +124,11 @@ def read(
       * bool(np.isfinite(table.time_s).any())
       + '.'
     )
-  chosen = number
-  if time is not None:
-    chosen = _choose(target, table, number, time, first, settings)
+  chosen = (
+    number
+    if time is None
+    else _choose(target, table, number, time, first, settings)
+  )
   return dataclasses.replace(
     chosen,
     remark='; '.join(filter(None, [chosen.remark, unit])),
@@ -150,17 +152,18 @@ def _in_seconds(target, table):
 def _choose(target, table, number, time, first, settings):
   """The reading by times or, if there is one, by numbers."""
   is_numbered = bool(np.isfinite(table.numbers).any())
-  if is_numbered and _fits(target, table, first):
-    return number
-  if number is not None and np.array_equal(number.place, time.place):
-    return number
-  if settings.join == 'number' and number is not None:
+  if number is not None and (
+    settings.join == 'number'
+    or np.array_equal(number.place, time.place)
+    or (is_numbered and _fits(target, table, first))
+  ):
     return number
   if settings.join == 'time':
     return time
   if not is_numbered and time.is_sure:
-    remark = 'rows have no frame numbers; joined by time'
-    return dataclasses.replace(time, remark=remark)
+    return dataclasses.replace(
+      time, remark='rows have no frame numbers; joined by time'
+    )
   if is_numbered:
     rows = np.nanmax(table.numbers) - table.base + 1
     frames = target.frames[-1] - first + 1
@@ -170,14 +173,15 @@ def _choose(target, table, number, time, first, settings):
       usual_step(target.time_s), usual_step(np.unique(table.time_s))
     )
     if covers and abs(rows - frames) > few:
-      remark = (
-        f'the frame numbers, to {np.nanmax(table.numbers):.0f}, do not fit '
-        f'{len(target.frames)} frames; joined by time'
+      return dataclasses.replace(
+        time,
+        remark=f'the frame numbers, to {np.nanmax(table.numbers):.0f}, do not '
+        f'fit {len(target.frames)} frames; joined by time',
       )
-      return dataclasses.replace(time, remark=remark)
     if not covers and 2 * time.num_frames < number.num_frames:
-      remark = 'the time stamps do not fit the video; joined by number'
-      return dataclasses.replace(number, remark=remark)
+      return dataclasses.replace(
+        number, remark='the time stamps do not fit the video; joined by number'
+      )
   by_time = shown(target, table, time, '--join=time', places=_apart(time))
   if number is None:
     raise ValueError(
@@ -276,10 +280,9 @@ def _by_time(target, table, first, settings):
     name: _nearest(target, moments, table.time_s)
     for name, moments in _moments(target, first).items()
   }
-  name = settings.times if settings.times in readings else 'start'
   if settings.times == 'check':
-    name = _meaning(target, table, readings)
-  return readings[name]
+    return readings[_meaning(target, table, readings)]
+  return readings.get(settings.times, readings['start'])
 
 
 def _origin(target, first):
@@ -331,8 +334,7 @@ def _nearest(target, moments, given):
   """
   place, step = np.full(len(given), -1), usual_step(target.time_s)
   rows = np.flatnonzero(np.isfinite(given))
-  middles = (moments[1:] + moments[:-1]) / 2
-  near = np.searchsorted(middles, given[rows])
+  near = np.searchsorted((moments[1:] + moments[:-1]) / 2, given[rows])
   off = np.abs(moments[near] - given[rows])
   close = off <= 0.5 * step + 1e-9
   rows, near, off = rows[close], near[close], off[close]
@@ -385,9 +387,7 @@ def shown(
   for place in dict.fromkeys(places[[0, len(places) // 2, -1]].tolist()):
     rows = np.flatnonzero(reading.place == place)
     row = f'row {rows[0] + 1}' if len(rows) else 'no row'
-    at = ''
-    if target.time_s is not None:
-      at = f' ({target.time_s[place]:.3f} s)'
+    at = '' if target.time_s is None else f' ({target.time_s[place]:.3f} s)'
     parts.append(f'frame {target.frames[place]}{at} gets {row}')
   return (
     f'{flag}: {", ".join(parts)}; {reading.num_frames} of '

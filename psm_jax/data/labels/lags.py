@@ -1,13 +1,13 @@
 """Whether two sources of one action unit agree better some frames apart."""
 
-import numpy as np
 import pandas as pd
 
 from psm_jax.data.labels import tools
 
 _LAGS = range(-3, 4)
-_FEWEST_FOR_LAG = 100
+_FEWEST = 100  # Frames.
 _CLEARLY = 0.01
+_KINDS = (tools.INTENSITY, tools.PRESENCE, tools.PROBABILITY)
 
 
 def lag(
@@ -30,28 +30,18 @@ def lag(
   best = None
   for column in joined:
     unit, _, kind = str(column).partition('_')
-    if kind not in (tools.INTENSITY, tools.PRESENCE, tools.PROBABILITY):
+    if unit not in own or kind not in _KINDS:
       continue
-    if unit not in own:
-      continue
-    correlations = {
-      shift: _correlation(own[unit], joined[column].shift(-shift))
-      for shift in _LAGS
-    }
-    peak = max(correlations, key=lambda s: (correlations[s], -abs(s)))
+    # NaN where there are too few frames, or one source does not change.
+    correlations = pd.Series(
+      {
+        shift: own[unit].corr(joined[column].shift(-shift), min_periods=_FEWEST)
+        for shift in _LAGS
+      }
+    ).fillna(-1.0)
+    peak = max(_LAGS, key=lambda shift: (correlations[shift], -abs(shift)))
     if best is None or correlations[peak] > best[2]:
       best = (unit, peak, correlations[peak], correlations[0])
   if best is None or best[1] == 0 or best[2] - best[3] < _CLEARLY:
     return None
   return best
-
-
-def _correlation(one, other):
-  known = one.notna().to_numpy() & other.notna().to_numpy()
-  one, other = (
-    one.to_numpy(np.float64)[known],
-    other.to_numpy(np.float64)[known],
-  )
-  if len(one) < _FEWEST_FOR_LAG or not one.std() or not other.std():
-    return -1.0
-  return float(np.corrcoef(one, other)[0, 1])

@@ -84,8 +84,9 @@ def _bases(target, table):
     raise ValueError(f'{table.path} has a frame {low:.0f}.')
   fits = starts_at_0 and low == high and low in (0, 1)
   if table.is_base_sure and fits and low != table.base:
-    bases = [table.base, 1 - table.base]
-    raise ValueError(_explain_bases(target, table, bases))
+    raise ValueError(
+      _explain_bases(target, table, [table.base, 1 - table.base])
+    )
   if fits:
     return (int(low),)
   if table.is_base_sure:

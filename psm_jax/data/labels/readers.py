@@ -127,20 +127,18 @@ def read(
   time_s = _times(text, path)
   if not (np.isfinite(numbers) | np.isfinite(time_s)).any():
     raise ValueError(f'{path} has neither numbers nor times in any row.')
-  base = first
-  if first is None and not are_pictures:
-    base = tools.TOOLS[tool].first
-  values, used, problems = _values(text, names, tools.TOOLS[tool], units, path)
-  failed = _failed(values)
+  habits = tools.TOOLS[tool]
+  habit = None if are_pictures else habits.first
+  values, failed, used, problems = _values(text, names, habits, units, path)
   landmarks, seen = _positions(text, names, failed)
   table = ToolTable(
     path=path,
     tool=tool,
     numbers=numbers,
     are_pictures=are_pictures,
-    base=base,
+    base=habit if first is None else first,
     is_base_said=first is not None,
-    is_base_sure=tools.TOOLS[tool].is_first_sure and not are_pictures,
+    is_base_sure=habits.is_first_sure and not are_pictures,
     time_s=time_s,
     faces=_faces(text, names),
     values=values,
@@ -252,7 +250,7 @@ def _faces(text, names):
 
 
 def _values(text, names, habits, units, path):
-  """(label columns as float32, names of the columns used, problems)."""
+  """(float32 labels, where no face was found, names of columns, problems)."""
   values, used, wrong = {}, set(), {}
   for name in text.columns:
     match = tools.UNIT.fullmatch(name)
@@ -275,24 +273,17 @@ def _values(text, names, habits, units, path):
     used.add(names[habits.list_column])
     values |= _from_list(text[names[habits.list_column]], units, path)
   values = pd.DataFrame(values, index=range(len(text))).astype(np.float32)
-  failed = _failed(values)
+  failed = (values.reindex(columns=['success']) == 0).to_numpy()[:, 0]
   problems = [
     f'{count} cells of {name} are no numbers; missing'
     for name, count in wrong.items()
     if count
   ]
   if failed.any():
-    kept = ('success', 'confidence')
-    values.loc[failed, [n for n in values if n not in kept]] = np.nan
+    told = values.columns.difference(['success', 'confidence'])
+    values.loc[failed, told] = np.nan
     problems.append(f'{failed.sum()} rows say success 0; their values missing')
-  return values, used, problems
-
-
-def _failed(values):
-  """[R] bool, where the tool itself says that it found no face."""
-  if 'success' not in values:
-    return np.zeros(len(values), bool)
-  return (values['success'] == 0).to_numpy()
+  return values, failed, used, problems
 
 
 def _from_list(cells, units, path):
@@ -316,7 +307,7 @@ def _from_list(cells, units, path):
 
 def _positions(text, names, failed):
   """(landmarks or None, faces or None); NaN where the tool found no face."""
-  landmarks, boxes = None, None
+  landmarks = None
   wanted = [
     f'{axis}_{i}' for i in range(label_columns.NUM_LANDMARKS) for axis in 'xy'
   ]
@@ -324,14 +315,14 @@ def _positions(text, names, failed):
   if set(wanted) <= set(text.columns):
     landmarks = _array(text, wanted).reshape(len(text), -1, 2)
     landmarks[failed] = np.nan
-  for box in tools.BOXES:
-    if set(box) <= set(names):
-      boxes = _array(text, [names[name] for name in box])
-      break
-  if boxes is None and landmarks is not None:
-    boxes = _around(landmarks)
-  if boxes is None:
-    return landmarks, None
+  if box := next((b for b in tools.BOXES if set(b) <= set(names)), None):
+    boxes = _array(text, [names[name] for name in box])
+  elif landmarks is not None:
+    low, high = landmarks.min(axis=1), landmarks.max(axis=1)
+    low[:, 1] -= _FOREHEAD_SHARE * (high - low)[:, 1]
+    boxes = np.concatenate([low, high - low], axis=1)
+  else:
+    return None, None
   boxes[failed] = np.nan
   points = np.full((len(text), len(faces_lib.POINTS), 2), np.nan)
   if landmarks is not None:
@@ -354,12 +345,6 @@ def _array(text, names):
   return np.stack([tabular.numbers(text[name]) for name in names], axis=1)
 
 
-def _around(landmarks):
-  low, high = landmarks.min(axis=1), landmarks.max(axis=1)
-  low[:, 1] -= _FOREHEAD_SHARE * (high - low)[:, 1]
-  return np.concatenate([low, high - low], axis=1)
-
-
 def _left_out(columns, used):
   """Names of columns that hold neither keys, nor labels, nor positions."""
   keys = {
@@ -367,16 +352,15 @@ def _left_out(columns, used):
     *tools.FACES,
     *tools.FILES,
     *sum(tools.BOXES, ()),
+    *(f'{point}_{axis}' for point in faces_lib.POINTS for axis in 'xy'),
   }
-  keys |= {f'{point}_{axis}' for point in faces_lib.POINTS for axis in 'xy'}
-  points = re.compile(r'[xy]_\d+')
   return tuple(
     name
     for name in columns
     if name not in used
     and name.lower() not in keys
     and not tools.TIMES.fullmatch(name)
-    and not points.fullmatch(name)
+    and not re.fullmatch(r'[xy]_\d+', name)
   )
 
 

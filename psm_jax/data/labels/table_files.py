@@ -4,6 +4,7 @@ Tables may lie and be called as the videos are, with or without the ending, in
 folders like theirs; or be called by the video's id.
 """
 
+import collections
 import pathlib
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -20,10 +21,10 @@ def names_of(path: str | pathlib.PurePath) -> list[str]:
   """
   path = pathlib.PurePath(path)
   parts = [part for part in path.parts if part not in ('..', path.anchor)]
-  called = []
-  for start in range(len(parts)):
-    below = pathlib.PurePosixPath(*parts[start:])
-    called += [str(below), str(below.with_suffix(''))]
+  places = [
+    pathlib.PurePosixPath(*parts[start:]) for start in range(len(parts))
+  ]
+  called = [str(p) for place in places for p in (place, place.with_suffix(''))]
   return [*called, '_'.join([*parts[:-1], path.stem])]
 
 
@@ -54,41 +55,41 @@ def assign(
     if path.suffix.lower() in EXTENSIONS and path.is_file():
       place = path.relative_to(folder).with_suffix('').as_posix()
       tables.setdefault(_same(place), []).append(path)
-  assigned, problems = {}, []
-  wanted, wanted_first = {}, {}
-  for video, choices in names.items():
-    for level, name in enumerate(map(_same, choices)):
-      wanted.setdefault(name, set()).add(video)
-      if level < _WHOLE:
-        wanted_first.setdefault(name, set()).add(video)
+  # By how many videos a name is wanted, among the first names and among all.
+  wanted_first, wanted = (
+    collections.Counter(
+      name
+      for choices in names.values()
+      for name in {_same(choice) for choice in choices[:most]}
+    )
+    for most in (_WHOLE, None)
+  )
+  assigned = {}
   for level in range(max(map(len, names.values()), default=0)):
     for video, choices in names.items():
       name = _same(choices[level]) if level < len(choices) else None
-      rivals = (wanted_first if level < _WHOLE else wanted).get(name, ())
+      num_rivals = (wanted_first if level < _WHOLE else wanted)[name]
       paths = tables.get(name, ())
       is_free = not set(paths) & set(assigned.values())
-      if len(rivals) == len(paths) == 1 and is_free:
+      if num_rivals == len(paths) == 1 and is_free:
         assigned.setdefault(video, paths[0])
-  for video, choices in names.items():
-    if video not in assigned:
-      problems.append(
-        (
-          video,
-          f'no table of it in {folder}{_shared(video, choices, names, tables)}',
-        )
-      )
-  for paths in tables.values():
-    problems += [
-      (str(path), 'belongs to no video; not used')
-      for path in paths
-      if path not in assigned.values()
-    ]
+  problems = [
+    (video, f'no table of it in {folder}{_shared(video, names, tables)}')
+    for video in names
+    if video not in assigned
+  ]
+  problems += [
+    (str(path), 'belongs to no video; not used')
+    for paths in tables.values()
+    for path in paths
+    if path not in assigned.values()
+  ]
   return assigned, problems
 
 
-def _shared(video, choices, names, tables):
+def _shared(video, names, tables):
   """Why a table that lies there is not taken, '' if none does."""
-  for name in choices:
+  for name in names[video]:
     paths = tables.get(_same(name), ())
     rivals = [
       other
@@ -98,7 +99,7 @@ def _shared(video, choices, names, tables):
     if paths and rivals:
       return (
         f': {paths[0].name} could also be of {rivals[0]}; call it '
-        f'{choices[0]}{paths[0].suffix}'
+        f'{names[video][0]}{paths[0].suffix}'
       )
     if len(paths) > 1:
       return f': {paths[0].name} or {paths[1].name}? Take one of them away'

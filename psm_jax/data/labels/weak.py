@@ -52,8 +52,7 @@ def choose(frames: pd.DataFrame, kind: str) -> pd.DataFrame:
   }
   made = frames.rename(columns=theirs)
   coded = [c for c in made if _CODED.fullmatch(c) or c == 'expression']
-  pose = {weak: weak.removeprefix(PREFIX) for weak in POSE_COLUMNS}
-  pose = {weak: name for weak, name in pose.items() if weak in made}
+  pose = {w: w.removeprefix(PREFIX) for w in POSE_COLUMNS if w in made}
   made = made.drop(columns=[*coded, *(n for n in pose.values() if n in made)])
   return made.rename(columns=pose)
 
@@ -89,6 +88,4 @@ def table(
   """
   values = np.concatenate([pose_deg, blendshapes], axis=1)
   made = pd.DataFrame(values.astype(np.float32), columns=list(COLUMNS))
-  made.insert(0, 'frame', frames)
-  made.insert(0, 'track', np.int32(track))
-  return made
+  return pd.DataFrame({'track': np.int32(track), 'frame': frames}).join(made)

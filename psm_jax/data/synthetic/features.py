@@ -27,8 +27,9 @@ def _lids(scene, side):
   arch = np.clip(1.0 - t**2, 0, 1)
   raised = scene.weight('AU05') * geometry.side_gain(person, 'AU05', side)
   cheek = scene.weight('AU06') * geometry.side_gain(person, 'AU06', side)
-  squint = 0.30 * cheek + 0.25 * scene.weight('AU09')
-  squint += 0.18 * scene.weight('AU04')
+  squint = (
+    0.30 * cheek + 0.25 * scene.weight('AU09') + 0.18 * scene.weight('AU04')
+  )
   open_ = (1.0 + 0.60 * raised - 0.5 * squint) * (1.0 - scene.blink)
   gaze_lid = 0.35 * scene.gaze[1]
   upper = -0.104 * person.eye_height * arch**0.58 * (1.0 - 0.12 * t)
@@ -104,14 +105,16 @@ def draw_mouth(scene, parts):
   top, bottom = parts['lip_upper_inner'], parts['lip_lower_inner']
   bottom = np.stack([bottom[:, 0], np.maximum(bottom, top)[:, 1]], axis=-1)
   opening = np.concatenate([top, bottom[::-1]])
-  upper = np.concatenate([parts['lip_upper_outer'], top[::-1]])
-  lower = np.concatenate([bottom, parts['lip_lower_outer'][::-1]])
-  scene.fill(upper, scene_lib.scaled(person.lip, 0.86))
-  scene.fill(lower, person.lip)
+  scene.fill(
+    np.concatenate([parts['lip_upper_outer'], top[::-1]]),
+    scene_lib.scaled(person.lip, 0.86),
+  )
+  scene.fill(
+    np.concatenate([bottom, parts['lip_lower_outer'][::-1]]), person.lip
+  )
   shine = 0.45 * bottom[8:19] + 0.55 * parts['lip_lower_outer'][8:19]
   scene.line(shine, scene_lib.mixed(person.lip, (255, 240, 235), 0.22), 0.022)
-  gap = (bottom - top)[:, 1].max() / scene.px
-  if gap > 0.012:
+  if (bottom - top)[:, 1].max() / scene.px > 0.012:
     _draw_inside(scene, opening, top, bottom)
   scene.line(top, scene_lib.scaled(person.lip, 0.45), 0.011)
 
@@ -159,13 +162,11 @@ def draw_glasses(scene):
       [side * (person.eye_distance + 0.01) + x, 0.03 + y, 0 * x + z], axis=-1
     )
     scene.line(scene.project(rim), frame, 0.022)
-    arm = np.array(
-      [
-        (side * (person.eye_distance + 0.22), 0.0, z),
-        (side * 0.62 * person.face_width, -0.02, 0.0),
-      ]
-    )
-    scene.line(scene.project(arm), frame, 0.022)
+    arm = [
+      (side * (person.eye_distance + 0.22), 0.0, z),
+      (side * 0.62 * person.face_width, -0.02, 0.0),
+    ]
+    scene.line(scene.project(np.array(arm)), frame, 0.022)
   inner = person.eye_distance - 0.20
   bridge = np.array([(-inner, 0.0, z), (0.0, -0.03, z + 0.02), (inner, 0.0, z)])
   scene.line(scene.project(bridge), frame, 0.022)

@@ -139,13 +139,15 @@ def skin_displacement(person: person_lib.Person, x, y) -> np.ndarray:
   )
   for side in SIDES:
     for name, centre, size, dx, dy in pushes:
-      weight = bump(x, y, (side * centre[0], centre[1]), size)
-      weight = weight * side_gain(person, name, side)
+      weight = side_gain(person, name, side) * bump(
+        x, y, (side * centre[0], centre[1]), size
+      )
       moved[unit_index(name), ..., 0] += side * dx * weight
       moved[unit_index(name), ..., 1] += dy * weight
   middle = np.where(np.abs(x) < 0.5, 1.0, 0.6)
-  lift = bump(x, y, (0, 0.88), (0.22, 0.12))
-  moved[unit_index('AU17'), ..., 1] -= 0.07 * lift
+  moved[unit_index('AU17'), ..., 1] -= 0.07 * bump(
+    x, y, (0, 0.88), (0.22, 0.12)
+  )
   jaw = np.clip((y - 0.50) / 0.36, 0.0, 1.0)
   jaw = jaw * jaw * (3 - 2 * jaw)
   moved[unit_index('AU26'), ..., 1] += 0.17 * jaw * middle
@@ -161,9 +163,7 @@ def side_gain(person: person_lib.Person, name: str, side: float) -> float:
 
 def build_curves(person: person_lib.Person) -> Curves:
   """Returns all curves of a face except the eyelids."""
-  parts = {}
-  parts['outline'] = _outline(person)
-  parts.update(_lips(person))
+  parts = {'outline': _outline(person), **_lips(person)}
   for side, suffix in zip(SIDES, ('_left', '_right'), strict=True):
     parts['brow' + suffix] = _brow(person, side)
     parts.update(_nose(person, side, suffix))
@@ -224,8 +224,7 @@ def _outline(person):
   base = smooth_closed(np.concatenate([top, half, bottom, mirrored]), 6)
   x, y = base[:, 0], base[:, 1]
   basis = np.zeros((len(UNITS), *base.shape))
-  jaw_weight = np.clip((y - 0.40) / 0.5, 0.0, 1.0)
-  basis[unit_index('AU26'), :, 1] = 0.17 * jaw_weight
+  basis[unit_index('AU26'), :, 1] = 0.17 * np.clip((y - 0.40) / 0.5, 0.0, 1.0)
   basis[unit_index('AU26'), :, 0] = (
     -0.05 * x * bump(0.0, y, (0, 0.6), (1, 0.25))
   )
@@ -294,8 +293,7 @@ def _lips(person):
     x = narrow * person.mouth_width * t
     base = np.stack([x, level + y, depth(person, x, level + y) + 0.01], -1)
     inner = name.endswith('inner')
-    basis = _lip_basis(person, t, kind, inner, thick)
-    parts[name] = (base, basis)
+    parts[name] = base, _lip_basis(person, t, kind, inner, thick)
   return parts
 
 
@@ -309,9 +307,8 @@ def _lip_basis(person, t, kind, inner, thick):
     'AU20': (0.10, 0.02 * away**2 + 0.35 * thick),
   }
   if kind == 'lower':
-    push = -0.035 if inner else -0.062
     moves |= {
-      'AU17': (-0.02, push * arch + 0.025 * away**2),
+      'AU17': (-0.02, (-0.035 if inner else -0.062) * arch + 0.025 * away**2),
       'AU25': (0.0, (0.060 if inner else 0.050) * arch**0.7),
       'AU26': (-0.02, 0.05 + 0.13 * arch**0.45),
       'AU09': (0.0, (-0.020 if inner else -0.010) * arch**0.5),

@@ -49,10 +49,9 @@ def build_hair(person: person_lib.Person) -> Hair:
   generator = np.random.default_rng([person.texture_seed, 1])
   outer = _outer(person, style, generator)
   inner = _inner(person, style, generator)
-  front = np.concatenate([outer, inner[::-1]])
   return Hair(
     back=_back(person, style),
-    front=front,
+    front=np.concatenate([outer, inner[::-1]]),
     strands=_strands(outer, inner, generator),
     covers_ears=person.hair_style in ('long', 'bob', 'curly'),
   )
@@ -60,9 +59,8 @@ def build_hair(person: person_lib.Person) -> Hair:
 
 def _outer(person, style, generator):
   """The edge of the hair against the background, left side over the crown."""
-  angle = np.linspace(-1.0, 1.0, 41)
   wide = 0.605 * person.face_width
-  turn = angle * np.pi / 2
+  turn = np.linspace(-1.0, 1.0, 41) * np.pi / 2
   x = (wide + style['side']) * np.sin(turn)
   crown = -1.08 - style['crown']
   y = -0.36 + (crown + 0.36) * np.cos(turn) ** 0.85
@@ -99,8 +97,7 @@ def _inner(person, style, generator):
   if person.hair_style == 'curly':
     y = y + 0.022 * np.sin(s * 30 + generator.uniform(0, 6))
   z = np.maximum(geometry.depth(person, x, np.minimum(y, 0.0)), 0.0) + 0.02
-  z *= np.clip(1.2 - np.abs(s), 0.0, 1.0)
-  return np.stack([x, y, z], axis=-1)
+  return np.stack([x, y, z * np.clip(1.2 - np.abs(s), 0.0, 1.0)], axis=-1)
 
 
 def _hairline(person, style, s, x):

@@ -77,8 +77,7 @@ def sample_performance(
     )
 
   pose = drift(motion, 1.4, 3) * np.array([4.5, 3.0, 1.8])
-  light = drift(1.0, 6.0, 3) * np.array([14.0, 6.0, 0.035])
-  light += np.array(
+  light = drift(1.0, 6.0, 3) * np.array([14.0, 6.0, 0.035]) + np.array(
     [generator.uniform(-30, 30), generator.uniform(25, 45), 1.0]
   )
   return Performance(
@@ -106,16 +105,14 @@ def _expressions(generator, person, time_s):
   for unit in range(NUM_UNITS):
     count = generator.poisson(person.rates[unit] * duration_s / 60)
     for start_s in generator.uniform(-2.0, time_s[-1], count):
-      peak = person.strengths[unit] * generator.uniform(0.5, 1.25)
       weights = np.zeros(NUM_UNITS)
-      weights[unit] = peak
+      weights[unit] = person.strengths[unit] * generator.uniform(0.5, 1.25)
       add(weights, start_s)
   for combination in person.combinations:
     # At least one in a video, so that a short one still shows the habit.
     count = max(1, generator.poisson(3.5 * duration_s / 60))
     for start_s in generator.uniform(-0.5, time_s[-1], count):
-      peak = generator.uniform(2.5, 5.0)
-      add(peak * np.asarray(combination), start_s)
+      add(generator.uniform(2.5, 5.0) * np.asarray(combination), start_s)
   return intensity
 
 
@@ -132,11 +129,9 @@ def envelope(
 def _speech(generator, person, time_s):
   """[T, 12]: bouts of talking move lips and jaw at the rate of syllables."""
   intensity = np.zeros((len(time_s), NUM_UNITS))
-  duration_s = time_s[-1] + 3.0
-  count = generator.poisson(person.speech * duration_s / 3.0)
+  count = generator.poisson(person.speech * (time_s[-1] + 3.0) / 3.0)
   for start_s in generator.uniform(-1.5, time_s[-1], count):
-    length_s = generator.uniform(1.5, 4.0)
-    bout = envelope(time_s - start_s, 0.25, length_s, 0.25)
+    bout = envelope(time_s - start_s, 0.25, generator.uniform(1.5, 4.0), 0.25)
     rate, phase = generator.uniform(2.5, 4.0), generator.uniform(0, 6.28)
     syllables = 0.5 + 0.5 * np.sin(6.28 * rate * time_s + phase)
     words = 0.5 + 0.5 * np.sin(6.28 * 0.31 * rate * time_s + 2 * phase)
@@ -148,18 +143,15 @@ def _speech(generator, person, time_s):
       ],
       axis=1,
     )
-    columns = list(_SPEECH)
-    intensity[:, columns] = np.maximum(intensity[:, columns], course)
+    intensity[:, _SPEECH] = np.maximum(intensity[:, _SPEECH], course)
   return intensity
 
 
 def _blinks(generator, person, time_s):
-  duration_s = time_s[-1] + 1.0
   blink = np.zeros(len(time_s))
-  count = generator.poisson(person.blink_rate * duration_s / 60)
+  count = generator.poisson(person.blink_rate * (time_s[-1] + 1.0) / 60)
   for start_s in generator.uniform(-0.2, time_s[-1], count):
-    course = envelope(time_s - start_s, 0.08, 0.05, 0.16)
-    np.maximum(blink, course, out=blink)
+    blink = np.maximum(blink, envelope(time_s - start_s, 0.08, 0.05, 0.16))
   return blink
 
 

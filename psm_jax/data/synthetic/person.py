@@ -141,7 +141,10 @@ def sample_person(seed: int, person_index: int) -> Person:
   hair = _mix(_HAIRS[:-1], shade * (1.0 - 0.85 * darkness))
   return Person(
     person_id=f'P{person_index + 1:03d}',
-    **_sample_shape(generator),
+    **{
+      name: float(mean + deviation * np.clip(generator.normal(), -1.8, 1.8))
+      for name, (mean, deviation) in _SHAPE.items()
+    },
     age=age,
     skin=_jitter(generator, _mix(_SKINS, darkness), 5.0),
     hair=_jitter(generator, _HAIRS[-1] if grey else hair, 2.5),
@@ -170,36 +173,31 @@ def sample_person(seed: int, person_index: int) -> Person:
   )
 
 
-def _sample_shape(generator):
-  """Proportions around 1 (or 0), wide enough apart to tell people by."""
-  spread = {
-    'face_width': (1.0, 0.065),
-    'jaw_width': (1.0, 0.08),
-    'chin_width': (1.0, 0.16),
-    'chin_length': (0.0, 0.035),
-    'cheek': (0.0, 0.02),
-    'eye_distance': (0.290, 0.016),
-    'eye_width': (0.172, 0.012),
-    'eye_height': (1.0, 0.12),
-    'eye_tilt': (0.02, 0.02),
-    'lid_heaviness': (0.3, 0.2),
-    'iris_size': (0.086, 0.005),
-    'brow_height': (-0.035, 0.020),
-    'brow_thickness': (0.036, 0.010),
-    'brow_arch': (0.026, 0.012),
-    'nose_width': (1.0, 0.15),
-    'nose_length': (0.0, 0.03),
-    'nose_height': (1.0, 0.15),
-    'mouth_width': (0.262, 0.024),
-    'mouth_height': (0.0, 0.015),
-    'lip_fullness': (1.0, 0.22),
-    'cupid_bow': (1.0, 0.3),
-  }
-  return {
-    name: float(mean + deviation * np.clip(generator.normal(), -1.8, 1.8))
-    for name, (mean, deviation) in spread.items()
-  }
-
+# Mean and deviation of proportions around 1 (or 0), wide enough apart to tell
+# people by.
+_SHAPE = {
+  'face_width': (1.0, 0.065),
+  'jaw_width': (1.0, 0.08),
+  'chin_width': (1.0, 0.16),
+  'chin_length': (0.0, 0.035),
+  'cheek': (0.0, 0.02),
+  'eye_distance': (0.290, 0.016),
+  'eye_width': (0.172, 0.012),
+  'eye_height': (1.0, 0.12),
+  'eye_tilt': (0.02, 0.02),
+  'lid_heaviness': (0.3, 0.2),
+  'iris_size': (0.086, 0.005),
+  'brow_height': (-0.035, 0.020),
+  'brow_thickness': (0.036, 0.010),
+  'brow_arch': (0.026, 0.012),
+  'nose_width': (1.0, 0.15),
+  'nose_length': (0.0, 0.03),
+  'nose_height': (1.0, 0.15),
+  'mouth_width': (0.262, 0.024),
+  'mouth_height': (0.0, 0.015),
+  'lip_fullness': (1.0, 0.22),
+  'cupid_bow': (1.0, 0.3),
+}
 
 # Co-activations that people share more or less: smile, surprise, frown,
 # sadness, doubt, fear, disgust, stretched smile.
@@ -228,9 +226,9 @@ def _sample_habits(generator):
       weights[ACTION_UNITS.index(name)] = weight * generator.uniform(0.7, 1.0)
     extra = generator.integers(num_units)
     weights[extra] = max(weights[extra], generator.uniform(0.3, 0.7))
-    combinations.append(tuple(float(value) for value in weights))
+    combinations.append(tuple(weights.tolist()))
   return {
-    'rates': tuple(float(rate) for rate in rates),
+    'rates': tuple(rates.tolist()),
     'strengths': tuple(generator.uniform(1.8, 4.2, num_units).tolist()),
     'asymmetry': tuple(generator.normal(0.0, 0.18, num_units).tolist()),
     'combinations': tuple(combinations),
@@ -253,7 +251,6 @@ def _jitter(generator, colour, deviation):
 
 
 def _lip_colour(generator, darkness, paleness):
-  lip = np.asarray(_LIPS[generator.integers(len(_LIPS))], np.float64)
-  lip = lip * (1.0 - 0.38 * darkness)
+  lip = np.array(_LIPS[generator.integers(len(_LIPS))]) * (1 - 0.38 * darkness)
   skin = np.asarray(_mix(_SKINS, darkness))
   return _jitter(generator, lip + paleness * (skin * 0.85 - lip), 5.0)

@@ -35,8 +35,7 @@ def render(
   Raises:
     IndexError: If the performance has no such frame.
   """
-  factor = max(2, min(4, 256 // size_px))
-  side = size_px * factor
+  side = size_px * max(2, min(4, 256 // size_px))
   scene = scene_lib.Scene(
     person=person,
     face=scene_lib.build_face(person),
@@ -90,8 +89,7 @@ def _draw_background(scene, background):
   row = left * (1 - ramp) + right * ramp
   fade = np.linspace(1.08, 0.88, 8)[:, None, None]
   small = np.clip(row[None] * fade, 0, 255).astype(np.uint8)
-  side = len(scene.canvas)
-  cv2.resize(small, (side, side), dst=scene.canvas)
+  cv2.resize(small, scene.canvas.shape[:2], dst=scene.canvas)
 
 
 def _draw_behind(scene):
@@ -99,12 +97,11 @@ def _draw_behind(scene):
   person, hair = scene.person, scene.face.hair
   if hair.back is not None:
     scene.fill(scene.project(hair.back), scene_lib.scaled(person.hair, 0.72))
-  wide = person.face_width
   lean = scene.shift * 0.6
   neck = np.array(
     [(0.36, 0.45), (0.34, 0.95), (0.44, 1.10), (0.9, 1.25), (0.9, 1.5)]
   )
-  neck[:2, 0] *= wide
+  neck[:2, 0] *= person.face_width
   neck = np.concatenate([neck, neck[::-1] * np.array([-1.0, 1.0])])
   scene.fill(scene.to_canvas(neck + lean), scene_lib.scaled(person.skin, 0.72))
   cloth = np.array([(0.30, 1.17), (0.62, 1.07), (1.3, 1.22), (1.3, 1.6)])

@@ -78,8 +78,7 @@ class Scene:
 
   def to_canvas(self, flat):
     """[..., 2] face units to canvas pixels; a pixel's centre is an integer."""
-    half = len(self.canvas) / 2
-    return (flat - CENTRE) * self.px + half - 0.5
+    return (flat - CENTRE) * self.px + len(self.canvas) / 2 - 0.5
 
   def neutral_positions(self) -> np.ndarray:
     """Returns where the skin seen at each pixel is in the neutral face.
@@ -97,8 +96,7 @@ class Scene:
     seen = np.stack(np.meshgrid(axis, axis), axis=-1) / ZOOM + CENTRE
     pivot = geometry.PIVOT
     target = (seen - pivot[:2] - self.shift).astype('f4')
-    flat = self.turn[:2, :2]
-    back = np.linalg.inv(flat).astype('f4')
+    back = np.linalg.inv(self.turn[:2, :2]).astype('f4')
     # Of the turned depth, only what shifts the picture matters.
     lean = (back @ self.turn[:2, 2]).astype('f4')
     plain = target @ back.T + pivot[:2].astype('f4')
@@ -124,9 +122,15 @@ class Scene:
   def line(self, flat, colour, width, *, canvas=None, offset=(0, 0)):
     """Draws an open curve of [n, 2] canvas pixels, `width` in face units."""
     target = self.canvas if canvas is None else canvas
-    thickness = max(1, round(width * self.px))
-    points = fixed(flat - offset)
-    cv2.polylines(target, [points], False, colour, thickness, 8, SUBPIXEL_BITS)
+    cv2.polylines(
+      target,
+      [fixed(flat - offset)],
+      False,
+      colour,
+      max(1, round(width * self.px)),
+      8,
+      SUBPIXEL_BITS,
+    )
 
   def window(self, closed):
     """Returns (corner, empty picture) around a closed curve on the canvas.

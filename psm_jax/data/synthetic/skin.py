@@ -41,8 +41,7 @@ def build_maps(person: person_lib.Person) -> SkinMaps:
   """Returns the maps of one person."""
   x, y = _grid(MAP_PX)
   z = geometry.depth(person, x, y)
-  step = 2 * EXTENT / (MAP_PX - 1)
-  slope_y, slope_x = np.gradient(z, step)
+  slope_y, slope_x = np.gradient(z, 2 * EXTENT / (MAP_PX - 1))
   normals = np.stack([-slope_x, -slope_y, np.ones_like(z)], axis=-1)
   normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
   coarse_x, coarse_y = _grid(MOTION_PX)
@@ -128,10 +127,12 @@ def _body_hair(generator, person, colour, x, y):
   sideburn = 0.30 + 0.55 * np.clip((0.52 - width) / 0.30, 0, 1)
   cheek_line = np.minimum(sideburn, level + 0.02)
   jaw = _step(y - cheek_line, 0.05)
-  moustache = geometry.bump(x, y, (0, level - 0.085), (0.22, 0.045))
-  moustache = np.clip(2.4 * moustache - 0.4, 0, 1)
-  chin = geometry.bump(x, y, (0, level + 0.24), (0.19, 0.15))
-  chin = np.clip(2.2 * chin - 0.4, 0, 1)
+  moustache = np.clip(
+    2.4 * geometry.bump(x, y, (0, level - 0.085), (0.22, 0.045)) - 0.4, 0, 1
+  )
+  chin = np.clip(
+    2.2 * geometry.bump(x, y, (0, level + 0.24), (0.19, 0.15)) - 0.4, 0, 1
+  )
   mask, strength = {
     'none': (np.zeros_like(x), 0.0),
     'stubble': (np.maximum(jaw, moustache), 0.30),

@@ -23,6 +23,7 @@ from psm_jax.data.ingest import (
   crops,
   detection,
   folder,
+  frame_tables,
   layout,
   processing,
   video_tables,
@@ -232,7 +233,7 @@ class BatchTest(_FolderTest):
     table = films.box_rows([(range(24), 2, 10)])
     (self.root / 'boxes' / 'a.csv').write_text(table)
     self._run()
-    table = folder.read_table(self.out, 'a')
+    table = frame_tables.read_table(self.out, 'a')
     np.testing.assert_allclose(
       table['time_s'], np.array(times_ms) / 1000, atol=1e-9
     )
@@ -584,14 +585,12 @@ class TrainingDataTest(_FolderTest):
       faces=faces,
       is_made_up=np.zeros(12, bool),
       alignment=alignment,
-      inside=np.ones(12, bool),
-      blur=np.ones(12),
-      brightness=np.ones(12),
+      measured=np.ones((12, 3)),
     )
-    search = video_tables.Search(times, [rows], 12, 0, 12, 0)
+    search = video_tables.Search(times, [rows], {})
     table = video_tables.frames_table('a', search)
     np.testing.assert_allclose(
-      folder.read_crops(table), alignment.crops, atol=1e-4
+      frame_tables.read_crops(table), alignment.crops, atol=1e-4
     )
 
   def test_long_videos_are_written_in_parts_and_joined(self):

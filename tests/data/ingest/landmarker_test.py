@@ -12,6 +12,7 @@ from absl.testing import absltest, parameterized
 from psm_jax.data import sources
 from psm_jax.data.ingest import (
   detection,
+  frame_tables,
   head_pose,
   landmark_alignment,
   landmark_models,
@@ -200,8 +201,8 @@ class IngestTest(absltest.TestCase):
     table = pd.read_parquet(layout.video_folder(root, 'a') / layout.LANDMARKS)
     self.assertEqual(table['frame'].tolist(), list(range(6)))
     points = np.stack(table['landmarks']).reshape(6, 478, 2)
-    frames = ingest_folder.read_table(root, 'a')
-    crops = ingest_folder.read_crops(frames)
+    frames = frame_tables.read_table(root, 'a')
+    crops = frame_tables.read_crops(frames)
     shown = np.einsum('nij,npj->npi', crops[:, :, :2], points / 64)
     shown += crops[:, None, :, 2]
     low = frames[['x', 'y']].to_numpy()
@@ -209,18 +210,18 @@ class IngestTest(absltest.TestCase):
 
   def test_weak_labels_are_kept_beside_the_frames(self):
     root = self._ingest()
-    labels = ingest_folder.read_weak_labels(root, 'a')
+    labels = frame_tables.read_weak_labels(root, 'a')
     self.assertLen(labels, 6)
     self.assertEqual(labels['weak__neutral'].tolist(), [0] * 6)
     self.assertEqual(labels['weak_noseSneerRight'].tolist(), [1] * 6)
-    self.assertNotIn('noseSneerRight', ingest_folder.read_table(root, 'a'))
+    self.assertNotIn('noseSneerRight', frame_tables.read_table(root, 'a'))
 
   def test_crops_cut_again_go_by_landmarks_in_pixels_of_the_picture(self):
     root = self._ingest()
-    frames = ingest_folder.read_table(root, 'a').merge(
-      ingest_folder.read_weak_labels(root, 'a'), on=['track', 'frame']
+    frames = frame_tables.read_table(root, 'a').merge(
+      frame_tables.read_weak_labels(root, 'a'), on=['track', 'frame']
     )
-    cut, low = ingest_folder.read_crops(frames), frames[['x', 'y']].to_numpy()
+    cut, low = frame_tables.read_crops(frames), frames[['x', 'y']].to_numpy()
 
     def align(times_s, landmarks, pose_deg, *, eye_distance):
       del times_s, pose_deg, eye_distance
@@ -228,7 +229,7 @@ class IngestTest(absltest.TestCase):
       return mock.Mock(crops=cut)
 
     with mock.patch.object(landmark_alignment, 'align', align):
-      again = ingest_folder.landmark_crops(
+      again = frame_tables.landmark_crops(
         layout.video_folder(root, 'a'), frames, size_px=64, eye_distance=0.4
       )
     # Aligned as they are, crops are the whole of their files.
@@ -251,7 +252,7 @@ class IngestTest(absltest.TestCase):
 
   def test_faces_between_those_sought_have_no_weak_labels(self):
     root = self._ingest(detect_every=2)
-    labels = ingest_folder.read_weak_labels(root, 'a')
+    labels = frame_tables.read_weak_labels(root, 'a')
     self.assertEqual(labels['frame'].tolist(), [0, 2, 4])
 
 

@@ -30,8 +30,7 @@ class SheetsTest(absltest.TestCase):
   def test_many_tracks_become_several_sheets(self):
     page = {0: np.zeros((8, 8, 3), np.uint8)}
     self.assertLen(sheets.draw([('t', page)] * 95), 3)
-    with self.assertRaisesRegex(ValueError, 'needs a track'):
-      sheets.draw([])
+    self.assertEmpty(sheets.draw([]))
 
 
 if __name__ == '__main__':

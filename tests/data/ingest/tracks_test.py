@@ -33,7 +33,8 @@ _TWO = _content('two', (0, 49), (20, 99), person_id='two')
 
 
 def _merge(table, contents, *, remade=None):
-  return tracks.merge(table, contents, remade=remade or {}, asks=False)[0]
+  videos = {content['video_id']: content for content in contents}
+  return tracks.merge(table, videos, remade=remade or {}, asks=False)[0]
 
 
 class TrackTableTest(parameterized.TestCase):
@@ -57,19 +58,16 @@ class TrackTableTest(parameterized.TestCase):
     self.path.write_text('\n'.join([*lines, *rows]) + '\n')
 
   def test_one_track_is_confirmed_and_more_are_not(self):
-    (found,) = self._assigned()
-    self.assertEqual((found.video_id, found.person_id), ('one', 'one'))
+    self.assertEqual(
+      self._assigned(), {'one': {'one': [(0, 0, 99)]}, 'two': {}}
+    )
     self.assertLen(tracks.read(self.root).of_video('two'), 2)
 
   def test_a_track_is_cut_by_frames(self):
     self._fill('two,0,0,29,A', 'two,0,30,49,B', 'two,1,50,99,A')
     self.assertEqual(
-      [
-        (a.person_id, a.track, a.first_frame, a.last_frame)
-        for a in self._assigned()
-        if a.video_id == 'two'
-      ],
-      [('A', 0, 0, 29), ('B', 0, 30, 49), ('A', 1, 50, 99)],
+      self._assigned()['two'],
+      {'A': [(0, 0, 29), (1, 50, 99)], 'B': [(0, 30, 49)]},
     )
 
   def test_what_was_filled_in_survives_more_videos(self):

@@ -5,7 +5,7 @@ import pandas as pd
 from absl.testing import absltest, parameterized
 
 from psm_jax.data import embedded, folders, labels
-from psm_jax.data.labels import attach, collection, joining
+from psm_jax.data.labels import attach, collection
 from psm_jax.evaluation import features, splits
 from tests.data import fake_trees
 
@@ -214,11 +214,14 @@ class ToFramesTest(_AttachTest):
 
 class OverlapTest(_AttachTest):
   def test_of_several_faces_near_a_person_the_nearest_is_the_person(self):
-    target = joining.Target(
-      'v1', np.arange(4), np.arange(4) / 25, is_whole=True
+    video = collection.Video(
+      'v1',
+      np.arange(4),
+      np.arange(4) / 25,
+      is_whole=True,
+      table_names=('v1',),
+      people={'A/v1': np.tile([10.0, 10.0, 20.0, 20.0], (4, 1))},
     )
-    boxes = np.tile([10.0, 10.0, 20.0, 20.0], (4, 1))
-    video = collection.Video(target, ('v1',), {'A/v1': boxes})
     # Both rows of a frame overlap the person's box, in either order.
     rows = [
       f'{frame},{left},10,20,20,{left}'
