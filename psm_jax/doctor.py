@@ -44,14 +44,13 @@ def machine(folder: str | os.PathLike) -> dict[str, str]:
     videos = ', '.join(codecs.readable())
   except ModuleNotFoundError as error:
     videos = f'none: there is no module {error.name}'
-  versions = resuming.versions()
   devices = jax.local_devices()
   dtype = jnp.float32 if devices[0].platform == 'cpu' else jnp.bfloat16
   rate = bench.product(dtype, devices[0])()
   free = shutil.disk_usage(_existing(pathlib.Path(folder))).free
   return {
     'Python': platform.python_version(),
-    'packages': ', '.join(f'{k} {v}' for k, v in versions.items()),
+    'packages': ', '.join(f'{k} {v}' for k, v in resuming.versions().items()),
     'devices': f'{len(devices)} x {devices[0].device_kind}',
     'device memory': f'{memory.limit_of(devices[0]) / _GIB:.1f} GiB',
     'matrix products': f'{rate / 1e9:.0f} GFLOP/s',
@@ -121,19 +120,17 @@ def needs(
   needed, limit = _memory(method, largest, store, config)
   states = needed.state * len(models)
   seconds, first_s = _step_seconds(method, plans, largest, store, config, steps)
-  hours = (
-    seconds
-    / 3600
-    * sum(
-      max(model.total_steps for model in members) for members in waves.values()
-    )
+  total_steps = sum(
+    max(model.total_steps for model in members) for members in waves.values()
   )
+  hours = seconds / 3600 * total_steps
+  frames = len(store.frames) * store.size_px**2 * 3
   facts = {
     'people, models': f'{len(store.person_ids)}, {len(models)}',
     'precision': precision.compute_dtype(config).name,
     'memory': memory.describe(needed, limit),
     'waves': f'{len(waves)} on each of {shard_count} machines',
-    'frames on disk': f'{_frame_bytes(store) / _GIB:.2f} GiB',
+    'frames on disk': f'{frames / _GIB:.2f} GiB',
     'checkpoints': (
       f'{states / _GIB:.2f} GiB each; two are kept and a third is written, '
       f'{3 * states / _GIB:.2f} GiB in all' + _kept(models, states, config)
@@ -148,10 +145,6 @@ def needs(
   return facts
 
 
-def _frame_bytes(store):
-  return len(store.frames) * store.size_px**2 * 3
-
-
 def _kept(models, states, config):
   """Returns what checkpoints that stay add, as text."""
   if not config.train.keep_steps:
@@ -162,12 +155,10 @@ def _kept(models, states, config):
 
 def _memory(method, population, store, config):
   """Returns (estimate, limit) of the memory of a device."""
-  per_frame = store.frames.shape[1]
+  size = {'bytes_per_frame': store.frames.shape[1]}
   frame_bytes = 0
-  if (
-    feed_lib.choose(population, config, bytes_per_frame=per_frame) == 'resident'
-  ):
-    frame_bytes = memory.frame_bytes(population, bytes_per_frame=per_frame)
+  if feed_lib.choose(population, config, **size) == 'resident':
+    frame_bytes = memory.frame_bytes(population, **size)
   limit = memory.limit_of(population.devices[0])
   return memory.estimate(method, population, frame_bytes, config), limit
 

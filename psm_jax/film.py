@@ -126,19 +126,19 @@ def video_of(
       f'{person_id} has no video {video_id!r}, but '
       f'{store_lib.list_some(list(videos))}.'
     )
-  rows = np.arange(videos[video_id].start, videos[video_id].stop)
-  labels = labels_of(store.index.iloc[rows])
-  return store.images(rows), labels, videos[video_id].fps
+  video = videos[video_id]
+  rows = np.arange(video.start, video.stop)
+  return store.images(rows), labels_of(store.index.iloc[rows]), video.fps
 
 
 def labels_of(index: pd.DataFrame) -> pd.DataFrame | None:
   """Returns the labels among a store's columns, None if there are none."""
-  others = {
+  others = [
     *store_lib.KEY_COLUMNS,
     *folder.QUALITY_COLUMNS,
     *LANDMARK_COLUMNS,
-  }
-  labels = index[[c for c in index if c not in others]]
+  ]
+  labels = index.drop(columns=others, errors='ignore')
   labels = labels.dropna(axis=1, how='all').reset_index(drop=True)
   return None if labels.columns.empty else labels
 
@@ -152,8 +152,7 @@ def _ribbon_span(num_panels):
 def _ground(names: Sequence[str], labels, columns):
   """Returns the picture that stays: titles and the ribbon."""
   width = len(names) * _PANEL_PX
-  rows = len(columns) * _ROW_PX
-  height = _TITLE_PX + _PANEL_PX + rows + (6 if rows else 0)
+  height = _TITLE_PX + _PANEL_PX + len(columns) * _ROW_PX + 6 * bool(columns)
   height += height % 2
   figure = matplotlib.figure.Figure(
     figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor=_PAPER

@@ -39,14 +39,7 @@ from psm_jax.runs import (
 )
 
 KEEP, REMOVE = 'keep', 'remove'
-_OF_RUN = (
-  'checkpoints',
-  'tensorboard',
-  'metrics.csv',
-  'shards',
-  'config.json',
-  'models.json',
-)
+_TRAINED = ('checkpoints', 'tensorboard', 'metrics.csv', 'shards')
 # What programs make of a whole run.
 _MADE = (
   'evaluation',
@@ -66,15 +59,6 @@ _BY_PERSON = (
   embedded.STEPS,
 )
 _PLACE = ('shard', 'waves')
-_PROGRESS = (
-  'status',
-  'steps_done',
-  'failed_step',
-  'rollbacks',
-  'stopped_early',
-  'shard',
-  'waves',
-)
 # Shorter ids occur by chance in numbers.
 _LONG_ID = 8
 _TEXTS = ('.csv', '.json', '.html', '.md', '.txt', '.tsv', '.svg')
@@ -174,9 +158,8 @@ def holding(folders: Sequence[pathlib.Path], person_id: str) -> list[str]:
 
   In files of numbers only ids of eight characters or more are looked for.
   """
-  text = re.escape(person_id)
-  pattern = re.compile(f'(?<![A-Za-z0-9]){text}(?![A-Za-z0-9])')
-  encoded = re.compile(pattern.pattern.encode())
+  pattern = f'(?<![A-Za-z0-9]){re.escape(person_id)}(?![A-Za-z0-9])'
+  encoded = re.compile(pattern.encode())
   held = []
   for root in folders:
     for path in sorted(root.rglob('*')):
@@ -184,7 +167,7 @@ def holding(folders: Sequence[pathlib.Path], person_id: str) -> list[str]:
       is_read = path.is_file() and (
         path.suffix in _TEXTS or len(person_id) >= _LONG_ID
       )
-      if pattern.search(name) or (is_read and _holds(path, encoded)):
+      if re.search(pattern, name) or (is_read and _holds(path, encoded)):
         held.append(str(path))
   return held
 
@@ -266,8 +249,8 @@ def _check_general(runs, exports, person_id, general):
 
 def _people(path):
   """Returns the people of a store, damaged or not."""
-  manifest = store_files.read_manifest(path)
-  return [entry['person_id'] for entry in manifest['people']]
+  people = store_files.read_manifest(path)['people']
+  return [entry['person_id'] for entry in people]
 
 
 def _forget_frames(path, person_id):
@@ -278,8 +261,7 @@ def _forget_frames(path, person_id):
       f'Removed the frames from {path}.',
       *(f'Deleted {folder}, from which it was made.' for folder in records),
     ]
-  for folder in (path, path.parent / 'tfds'):
-    _delete(folder)
+  _delete_all((path, path.parent / 'tfds'))
   return [f'Deleted {path}: nobody else was in it.']
 
 
@@ -288,9 +270,8 @@ def _forget_export(path, person_id, is_general, general):
     shutil.rmtree(path)
     return f'Deleted {path}.'
   model = zoo.load(path)
-  cohort = tuple(name for name in model.cohort if name != person_id)
-  written = zoo.save(dataclasses.replace(model, cohort=cohort), path.parent)
-  if written != path:
+  kept = dataclasses.replace(model, cohort=_without(model.cohort, person_id))
+  if zoo.save(kept, path.parent) != path:
     _delete(path)
   return f'Kept {path} without the name.'
 
@@ -300,19 +281,17 @@ def _forget_in_run(planned, person_id, general):
   opened, workdir = planned.opened, planned.opened.workdir
   begins_anew = general == REMOVE and bool(planned.general)
   gone = planned.theirs | (planned.general if begins_anew else frozenset())
-  is_theirs = planned.theirs or planned.general
-  if not (is_theirs or person_id in opened.config.data.persons):
+  is_listed = person_id in opened.config.data.persons
+  if not (planned.theirs or planned.general or is_listed):
     return []
   lines = _forget_tables(workdir, person_id, gone)
   if begins_anew:
-    lines += _delete_all(workdir, *_BY_PERSON)
+    lines += _delete_all(workdir / name for name in _BY_PERSON)
   config = opened.config.copy_and_resolve_references()
-  config.data.persons = tuple(
-    name for name in config.data.persons if name != person_id
-  )
+  config.data.persons = _without(config.data.persons, person_id)
   stay = [m for m in opened.models if m.model_id not in planned.theirs]
   if begins_anew:
-    _delete_all(workdir, 'checkpoints', 'tensorboard', 'metrics.csv', 'shards')
+    _delete_all(workdir / name for name in _TRAINED)
     lines.append(f'{workdir} begins anew: its models learned from {person_id}.')
   elif planned.theirs:
     _rewrite_checkpoints(opened, planned.theirs)
@@ -321,13 +300,19 @@ def _forget_in_run(planned, person_id, general):
       f'Removed {store_lib.list_some(sorted(planned.theirs))} from {workdir}.'
     )
   if not stay:
-    return [*lines, *_delete_all(workdir, *_OF_RUN)]
+    whole = (*_TRAINED, 'config.json', 'models.json')
+    return [*lines, *_delete_all(workdir / name for name in whole)]
   if planned.general:
     stay = _planned_anew(
       opened, config, stay, person_id, begins_anew=begins_anew
     )
   run.rewrite(workdir, config, stay, opened.data_dir)
   return lines
+
+
+def _without(names, person_id):
+  """Returns some people without one of them."""
+  return tuple(name for name in names if name != person_id)
 
 
 def _planned_anew(opened, config, models, person_id, *, begins_anew):
@@ -341,16 +326,13 @@ def _planned_anew(opened, config, models, person_id, *, begins_anew):
   except ValueError as error:  # Too few are left to train: only to be used.
     logging.warning('%s: %s', opened.workdir, error)
     anew = [
-      dataclasses.replace(
-        model, cohort=tuple(name for name in model.cohort if name != person_id)
-      )
+      dataclasses.replace(model, cohort=_without(model.cohort, person_id))
       for model in models
     ]
   for model in anew:
     was = before.get(model.model_id)
     if was is not None:
-      fields = _PLACE if begins_anew else _PLACE + _PROGRESS
-      for field in fields:
+      for field in _PLACE if begins_anew else (*_PLACE, *run.STATE):
         setattr(model, field, getattr(was, field))
   return anew
 
@@ -405,16 +387,16 @@ def _forget_tables(workdir, person_id, gone):
     for path in sorted((workdir / name).rglob('*'))
     if path.is_dir() and path.name in {person_id, *gone}
   ]
-  for path in theirs:
-    _delete(path)
-  lines = [f'Deleted {path}.' for path in theirs]
-  lines += labelled.forget(workdir, person_id)
-  return lines + _delete_all(workdir, *_MADE)
+  return [
+    *_delete_all(theirs),
+    *labelled.forget(workdir, person_id),
+    *_delete_all(workdir / name for name in _MADE),
+  ]
 
 
-def _delete_all(workdir, *names):
-  """Deletes files and folders of a run; returns what was there, a line each."""
-  there = [workdir / name for name in names if (workdir / name).exists()]
+def _delete_all(paths_there):
+  """Deletes files and folders; returns what was there, a line each."""
+  there = [path for path in paths_there if path.exists()]
   for path in there:
     _delete(path)
   return [f'Deleted {path}.' for path in there]

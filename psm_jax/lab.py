@@ -177,7 +177,7 @@ def _is_named(root, ingested, outcome):
     for row in tracks.read(ingested).rows
     if not row['person_id']
   )
-  table = _digest([ingested / layout.TRACKS])
+  table = _digest(ingested / layout.TRACKS)
   asked = _noted(root).get('ask', {'unnamed': [], 'table': ''})
   if (
     outcome.people
@@ -205,7 +205,7 @@ def _picture(workdir):
 
 def _once(root, step, work):
   """Works on the run unless that was done with the models it has now."""
-  trained = _digest([root / 'run' / 'models.json'])
+  trained = _digest(root / 'run' / 'models.json')
   if _noted(root).get(step) != trained:
     work(root / 'run')
     _note(root, step, trained)
@@ -222,7 +222,6 @@ def _note(root, step, value):
   paths.write_json(root / 'steps.json', {**_noted(root), step: value})
 
 
-def _digest(files):
-  """Returns 16 hex digits of files' bytes."""
-  content = b''.join(path.read_bytes() for path in files)
-  return hashlib.sha256(content).hexdigest()[:16]
+def _digest(file):
+  """Returns 16 hex digits of a file's bytes."""
+  return hashlib.sha256(file.read_bytes()).hexdigest()[:16]

@@ -174,15 +174,13 @@ class Model:
       if errors and 'reconstruction' in self._programs.drawn:
         error = self._programs.error
         lost = self._on(store, place[used], error)
-    full = np.full((len(keys), values.shape[1]), np.nan, np.float32)
-    full[used] = values
-    names = [f'e{unit:03d}' for unit in range(values.shape[1])]
+    found = pd.DataFrame(values, np.flatnonzero(used))
+    found = found.rename(columns='e{:03d}'.format)
+    if lost is not None:
+      found['reconstruction_error'] = lost
     table = keys.drop(columns='row').reset_index(drop=True)
     table.insert(0, 'model_id', self.model_id)
-    table = pd.concat([table, pd.DataFrame(full, columns=names)], axis=1)
-    if lost is not None:
-      table['reconstruction_error'] = np.float32(np.nan)
-      table.loc[used, 'reconstruction_error'] = lost
+    table = table.join(found)
     return table if seen is None else table.join(seen)
 
   def pictures(
@@ -213,10 +211,8 @@ class Model:
           made[name] = recording.store.images(rows)
           continue
         drawn = self._pictures(name, recording.store, rows)
-        if drawn.shape[-1] == 2:
-          made[name] = drawn * (size_px / 2)
-        else:
-          made[name] = np.rint(255 * drawn).astype(np.uint8)
+        is_flow = drawn.shape[-1] == 2
+        made[name] = drawn * (size_px / 2) if is_flow else _as_pictures(drawn)
     return made
 
   def neutral(self, source: Source, **options) -> np.ndarray:
@@ -271,7 +267,7 @@ class Model:
     with self._opened(source, **options) as recording:
       rows = np.arange(len(recording.store.frames))
       made = self._on(recording.store, rows, computed.drive, state=state)
-    return np.rint(255 * made).astype(np.uint8)
+    return _as_pictures(made)
 
   def save(self, zoo_folder: str | os.PathLike) -> pathlib.Path:
     """Writes the model to a folder of its own below a zoo, see `runs.zoo`.
@@ -341,6 +337,11 @@ class Model:
   @property
   def _programs(self) -> programs.Programs:
     return programs.of(self.exported.config)
+
+
+def _as_pictures(drawn):
+  """Returns pictures in [0, 1] as uint8."""
+  return np.rint(255 * drawn).astype(np.uint8)
 
 
 def _weak_labels(recording):

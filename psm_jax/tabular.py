@@ -11,7 +11,6 @@ it.
 """
 
 import collections
-import contextlib
 import csv
 import io
 import os
@@ -22,11 +21,9 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from absl import logging
-from pyarrow import parquet
 
-from psm_jax import json_files
+from psm_jax import parquet_files
 
 _SUFFIX = '.parquet'
 _HEAD_BYTES = 1 << 20
@@ -34,8 +31,6 @@ _MAX_BYTES = 4 << 30
 _MAX_COLUMNS = 1 << 14
 # A table may have so many cells, or as many as it has bytes.
 _MAX_CELLS = 1 << 22
-# A Parquet file may hold so much, or so many times its own size.
-_MAX_UNPACKED, _MAX_RATIO = 256 << 20, 32
 _KINDS = {
   b'PK\x03\x04': 'an Excel workbook (.xlsx) or another zip archive',
   b'\xd0\xcf\x11\xe0': 'an Excel workbook (.xls)',
@@ -54,7 +49,6 @@ _KINDS = {
 }
 _REMEDY = 'Save it as "CSV UTF-8", comma separated'
 _SEPARATORS = ',;\t|'
-_INDEX = re.compile(r'__index_level_\d+__')
 _LINE_END = re.compile('\r\n|\r|\n')
 _DECIMAL_COMMA = r'\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*'
 # Among commas in quotes, 1,234 may be a thousand: no decimal comma.
@@ -104,7 +98,7 @@ def read(
   columns = list(shape) if only else None
   try:
     if path.suffix == _SUFFIX:
-      table = _read_parquet(path, columns)
+      table = parquet_files.read(path, columns)
     else:
       table = _read_text(path, shape, num_rows, is_growing)
   except OSError as error:
@@ -123,9 +117,7 @@ def head(path: str | os.PathLike) -> tuple[list[str], dict]:
   path = pathlib.Path(path)
   if path.suffix != _SUFFIX:
     return list(read(path, {}, num_rows=0)), {}
-  with _naming(path):
-    schema = parquet.read_schema(path)
-    return schema.names, _attrs(schema)
+  return parquet_files.head(path)
 
 
 def fit(
@@ -221,12 +213,12 @@ def read_bytes(path: str | os.PathLike, max_bytes: int) -> bytes:
     ValueError: If it has more; names the file.
     OSError: If it cannot be read.
   """
-  num_bytes = pathlib.Path(path).stat().st_size
-  if num_bytes > max_bytes:
+  path = pathlib.Path(path)
+  if (num_bytes := path.stat().st_size) > max_bytes:
     raise ValueError(
       f'{path} has {num_bytes} bytes; at most {max_bytes} are read.'
     )
-  return pathlib.Path(path).read_bytes()
+  return path.read_bytes()
 
 
 def _read_text(path, shape, num_rows, is_growing):
@@ -365,70 +357,3 @@ def _head(content, path):
       f'expected 1 to {_MAX_COLUMNS} in one line.'
     )
   return names, separator, first, encoding
-
-
-def _read_parquet(path, columns):
-  """Returns some columns of a Parquet file, with its attrs."""
-  with _naming(path):
-    with parquet.ParquetFile(path) as file:
-      schema, num_cells = file.schema_arrow, file.metadata.num_rows
-    if len(set(schema.names)) < len(schema.names):
-      raise ValueError('two columns have one name')
-    wanted = [
-      name
-      for name in schema.names
-      # What pandas makes of an index without a name.
-      if (columns is None or name in columns) and not _INDEX.fullmatch(name)
-    ]
-    num_cells *= len(wanted)
-    most = max(_MAX_UNPACKED, _MAX_RATIO * path.stat().st_size)
-    if 8 * num_cells > most:
-      raise ValueError(f'it claims {num_cells} cells')
-    texts = [n for n in wanted if _is_text(schema.field(n).type)]
-    # As a dictionary a text takes its memory once, however many rows have it.
-    with parquet.ParquetFile(
-      path, read_dictionary=texts, page_checksum_verification=True
-    ) as file:
-      table = file.read(wanted).unify_dictionaries().combine_chunks()
-    table = _unfolded(table, texts, most)
-    made = table.to_pandas(ignore_metadata=True)
-    made.attrs = _attrs(schema)
-    return made
-
-
-@contextlib.contextmanager
-def _naming(path):
-  """Turns the errors of a damaged Parquet file into one that names it."""
-  try:
-    yield
-  except (pa.ArrowException, OSError, MemoryError, ValueError) as error:
-    reason = str(error).split('\n', 1)[0].rstrip('.')
-    raise ValueError(f'{path} is no whole table: {reason}.') from error
-
-
-def _attrs(schema):
-  """Returns what pandas keeps beside a table."""
-  content = (schema.metadata or {}).get(b'PANDAS_ATTRS', b'{}')
-  return json_files.parse(content, dict, 'attrs')
-
-
-def _is_text(kind):
-  return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _unfolded(table, texts, most):
-  """Returns an Arrow table with texts in place of dictionaries of them."""
-  for name in texts:
-    index, column = table.schema.get_field_index(name), table[name]
-    if pa.types.is_dictionary(column.type):
-      longest = max(
-        (
-          max(len(text or '') for text in chunk.dictionary.to_pylist() or [''])
-          for chunk in column.chunks
-        ),
-        default=0,
-      )
-      if longest * len(table) > most:
-        raise ValueError(f'its column {name!r} claims too much text')
-      table = table.set_column(index, name, column.cast(pa.large_string()))
-  return table

@@ -127,11 +127,10 @@ def describe(
     - sizes.alias_size_in_bytes
   )
   total = slots * held + passing
+  # Without a loop all models are one slot, which grows.
+  each, spare = total / at_once, kind.hbm_bytes
   if row['strategy'] == 'loop':
     each, spare = held, kind.hbm_bytes - passing
-  else:
-    # All models are one slot, which grows.
-    each, spare = total / at_once, kind.hbm_bytes
   step_s = slots * program.cycles / kind.clock_hz
   per_device = slots * at_once
   return {
@@ -194,14 +193,14 @@ def table(row: dict) -> str:
   ]
   by_source = list(row['estimated_cycles_by_source'].items())
   lines += [
-    f'  {count / 1e6:9.3f} M {count / max(1, cycles):6.1%}  {source}'
-    for source, count in by_source[:_NUM_SOURCES]
-  ]
-  lines.append(
-    'not estimated       ' + ('' if row['not_estimated'] else 'none')
-  )
-  lines += [
-    f'  {each["times"]:9d} x {each["operation"]:18s} {each["source"]}'
-    for each in row['not_estimated']
+    *(
+      f'  {count / 1e6:9.3f} M {count / max(1, cycles):6.1%}  {source}'
+      for source, count in by_source[:_NUM_SOURCES]
+    ),
+    'not estimated       ' + ('' if row['not_estimated'] else 'none'),
+    *(
+      f'  {each["times"]:9d} x {each["operation"]:18s} {each["source"]}'
+      for each in row['not_estimated']
+    ),
   ]
   return '\n'.join(lines)

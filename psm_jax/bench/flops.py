@@ -45,9 +45,9 @@ def step_macs(
   params, method_state = jax.eval_shape(method.init, jax.random.key(0))
 
   def loss(params, method_state, batch, schedule):
-    key = jax.random.key(0)
     return method.loss(
-      key, params, method_state, method.shared, batch, schedule
+      jax.random.key(0),
+      *(params, method_state, method.shared, batch, schedule),
     )[0]
 
   step = jax.value_and_grad(loss) if with_gradient else loss
@@ -73,8 +73,7 @@ def count(function: Callable, *args: interface.Tree) -> Counter[str]:
     ValueError: If the function loops an unknown number of times around
       something that would count.
   """
-  program = jax.make_jaxpr(function)(*args).jaxpr
-  return _count(program, [True] * len(program.outvars))[0]
+  return _count_all(jax.make_jaxpr(function)(*args).jaxpr)
 
 
 _shape = jax.ShapeDtypeStruct
@@ -137,8 +136,7 @@ def _count_equation(equation, wanted):
     )
     return macs, [True, *takes]
   if name == 'cond':
-    dearest = max(map(_count_all, inner), key=Counter.total)
-    return dearest, all_inputs
+    return max(map(_count_all, inner), key=Counter.total), all_inputs
   if len(inner) == 1 and (
     len(inner[0].invars) == len(equation.invars)
     and len(inner[0].outvars) == len(equation.outvars)
@@ -148,6 +146,7 @@ def _count_equation(equation, wanted):
 
 
 def _count_all(program):
+  """Returns the MACs of all outputs of a program."""
   return _count(program, [True] * len(program.outvars))[0]
 
 

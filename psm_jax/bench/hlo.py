@@ -125,9 +125,7 @@ class Program:
 def read(text: str) -> Program:
   """Returns the program of a text as from `jax.stages.Compiled.as_text`."""
   computations, entry = _computations(text)
-  sources = _sources(text)
-  rows = list(_run(computations, sources, entry, times=1))
-  return Program(tuple(rows))
+  return Program(tuple(_run(computations, _sources(text), entry, times=1)))
 
 
 def _computations(text):

@@ -72,8 +72,7 @@ def estimate(name: str, *, num_models: Sequence[int]) -> list[dict]:
     ValueError: If the topology is unknown.
   """
   kind = topology.generation(name)
-  device = topology.devices(name)[0]
-  place = jax.sharding.SingleDeviceSharding(device)
+  place = jax.sharding.SingleDeviceSharding(topology.devices(name)[0])
 
   def seconds(layer, lowering):
     operands = [x.update(sharding=place) for x in layer.operands()]

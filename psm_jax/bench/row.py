@@ -180,8 +180,7 @@ def stepper(
     nonlocal states
     start, previous = time.perf_counter(), None
     for number in itertools.islice(numbers, count):
-      batches = source.batches_at(number)
-      states, metrics = built.step(states, batches)
+      states, metrics = built.step(states, source.batches_at(number))
       # As in training: one step ahead at most.
       jax.block_until_ready(previous)
       previous = metrics
@@ -268,20 +267,20 @@ def random_plan(
 
 def _noise(num_frames, size_px):
   """Returns [n, S * S * 3] uint8 random bytes."""
-  generator = np.random.default_rng(0)
-  shape = (num_frames, size_px**2 * 3)
-  return generator.integers(0, 256, shape, dtype=np.uint8)
+  return np.random.default_rng(0).integers(
+    0, 256, (num_frames, size_px**2 * 3), dtype=np.uint8
+  )
 
 
 def _peak_memory(devices):
   """Returns the most memory held so far, of a device or of the process."""
   stats = [device.memory_stats() or {} for device in devices]
-  if all('peak_bytes_in_use' in each for each in stats):
-    most = max(each['peak_bytes_in_use'] for each in stats)
-    return {'peak_bytes': most, 'peak_of': 'device'}
+  peaks = [each.get('peak_bytes_in_use') for each in stats]
+  if None not in peaks:
+    return {'peak_bytes': max(peaks), 'peak_of': 'device'}
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  in_bytes = peak if sys.platform == 'darwin' else 1024 * peak
-  return {'peak_bytes': in_bytes, 'peak_of': 'process'}
+  unit = 1 if sys.platform == 'darwin' else 1024
+  return {'peak_bytes': unit * peak, 'peak_of': 'process'}
 
 
 def _environment(devices):

@@ -40,18 +40,17 @@ def table(result: dict) -> str:
   lines = [[heading for heading, *_ in _COLUMNS]]
   for row in result['rows']:
     cells = [_cell(row, *column[1:]) for column in _COLUMNS]
-    if 'failed' in row:
-      cells = [*cells[:4], row['failed']]
-    lines.append(cells)
+    lines.append([*cells[:4], row['failed']] if 'failed' in row else cells)
   widths = [
-    max(len(line[index]) for line in lines if len(line) == len(_COLUMNS))
-    for index in range(len(_COLUMNS))
+    max(map(len, column))
+    for column in zip(
+      *(line for line in lines if len(line) == len(_COLUMNS)), strict=True
+    )
   ]
-  names = range(1, 4)
   text = [
     '  '.join(
-      # A failure's reason is longer than its column.
-      cell.ljust(width) if index in names else cell.rjust(width)
+      # Names are to the left; a failure's reason is longer than its column.
+      cell.ljust(width) if index in (1, 2, 3) else cell.rjust(width)
       for index, (cell, width) in enumerate(zip(line, widths, strict=False))
     ).rstrip()
     for line in lines
@@ -107,12 +106,10 @@ def write(result: dict, folder: pathlib.Path) -> list[pathlib.Path]:
 
 def draw(result: dict, path: pathlib.Path) -> pathlib.Path:
   """Draws model-steps a second against the number of models."""
-  import matplotlib
+  from matplotlib import figure as mpl_figure  # Heavy, and not always drawn.
 
-  matplotlib.use('Agg')
-  from matplotlib import pyplot
-
-  figure, axes = pyplot.subplots(figsize=(7, 4.5), layout='constrained')
+  figure = mpl_figure.Figure(figsize=(7, 4.5), layout='constrained')
+  axes = figure.subplots()
   lines, alone = {}, {}
   for row in _measured(result):
     name = f'{row["strategy"]}, {row["lowering"]}'
@@ -138,12 +135,10 @@ def draw(result: dict, path: pathlib.Path) -> pathlib.Path:
   axes.set_xticks(sizes, [str(size) for size in sizes])
   axes.minorticks_off()
   axes.set_ylim(bottom=0)
-  axes.set_xlabel('models trained together')
-  axes.set_ylabel('model-steps a second')
+  axes.set(xlabel='models trained together', ylabel='model-steps a second')
   axes.set_title(_heading(result), fontsize=9)
   axes.spines[['top', 'right']].set_visible(False)
   axes.grid(axis='y', color='0.9')
   axes.legend(frameon=False)
   figure.savefig(path, dpi=150)
-  pyplot.close(figure)
   return path

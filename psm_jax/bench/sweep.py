@@ -75,12 +75,11 @@ def run(
           too_long[key] = measured['failed']
       rows.append(described | measured)
       logging.info('%s', describe(rows[-1]))
-  embed = measure_row('embed', config, 1, options)
   return {
     'config': config.to_dict(),
     'options': dataclasses.asdict(options),
     'rows': rows,
-    'embed': embed,
+    'embed': measure_row('embed', config, 1, options),
   }
 
 
@@ -91,8 +90,12 @@ def measure_row(
   options: row_lib.Options,
 ) -> dict:
   """Returns what `row.measure` does in a process with a time limit."""
-  work = {'task': task, 'config': config.to_dict(), 'num_models': num_models}
-  work['options'] = dataclasses.asdict(options)
+  work = {
+    'task': task,
+    'config': config.to_dict(),
+    'num_models': num_models,
+    'options': dataclasses.asdict(options),
+  }
   try:
     ended = subprocess.run(
       [sys.executable, '-m', row_lib.__name__],

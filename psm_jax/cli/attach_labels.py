@@ -120,12 +120,6 @@ _UNITS = flags.DEFINE_list(
 )
 
 
-def _units():
-  if not all(unit.isdecimal() for unit in _UNITS.value):
-    raise ValueError(f'--units={",".join(_UNITS.value)}; expected numbers.')
-  return tuple(map(int, _UNITS.value))
-
-
 def _next():
   """The command that uses the labels."""
   if _WORKDIR.value:
@@ -145,12 +139,14 @@ def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
   if bool(_FRAMES.value) == bool(_WORKDIR.value):
     raise ValueError('Give one of --frames and --workdir.')
+  if not all(unit.isdecimal() for unit in _UNITS.value):
+    raise ValueError(f'--units={",".join(_UNITS.value)}; expected numbers.')
   options = collection.Options(
     tool=_TOOL.value,
     first_row=_FIRST_ROW.value,
     first_frame=_FIRST_FRAME.value,
     settings=joining.Settings(join=_JOIN.value, times=_TIMES.value),
-    units=_units(),
+    units=tuple(map(int, _UNITS.value)),
     score=_SCORE.value,
     prefix=_PREFIX.value,
     overwrite=_OVERWRITE.value,

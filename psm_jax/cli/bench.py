@@ -18,7 +18,7 @@ stopped by a signal.
 import pathlib
 
 import jax
-from absl import flags, logging
+from absl import flags
 from ml_collections import config_flags
 
 from psm_jax import paths
@@ -103,7 +103,6 @@ def main() -> int | None:
     ),
   )
   print(summary.table(result))
-  for path in summary.write(result, _OUT.value):
-    logging.info('Wrote %s', path)
+  program.wrote(summary.write(result, _OUT.value))
   is_empty = all('failed' in measured for measured in result['rows'])
   return program.FAILED if is_empty else None

@@ -103,8 +103,7 @@ def main() -> int | None:
     ),
     align_to=_ALIGN_TO.value,
   )
-  for path in results.write(tables, _OUT.value):
-    logging.info('Wrote %s', path)
+  program.wrote(results.write(tables, _OUT.value))
   logging.warning(coordinates.WARNING)
   print(approach_table.text(tables['approaches']))
   logging.info('Next: python -m launch.report --comparison=%s', _OUT.value)
@@ -113,11 +112,11 @@ def main() -> int | None:
 def _read():
   """Returns the approaches that the flags name."""
   compared = [
-    approaches.read_run(name, workdir) for name, workdir in program.named(_RUN)
-  ]
-  compared += [
-    approaches.read_tables(name, files.split(','))
-    for name, files in program.named(_TABLE)
+    *(approaches.read_run(*run) for run in program.named(_RUN)),
+    *(
+      approaches.read_tables(name, files.split(','))
+      for name, files in program.named(_TABLE)
+    ),
   ]
   if not compared:
     raise ValueError('Name an approach: --run=NAME=WORKDIR or --table=...')
@@ -126,8 +125,7 @@ def _read():
 
 def _splits():
   """Returns the splits asked for."""
-  unknown = sorted(set(_SPLITS.value) - set(splits.SPLITS))
-  if unknown:
+  if unknown := sorted(set(_SPLITS.value) - set(splits.SPLITS)):
     raise ValueError(
       f'--splits has {", ".join(unknown)}; expected {", ".join(splits.SPLITS)}.'
     )
@@ -136,14 +134,15 @@ def _splits():
 
 def _controls(compared, baseline):
   """Returns the controls of the baseline, or of the first run."""
-  runs = sorted(
+  shown = min(
     (approach for approach in compared if approach.origins),
     key=lambda approach: approach.name != baseline,
+    default=None,
   )
   try:
-    return approaches.controls_of(runs[0]) if runs else []
+    return approaches.controls_of(shown) if shown else []
   except ValueError as reason:
-    logging.warning('No controls of %s: %s', runs[0].name, reason)
+    logging.warning('No controls of %s: %s', shown.name, reason)
     return []
 
 

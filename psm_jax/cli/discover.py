@@ -113,12 +113,11 @@ def main() -> int | None:
     _SOURCE.value: _TABLES.value or [_WORKDIR.value],
     _AGAINST_SOURCE.value: _AGAINST.value,
   }
-  kind = _LABELS.value
   sides = [
-    features.read(place, source=name, kind=kind)
+    features.read(place, source=name, kind=_LABELS.value)
     for name, place in places.items()
   ]
-  weak.check([table.frames for side in sides for table in side], kind)
+  weak.check([t.frames for side in sides for t in side], _LABELS.value)
   # Those of files, not runs, have no flows.
   runs = {
     n: place[0]
@@ -129,8 +128,7 @@ def main() -> int | None:
   for row in tables['skipped'].itertuples():
     logging.warning('Person %s, %s: %s', row.person_id, row.part, row.reason)
   folder = pathlib.Path(_WORKDIR.value) / 'discovery'
-  for path in search.write(tables, folder):
-    logging.info('Wrote %s', path)
+  program.wrote(search.write(tables, folder))
   logging.info(
     '%d persons compared: the published rule calls %d clusters novel, the '
     'strict one %d. docs/discovery.md says what that means.',

@@ -133,24 +133,27 @@ def main() -> int | None:
   files = collections.defaultdict(list)
   for name, path in program.named(_TABLES, repeats=True):
     files[name].append(path)
-  written = evaluate.score(
-    _WORKDIR.value,
-    others=[
-      table
-      for name, paths in files.items()
-      for table in features.read_files(paths, source=name, kind=_LABELS.value)
-    ],
-    folder=_OUT.value,
-    config=config,
-    across=_PERSON_INDEPENDENT.value,
-    folds=_read_folds(),
-    fold_config=person_independent.FoldConfig(action_units=_units()),
-    num_workers=_NUM_WORKERS.value,
-    scheduler=_SCHEDULER.value,
-    kind=_LABELS.value,
+  wanted = tuple(_ACTION_UNITS.value)
+  program.wrote(
+    evaluate.score(
+      _WORKDIR.value,
+      others=[
+        table
+        for name, paths in files.items()
+        for table in features.read_files(paths, source=name, kind=_LABELS.value)
+      ],
+      folder=_OUT.value,
+      config=config,
+      across=_PERSON_INDEPENDENT.value,
+      folds=_read_folds(),
+      fold_config=person_independent.FoldConfig(
+        action_units=() if wanted == ('kept',) else wanted
+      ),
+      num_workers=_NUM_WORKERS.value,
+      scheduler=_SCHEDULER.value,
+      kind=_LABELS.value,
+    )
   )
-  for path in written:
-    logging.info('Wrote %s', path)
   if _WORKDIR.value is not None:
     logging.info('Next: python -m launch.report --workdir=%s', _WORKDIR.value)
 
@@ -160,9 +163,3 @@ def _read_folds():
   if _FOLDS.value is None:
     return None
   return folds.published(_FOLDS.value) or folds.read(_FOLDS.value)
-
-
-def _units():
-  """Returns the action units to test across people, () for all kept."""
-  wanted = tuple(_ACTION_UNITS.value)
-  return () if wanted == ('kept',) else wanted

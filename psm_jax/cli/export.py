@@ -46,8 +46,7 @@ def main() -> int | None:
     logging.info('%d of %d models are sound.', sound, len(wrong))
     return None if sound == len(wrong) else program.FAILED
   written = zoo.export_run(_WORKDIR.value, _OUT.value, model_ids=_MODELS.value)
-  for folder in written:
-    logging.info('Wrote %s', folder)
+  program.wrote(written)
   if not written:
     logging.error('Every model failed; nothing was exported.')
     return program.FAILED

@@ -37,9 +37,9 @@ REQUIRED = ('person_id', 'roots')
 
 def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
-  general = None
-  if _REMOVE.value or _KEEP.value:
-    general = forget.REMOVE if _REMOVE.value else forget.KEEP
+  general = forget.KEEP if _KEEP.value else None
+  if _REMOVE.value:
+    general = forget.REMOVE
   done = forget.forget(_PERSON_ID.value, _ROOTS.value, general=general)
   for line in done.lines:
     logging.info('%s', line)

@@ -61,14 +61,10 @@ def main() -> int | None:
       f'python -m launch.compare --run=... --out={folder}, then '
       f'python -m launch.report --comparison={folder}'
     )
-  for path in learning_curve.score(
-    workdirs,
-    folder,
-    config=dataclasses.replace(
-      learning_curve.DEFAULT,
-      splits=tuple(_SPLITS.value),
-      threshold=_THRESHOLD.value,
-    ),
-  ):
-    logging.info('Wrote %s', path)
+  config = dataclasses.replace(
+    learning_curve.DEFAULT,
+    splits=tuple(_SPLITS.value),
+    threshold=_THRESHOLD.value,
+  )
+  program.wrote(learning_curve.score(workdirs, folder, config=config))
   logging.info('Next: %s', following)

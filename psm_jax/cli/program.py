@@ -8,7 +8,7 @@ import pathlib
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from absl import app, flags, logging
 
@@ -168,6 +168,12 @@ def named(
       raise ValueError(f'--{flag.name} names {name} more than once.')
     pairs.append((name, place))
   return pairs
+
+
+def wrote(written: Iterable[pathlib.Path]) -> None:
+  """Logs what a program wrote."""
+  for path in written:
+    logging.info('Wrote %s', path)
 
 
 def _parse(argv):

@@ -66,13 +66,16 @@ def _remove(path, person_id):
 
 
 def _verify(path):
-  damaged = upkeep.verify(path)
-  for sentence in damaged:
-    logging.error('%s', sentence)
-  left = upkeep.strays(path)
-  for stray in left:
-    logging.error('%s was left by a killed change; delete it.', stray)
-  if damaged or left:
+  problems = [
+    *upkeep.verify(path),
+    *(
+      f'{stray} was left by a killed change; delete it.'
+      for stray in upkeep.strays(path)
+    ),
+  ]
+  for problem in problems:
+    logging.error('%s', problem)
+  if problems:
     return program.FAILED
   logging.info('%s is undamaged.', path)
   return None

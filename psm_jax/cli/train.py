@@ -16,6 +16,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal, or another
 process of the run was lost: resume.
 """
 
+import collections
 import sys
 
 import ml_collections
@@ -118,9 +119,7 @@ def main() -> int | None:
     show_faces=_SHOW_FACES.value,
     wandb=_WANDB.value,
   )
-  by_status = {}
-  for model in outcome.models:
-    by_status[model.status] = by_status.get(model.status, 0) + 1
+  by_status = collections.Counter(model.status for model in outcome.models)
   logging.info(
     '%s. Checkpoints and metrics are in %s.',
     ', '.join(f'{n} models {status}' for status, n in by_status.items()),

@@ -68,9 +68,9 @@ def agreement(
         skipped.append({**place, 'reason': str(reason)})
         continue
       for table, values in zip(chosen, values_of, strict=True):
-        place = {**table.ids, 'split': '', 'direction': ''}
-        num = len(table.frames)
-        made += results.rows(place, TARGET, values, n_test=num)
+        made += results.rows(
+          table.ids, TARGET, values, n_test=len(table.frames)
+        )
   return made, skipped
 
 
@@ -82,10 +82,8 @@ def _compare(tables, named, config) -> list[dict]:
       raise splits.Impossible(
         f'{tables[0].source} and {table.source} have different frames'
       )
-  truth = named.reindex(pd.MultiIndex.from_frame(frames)).fillna(
-    named_movements.NONE
-  )
-  truth = truth.to_numpy(str)
+  truth = named.reindex(pd.MultiIndex.from_frame(frames))
+  truth = truth.fillna(named_movements.NONE).to_numpy(str)
   moves = truth != named_movements.NONE
   if not moves.any():
     raise splits.Impossible('none of the frames grouped shows a movement')

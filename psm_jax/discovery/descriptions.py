@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from sklearn import metrics
 
 from psm_jax.discovery import clusters, movements, novelty
@@ -84,14 +85,10 @@ def person(
     active: [frames that are known, A] bool.
     truth: Column of the movement under way, see comparison.DiscoveryConfig.
   """
-  num, num_noise = (
-    np.array(
-      [
-        [clusters.count(labels)[i] for labels in side.grid]
-        for side in (model, other)
-      ]
-    ).mean(axis=1)
-    for i in (0, 1)
+  # Of both models, without and with noise.
+  mine, theirs = (
+    np.mean([clusters.count(labels)[:2] for labels in side.grid], axis=0)
+    for side in (model, other)
   )
   without, with_noise, noise = clusters.count(model.labels)
   return {
@@ -102,9 +99,9 @@ def person(
     'num_clusters': without,
     'num_clusters_with_noise': with_noise,
     'noise_share': noise,
-    'grid_mean': num[0],
-    'grid_mean_with_noise': num_noise[0],
-    'grid_difference': num_noise[1] - num_noise[0],
+    'grid_mean': mine[0],
+    'grid_mean_with_noise': mine[1],
+    'grid_difference': theirs[1] - mine[1],
     **_agreement(model, known, active, truth),
   }
 
@@ -210,9 +207,7 @@ def similarities(
 
 def _truth(frames, inside, column) -> dict:
   """Returns the given movement that fills a cluster most, but for none."""
-  if column not in frames:
-    return {}
-  truth = frames[column].to_numpy(np.float64)
+  truth = frames.get(column, pd.Series(0.0, frames.index)).to_numpy(np.float64)
   here = truth[inside & (truth > 0)]
   if not here.size:
     return {}

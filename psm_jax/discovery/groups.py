@@ -55,7 +55,8 @@ def find(table: pd.DataFrame) -> Groups | None:
     return None
   rows = np.linspace(0, len(table) - 1, num).round().astype(int)
   frames = table.iloc[rows].reset_index(drop=True)
-  values = frames.filter(regex=_VALUES).to_numpy(np.float64)
+  columns = frames.filter(regex=_VALUES).columns
+  values = frames[columns].to_numpy(np.float64)
   values = values - values.mean(axis=0)
   left, scale, _ = np.linalg.svd(values, full_matrices=False)
   place = (left * scale)[:, :_COMPONENTS]
@@ -72,8 +73,7 @@ def find(table: pd.DataFrame) -> Groups | None:
     for group, centre in enumerate(centres)
   ]
   tree = hierarchy.linkage(centres, 'average', optimal_ordering=True)
-  values = frames.filter(regex=_VALUES)
-  return Groups(frames.drop(columns=values), label, exemplars, tree)
+  return Groups(frames.drop(columns=columns), label, exemplars, tree)
 
 
 def _nearest(place, rows, centre):

@@ -135,20 +135,18 @@ def draw(
   embedded, frames = [], []
   for table in sorted(tables, key=lambda table: table.person_id):
     order = table.frames.sort_values(['video_id', 'time_s']).index.to_numpy()
-    number = min(each, len(order))
-    rows = order[np.linspace(0, len(order) - 1, number).round().astype(int)]
+    spread = np.linspace(0, len(order) - 1, min(each, len(order)))
+    rows = order[spread.round().astype(int)]
     embedded.append(table.features[rows])
     frames.append(table.frames.loc[rows])
   joined = pd.concat(frames, ignore_index=True)
-  threshold = probes.DEFAULT.threshold
-  active = splits.action_unit_labels(joined, threshold=threshold)
   places, explained = project(np.concatenate(embedded), projection)
   points = [c for c in labels.LANDMARK_COLUMNS if c in joined]
   return Map(
     tables[0].model_id,
     places,
     joined[[*features.FRAME_COLUMNS, *points]],
-    active.reset_index(drop=True),
+    splits.action_unit_labels(joined, threshold=probes.DEFAULT.threshold),
     explained,
     sum(len(table.frames) for table in tables),
   )
@@ -174,8 +172,9 @@ def project(data: np.ndarray, projection: str) -> tuple[np.ndarray, float]:
   places = pca.fit_transform(data)
   if projection == PCA:
     return places[:, :2], float(pca.explained_variance_ratio_[:2].sum())
-  perplexity = min(_PERPLEXITY, (len(data) - 1) / 3)
   tsne = sklearn.manifold.TSNE(
-    perplexity=perplexity, init='pca', random_state=0
+    perplexity=min(_PERPLEXITY, (len(data) - 1) / 3),
+    init='pca',
+    random_state=0,
   )
   return tsne.fit_transform(places).astype(np.float64), float('nan')

@@ -150,7 +150,7 @@ def _compare(
     config=config.novelty,
     min_size=config.clusters.min_size,
   )
-  person = descriptions.person(
+  described_person = descriptions.person(
     model,
     other,
     settings[working],
@@ -159,7 +159,7 @@ def _compare(
     truth=config.truth,
   )
   return {
-    'persons': [person | judged.person],
+    'persons': [described_person | judged.person],
     'settings': descriptions.settings(
       model, settings, working=working, method=config.clusters.method
     ),
@@ -192,18 +192,14 @@ def _labelled(tables, threshold) -> verdicts.Labelled:
   ]
   # Features from elsewhere may come without labels.
   given = [i for i, model in enumerate(labels) if model.shape[1]]
-  if not given:
-    return verdicts.Labelled(
-      np.zeros(len(frames), bool), np.zeros((0, 0), bool), ()
-    )
   for index in given[1:]:
     if not labels[index].equals(labels[given[0]]):
       raise splits.Impossible(
         f'{tables[given[0]].model_id} and {tables[index].model_id} have '
         'different action-unit labels'
       )
-  model = labels[given[0]]
-  known = model.notna().all(axis=1).to_numpy()
+  model = labels[given[0] if given else 0]
+  known = model.notna().all(axis=1).to_numpy() & bool(given)
   return verdicts.Labelled(
     known, model[known].to_numpy() == 1, tuple(model.columns)
   )
@@ -269,19 +265,10 @@ def _flow_rows(model, flows, rows) -> list[dict]:
   ]
   if flows is None or not novel:
     return []
-  flow = flows(model.table)
+  table = model.table
+  flow = flows(table)
   if flow is None:
     return []
-  _check_flow(flow, model.table)
-  return [
-    {'cluster': label, **cell}
-    for label in novel
-    for cell in movements.flow_difference(flow, model.labels == label)
-  ]
-
-
-def _check_flow(flow, table):
-  """Raises an error if flows are not one for each frame of a table."""
   if (
     flow.ndim != 4
     or (flow.shape[0], flow.shape[3]) != (len(table.frames), 2)
@@ -292,3 +279,8 @@ def _check_flow(flow, table):
       f'{flow.shape}; expected [{len(table.frames)}, H, W, 2] with H and W at '
       f'least {_LEAST_CELLS}.'
     )
+  return [
+    {'cluster': label, **cell}
+    for label in novel
+    for cell in movements.flow_difference(flow, model.labels == label)
+  ]

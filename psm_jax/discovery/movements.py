@@ -92,11 +92,10 @@ def exemplars(
   where = np.flatnonzero(occasion >= 0)
   total = distances[np.ix_(where, where)].sum(axis=1, dtype=np.float64)
   mean = total / max(1, len(where) - 1)
-  order = where[np.argsort(mean, kind='stable')]
-  _, first = np.unique(occasion[order], return_index=True)
+  order = np.argsort(mean, kind='stable')
+  _, first = np.unique(occasion[where[order]], return_index=True)
   chosen = order[np.sort(first)[:num_exemplars]]
-  mean_of = dict(zip(where.tolist(), mean.tolist(), strict=True))
-  return [(int(row), mean_of[int(row)]) for row in chosen]
+  return list(zip(where[chosen].tolist(), mean[chosen].tolist(), strict=True))
 
 
 def occupancy(
@@ -205,10 +204,7 @@ def stability(
     for column, label in enumerate(labels_there):
       if label in overlap:
         indices[row, column] = overlap[label][1]
-  met = ~np.isnan(indices)
-  total = np.where(met, indices, 0).sum(axis=0)
-  with np.errstate(invalid='ignore'):
-    means = total / met.sum(axis=0)
+  means = np.ma.masked_invalid(indices).mean(axis=0).filled(np.nan)
   return dict(zip(map(int, labels_there), means.tolist(), strict=True))
 
 
@@ -231,8 +227,7 @@ def overlaps(
   inside = labels[:, None] == clusters_here
   beside = others[:, None] == other
   shared = inside.T.astype(np.float64) @ beside
-  union = inside.sum(axis=0)[:, None] + beside.sum(axis=0) - shared
-  index = np.divide(shared, union)
+  index = shared / (inside.sum(axis=0)[:, None] + beside.sum(axis=0) - shared)
   return {
     int(label): (int(other[row.argmax()]), float(row.max()))
     if len(other)

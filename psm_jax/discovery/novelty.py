@@ -105,7 +105,6 @@ def profiles(labels: np.ndarray, active: np.ndarray) -> Profiles:
     labels: [n] int, -1 is noise, which counts as a cluster.
     active: [n, A] bool.
   """
-  labels, active = np.asarray(labels), np.asarray(active, np.float64)
   labels_there, inverse, sizes = np.unique(
     labels, return_inverse=True, return_counts=True
   )
@@ -133,8 +132,7 @@ def similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
   Returns:
     [..., I, J] float64, 1 for equal profiles, at least -1 - A.
   """
-  first = np.asarray(first, np.float64)
-  second = np.asarray(second, np.float64)
+  first, second = (np.asarray(side, np.float64) for side in (first, second))
   correlation = _standardised(first) @ _standardised(second).T
   return correlation - city_block(first, second)
 
@@ -323,7 +321,7 @@ def adjusted_p(observed: np.ndarray, chance: np.ndarray) -> np.ndarray:
   if not len(observed):
     return np.empty(0)
   centre, spread = chance.mean(axis=0), chance.std(axis=0)
-  spread = np.where(spread > _EQUAL, spread, _EQUAL)
+  spread = np.maximum(spread, _EQUAL)
   highest = ((chance - centre) / spread).max(axis=1)
   score = (observed - centre) / spread
   exceeding = (highest[:, None] >= score - _EQUAL).sum(axis=0)

@@ -228,10 +228,11 @@ def write(
   compared: Mapping[str, pd.DataFrame], directory: str | os.PathLike
 ) -> list[pathlib.Path]:
   """Writes each table of `discover` as NAME.csv, see results.write."""
-  exact = dict.fromkeys(('similarity', 'normalised'), str)
   # Of other floats eight digits are written.
-  similarities = compared['similarities'].astype(exact)
-  return results.write({**compared, 'similarities': similarities}, directory)
+  exact = compared['similarities'].astype(
+    dict.fromkeys(('similarity', 'normalised'), str)
+  )
+  return results.write({**compared, 'similarities': exact}, directory)
 
 
 def flows_of(workdirs: Mapping[str, str | os.PathLike]) -> matching.Flows:

@@ -14,7 +14,7 @@ import numpy as np
 
 from psm_jax.discovery import clusters, novelty
 
-_BLENDS = np.linspace(0, 1, 9)[1:]  # Shares of a movement mixed with rest.
+_BLENDS = np.linspace(0, 1, 9)  # Shares of a movement mixed with rest.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,16 +62,6 @@ class Judgement:
   person: dict
 
 
-@dataclasses.dataclass(frozen=True)
-class _Groups:
-  """A model's clusters of the labelled frames."""
-
-  labels: np.ndarray  # [m] int.
-  names: list[int]  # I of them, ascending.
-  sizes: np.ndarray  # [I] int.
-  values: np.ndarray  # [I, A] float64, rows may be all 0.
-
-
 def judge(
   person_id: str,
   labels: np.ndarray,
@@ -99,11 +89,12 @@ def judge(
   """
   if not labelled.active.size:
     return Judgement({}, [], {})
-  groups = _groups(labels[labelled.known], labelled.active)
+  told = labels[labelled.known]
+  groups = _groups(told, labelled.active)
   counterparts = _counterparts(rivals, labelled, min_size)
   apart = novelty.city_block(groups.values, counterparts)
   p, counts = _nulls(
-    groups, rivals[0], labelled, counterparts, person_id, config, min_size
+    groups, told, rivals[0], labelled, counterparts, person_id, config, min_size
   )
   rows, num_strict_seed = _strict(
     groups,
@@ -147,7 +138,7 @@ def _strict(
   ]
   rows, num_strict_seed = {}, [0] * len(seeds)
   of_cluster = {row['cluster']: row for row in described}
-  for i, label in enumerate(groups.names):
+  for i, label in enumerate(groups.labels.tolist()):
     row = {
       'residual': residual[i],
       'purity_against': max(rival.purity[label] for rival in rivals),
@@ -175,13 +166,11 @@ def _strict(
   return rows, num_strict_seed
 
 
-def _groups(labels, active) -> _Groups:
-  """Returns a model's clusters of the labelled frames."""
-  names, sizes = np.unique(labels, return_counts=True)
-  values = novelty.chance_profiles(
-    labels, active, orders=np.arange(len(labels))[None]
-  )[0]
-  return _Groups(labels, names.tolist(), sizes, values)
+def _groups(labels, active) -> novelty.Profiles:
+  """Returns a model's clusters of the labelled frames, the silent ones too."""
+  order = np.arange(len(labels))[None]
+  (values,) = novelty.chance_profiles(labels, active, orders=order)
+  return novelty.Profiles(*np.unique(labels, return_counts=True), values)
 
 
 def _counterparts(rivals, labelled, min_size) -> np.ndarray:
@@ -195,27 +184,26 @@ def _counterparts(rivals, labelled, min_size) -> np.ndarray:
     [J, A] float64.
   """
   profiles = [labelled.active.mean(axis=0, dtype=np.float64)[None]]
-  grids = np.concatenate([rival.grid for rival in rivals])
-  for labels in grids[:, labelled.known]:
+  grids = np.concatenate([rival.grid[:, labelled.known] for rival in rivals])
+  for labels in grids:
     sizes = np.bincount(labels[labels >= 0], minlength=1)
     inside = labels[:, None] == np.flatnonzero(sizes >= min_size)
     counts = inside.T.astype(np.float64) @ labelled.active
     profiles.append(counts / inside.sum(axis=0)[:, None])
   # Settings share most of their clusters.
   whole = np.unique(np.concatenate(profiles).round(9), axis=0)
-  blends = (_BLENDS[:, None, None] * whole).reshape(-1, whole.shape[1])
-  rest = np.zeros((1, whole.shape[1]))
-  return np.unique(np.concatenate([rest, blends]), axis=0)
+  blends = _BLENDS[:, None, None] * whole
+  return np.unique(blends.reshape(-1, whole.shape[1]), axis=0)
 
 
-def _nulls(groups, rival, labelled, counterparts, person_id, config, min_size):
+def _nulls(
+  groups, told, rival, labelled, counterparts, person_id, config, min_size
+):
   """Returns p of each null by cluster, and the published rule's counts."""
   theirs = novelty.profiles(rival.labels[labelled.known], labelled.active)
-  tested = [
-    i
-    for i, label in enumerate(groups.names)
-    if label != clusters.NOISE and groups.sizes[i] >= min_size
-  ]
+  tested = np.flatnonzero(
+    (groups.labels != clusters.NOISE) & (groups.sizes >= min_size)
+  )
   observed = novelty.residuals(groups.values[tested], counterparts)
   generator = np.random.default_rng([config.seed, *person_id.encode()])
   p = {}
@@ -223,15 +211,11 @@ def _nulls(groups, rival, labelled, counterparts, person_id, config, min_size):
     ('p_shuffle', novelty.shuffles),
     ('p_shift', novelty.shifts),
   ):
-    orders = draw(
-      len(groups.labels), num_draws=config.num_draws, generator=generator
-    )
-    chance = novelty.chance_profiles(
-      groups.labels, labelled.active, orders=orders
-    )
+    orders = draw(len(told), num_draws=config.num_draws, generator=generator)
+    chance = novelty.chance_profiles(told, labelled.active, orders=orders)
     if name == 'p_shuffle':
       counts = novelty.chance_counts(chance, theirs)
-    p[name] = np.full(len(groups.names), np.nan)
+    p[name] = np.full(len(groups.labels), np.nan)
     p[name][tested] = novelty.adjusted_p(
       observed, novelty.residuals(chance[:, tested], counterparts)
     )
@@ -285,6 +269,6 @@ def _profile_rows(groups, counterparts, apart, units) -> list[dict]:
       'counterpart': nearest[i, a],
       'residual': groups.values[i, a] - nearest[i, a],
     }
-    for i, label in enumerate(groups.names)
+    for i, label in enumerate(groups.labels.tolist())
     for a, unit in enumerate(units)
   ]

@@ -60,7 +60,10 @@ class Driver:
     medians = [canonical_faces.median(images) for images in frames]
     faces, neutral = medians, (None, None)
     if not self._trained.method.uses_canonical:
-      neutral = [self._neutral(state, video) for video in videos]
+      picture = self._programs.picture('neutral')
+      neutral = [
+        self._trained.apply(state, video, function=picture) for video in videos
+      ]
       faces = [
         canonical_faces.neutral(made[canonical_faces.spread(len(made))])
         for made in neutral
@@ -85,11 +88,6 @@ class Driver:
         sums=pd.DataFrame(sums),
         neutral=None if neutral[number] is None else _grey(neutral[number]),
       )
-
-  def _neutral(self, state, rows):
-    """Returns [n, S, S, 3] float32 in [0, 1], the neutral faces of frames."""
-    picture = self._programs.picture('neutral')
-    return self._trained.apply(state, rows, function=picture)
 
 
 def _first_two(store: store_lib.FrameStore, person_id: str) -> list[np.ndarray]:

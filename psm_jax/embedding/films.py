@@ -60,12 +60,11 @@ def write_films(
     models.setdefault(model.person_id, (model, frames))
   moved = list(models)[:_MOVED_PEOPLE]
   if len(moved) > 1:
-    film = _transfer([models[person] for person in moved])
-    written.append(
-      paths.write_atomic(folder / f'{embedded.TRANSFER}.mp4', film)
-    )
-    people = folder / f'{embedded.TRANSFER}.json'
-    written.append(paths.write_json(people, {'people': moved}))
+    path = folder / f'{embedded.TRANSFER}.mp4'
+    written += [
+      paths.write_atomic(path, _transfer([models[who] for who in moved])),
+      paths.write_json(path.with_suffix('.json'), {'people': moved}),
+    ]
   return written
 
 
@@ -107,7 +106,7 @@ def _transfer(models):
   num = min(len(frames) for _, frames in models)
   drivers = [movies.enlarged(f[:num], _TILE_PX) for _, f in models]
   blank = np.full((num, _TILE_PX, _TILE_PX, 3), 255, np.uint8)
-  rows = [np.concatenate([blank, *drivers], axis=2)]
+  rows = [[blank, *drivers]]
   for model, frames_of_face in models:
     face = model.neutral(frames_of_face)
     moved = [
@@ -115,5 +114,6 @@ def _transfer(models):
       for _, frames in models
     ]
     still = movies.enlarged(face[None], _TILE_PX).repeat(num, axis=0)
-    rows.append(np.concatenate([still, *moved], axis=2))
-  return movies.encode(np.concatenate(rows, axis=1), fps=_FPS)
+    rows.append([still, *moved])
+  tiles = [np.concatenate(row, axis=2) for row in rows]
+  return movies.encode(np.concatenate(tiles, axis=1), fps=_FPS)

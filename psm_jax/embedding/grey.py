@@ -30,13 +30,12 @@ def grey_pixels(frames: np.ndarray) -> np.ndarray:
       f'Frames are {frames.dtype} of shape {frames.shape}; expected uint8 of '
       '[n, H, W, 3].'
     )
-  num_frames, height, width, _ = frames.shape
-  rows, columns = _area_matrix(height), _area_matrix(width)
-  grey = np.empty((num_frames, GREY_PX, GREY_PX), np.float32)
-  for start in range(0, num_frames, _CHUNK):
+  rows, columns = map(_area_matrix, frames.shape[1:3])
+  grey = np.empty((len(frames), GREY_PX, GREY_PX), np.float32)
+  for start in range(0, len(frames), _CHUNK):
     part = frames[start : start + _CHUNK].astype(np.float32) @ _LUMA
     grey[start : start + _CHUNK] = rows @ part @ columns.T
-  return np.clip(grey.reshape(num_frames, -1) / 255.0, 0.0, 1.0)
+  return np.clip(grey.reshape(len(frames), GREY_PX**2) / 255.0, 0.0, 1.0)
 
 
 def _area_matrix(size_in: int) -> np.ndarray:

@@ -35,11 +35,10 @@ def write_pictures(
     The files written, below `workdir`/pictures; [] of a method that draws none.
   """
   trained = trained_lib.Trained(workdir)
-  folder = trained.run.workdir / embedded.PICTURES
   return [
     path
     for index in range(min(max_models, len(trained.run.models)))
-    for path in write(trained, index, folder)
+    for path in write(trained, index, trained.run.workdir / embedded.PICTURES)
   ]
 
 
@@ -62,9 +61,8 @@ def write(
     Its path; [] of a method that draws none.
   """
   model = trained.run.models[index]
-  people, num_frames = model.cohort[:_PEOPLE], _FRAMES_A_PERSON
-  if len(people) == 1:
-    num_frames = _FRAMES
+  people = model.cohort[:_PEOPLE]
+  num_frames = _FRAMES if len(people) == 1 else _FRAMES_A_PERSON
   by_person = [store_lib.spread(trained.rows_of(p), num_frames) for p in people]
   # One person at a time: frames of one example are of the same person.
   parts = [trained.pictures(index, rows) for rows in by_person]
@@ -72,12 +70,15 @@ def write(
     name: np.concatenate([part[name] for part in parts]) for name in parts[0]
   }
   arrays = {'flow': made.pop('flow')} if 'flow' in made else {}
-  names = sorted(made, key=_place)
-  shown = {name: np.rint(255 * made[name]).astype(np.uint8) for name in names}
+  shown = {
+    name: np.rint(255 * made[name]).astype(np.uint8)
+    for name in sorted(made, key=_place)
+  }
   rows = np.concatenate(by_person)
   if len(people) > 1:
-    nearest = _nearest_in_others(trained, index, model, rows)
-    shown['nearest in others'] = trained.store.images(nearest)
+    shown['nearest in others'] = trained.store.images(
+      _nearest_in_others(trained, index, model, rows)
+    )
   paths.make_private_dir(folder)
   if not shown:
     return []

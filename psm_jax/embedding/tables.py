@@ -68,8 +68,9 @@ def write_embeddings(
     )
     written += _write_pixels(trained, root / embedded.PIXELS)
   if flows:
-    cells = _flow_cells(trained)
-    written += _write_models(trained, root / embedded.FLOWS, function=cells)
+    written += _write_models(
+      trained, root / embedded.FLOWS, function=_flow_cells(trained)
+    )
   if driven:
     written += _write_driven(trained)
   if kept_steps:
@@ -105,13 +106,13 @@ def write_with(
     )
   root = pathlib.Path(out) / embedded.EMBEDDINGS
   origin = _origin(model.model_id, model.steps, model, model.config)
-  written = []
-  for person in store.person_ids:
-    for video in store.videos(person):
-      rows = np.arange(video.start, video.stop)
-      values = model.embed(store.frames[rows])
-      described = store.index.iloc[rows]
-      written.append(_write(root, store, rows, values, origin, described))
+  written = [
+    _write(
+      *(root, store, rows, model.embed(store.frames[rows]), origin),
+      store.index.iloc[rows],
+    )
+    for rows in _videos(store, store.person_ids)
+  ]
   logging.info('Wrote %d tables to %s', len(written), out)
   return written
 
@@ -180,30 +181,35 @@ def _write_models(
     if with_labels and config.train.validation_share:
       unseen = ~np.isin(np.arange(len(described)), np.asarray(plan.rows))
       described = described.assign(held_out=unseen * 1.0)
-    for person in model.cohort:
-      for video in store.videos(person):
-        rows = np.arange(video.start, video.stop)
-        rows = rows if usable is None else rows[usable[rows]]
-        if len(rows):
-          values = trained.apply(state, rows, function=function)
-          columns = None if described is None else described.iloc[rows]
-          written.append(_write(root, store, rows, values, origin, columns))
+    for rows in _videos(store, model.cohort, usable):
+      values = trained.apply(state, rows, function=function)
+      columns = None if described is None else described.iloc[rows]
+      written.append(_write(root, store, rows, values, origin, columns))
   return written
+
+
+def _videos(store, people, usable=None):
+  """Yields the rows of each video of some people, of those that are usable."""
+  for person in people:
+    for video in store.videos(person):
+      rows = np.arange(video.start, video.stop)
+      rows = rows if usable is None else rows[usable[rows]]
+      if len(rows):
+        yield rows
 
 
 def _write_pixels(
   trained: trained_lib.Trained, root: pathlib.Path
 ) -> list[pathlib.Path]:
   """Writes everybody's frames as grey pixels."""
-  store, written = trained.store, []
+  store = trained.store
   origin = _origin(embedded.GREY, 0, None, trained.run.config)
   models = [trained.run.models[index] for index in trained.indices]
-  for person in sorted({p for model in models for p in model.cohort}):
-    for video in store.videos(person):
-      rows = np.arange(video.start, video.stop)
-      values = grey.grey_pixels(store.images(rows))
-      written.append(_write(root, store, rows, values, origin))
-  return written
+  people = sorted({person for model in models for person in model.cohort})
+  return [
+    _write(root, store, rows, grey.grey_pixels(store.images(rows)), origin)
+    for rows in _videos(store, people)
+  ]
 
 
 def _write_driven(trained: trained_lib.Trained) -> list[pathlib.Path]:
@@ -285,8 +291,7 @@ def _write(root, store, rows, values, origin, described=None) -> pathlib.Path:
   paths.make_private_dir(folder)
   video_id = keys['video_id'].iloc[0]
   values = values.reshape(len(rows), -1)
-  names = [f'e{unit:03d}' for unit in range(values.shape[1])]
-  parts = [keys, pd.DataFrame(values, columns=names)]
+  parts = [keys, pd.DataFrame(values).rename(columns='e{:03d}'.format)]
   if described is not None:
     parts.append(
       described.reset_index(drop=True).drop(columns=_KEYS, errors='ignore')
@@ -311,10 +316,9 @@ def _origin(model_id, step, state, config: ml_collections.ConfigDict) -> dict:
   """Returns the attrs of a table; state has params and method_state."""
   content = json.dumps(config.to_dict(), sort_keys=True, default=str)
   digest = hashlib.sha256()
-  if state is not None:
-    leaves = jax.tree.leaves((state.params, state.method_state))
-    for leaf in leaves:
-      digest.update(np.ascontiguousarray(leaf).tobytes())
+  learned = () if state is None else (state.params, state.method_state)
+  for leaf in jax.tree.leaves(learned):
+    digest.update(np.ascontiguousarray(leaf).tobytes())
   return {
     'schema_version': embedded.SCHEMA_VERSION,
     'model_id': model_id,

@@ -137,9 +137,8 @@ class Trained:
   def pictures(self, index: int, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Returns `Method.pictures` of rows of the store by a model."""
     state = self.model_state(index)
-    make = jax.jit(self.method.pictures)
     return jax.device_get(
-      make(
+      jax.jit(self.method.pictures)(
         jax.random.key(0),
         state.params,
         state.method_state,

@@ -127,8 +127,9 @@ def make(
     )
   for row in rows:
     name = row['approach']
-    rotated = f'{align_to}_held_out' if name == align_to else None
-    rotated = rotated or f'{name}_in_{align_to}'
+    rotated = f'{name}_in_{align_to}'
+    if name == align_to:
+      rotated = f'{align_to}_held_out'
     aligned = summary.get((rotated, '', '', retrieval.AS_IS, 'normalised'), {})
     row |= {
       'is_baseline': name == baseline,
@@ -141,8 +142,8 @@ def make(
     }
   table = pd.DataFrame(rows, columns=COLUMNS)
   whole = ['num_persons', 'num_models', 'num_seeds', 'steps', 'examples']
-  whole += [c for c in COLUMNS if c.endswith(('_wins', '_losses'))]
-  return table.astype(dict.fromkeys([*whole, 'images'], 'Int64'))
+  counts = [c for c in COLUMNS if c.endswith(('_wins', '_losses'))]
+  return table.astype(dict.fromkeys([*whole, 'images', *counts], 'Int64'))
 
 
 def text(table: pd.DataFrame) -> str:
@@ -151,13 +152,18 @@ def text(table: pd.DataFrame) -> str:
   Args:
     table: What make returned.
   """
-  lines = {}
-  for column in VALUES:
-    for name, form in ((column, '.3f'), (f'{column}_difference', '+.3f')):
-      lines[name] = [_interval(row, name, form) for _, row in table.iterrows()]
-  for column, form in (('aligned_retrieval', '.3f'), ('steps', ',')):
-    lines[column] = [_number(value, form) for value in table[column]]
-  lines['hours'] = [_number(s / 3600, '.2g') for s in table['seconds']]
+  lines = {
+    name: [_interval(row, name, form) for _, row in table.iterrows()]
+    for column in VALUES
+    for name, form in ((column, '.3f'), (f'{column}_difference', '+.3f'))
+  }
+  hours = table['seconds'] / 3600
+  for name, values, form in (
+    ('aligned_retrieval', table['aligned_retrieval'], '.3f'),
+    ('steps', table['steps'], ','),
+    ('hours', hours, '.2g'),
+  ):
+    lines[name] = [_number(value, form) for value in values]
   marks = table['is_baseline'].map({True: ' *', False: ''})
   shown = pd.DataFrame(lines, index=list(table['approach'] + marks))
   return f'{shown.loc[:, (shown != "").any()].T.to_string()}\n{_LEGEND}'
@@ -210,9 +216,7 @@ def _seed_sds(table, name, seeds) -> dict:
   theirs = table[
     (table['source'] == name) & table['target'].str.match(splits.UNIT)
   ]
-  theirs = theirs.assign(
-    seed=theirs['model_id'].map(lambda model: seeds.get(model, ''))
-  )
+  theirs = theirs.assign(seed=[seeds.get(m, '') for m in theirs['model_id']])
   cells = {}
   for to, (split, _, metric) in _SCORES.items():
     part = theirs[(theirs['split'] == split) & (theirs['metric'] == metric)]

@@ -35,6 +35,14 @@ COST_COLUMNS = tuple(
 )
 
 
+_LOGGED = {
+  'step': int,
+  'steps_per_s': float,
+  'frames_per_s': float,
+  'model_id': str,
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Approach:
   """One way to make features of frames.
@@ -93,8 +101,7 @@ def read_tables(name: str, files: Sequence[str | os.PathLike]) -> Approach:
     tables = features.read_files(files, source=name)
   except ValueError as error:
     raise ValueError(f'Table {name}: {error}') from error
-  costs = pd.DataFrame(columns=COST_COLUMNS)
-  return Approach(name, tuple(tables), costs, {}, {})
+  return Approach(name, tuple(tables), all_costs([]), {}, {})
 
 
 def join_seeds(given: Sequence[Approach]) -> list[Approach]:
@@ -107,8 +114,7 @@ def join_seeds(given: Sequence[Approach]) -> list[Approach]:
   """
   groups: dict[str, list[tuple[str, Approach]]] = {}
   for approach in given:
-    match = re.fullmatch(r'(.+)-s(\d+)', approach.name)
-    name, seed = match.groups() if match else (approach.name, '')
+    name, seed = re.fullmatch(r'(.+?)(?:-s(\d+))?', approach.name).groups('')
     groups.setdefault(name, []).append((seed, approach))
   joined = []
   for name, members in groups.items():
@@ -144,9 +150,8 @@ def controls_of(approach: Approach) -> list[features.FeatureTable]:
     raise ValueError(
       f'{workdir} has no controls. Write them: python -m launch.embed'
     )
-  persons = {t.person_id: t for t in reversed(approach.tables)}
-  for person_id in sorted(persons):
-    made += controls.from_labels(persons[person_id])
+  for _, table in sorted(features.one_a_person(approach.tables).items()):
+    made += controls.from_labels(table)
   return made
 
 
@@ -186,10 +191,8 @@ def _costs(name, opened) -> pd.DataFrame:
 
 def _logged(files) -> tuple[dict[str, int], dict[str, float]]:
   """Returns each model's images a step and share of the time, as logged."""
-  shape = {'step': int, 'steps_per_s': float, 'frames_per_s': float}
-  shape['model_id'] = str
   tables = [
-    tabular.read(path, shape, only=True, is_growing=True).dropna()
+    tabular.read(path, _LOGGED, only=True, is_growing=True).dropna()
     for path in files
   ]
   if not tables:
@@ -205,8 +208,7 @@ def _logged(files) -> tuple[dict[str, int], dict[str, float]]:
   taken = table.groupby('model_id')['step'].diff().fillna(table['step'])
   seconds = taken / table['steps_per_s']
   seconds = seconds / together.groupby(together).transform('size')
-  seconds = seconds.groupby(table['model_id']).sum()
-  return images.to_dict(), seconds.to_dict()
+  return images.to_dict(), seconds.groupby(table['model_id']).sum().to_dict()
 
 
 def _join(name, members) -> Approach:

@@ -10,6 +10,7 @@ not be concluded.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -71,15 +72,15 @@ def compare(
   config = config or dataclasses.replace(probes.DEFAULT, splits=SPLITS)
   names = [approach.name for approach in compared]
   for what, name in (('baseline', baseline), ('align_to', align_to)):
-    if name is not None and name not in names:
+    if name not in (None, *names):
       raise ValueError(f'{what} {name!r} is none of {", ".join(names)}.')
   general = _general_tables(compared, align_to)
-  everything = [table for approach in compared for table in approach.tables]
-  everything += controls
+  everything = [table for a in compared for table in a.tables] + [*controls]
   aligned, qualities = _align(compared, general, config)
-  made, skipped = [*more[0]], [*more[1]]
-  made += _driven(compared, controls, config)
+  made, skipped = [], []
   for rows, reasons in (
+    more,
+    (_driven(compared, controls, config), ()),
     evaluate.evaluate(
       everything, config=config, add_controls=False, show_progress=show_progress
     ),
@@ -94,7 +95,7 @@ def compare(
     skipped += reasons
   of_controls = dict.fromkeys(table.source for table in controls)
   pairs = [(name, baseline) for name in names if name != baseline]
-  pairs += [(name, control) for name in names for control in of_controls]
+  pairs += itertools.product(names, of_controls)
   table = results.table(made)
   named = {
     'results': table,
@@ -102,17 +103,13 @@ def compare(
     'skipped': results.skipped(skipped),
     'costs': approaches.all_costs([approach.costs for approach in compared]),
   }
-  approach_rows = approach_table.make(
-    compared, controls, named, baseline=baseline, align_to=align_to
-  )
-  if omitted is None:
-    omitted = pd.DataFrame(columns=shared_frames.OMITTED_COLUMNS)
-  scores = results.wide(table)
   return {
-    'approaches': approach_rows,
+    'approaches': approach_table.make(
+      compared, controls, named, baseline=baseline, align_to=align_to
+    ),
     **named,
-    'scores': scores,
-    'omitted': omitted,
+    'scores': results.wide(table),
+    'omitted': pd.DataFrame(omitted, columns=shared_frames.OMITTED_COLUMNS),
   }
 
 
@@ -149,9 +146,9 @@ def _align(compared, general, config):
   for approach in compared if general else ():
     if coordinates.shared_models(approach.tables)[approach.name]:
       continue
-    persons = {}
-    for table in sorted(approach.tables, key=lambda table: table.model_id):
-      persons.setdefault(table.person_id, table)
+    persons = features.one_a_person(
+      sorted(approach.tables, key=lambda table: table.model_id)
+    )
     for person_id in sorted(persons.keys() & general.keys()):
       try:
         rotated = procrustes.align_to_general(
@@ -188,5 +185,4 @@ def _general_tables(compared, align_to) -> dict[str, features.FeatureTable]:
       f'align_to {align_to!r} has a model for each person. Name an approach '
       'with one model of everybody.'
     )
-  largest = max(models.values(), key=len)
-  return {table.person_id: table for table in largest}
+  return features.one_a_person(max(models.values(), key=len))

@@ -77,9 +77,10 @@ def mean_of_neighbours(
     [n_test] or [n_test, T] float64; NaN in videos without training frames.
   """
   before, after = _neighbours(frames, train, test)
+  # With one neighbour it stands for both.
   before, after = (
-    np.where(side < 0, other, side)
-    for side, other in ((before, after), (after, before))
+    np.where(before < 0, after, before),
+    np.where(after < 0, before, after),
   )
   mean = (values[before] + values[after]) / 2.0
   mean[before < 0] = np.nan
@@ -113,8 +114,7 @@ def _neighbours(frames, train, test):
   """Returns [n_test] positions in train of the frames around, -1 for none."""
   video = frames['video_id'].astype(str).to_numpy()
   time_s = frames['time_s'].to_numpy(np.float64)
-  before = np.full(len(test), -1)
-  after = np.full(len(test), -1)
+  before, after = np.full((2, len(test)), -1)
   for video_id in np.unique(video[test]):
     known = np.flatnonzero(video[train] == video_id)
     if not len(known):
@@ -122,8 +122,6 @@ def _neighbours(frames, train, test):
     known = known[np.argsort(time_s[train[known]], kind='stable')]
     asked = np.flatnonzero(video[test] == video_id)
     place = np.searchsorted(time_s[train[known]], time_s[test[asked]], 'right')
-    before[asked] = np.where(place > 0, known[place - 1], -1)
-    after[asked] = np.where(
-      place < len(known), known[np.minimum(place, len(known) - 1)], -1
-    )
+    around = np.pad(known, 1, constant_values=-1)
+    before[asked], after[asked] = around[place], around[place + 1]
   return before, after

@@ -27,8 +27,6 @@ OWN_MODELS = 'each person has a model of their own'
 # Features that mean the same for everybody, whatever their model_id.
 SHARED_SOURCES = (features.PIXEL_PCA, features.HEAD_POSE)
 
-_TOLERANCE_S = 1e-6  # 40 / 20 fps counts as 2 s whatever the rounding.
-
 
 def shared_models(
   tables: Sequence[features.FeatureTable],
@@ -79,19 +77,12 @@ def two_parts(
   Raises:
     splits.Impossible: If a part is empty.
   """
-  video = frames['video_id'].astype(str).to_numpy()
-  video_ids = np.unique(video[usable])
-  if len(video_ids) >= 2:
-    name = splits.CROSS_VIDEO
-    first, second = (usable & (video == v) for v in video_ids[:2])
-  else:
-    name, (first, second) = splits.BLOCKED, _halves(frames, usable, guard_s)
-  if not (first.any() and second.any()):
+  name, parts = splits.CROSS_VIDEO, splits.first_videos(frames, usable)
+  if len(parts) < 2:
+    name, parts = splits.BLOCKED, _halves(frames, usable, guard_s)
+  if not all(part.any() for part in parts):
     raise splits.Impossible(f'too few frames for halves {guard_s} s apart')
-  return name, [
-    splits.Split(splits.FORWARD, first, second, ()),
-    splits.Split(splits.BACKWARD, second, first, ()),
-  ]
+  return name, splits.both_ways(*parts, ())
 
 
 def spread_rows(rows: np.ndarray, *, num_rows: int) -> np.ndarray:
@@ -106,10 +97,8 @@ def _halves(frames, usable, guard_s):
   time_s = frames['time_s'].to_numpy(np.float64)
   if not usable.any():
     raise splits.Impossible('no usable frames')
-  times = np.sort(time_s[usable])
-  middle = times[len(times) // 2]
-  reach = guard_s / 2
+  middle = np.sort(time_s[usable])[usable.sum() // 2]
   return (
-    usable & (time_s < middle - reach - _TOLERANCE_S),
-    usable & (time_s > middle + reach - _TOLERANCE_S),
+    usable & (time_s < middle - guard_s / 2 - splits.TIME_TOLERANCE_S),
+    usable & (time_s > middle + guard_s / 2 - splits.TIME_TOLERANCE_S),
   )

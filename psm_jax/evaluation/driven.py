@@ -128,7 +128,7 @@ def _units(names, table, known, drawn, labels, parts, config):
       guard_s=config.guard_s,
     )
     for name, late in zip(names, (0, len(test) // 2), strict=False):
-      both = np.concatenate([truth[rows], truth[rows]]) == 1
+      both = np.tile(truth[rows] == 1, (2, 1))
       both[len(rows) + test] = np.roll(both[test], late, axis=0)
       told = few_labels.probe_auc(
         values,

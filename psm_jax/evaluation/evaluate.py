@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import tqdm
 from absl import logging
@@ -80,17 +80,26 @@ def evaluate(
   jobs = [
     (people[name], workdir, config, add_controls) for name in sorted(people)
   ]
-  made, skipped = [], []
-  for scored, reasons in tqdm.tqdm(
-    _each(jobs, num_workers, scheduler),
+  done = {}
+  # Not by threads: scikit-learn changes the filters of warnings as it fits,
+  # which threads share.
+  for place, rows, error in tqdm.tqdm(
+    tasks.run(
+      _person,
+      jobs,
+      num_workers=num_workers if num_workers > 1 else 0,
+      scheduler=scheduler,
+    ),
     desc='evaluate',
     total=len(jobs),
     unit='person',
     disable=not show_progress,
   ):
-    made += scored
-    skipped += reasons
-  return made, skipped
+    if error is not None:
+      raise error
+    done[place] = rows
+  made, skipped = zip(*(done[place] for place in sorted(done)), strict=True)
+  return sum(made, []), sum(skipped, [])
 
 
 def score(
@@ -162,20 +171,22 @@ def score(
   sources = list(dict.fromkeys(table.source for table in tables))
   table = results.table(made)
   is_across = table['split'] == person_independent.SPLIT
-  named = {
-    'results': table,
-    'scores': results.wide(table),
-    'summary': results.summarise(
-      table[~is_across],
-      pairs=[
-        *itertools.product(sources, features.CONTROLS),
-        *itertools.combinations(sources, 2),
-      ],
-    ),
-    'skipped': results.skipped(skipped),
-    'person_independent_summary': person_independent.summarise(table),
-  }
-  return results.write(named, folder or pathlib.Path(workdir) / 'evaluation')
+  return results.write(
+    {
+      'results': table,
+      'scores': results.wide(table),
+      'summary': results.summarise(
+        table[~is_across],
+        pairs=[
+          *itertools.product(sources, features.CONTROLS),
+          *itertools.combinations(sources, 2),
+        ],
+      ),
+      'skipped': results.skipped(skipped),
+      'person_independent_summary': person_independent.summarise(table),
+    },
+    folder or pathlib.Path(workdir) / 'evaluation',
+  )
 
 
 def _is_general(learned) -> bool:
@@ -195,10 +206,9 @@ def _sources(tables, learned, workdir):
   if learned:
     for source in (features.RANDOM_ENCODER, features.PIXEL_PCA):
       yield features.controls(workdir, learned, sources=[source])
-  persons = {table.person_id: table for table in reversed(tables)}
   yield [
     control
-    for table in persons.values()
+    for table in features.one_a_person(tables).values()
     for control in controls.from_labels(table)
     if control.source == features.HEAD_POSE
   ]
@@ -211,30 +221,11 @@ def _person(job, report):
   if not add_controls:
     return person.evaluate(tables, config=config)
   made = features.controls(workdir, tables) if workdir else []
-  whole = [*tables, *made, *controls.from_labels(tables[0])]
-  scored, reasons = person.evaluate(whole, config=config)
-  grey = (table for table in made if table.source == features.PIXEL_PCA)
-  pixels = next(grey, None)
+  scored, reasons = person.evaluate(
+    [*tables, *made, *controls.from_labels(tables[0])], config=config
+  )
+  pixels = {table.source: table for table in made}.get(features.PIXEL_PCA)
   for table in tables if workdir else ():
     if table.source == features.TRAINED:
       scored += driven.score(workdir, table, pixels, config=config)
   return scored, reasons
-
-
-def _each(jobs, num_workers, scheduler) -> Iterator[tuple[list, list]]:
-  """Yields the rows of every person, in order.
-
-  Not by threads: scikit-learn changes the filters of warnings as it fits, which
-  threads share.
-  """
-  made, next_place = {}, 0
-  num_workers = num_workers if num_workers > 1 else 0
-  for place, rows, error in tasks.run(
-    _person, jobs, num_workers=num_workers, scheduler=scheduler
-  ):
-    if error is not None:
-      raise error
-    made[place] = rows
-    while next_place in made:
-      yield made.pop(next_place)
-      next_place += 1

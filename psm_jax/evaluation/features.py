@@ -226,11 +226,10 @@ def controls(
   Raises:
     ValueError: See read_run; also if a control lacks a frame.
   """
-  frames = {table.person_id: table.frames for table in reversed(tables)}
   return [
-    at(table, wanted)
+    at(table, first.frames)
     for source in sources
-    for person_id, wanted in sorted(frames.items())
+    for person_id, first in sorted(one_a_person(tables).items())
     for table in read_person(
       workdir, person_id, source=source, folder=_MADE[source]
     )
@@ -268,13 +267,8 @@ def at(table: FeatureTable, frames: pd.DataFrame) -> FeatureTable:
   Raises:
     ValueError: If a frame is not in the table.
   """
-  keys, wanted = (
-    pd.MultiIndex.from_frame(
-      side[_KEYS].astype({'video_id': str, 'frame': np.int64})
-    )
-    for side in (table.frames, frames)
-  )
-  rows = keys.get_indexer(wanted)
+  wanted = keys_of(frames)
+  rows = keys_of(table.frames).get_indexer(wanted)
   if (rows < 0).any():
     raise ValueError(
       f'{table.source} of {table.model_id} lacks {int((rows < 0).sum())} of '
@@ -285,6 +279,18 @@ def at(table: FeatureTable, frames: pd.DataFrame) -> FeatureTable:
     table,
     features=table.features[rows],
     frames=frames.reset_index(drop=True),
+  )
+
+
+def one_a_person(tables: Sequence[FeatureTable]) -> dict[str, FeatureTable]:
+  """Returns person_id to the first of that person's tables."""
+  return {table.person_id: table for table in reversed(tables)}
+
+
+def keys_of(frames: pd.DataFrame) -> pd.MultiIndex:
+  """Returns by what frames of a person are told: (video_id, frame)."""
+  return pd.MultiIndex.from_frame(
+    frames[_KEYS].astype({'video_id': str, 'frame': np.int64})
   )
 
 
@@ -299,7 +305,7 @@ def _read_foreign(path: pathlib.Path) -> pd.DataFrame:
   data = tabular.read(path, {})
   ids = [name for name in _IDS if name in data]
   # Some count people and videos.
-  counted = [n for n in ids if pd.api.types.is_integer_dtype(data[n])]
+  counted = data[ids].select_dtypes('integer')
   data = data.astype(dict.fromkeys(counted, str))
   shape = dict.fromkeys(ids, str) | {'person_id': str, 'video_id': str}
   shape |= {'frame': int, 'time_s': float}
@@ -308,10 +314,6 @@ def _read_foreign(path: pathlib.Path) -> pd.DataFrame:
     with contextlib.suppress(ValueError):  # A label may be text.
       data = tabular.fit(data, {name: float}, path)
   return data.rename(columns=labels.column_name)
-
-
-def _is_of(data, person_id):
-  return (data['person_id'] == person_id).any()
 
 
 def _join(
@@ -350,8 +352,13 @@ def _join(
         source, model_id, person_id, data[units].to_numpy(), frames
       )
     except ValueError as error:
-      files = [str(p) for p, part in parts.items() if _is_of(part, person_id)]
+      files = [
+        str(path)
+        for path, part in parts.items()
+        if person_id in set(part['person_id'])
+      ]
       raise ValueError(f'{", ".join(files[:3])}: {error}') from error
-    order = np.lexsort((frames['time_s'], frames['video_id']))
-    tables.append(table.take(order))
+    tables.append(
+      table.take(np.lexsort((frames['time_s'], frames['video_id'])))
+    )
   return tables

@@ -65,8 +65,11 @@ def score(
         told = probe_auc(
           values, known == 1, train, test, folds=folds, sizes=sizes
         )
-        place = {**table.ids, 'split': f'{SPLIT}{count or "all"}'}
-        place |= {'direction': part.direction, 'draw': draw}
+        place = table.ids | {
+          'split': f'{SPLIT}{count or "all"}',
+          'direction': part.direction,
+          'draw': draw,
+        }
         for unit, value in zip(part.action_units, told, strict=True):
           made += results.rows(
             place, unit, {'auc': value}, n_train=len(train), n_test=len(test)
@@ -97,8 +100,8 @@ def components(
     _, _, axes = np.linalg.svd(fit - mean, full_matrices=False)
   else:  # In a fraction of the time.
     axes = np.linalg.eigh((fit - mean).T @ (fit - mean))[1].T[::-1]
-  values = (pixels - mean) @ axes[: max(COMPONENTS)].T
-  return values, tuple(k for k in COMPONENTS if k <= most)
+  sizes = tuple(k for k in COMPONENTS if k <= most)
+  return (pixels - mean) @ axes[: max(COMPONENTS)].T, sizes
 
 
 def stretches(
@@ -139,19 +142,22 @@ def probe_auc(
     sizes: How many of the first columns a probe may be given; () for all.
   """
   known = labels[train]
-  best, chosen = -np.inf, None
-  for size in sizes or (values.shape[1],):
-    fit, new = _standardised(values[train, :size], values[test, :size])
-    # Units that no stretch tells apart say nothing of a choice.
-    quality = ridge.validation_aucs(
-      fit, known, penalties=PENALTIES, folds=folds
-    ).mean(axis=1)
-    penalty = PENALTIES[int(quality.argmax())]
-    if quality.max() > best:
-      best, chosen = quality.max(), (fit, new, penalty)
-  fit, new, penalty = chosen
+  sizes = sizes or (values.shape[1],)
+  parts = [
+    _standardised(values[train, :size], values[test, :size]) for size in sizes
+  ]
+  # Units that no stretch tells apart say nothing of a choice.
+  quality = np.mean(
+    [
+      ridge.validation_aucs(fit, known, penalties=PENALTIES, folds=folds)
+      for fit, _ in parts
+    ],
+    axis=-1,
+  )
+  best, penalty = np.unravel_index(quality.argmax(), quality.shape)
+  fit, new = parts[best]
   (told,) = ridge.predictions(
-    fit, ridge.balanced(known), new, penalties=(penalty,)
+    fit, ridge.balanced(known), new, penalties=(PENALTIES[penalty],)
   )
   return scores.auc(labels[test], told)
 

@@ -12,13 +12,13 @@ import pandas as pd
 import scipy.special
 import scipy.stats
 
-from psm_jax.evaluation import probes
+from psm_jax.evaluation import asking, probes, scores
 
 _LEAST_ODDS = 0.01
 
 
 def within_person(
-  answers: Sequence[probes.Answer],
+  answers: Sequence[asking.Answer],
   frames: pd.DataFrame,
   *,
   mean: str,
@@ -114,9 +114,9 @@ def block_draws(
   """
   generator = np.random.default_rng([seed, num_blocks])
   drawn = generator.integers(num_blocks, size=(num_resamples, num_blocks))
-  drawn += num_blocks * np.arange(num_resamples)[:, None]
-  counts = np.bincount(drawn.ravel(), minlength=num_resamples * num_blocks)
-  return counts.reshape(num_resamples, num_blocks).astype(np.float64)
+  counts = np.zeros((num_resamples, num_blocks))
+  np.add.at(counts, (np.arange(num_resamples)[:, None], drawn), 1)
+  return counts
 
 
 def f1_draws(
@@ -137,13 +137,11 @@ def f1_draws(
     [R] float64; 0 in draws in which nothing is active or predicted.
   """
   predicted = score > 0
-  num_blocks = draws.shape[1]
   hit, wrong = (
-    draws @ np.bincount(blocks, event, num_blocks)
+    draws @ np.bincount(blocks, event, draws.shape[1])
     for event in (truth & predicted, truth != predicted)
   )
-  total = 2 * hit + wrong
-  return 2 * hit / np.maximum(total, 1)
+  return scores.f1(hit, wrong)
 
 
 def auc_draws(
@@ -164,8 +162,7 @@ def auc_draws(
   inactive = np.eye(num_blocks)[blocks[~truth]]
   order = np.argsort(score[~truth])
   # Inactive frames of every block below each rank.
-  below = np.zeros((len(order) + 1, num_blocks))
-  np.cumsum(inactive[order], axis=0, out=below[1:])
+  below = np.pad(inactive[order].cumsum(axis=0), ((1, 0), (0, 0)))
   ordered = score[~truth][order]
   won = sum(
     below[np.searchsorted(ordered, score[truth], side)] / 2

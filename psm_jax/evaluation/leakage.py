@@ -94,8 +94,8 @@ def _parts_of(tables, config):
 
   Parts are (table, directions).
   """
-  num_videos = [table.frames['video_id'].nunique() for table in tables]
-  split = splits.CROSS_VIDEO if min(num_videos) > 1 else splits.BLOCKED
+  has_two = all(table.frames['video_id'].nunique() > 1 for table in tables)
+  split = splits.CROSS_VIDEO if has_two else splits.BLOCKED
   parts, left_out = [], []
   for table in tables:
     usable = np.ones(len(table.frames), bool)
@@ -108,8 +108,8 @@ def _parts_of(tables, config):
       )
     except splits.Impossible:
       directions = []
-    sizes = [part.train.sum() for part in directions]
-    if min(sizes, default=0) < config.min_frames:
+    smallest = min((part.train.sum() for part in directions), default=0)
+    if smallest < config.min_frames:
       left_out.append(table.person_id)
     else:
       parts.append((table, directions))
@@ -164,10 +164,9 @@ def _accuracies(train, test, source, probe, config) -> list[float]:
   train, test = np.concatenate(train), np.concatenate(test)
   options = {'source': source, 'config': config.probe}
   if probe == LINEAR:
-    asked = targets.Target(
-      probe, targets.CLASSES, who.astype(str).astype(object)
-    )
-    told = probes.fit(train, [asked], [], **options).tell(test)
+    names = who.astype(str).astype(object)
+    asked = [targets.Target(probe, targets.CLASSES, names)]
+    told = probes.fit(train, asked, [], **options).tell(test)
     told = told[targets.CLASSES, probe][0].astype(int)
   else:
     prepare = probes.preparation(train, **options)

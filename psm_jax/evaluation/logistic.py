@@ -69,7 +69,7 @@ def decide(
   model: linear_model.LogisticRegression, data: np.ndarray
 ) -> np.ndarray:
   """Returns [n] log odds of being active, or the classes told (str)."""
-  if model.classes_.dtype.kind in 'U':
+  if model.classes_.dtype.kind == 'U':
     return model.predict(data).astype(object)
   return model.decision_function(data)
 

@@ -10,6 +10,7 @@ import pandas as pd
 import threadpoolctl
 
 from psm_jax.evaluation import (
+  asking,
   controls,
   features,
   few_labels,
@@ -48,17 +49,18 @@ def evaluate(
       raise ValueError(f'There are two feature tables of {table.ids}.')
     _check_same_frames(tables[0], table)
   made, reasons = [], []
+  learned = [table for table in tables if table.source not in _FIXED]
   # The matrices are small: more threads take twice the processor's time.
   with threadpoolctl.threadpool_limits(limits=1, user_api='blas'):
-    for table in tables:
-      if table.source not in _FIXED:
-        place = {**table.ids, 'split': '', 'direction': ''}
-        metrics = {
+    for table in learned:
+      made += results.rows(
+        *(table.ids, EMBEDDING),
+        {
           'effective_rank': scores.effective_rank(table.features),
           'unit_std': scores.unit_std(table.features),
-        }
-        num = len(table.frames)
-        made += results.rows(place, EMBEDDING, metrics, n_test=num)
+        },
+        n_test=len(table.frames),
+      )
     for name in config.splits:
       questions = list(_questions(name, tables, config, reasons))
       if name == splits.CROSS_VIDEO:
@@ -67,17 +69,12 @@ def evaluate(
           for split, asked in questions
           if any(target.kind == targets.UNIT for target in asked)
         ]
-        for table in tables:
-          if table.source not in _FIXED:
-            made += few_labels.score(table, parts, config=config)
+        for table in learned:
+          made += few_labels.score(table, parts, config=config)
       for split, asked in questions:
         for table in tables:
-          place = {
-            **table.ids,
-            'split': name,
-            'direction': split.direction,
-          }
-          answers, impossible = probes.ask(table, split, asked, config=config)
+          place = table.ids | {'split': name, 'direction': split.direction}
+          answers, impossible = asking.ask(table, split, asked, config=config)
           made += score(place, answers, table.frames, config=config)
           reasons += [
             (
@@ -100,7 +97,7 @@ def evaluate(
 
 def score(
   place: dict[str, str],
-  answers: Sequence[probes.Answer],
+  answers: Sequence[asking.Answer],
   frames: pd.DataFrame,
   *,
   config: probes.ProbeConfig,
@@ -113,9 +110,11 @@ def score(
     frames: That person's n frames.
     config: How they are scored.
   """
-  units = [a for a in answers if a.kind == targets.UNIT]
   sure = intervals.within_person(
-    units, frames, mean=results.ACTION_UNITS, config=config
+    [answer for answer in answers if answer.kind == targets.UNIT],
+    frames,
+    mean=results.ACTION_UNITS,
+    config=config,
   )
   made = []
   for answer in answers:
@@ -227,10 +226,7 @@ def _check_same_frames(first, second) -> None:
 
 def _with_held_out(tables) -> pd.DataFrame:
   """Returns the frames of a person; held out are those that no model saw."""
-  name = splits.HELD_OUT
-  held_out = [
-    table.frames[name] == 1 if name in table.frames else False
-    for table in tables
-  ]
-  unseen = np.all(np.broadcast_arrays(*held_out), axis=0) * 1.0
-  return tables[0].frames.assign(**{name: unseen})
+  frames = tables[0].frames
+  never = pd.Series(0, frames.index)
+  held_out = [table.frames.get(splits.HELD_OUT, never) == 1 for table in tables]
+  return frames.assign(held_out=np.all(held_out, axis=0) * 1.0)

@@ -31,6 +31,7 @@ import tqdm
 from psm_jax.data import folds as folds_lib
 from psm_jax.data.labels import weak
 from psm_jax.evaluation import (
+  asking,
   coordinates,
   features,
   probes,
@@ -49,6 +50,7 @@ SUMMARY_COLUMNS = tuple(
   ).split()
 )
 _METRICS = ('f1_bootstrap', 'balanced_accuracy', 'auc', 'ap', 'mcc')
+_TOLD = ['mean', 'std', 'min', 'max']  # Of folds and of partitions.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +106,8 @@ def evaluate(
   made, skipped = [], []
 
   def skip(source, reason, person_id=results.EVERYBODY):
-    place = {'person_id': person_id, 'split': SPLIT, 'reason': reason}
-    skipped.append({'source': source, **place})
+    place = {'source': source, 'person_id': person_id, 'split': SPLIT}
+    skipped.append({**place, 'reason': reason})
 
   given = [t for t in given if t.source != features.NEAREST_IN_TIME]
   for source, models in coordinates.shared_models(given).items():
@@ -128,8 +130,7 @@ def evaluate(
       except splits.Impossible as reason:
         skip(source, f'{model_id}: {reason}')
         continue
-      place = {'source': source, 'model_id': model_id}
-      made += [{**row, **place} for row in scored]
+      made += [{**r, 'source': source, 'model_id': model_id} for r in scored]
       for reason in reasons:
         skip(source, reason)
       for person_id in left_out:
@@ -158,14 +159,16 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     drawn = draws.loc[
       (draws['source'] == place[0]) & (draws['model_id'] == place[1]), 'value'
     ]
-    values = dict(zip(SUMMARY_COLUMNS, place, strict=False))
-    for name, of in (('fold', reported), ('partition', partition)):
-      values[f'num_{name}s'] = len(of)
-      for what in ('mean', 'std', 'min', 'max'):
-        values[f'{name}_{what.replace("std", "sd")}'] = getattr(of, what)()
-    values['mean'] = values.pop('fold_mean')
-    values['frame_sd'] = drawn.mean() if place[2] == 'f1_bootstrap' else np.nan
-    made.append(values)
+    is_drawn = place[2] == 'f1_bootstrap'
+    made.append(
+      [
+        *(*place, len(reported)),
+        *reported.agg(_TOLD),
+        drawn.mean() if is_drawn else np.nan,
+        len(partition),
+        *partition.agg(_TOLD),
+      ]
+    )
   return pd.DataFrame(made, columns=SUMMARY_COLUMNS)
 
 
@@ -173,8 +176,7 @@ def _evaluate_model(tables, dealt, config, fold_config, *, show_progress):
   """Returns rows of one model without its name, and why some are missing."""
   tables = sorted(tables, key=lambda table: table.person_id)
   units, expression = _asked(tables, config, fold_config)
-  lengths = [len(table.frames) for table in tables]
-  person = np.repeat(np.arange(len(tables)), lengths)
+  person = np.repeat(np.arange(len(tables)), [len(t.frames) for t in tables])
   made, reasons, classes = [], {}, []
   jobs = [
     (number, fold, of)
@@ -210,8 +212,10 @@ def _evaluate_model(tables, dealt, config, fold_config, *, show_progress):
           )
           for a in answers
         ]
-        spread = {'f1_frame_sd': np.mean(drawn, axis=0).std()}
-        made += results.rows(place, results.ACTION_UNITS, spread)
+        spread = np.mean(drawn, axis=0).std()
+        made += results.rows(
+          place, results.ACTION_UNITS, {'f1_frame_sd': spread}
+        )
       told, _ = _ask(
         tables, person, [expression], train, test, config, fold_config
       )
@@ -232,8 +236,13 @@ def _evaluate_model(tables, dealt, config, fold_config, *, show_progress):
 
 def _rows(place, answer, metrics):
   """Returns the rows of one answer."""
-  sizes = {'n_train': len(answer.train), 'n_test': len(answer.truth)}
-  return results.rows(place, answer.target, metrics, **sizes)
+  return results.rows(
+    place,
+    answer.target,
+    metrics,
+    n_train=len(answer.train),
+    n_test=len(answer.truth),
+  )
 
 
 def _asked(tables, config, fold_config):
@@ -279,8 +288,8 @@ def _ask(tables, person, asked, train, test, config, fold_config):
   start = np.searchsorted(person, np.arange(len(tables)))
 
   def features_of(rows, one):
-    data = probes.scaled(tables[one], config)
-    return data[rows[person[rows] == one] - start[one]]
+    theirs = rows[person[rows] == one] - start[one]
+    return probes.scaled(tables[one], config)[theirs]
 
   # Each person is in one part of a fold alone.
   group = np.unique(person[fit], return_inverse=True)[1]
@@ -305,7 +314,7 @@ def _ask(tables, person, asked, train, test, config, fold_config):
     said = np.concatenate([part[key][0] for part in told])[known[new]]
     rows, labelled = new[known[new]], fit[known[fit]]
     answers.append(
-      probes.Answer(
+      asking.Answer(
         *(target.name, target.kind, target.values[labelled], rows),
         *(target.values[rows], said),
       )
@@ -343,12 +352,9 @@ def deal(
   people = sorted(table.person_id for table in tables)
   if folds is None:
     folds = _fold_column(tables)
-  first, left_out = None, []
-  if folds is not None:
-    first = {p: folds[p] for p in people if p in folds}
-    left_out = [p for p in people if p not in folds]
-  if first:
-    num_folds = len(set(first.values()))
+  first = {p: folds[p] for p in people if p in (folds or {})}
+  left_out = [p for p in people if folds is not None and p not in folds]
+  num_folds = len(set(first.values())) or num_folds
   if not 2 <= num_folds <= len(people):
     raise splits.Impossible(f'{num_folds} folds of {len(people)} people')
   shares = {str(fold + 1): 1 / num_folds for fold in range(num_folds)}

@@ -3,8 +3,7 @@
 n frames, D features, k components.
 
 Logistic regression for action units and classes, ridge regression for numbers.
-`ask` fits and tests on frames of one person; `fit` is for whoever has the
-training part only.
+asking.py asks them about the test frames of a person.
 """
 
 import collections
@@ -15,11 +14,9 @@ import numpy as np
 from sklearn import base, decomposition, pipeline
 
 from psm_jax.evaluation import (
-  controls,
   features,
   logistic,
   ridge,
-  scores,
   splits,
   targets,
 )
@@ -85,80 +82,39 @@ class ProbeConfig:
   seed: int = 0
 
   def __post_init__(self):
-    unknown = set(self.splits) - set(splits.ALL_SPLITS)
-    if unknown or not self.splits:
-      raise ValueError(
-        f'splits {self.splits} should be one or more of {splits.ALL_SPLITS}.'
-      )
-    if self.threshold_from not in THRESHOLDS:
-      raise ValueError(
-        f'threshold_from {self.threshold_from!r} should be one of {THRESHOLDS}.'
-      )
-    if not 0 <= self.min_base_rate < 1:
-      raise ValueError(f'min_base_rate {self.min_base_rate} is not in [0, 1).')
-    if min(self.few_labels, default=0) < 0:
-      raise ValueError(f'few_labels {self.few_labels} has a negative number.')
-    if self.guard_s < 0:
-      raise ValueError(f'guard_s {self.guard_s} is negative.')
-    for field, is_wrong in (
-      ('inverse_penalties', min(self.inverse_penalties, default=0) <= 0),
-      ('pixel_components', min(self.pixel_components, default=0) < 1),
-      ('few_label_draws', self.few_label_draws < 1),
-      ('block_s', self.block_s <= 0),
-      ('num_frame_resamples', self.num_frame_resamples < 1),
-      ('num_block_resamples', self.num_block_resamples < 1),
+    # Field, whether it is as it should be, and what is wrong if it is not.
+    for field, is_right, problem in (
+      (
+        'splits',
+        self.splits and set(self.splits) <= set(splits.ALL_SPLITS),
+        f'should be one or more of {splits.ALL_SPLITS}',
+      ),
+      (
+        'threshold_from',
+        self.threshold_from in THRESHOLDS,
+        f'should be one of {THRESHOLDS}',
+      ),
+      ('min_base_rate', 0 <= self.min_base_rate < 1, 'is not in [0, 1)'),
+      (
+        'few_labels',
+        min(self.few_labels, default=0) >= 0,
+        'has a negative number',
+      ),
+      ('guard_s', self.guard_s >= 0, 'is negative'),
+      ('inverse_penalties', min(self.inverse_penalties, default=0) > 0, ''),
+      ('pixel_components', min(self.pixel_components, default=0) >= 1, ''),
+      ('few_label_draws', self.few_label_draws >= 1, ''),
+      ('block_s', self.block_s > 0, ''),
+      ('num_frame_resamples', self.num_frame_resamples >= 1, ''),
+      ('num_block_resamples', self.num_block_resamples >= 1, ''),
     ):
-      if is_wrong:
-        raise ValueError(f'{field} {getattr(self, field)} is not positive.')
+      if not is_right:
+        raise ValueError(
+          f'{field} {getattr(self, field)!r} {problem or "is not positive"}.'
+        )
 
 
 DEFAULT = ProbeConfig()
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-  """What a probe says about a target on the test frames.
-
-  Attributes:
-    target: The target's name.
-    kind: Its kind.
-    train: [n_train, ...] labels of the training frames.
-    rows: [n_test] int, the test frames.
-    truth: [n_test, ...] their labels.
-    told: [n_test, ...] what the probe says; of an action unit a score, above 0
-      where the probe says active.
-    alpha: The penalty of a ridge regression, else NaN.
-  """
-
-  target: str
-  kind: str
-  train: np.ndarray
-  rows: np.ndarray
-  truth: np.ndarray
-  told: np.ndarray
-  alpha: float = float('nan')
-
-  def score(self, config: ProbeConfig) -> dict[str, float]:
-    """Returns the metrics of its kind, see scores.py."""
-    if self.kind == targets.CLASSES:
-      return scores.of_classes(self.train, self.truth, self.told)
-    if self.kind == targets.UNIT:
-      return scores.of_unit(
-        self.truth == 1,
-        self.told,
-        num_frame_resamples=config.num_frame_resamples,
-        seed=config.seed,
-      )
-    alpha = {'alpha': self.alpha}
-    if self.target == targets.LANDMARKS:
-      points = (
-        prepare.reshape(len(prepare), -1, 2)
-        for prepare in (self.truth, self.told)
-      )
-      return alpha | {'nme': scores.nme(*points)}
-    if self.target in controls.POSES:
-      return alpha | scores.of_angles(self.train, self.truth, self.told)
-    return alpha | scores.of_intensity(self.truth[:, 0], self.told[:, 0])
 
 
 class _Standardise(base.TransformerMixin, base.BaseEstimator):
@@ -182,9 +138,9 @@ class _Standardise(base.TransformerMixin, base.BaseEstimator):
 
 def scaled(table: features.FeatureTable, config: ProbeConfig) -> np.ndarray:
   """Returns [n, D] float64 features, of length 1 if they should be."""
-  if config.l2_normalise:
-    return table.scaled()
-  return table.features.astype(np.float64)
+  return (
+    table.scaled() if config.l2_normalise else table.features.astype(np.float64)
+  )
 
 
 def preparation(
@@ -205,19 +161,15 @@ def preparation(
     source: The source of the features.
     config: See ProbeConfig.
   """
-  steps = []
-  is_pixels = source == features.PIXEL_PCA
-  if is_pixels:
-    wanted = max(config.pixel_components)
+  steps = [_Standardise()]
+  if source == features.PIXEL_PCA:
     is_tall = train.shape[0] >= train.shape[1]
-    steps.append(
-      decomposition.PCA(
-        min(wanted, *train.shape),
-        svd_solver='covariance_eigh' if is_tall else 'full',
-      )
+    pca = decomposition.PCA(
+      min(max(config.pixel_components), *train.shape),
+      svd_solver='covariance_eigh' if is_tall else 'full',
     )
-  # Directions beyond the rank are rounding; compare with the widest one.
-  steps.append(_Standardise(jointly=is_pixels))
+    # Directions beyond the rank are rounding; compare with the widest one.
+    steps = [pca, _Standardise(jointly=True)]
   with np.errstate(invalid='ignore'):  # Shares of no variance.
     return pipeline.make_pipeline(*steps).fit(train)
 
@@ -277,9 +229,8 @@ def fit(
   """
   prepare = preparation(data, source=source, config=config)
   whole = prepare.transform(data)
-  sizes = (None,)
-  if source == features.PIXEL_PCA:
-    sizes = config.pixel_components
+  is_pixels = source == features.PIXEL_PCA
+  sizes = config.pixel_components if is_pixels else (None,)
   prepared = {size: whole[:, :size] for size in sizes}
   models, numbers = {}, collections.defaultdict(list)
   classes = collections.defaultdict(list)
@@ -312,70 +263,6 @@ def fit(
       columns, alpha = slice(end - length, end), float(model.alpha[end - 1])
       models[target.kind, target.name] = None, model, columns, alpha
   return Probes(prepare, models)
-
-
-def ask(
-  table: features.FeatureTable,
-  split: splits.Split,
-  asked: Sequence[targets.Target],
-  *,
-  config: ProbeConfig,
-) -> tuple[list[Answer], list[str]]:
-  """Fits probes on a split's training part and asks them about its test part.
-
-  Everything is fitted on the training part alone. 'nearest_in_time' is not
-  fitted: it says the mean label of the two training frames next to a test
-  frame, see controls.py, or in videos without one that of all; of classes the
-  nearest's, or the commonest. 'head_pose' is not asked for itself.
-
-  Args:
-    table: The features of one person.
-    split: Training and test frames.
-    asked: What is asked, on the table's frames.
-    config: See ProbeConfig.
-
-  Returns:
-    Answers, and the names of targets whose training part has one class or
-    whose test part is empty. A 'nearest_in_time' without a training frame in
-    any video of the test part says nothing and is not named either.
-  """
-  train, test = np.flatnonzero(split.train), np.flatnonzero(split.test)
-  if table.source == features.HEAD_POSE:
-    asked = [target for target in asked if target.name not in controls.POSES]
-  is_nearest = table.source == features.NEAREST_IN_TIME
-  if not is_nearest:
-    inner = splits.inner_folds(
-      table.frames,
-      split.train,
-      num_folds=NUM_INNER_FOLDS,
-      guard_s=config.guard_s,
-    )
-    data = scaled(table, config)
-    probes = fit(
-      data[train],
-      [target.take(train) for target in asked],
-      [(inside[train], validate[train]) for inside, validate in inner],
-      source=table.source,
-      config=config,
-    )
-    told = probes.tell(data[test])
-  answers, impossible = [], []
-  for target in asked:
-    known = target.known
-    rows, labelled = test[known[test]], train[known[train]]
-    labels, is_number = target.values[labelled], target.kind == targets.NUMBERS
-    if not len(rows) or len(labels if is_number else set(labels)) < 2:
-      impossible += [] if is_number else [target.name]
-      continue
-    if is_nearest:
-      said, alpha = _nearest(table.frames, target, labelled, rows), np.nan
-    else:
-      said, alpha = told[target.kind, target.name]
-      said = said[known[test]]
-    if said is not None:
-      place = target.name, target.kind, labels, rows
-      answers.append(Answer(*place, target.values[rows], said, alpha))
-  return answers, impossible
 
 
 def _choose(prepared, group, folds, config) -> list[tuple]:
@@ -433,19 +320,3 @@ def _classifier(prepared, target, penalty, folds, config):
       inverse_penalty=penalty,
     )
   return model
-
-
-def _nearest(frames, target, train, test):
-  """Returns what the training frames next in time say; None if none can."""
-  values = target.values[train]
-  if target.kind == targets.CLASSES:
-    near = controls.nearest(frames, train, test)
-    classes, counts = np.unique(values.astype(str), return_counts=True)
-    commonest = classes[counts.argmax()]
-    told = np.where(near < 0, commonest, values[near])
-    return None if (near < 0).all() else told.astype(object)
-  told = controls.mean_of_neighbours(frames, train, test, values)
-  if np.isnan(told).all():
-    return None
-  told = np.where(np.isnan(told), values.mean(axis=0), told)
-  return told - 0.5 if target.kind == targets.UNIT else told

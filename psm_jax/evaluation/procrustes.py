@@ -129,8 +129,8 @@ def fit(
     raise ValueError(f'The {len(data)} rows to fit a map on are all equal.')
   if rotation is None:
     rotation, _ = scipy.linalg.orthogonal_procrustes(data, target)
-  scale = max(0.0, float((data @ rotation * target).sum() / size))
-  return Alignment(mean, rotation, scale, target_mean)
+  scale = (data @ rotation * target).sum() / size
+  return Alignment(mean, rotation, max(0.0, float(scale)), target_mean)
 
 
 def align_to_general(
@@ -168,9 +168,8 @@ def align_to_general(
   mapped = np.full(data.shape, np.nan)
   alignments, rows = {}, []
   for part in parts:
-    place = {**table.ids, 'split': split, 'direction': part.direction}
     alignment, quality = _judge(
-      place,
+      {**table.ids, 'split': split, 'direction': part.direction},
       *(side[part.train] for side in (data, target)),
       *(side[part.test] for side in (data, target)),
       config,
@@ -224,8 +223,7 @@ def align_by_profiles(
     (splits.FORWARD, 0, 1),
     (splits.BACKWARD, 1, 0),
   ):
-    both = first[0].keys() & first[1].keys()
-    both = sorted(both & second[0].keys() & second[1].keys())
+    both = sorted(set.intersection(*map(set, (*first, *second))))
     if len(both) < 3:
       raise splits.Impossible(
         f'{table.person_id} and {other.person_id} share {len(both)} profiles '
@@ -235,8 +233,11 @@ def align_by_profiles(
       np.stack([means[profile] for profile in both])
       for means in (first[train], second[train], first[test], second[test])
     )
-    names = '+'.join(dict.fromkeys((split, other_split)))
-    place = {**table.ids, 'split': names, 'direction': direction}
+    place = {
+      **table.ids,
+      'split': '+'.join(dict.fromkeys((split, other_split))),
+      'direction': direction,
+    }
     alignments[direction], quality = _judge(
       place, data, target, new, truth, config
     )
@@ -251,9 +252,10 @@ def _profile_means(table, config):
   labels = labels.dropna(axis=1, how='all')
   if not labels.shape[1]:
     raise splits.Impossible(f'{table.person_id} has no action-unit labels')
-  known = labels.notna().all(axis=1).to_numpy()
   split, parts = coordinates.two_parts(
-    table.frames, known, guard_s=config.guard_s
+    table.frames,
+    labels.notna().all(axis=1).to_numpy(),
+    guard_s=config.guard_s,
   )
   data = table.scaled()
   names = np.array(
@@ -288,8 +290,13 @@ def _judge(place, data, target, new, truth, config):
     r2, cosine = np.mean(
       [_fit_of(alignment, new, truth) for alignment in alignments], axis=0
     )
-    sizes = {'n_train': len(data), 'n_test': len(new)}
-    rows += results.rows(place, name, {'r2': r2, 'cosine': cosine}, **sizes)
+    rows += results.rows(
+      place,
+      name,
+      {'r2': r2, 'cosine': cosine},
+      n_train=len(data),
+      n_test=len(new),
+    )
   return best, rows
 
 

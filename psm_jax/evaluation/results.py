@@ -67,19 +67,21 @@ def rows(
   """Returns a row of results for each metric that has a value.
 
   Args:
-    place: Columns source to direction, and draw if it is not 0.
+    place: Columns source to person_id, and those of split, direction and draw
+      that are not '' and 0.
     target: What was asked.
     metrics: Metric to value.
     n_train: Training frames.
     n_test: Test frames.
     intervals: (target, metric) to ci_low and ci_high.
   """
-  intervals = intervals or {}
   return [
     {
+      'split': '',
+      'direction': '',
       'draw': 0,
       **place,
-      **intervals.get((target, metric), {}),
+      **(intervals or {}).get((target, metric), {}),
       'target': target,
       'metric': metric,
       'value': float(value),

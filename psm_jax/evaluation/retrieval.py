@@ -169,8 +169,7 @@ def _score_model(tables, config) -> list[dict]:
         metrics, sizes = _score_person(
           person, queries, candidates, config.num_neighbours
         )
-        place = {**table.ids, 'split': '', 'direction': ''}
-        made += results.rows(place, target, metrics, **sizes)
+        made += results.rows(table.ids, target, metrics, **sizes)
   return made
 
 
@@ -226,8 +225,7 @@ def _score_person(person, queries, candidates, num_neighbours):
     [_best(row, num_given, num_neighbours) for row in between],
     weights=num_asked,
   )
-  score = float(scores.mean())
-  span = best - chance
+  score, span = float(scores.mean()), best - chance
   return {
     'normalised': (score - chance) / span if span > 0 else np.nan,
     'score': score,

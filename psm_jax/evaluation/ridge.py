@@ -37,7 +37,7 @@ def fit(
   Returns:
     The model; its alpha holds the [T] penalties.
   """
-  sizes = np.ones(known.shape[1], int) if sizes is None else sizes
+  sizes = [1] * known.shape[1] if sizes is None else sizes
   chosen = _choose(train, known, penalties, folds, sizes)
   return linear_model.Ridge(alpha=chosen, solver='cholesky').fit(train, known)
 

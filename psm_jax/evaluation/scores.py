@@ -34,11 +34,7 @@ def of_unit(
     n_positive, base_rate (the AP of chance), f1, f1_bootstrap,
     balanced_accuracy, auc, ap and mcc.
   """
-  hit = truth & (score > 0)
-  false_alarm = ~truth & (score > 0)
-  miss = truth & (score <= 0)
-  tp, fp, fn = hit.sum(), false_alarm.sum(), miss.sum()
-  tn = len(truth) - tp - fp - fn
+  tn, fp, fn, tp = np.bincount(2 * truth + (score > 0), minlength=4)
   resampled = resampled_f1(
     truth, score, num_frame_resamples=num_frame_resamples, seed=seed
   )
@@ -48,7 +44,7 @@ def of_unit(
   return {
     'n_positive': int(truth.sum()),
     'base_rate': float(truth.mean()),
-    'f1': float(_f1(tp, fp, fn)),
+    'f1': float(f1(tp, fp + fn)),
     'f1_bootstrap': float(resampled.mean()),
     'balanced_accuracy': (
       float(tp / (tp + fn) + tn / (tn + fp)) / 2 if has_both else nan
@@ -85,13 +81,14 @@ def of_classes(
   """
   present, counts = np.unique(truth.astype(str), return_counts=True)
   hits = told == truth
-  recalls = [hits[truth == name].mean() for name in present]
   return {
     'num_classes': len(set(train)),
     'num_test_classes': len(present),
     'largest_share': float(counts.max() / len(truth)),
     'accuracy': float(hits.mean()),
-    'balanced_accuracy': float(np.mean(recalls)),
+    'balanced_accuracy': float(
+      np.mean([hits[truth == name].mean() for name in present])
+    ),
     'macro_f1': float(
       sklearn_metrics.f1_score(
         truth.astype(str), told.astype(str), average='macro', zero_division=0
@@ -157,15 +154,14 @@ def resampled_f1(
     num_frame_resamples: R.
     seed: Of the draws, which depend on it and on n_test alone.
   """
-  active = score > 0
   # One of four things happened on a frame; they are counted in each draw.
-  event = (2 * truth + active).astype(np.int8)
+  event = (2 * truth + (score > 0)).astype(np.int8)
   generator = np.random.default_rng([seed, len(truth)])
   drawn = generator.integers(len(truth), size=(num_frame_resamples, len(truth)))
-  counts = np.stack(
-    [np.count_nonzero(event[drawn] == kind, axis=1) for kind in (3, 1, 2)]
+  tp, fp, fn = (
+    np.count_nonzero(event[drawn] == kind, axis=1) for kind in (3, 1, 2)
   )
-  return _f1(*counts)
+  return f1(tp, fp + fn)
 
 
 def icc(ratings: np.ndarray) -> float:
@@ -244,9 +240,14 @@ def best_threshold(truth: np.ndarray, score: np.ndarray) -> float:
   return float((ordered[last] + ordered[last + 1]) / 2)
 
 
-def _f1(tp, fp, fn):
-  """Returns 2 TP / (2 TP + FP + FN), 0 where the denominator is 0."""
-  return 2 * tp / np.maximum(2 * tp + fp + fn, 1)
+def f1(hits: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+  """Returns 2 TP / (2 TP + FP + FN), 0 where the denominator is 0.
+
+  Args:
+    hits: [...] true positives.
+    wrong: [...] false positives and false negatives.
+  """
+  return 2 * hits / np.maximum(2 * hits + wrong, 1)
 
 
 def auc(truth: np.ndarray, score: np.ndarray) -> np.ndarray:

@@ -15,7 +15,6 @@ import pandas as pd
 from psm_jax.evaluation import approaches, features, splits
 
 OMITTED_COLUMNS = ('approach', 'person_id', 'num_frames', 'reason')
-_KEYS = ['video_id', 'frame']
 _TIME_TOLERANCE_S = 0.01  # Tables of other programs round their times.
 _LABEL_TOLERANCE = 1e-4
 
@@ -43,28 +42,21 @@ def take_common(
   twice = sorted({name for name in names if names.count(name) > 1})
   if twice:
     raise ValueError(f'More than one approach is called {", ".join(twice)}.')
-  persons = [{table.person_id for table in a.tables} for a in compared]
-  everybody = sorted(set.union(*persons))
-  first = sorted(
-    compared, key=lambda a: (not _has_units(a), a.name != labels_of)
-  )
-  kept, omitted = {a.name: [] for a in compared}, []
-  for person_id in everybody:
+  first = min(compared, key=lambda a: (not _has_units(a), a.name != labels_of))
+  kept, omitted = {name: [] for name in names}, []
+  for person_id in sorted({t.person_id for a in compared for t in a.tables}):
     held = {
       a.name: [t for t in a.tables if t.person_id == person_id]
       for a in compared
     }
-    lacking = [name for name, tables in held.items() if not tables]
-    frames = None
-    if not lacking:
+    frames, reason = (), 'frames not in all'
+    if lacking := [name for name, tables in held.items() if not tables]:
+      reason = f'not in {", ".join(lacking)}'
+    else:
       frames = _common_frames([t for tables in held.values() for t in tables])
     for name, tables in held.items():
-      length = len(tables[0].frames) if tables else 0
-      left_out = length - (0 if frames is None else len(frames))
-      reason = (
-        f'not in {", ".join(lacking)}' if lacking else 'frames not in all'
-      )
-      if left_out > 0:
+      left_out = len(tables[0].frames) - len(frames) if tables else 0
+      if left_out:
         omitted.append(
           {
             'approach': name,
@@ -73,8 +65,8 @@ def take_common(
             'reason': reason,
           }
         )
-    if frames is not None and len(frames):
-      reference = _restrict(held[first[0].name][0], frames)
+    if len(frames):
+      reference = _restrict(held[first.name][0], frames)
       for name, tables in held.items():
         kept[name] += [_described(t, frames, reference) for t in tables]
   if not any(kept.values()):
@@ -93,17 +85,11 @@ def _has_units(approach) -> bool:
   return any(splits.action_unit_columns(t.frames) for t in approach.tables)
 
 
-def _keys_of(table) -> pd.MultiIndex:
-  """Returns what a table's frames are called."""
-  frames = table.frames[_KEYS].astype({'video_id': str, 'frame': np.int64})
-  return pd.MultiIndex.from_frame(frames)
-
-
 def _common_frames(tables) -> pd.MultiIndex:
   """Returns the frames that all tables of a person have, in order."""
-  common = _keys_of(tables[0])
+  common = features.keys_of(tables[0].frames)
   for table in tables[1:]:
-    other = _keys_of(table)
+    other = features.keys_of(table.frames)
     if not common.equals(other):
       common = common.intersection(other)
   return common.sort_values()
@@ -111,7 +97,7 @@ def _common_frames(tables) -> pd.MultiIndex:
 
 def _restrict(table, frames) -> pd.DataFrame:
   """Returns the rows of a table's frames."""
-  rows = _keys_of(table).get_indexer(frames)
+  rows = features.keys_of(table.frames).get_indexer(frames)
   held = table.frames.iloc[rows].reset_index(drop=True)
   # Which frames a model did not see is not the same for all approaches.
   held = held.drop(columns='held_out', errors='ignore')
@@ -127,8 +113,7 @@ def _described(table, frames, reference) -> features.FeatureTable:
     one, other = (
       side[column].to_numpy(np.float64) for side in (held, reference)
     )
-    is_time = column == 'time_s'
-    limit = _TIME_TOLERANCE_S if is_time else _LABEL_TOLERANCE
+    limit = _TIME_TOLERANCE_S if column == 'time_s' else _LABEL_TOLERANCE
     bad = ~np.isclose(one, other, rtol=0, atol=limit, equal_nan=True)
     if bad.any():
       row = int(bad.argmax())
@@ -138,10 +123,7 @@ def _described(table, frames, reference) -> features.FeatureTable:
         f'{table.person_id}, another approach {other[row]:g} '
         f'({int(bad.sum())} frames differ). Embed both from the same data.'
       )
-  rows = _keys_of(table).get_indexer(frames)
-  return dataclasses.replace(
-    table, features=table.features[rows], frames=reference
-  )
+  return features.at(table, reference)
 
 
 def _content(approach) -> str:

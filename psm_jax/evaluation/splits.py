@@ -32,7 +32,7 @@ _TEST_SHARE = 0.2  # Inferred from the published results: 969 of 4,845 frames.
 _NUM_BLOCKS = 20
 _NUM_TEST_BLOCKS = 4
 _CHOICES_AT_ONCE = 64
-_TIME_TOLERANCE_S = 1e-6  # 40 / 20 fps counts as 2 s whatever the rounding.
+TIME_TOLERANCE_S = 1e-6  # 40 / 20 fps counts as 2 s whatever the rounding.
 
 
 class Impossible(Exception):  # noqa: N818 - not an error, a named reason.
@@ -230,20 +230,40 @@ def _random(order, labelled, kept, generator) -> Split:
 
 def _cross_video(frames, labels, labelled, min_base_rate) -> list[Split]:
   """Returns the two directions between a person's first two videos."""
-  video = frames['video_id'].astype(str).to_numpy()
-  video_ids = np.unique(video[labelled])
-  if len(video_ids) < 2:
+  videos = first_videos(frames, labelled)
+  if len(videos) < 2:
     raise Impossible('only one labelled video')
-  first, second = (labelled & (video == v) for v in video_ids[:2])
-  kept = kept_action_units(labels[first], min_base_rate=min_base_rate)
-  kept = kept_action_units(
-    labels.loc[second, list(kept)], min_base_rate=min_base_rate
+  first, second = (
+    kept_action_units(labels[video], min_base_rate=min_base_rate)
+    for video in videos
   )
+  kept = tuple(unit for unit in first if unit in second)
   if not kept:
     raise Impossible('no action unit is active often enough in both videos')
+  return both_ways(*videos, kept)
+
+
+def first_videos(frames: pd.DataFrame, chosen: np.ndarray) -> list[np.ndarray]:
+  """Returns which frames are of the first two videos in order of video_id.
+
+  Args:
+    frames: n rows with video_id.
+    chosen: [n] bool, the frames to take.
+
+  Returns:
+    Up to two, [n] bool each.
+  """
+  video = frames['video_id'].astype(str).to_numpy()
+  return [chosen & (video == v) for v in np.unique(video[chosen])[:2]]
+
+
+def both_ways(
+  first: np.ndarray, second: np.ndarray, action_units: tuple[str, ...]
+) -> list[Split]:
+  """Returns the two directions between two parts, [n] bool each."""
   return [
-    Split(FORWARD, first, second, kept),
-    Split(BACKWARD, second, first, kept),
+    Split(FORWARD, first, second, action_units),
+    Split(BACKWARD, second, first, action_units),
   ]
 
 
@@ -266,14 +286,11 @@ def _blocked(frames, labels, order, labelled, guard_s, generator) -> Split:
   """Returns the split by blocks of time with a guard between its parts."""
   if len(order) < _NUM_BLOCKS:
     raise Impossible(f'fewer than {_NUM_BLOCKS} labelled frames')
-  blocks = np.array_split(order, _NUM_BLOCKS)
   inside = np.zeros((_NUM_BLOCKS, len(labelled)), bool)
-  for block_index, block in enumerate(blocks):
+  for block_index, block in enumerate(np.array_split(order, _NUM_BLOCKS)):
     inside[block_index, block] = True
   near = np.stack([_near(frames, block, guard_s) for block in inside])
-  active = (labels == 1).to_numpy(np.float32)
-  inactive = (labels == 0).to_numpy(np.float32)
-  classes = np.concatenate([active, inactive], axis=1)
+  classes = np.hstack([labels == 1, labels == 0]).astype(np.float32)
   best_score, best = 0, None
   for choices in _choices(generator):
     test = inside[choices].any(axis=1)
@@ -281,13 +298,8 @@ def _blocked(frames, labels, order, labelled, guard_s, generator) -> Split:
     in_both = (test @ classes > 0) & (train @ classes > 0)
     score = in_both.reshape(len(choices), 2, -1).all(axis=1).sum(axis=1)
     if score.max() > best_score:
-      best_score = score.max()
-      best = Split(
-        WITHIN,
-        train[score.argmax()],
-        test[score.argmax()],
-        tuple(labels.columns),
-      )
+      best_score, row = score.max(), score.argmax()
+      best = Split(WITHIN, train[row], test[row], tuple(labels.columns))
     if best_score == labels.shape[1]:
       break
   if best is None:
@@ -305,7 +317,6 @@ def _near(frames, chosen, guard_s) -> np.ndarray:
   """Returns [n] bool: chosen, or within guard_s of a chosen frame."""
   video = frames['video_id'].astype(str).to_numpy()
   time_s = frames['time_s'].to_numpy(np.float64)
-  reach_s = guard_s + _TIME_TOLERANCE_S
   near = chosen.copy()
   for video_id in np.unique(video[chosen]):
     here = video == video_id
@@ -315,15 +326,14 @@ def _near(frames, chosen, guard_s) -> np.ndarray:
       np.abs(time_s[here] - border[np.minimum(after, len(border) - 1)]),
       np.abs(time_s[here] - border[np.maximum(after - 1, 0)]),
     )
-    near[here] |= distance <= reach_s
+    near[here] |= distance <= guard_s + TIME_TOLERANCE_S
   return near
 
 
 def _choices(generator):
   """Yields [choices, 4] test blocks, every choice once, in random order."""
-  choices = np.array(
+  choices = generator.permutation(
     list(itertools.combinations(range(_NUM_BLOCKS), _NUM_TEST_BLOCKS))
   )
-  choices = generator.permutation(choices)
   for start in range(0, len(choices), _CHOICES_AT_ONCE):
     yield choices[start : start + _CHOICES_AT_ONCE]

@@ -84,10 +84,8 @@ def expression(frames: pd.DataFrame) -> Target:
 
   Whole numbers lose their decimals, so that 3 and 3.0 are one class.
   """
-  values = np.full(len(frames), '', object)
-  if EXPRESSION in frames:
-    values = names(frames[EXPRESSION])
-  return Target(EXPRESSION, CLASSES, values)
+  values = frames.get(EXPRESSION, pd.Series('', frames.index))
+  return Target(EXPRESSION, CLASSES, names(values))
 
 
 def names(values: pd.Series) -> np.ndarray:
@@ -111,10 +109,9 @@ def as_labels(classes: np.ndarray) -> pd.DataFrame:
   Returns:
     [n, K] float64: 1 of the class, 0 of another, NaN unknown.
   """
-  known = sorted(set(classes) - {''})
-  labels = pd.DataFrame({name: (classes == name) * 1.0 for name in known})
-  labels.index = range(len(classes))
-  return labels.where(pd.Series(classes != ''), np.nan)
+  labels = pd.get_dummies(pd.Series(classes), dtype=float)
+  is_known = pd.Series(classes != '')
+  return labels.drop(columns='', errors='ignore').where(is_known)
 
 
 def _numbers(frames, name, columns) -> Target:

@@ -25,24 +25,21 @@ def spread(
   Returns:
     [min(num, n - m)] int, in the order in which they were chosen.
   """
-  taken = np.array([] if taken is None else taken, int)
-  place = _components(values)
+  kept = [] if taken is None else [*taken]
+  place, num_taken = _components(values), len(kept)
   nearest = np.full(len(values), np.inf)
-  for row in taken:
-    nearest = np.minimum(nearest, _distances(place, row))
-  nearest[taken] = -1
-  chosen = []
-  for _ in range(min(num, len(values) - len(taken))):
+  for row in kept:
+    _take(nearest, place, row)
+  while len(kept) < min(num_taken + num, len(values)):
     # The first of all is the one nearest to the middle.
-    row = int(
+    row = (
       nearest.argmax()
       if np.isfinite(nearest).any()
       else np.linalg.norm(place, axis=1).argmin()
     )
-    chosen.append(row)
-    nearest = np.minimum(nearest, _distances(place, row))
-    nearest[row] = -1
-  return np.array(chosen, int)
+    kept.append(row)
+    _take(nearest, place, row)
+  return np.array(kept[num_taken:], int)
 
 
 def uncertain(
@@ -65,8 +62,8 @@ def uncertain(
   """
   doubt = 0.5 - np.abs(probabilities - 0.5).min(axis=1)
   doubt[taken] = -1
-  free = len(values) - len(taken)
-  candidates = np.argsort(-doubt, kind='stable')[: min(free, _CANDIDATES * num)]
+  num_candidates = min(len(values) - len(taken), _CANDIDATES * num)
+  candidates = np.argsort(-doubt, kind='stable')[:num_candidates]
   return candidates[spread(values[candidates], num)]
 
 
@@ -81,5 +78,8 @@ def _components(values):
   return left[:, kept] * np.sqrt(len(values))
 
 
-def _distances(place, row):
-  return np.linalg.norm(place - place[row], axis=1)
+def _take(nearest, place, row):
+  """Takes a frame: `nearest` is then less far for others, and -1 for itself."""
+  distance = np.linalg.norm(place - place[row], axis=1)
+  np.minimum(nearest, distance, out=nearest)
+  nearest[row] = -1

@@ -74,10 +74,7 @@ def _boris(rows, path):
       where = f'{path}, line {line}'
       if len(row) <= max(columns):
         raise ValueError(f'{where}: expected {", ".join(_BORIS)}, got {row}.')
-      name, start, stop = (row[column] for column in columns)
-      made.append(
-        Interval(_name(name), _seconds(start, where), _seconds(stop, where))
-      )
+      made.append(_interval(*(row[column] for column in columns), where))
   return made
 
 
@@ -95,8 +92,7 @@ def _elan(rows, path):
         f'{where}: expected a tier, a begin and an end time. Export from ELAN '
         'as tab-delimited text, or from BORIS as aggregated events.'
       )
-    start, stop = (_seconds(cells[i], where) for i in times[:2])
-    made.append(Interval(_name(cells[0]), start, stop))
+    made.append(_interval(cells[0], *(cells[i] for i in times[:2]), where))
   return made
 
 
@@ -118,7 +114,9 @@ def _seconds(cell, where):
   return time_s
 
 
-def _name(text):
-  """Returns a label's name as a column's."""
+def _interval(text, start, stop, where):
+  """Returns an interval of cells, its label named as a column is."""
   name = re.sub(r'\W+', '_', text.strip()).strip('_')
-  return name or 'label'
+  return Interval(
+    name or 'label', _seconds(start, where), _seconds(stop, where)
+  )

@@ -59,8 +59,8 @@ def _folds(present):
     rest = ~np.isin(np.arange(len(present)), stretch)
     if len(stretch) and len(set(present[rest])) == 2:
       folds.append((rest, ~rest))
-  told = [kind for _, stretch in folds for kind in present[stretch]]
-  return folds if len(set(told)) == 2 else []
+  told = {kind for _, stretch in folds for kind in present[stretch]}
+  return folds if len(told) == 2 else []
 
 
 def _held_out(values, present, folds, strength):

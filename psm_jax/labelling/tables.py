@@ -54,25 +54,22 @@ def ask(
     ValueError: If there are no embeddings, or a label has an unsafe name.
   """
   folder = paths.make_private_dir(pathlib.Path(workdir) / 'labels')
-  asked = read(folder / FRAMES) if (folder / FRAMES).is_file() else None
-  labels = _names(asked) if asked is not None else labels
+  asked = _filled(folder)
+  labels = labels if asked is None else _names(asked)
   for label in labels:
     paths.check_id(label, what='label')
-  parts = [] if asked is None else [asked]
+  parts = [asked]
   for person, table in people(workdir):
-    theirs = _of(asked, person)
-    rows = _next(table, theirs, labels, num)
+    rows = _next(table, _of(asked, person), labels, num)
     new = table.iloc[np.sort(rows)][[*_KEYS, 'time_s']].copy()
     new[list(labels)] = np.nan
     parts.append(new)
-  whole = pd.concat(parts, ignore_index=True)
+  whole = pd.concat(parts, ignore_index=True)  # Leaves out None.
   whole['cell'] = whole.groupby('person_id').cumcount() + 1
   whole = whole[[*_FIXED, *labels]].sort_values(
     ['person_id', 'cell'], kind='stable'
   )
-  path = paths.write_atomic(
-    folder / FRAMES, layout.table(list(whole), whole.to_dict('records'))
-  )
+  path = _write(folder / FRAMES, whole)
   _draw(paths.make_private_dir(folder / SHEETS), store, whole)
   return path
 
@@ -118,8 +115,7 @@ def predict(
     ValueError: If nothing is labelled.
   """
   folder = paths.make_private_dir(pathlib.Path(workdir) / 'labels')
-  filled = read(folder / FRAMES) if (folder / FRAMES).is_file() else None
-  quality = []
+  filled, quality = _filled(folder), []
   for person, table in people(workdir):
     known = _known(table, _of(filled, person), observed or {})
     values, told = _values(table), table[[*_KEYS, 'time_s']].copy()
@@ -145,9 +141,7 @@ def predict(
       'seen and 0 where it is not, or give intervals of ELAN or BORIS.'
     )
   table = pd.DataFrame(quality)
-  paths.write_atomic(
-    folder / QUALITY, layout.table(list(table), table.to_dict('records'))
-  )
+  _write(folder / QUALITY, table)
   return table
 
 
@@ -173,8 +167,7 @@ def forget(workdir: str | pathlib.Path, person_id: str) -> list[str]:
       table = tabular.read(folder / name, {'person_id': str})
       rest = table[table['person_id'] != person_id]
       if len(rest) < len(table):
-        rows = rest.to_dict('records')
-        paths.write_atomic(folder / name, layout.table(list(table), rows))
+        _write(folder / name, rest)
         done.append(
           f'Removed {len(table) - len(rest)} rows of {folder / name}.'
         )
@@ -189,6 +182,18 @@ def people(workdir: str | pathlib.Path):
   for person, folder in sorted(firsts.items()):
     tables = map(embedded.read, sorted(folder.glob('*.parquet')))
     yield person, pd.concat(tables, ignore_index=True)
+
+
+def _filled(folder):
+  """Returns the table as it was filled in, None if there is none."""
+  path = folder / FRAMES
+  return read(path) if path.is_file() else None
+
+
+def _write(path, table):
+  """Writes a table as CSV."""
+  rows = table.to_dict('records')
+  return paths.write_atomic(path, layout.table(list(table), rows))
 
 
 def _of(table, person):
@@ -222,12 +227,12 @@ def _next(table, filled, labels, num):
   """Returns the rows of a person to look at next."""
   values, taken = _values(table), _places(table, filled)
   known = _known(table, filled, {})
-  answers = [
-    probes.tell(values, known[label].to_numpy())
+  told = [
+    answer[0]
     for label in labels
     if label in known
+    and (answer := probes.tell(values, known[label].to_numpy()))
   ]
-  told = [answer[0] for answer in answers if answer is not None]
   if told:
     return choose.uncertain(values, np.stack(told, axis=1), num, taken=taken)
   return choose.spread(values, num, taken=taken)
@@ -235,12 +240,9 @@ def _next(table, filled, labels, num):
 
 def _known(table, filled, observed):
   """Returns labels of a person's frames, NaN where nobody looked."""
-  known = pd.DataFrame(index=range(len(table)))
-  places = _places(table, filled)
-  for label in _names(filled):
-    column = np.full(len(table), np.nan)
-    column[places] = filled[label].to_numpy(float)
-    known[label] = column
+  labels = np.full((len(table), len(_names(filled))), np.nan)
+  labels[_places(table, filled)] = filled[_names(filled)].to_numpy(float)
+  known = pd.DataFrame(labels, columns=_names(filled))
   for video_id, intervals in observed.items():
     rows = np.flatnonzero(table['video_id'] == video_id)
     if len(rows):

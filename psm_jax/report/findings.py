@@ -98,13 +98,12 @@ def summarise(read: evidence.Evidence) -> list[str]:
     (read.controls, _OF_CONTROLS),
   ):
     less = read.less_baseline('auc', read.split)
-    less = less[less.index.isin(names)]
-    verdicts = less.apply(verdict_of, axis=1) if len(less) else pd.Series()
+    verdicts = {n: verdict_of(less.loc[n]) for n in less.index if n in names}
     paragraphs.append(
       [
-        f'{text} {formats.in_text(read.baseline)}: {_named(rows)}.'
+        f'{text} {formats.in_text(read.baseline)}: {_named(less.loc[alike])}.'
         for said, text in words.items()
-        if len(rows := less[verdicts == said])
+        if (alike := [name for name in verdicts if verdicts[name] == said])
       ]
     )
   if read.splits and not paragraphs[-1]:
@@ -115,12 +114,22 @@ def summarise(read: evidence.Evidence) -> list[str]:
 
 def interval_text(row: pd.Series, *, is_signed: bool = False) -> str:
   """Returns an interval in words, or that there is none."""
-  places = formats.digits(row['mean'], row['ci_low'], row['ci_high'])
-  options = {'places': places, 'is_signed': is_signed}
-  text = formats.interval(row['ci_low'], row['ci_high'], **options)
+  ends = row['ci_low'], row['ci_high']
+  text = formats.interval(
+    *ends, places=formats.digits(row['mean'], *ends), is_signed=is_signed
+  )
   if text == formats.MISSING:
     return 'too few people for an interval'
   return f'95% interval {text}'
+
+
+def mean_text(row: pd.Series, *, is_signed: bool = False) -> str:
+  """Returns a mean in as many digits as its interval needs."""
+  return formats.score(
+    row['mean'],
+    places=formats.digits(row['mean'], row['ci_low'], row['ci_high']),
+    is_signed=is_signed,
+  )
 
 
 def _headline(read) -> list[str]:
@@ -132,9 +141,8 @@ def _headline(read) -> list[str]:
   if read.baseline not in rows.index:
     text = f'{number} were compared, but the baseline {read.baseline} has no'
     return [] if read.run else [f'{text} score.']
-  row = rows.loc[read.baseline]
+  row, name = rows.loc[read.baseline], formats.in_text(read.baseline)
   people = formats.people(int(row['num_persons']))
-  name = formats.in_text(read.baseline)
   means = [
     f'{formats.in_text(n)} {formats.score(rows.loc[n, "mean"], places=3)}'
     for n in read.names[: 2 * _MANY]
@@ -163,10 +171,8 @@ def _named(less: pd.DataFrame) -> str:
   texts = []
   for name in order[:_MANY]:
     row = less.loc[name]
-    places = formats.digits(row['mean'], row['ci_low'], row['ci_high'])
     texts.append(
-      f'{formats.in_text(name)} '
-      f'({formats.score(row["mean"], places=places, is_signed=True)}, '
+      f'{formats.in_text(name)} ({mean_text(row, is_signed=True)}, '
       f'{interval_text(row, is_signed=True)}, higher for '
       f'{formats.count(row["wins"])} of {int(row["num_persons"])})'
     )

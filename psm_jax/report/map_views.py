@@ -4,6 +4,7 @@ Without the script the picture stays; with it a slider and the pointer say whose
 frame a dot is. The places of the dots travel in an attribute.
 """
 
+import collections
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -42,11 +43,9 @@ def section(read: evidence.Evidence) -> dict | None:
   """Returns (name, views) of each approach's maps."""
   if read.movement.tables:
     drawn = maps.of_tables('run', _features(read.movement.tables))
-    faces = previews.Faces(read.store) if read.store else read.movement.lines
-    return {'maps': [('', views(drawn, faces=faces))]}
-  if not read.maps:
-    return None
-  return {'maps': [(drawn.name, views(drawn)) for drawn in read.maps]}
+    return {'maps': [('', views(drawn, faces=read.faces))]}
+  made = [(drawn.name, views(drawn)) for drawn in read.maps]
+  return {'maps': made} if made else None
 
 
 def views(
@@ -58,12 +57,11 @@ def views(
     drawn: The maps.
     faces: What the frame that is pointed at looks like; None: text alone.
   """
-  counts = {}
+  counts = collections.Counter()
   for one in [*drawn.shared, *drawn.single]:
-    for name in one.active:
-      counts[name] = counts.get(name, 0) + (one.active[name] == 1).sum()
-  unit = max(counts, key=counts.get, default=None)
-  unit = unit if counts.get(unit) else None
+    counts.update((one.active == 1).sum().to_dict())
+  unit, number = max(counts.items(), key=lambda it: it[1], default=(None, 0))
+  unit = unit if number else None
   made = [_shared(drawn, one, unit, faces) for one in drawn.shared]
   return [*made, _single(drawn, unit, faces)] if drawn.single else made
 
@@ -81,8 +79,7 @@ def _features(tables) -> list[features.FeatureTable]:
 
 def _shared(drawn, one: maps.Map, unit, faces) -> View:
   """Returns the map of one model of several people, by person and by unit."""
-  columns = 1 if unit is None else 2
-  figure, panels = figures.new(figures.FULL_IN, 5.0, columns=columns)
+  figure, panels = figures.new(figures.FULL_IN, 5.0, columns=1 + bool(unit))
   handles = []
   for index, person_id in enumerate(one.person_ids):
     place, colour = divmod(index, len(_COLOURS))
@@ -110,15 +107,13 @@ def _shared(drawn, one: maps.Map, unit, faces) -> View:
 def _single(drawn, unit, faces) -> View:
   """Returns the maps of models of one person, side by side."""
   number = len(drawn.single)
-  columns = min(3 if number in (5, 6, 9) else _COLUMNS, number)
-  rows = -(-number // columns)
-  height = 0.4 + 2.3 * rows if number > 1 else 4.5
-  figure, panels = figures.new(
-    figures.FULL_IN, height, rows=rows, columns=columns
+  figure, panels = figures.grid(
+    number,
+    min(3 if number in (5, 6, 9) else _COLUMNS, number),
+    row_in=2.3 if number > 1 else 4.1,
+    more_in=0.4,
   )
-  for axes in panels[number:]:
-    axes.remove()
-  shown = list(zip(panels, drawn.single, strict=False))
+  shown = list(zip(panels, drawn.single, strict=True))
   for axes, one in shown:
     if unit is None:
       _scatter(axes, one.places, figures.BLUE)
@@ -192,8 +187,9 @@ def _draw_unit(axes, one: maps.Map, unit: str) -> list:
 
 def _scatter(axes, places, colour, marker='o') -> None:
   """Draws dots."""
-  look = {'color': colour, 'marker': marker, 'alpha': 0.6, 'linewidth': 0}
-  axes.scatter(*places.T, s=11, **look)
+  axes.scatter(
+    *places.T, s=11, color=colour, marker=marker, alpha=0.6, linewidth=0
+  )
 
 
 def _how(drawn: maps.Maps, shown) -> str:

@@ -14,7 +14,7 @@ from psm_jax.data import embedded
 from psm_jax.data import store as store_lib
 from psm_jax.data.ingest import folder as ingest_folder
 from psm_jax.data.labels import weak
-from psm_jax.evaluation import probes, splits
+from psm_jax.evaluation import splits
 from psm_jax.report import previews
 
 
@@ -35,14 +35,8 @@ class Movement:
   @property
   def units(self) -> list[str]:
     """The action units that frames are labelled with, or the weak labels."""
-    threshold = probes.DEFAULT.threshold
-    return sorted(
-      {
-        unit
-        for table in self.tables.values()
-        for unit in splits.action_unit_labels(table[:1], threshold=threshold)
-      }
-    )
+    tables = self.tables.values()
+    return sorted({u for t in tables for u in splits.action_unit_columns(t)})
 
   @property
   def has_labels(self) -> bool:
@@ -81,8 +75,7 @@ def read(workdir: pathlib.Path, *, max_people: int) -> Movement:
   for (model_id, person), theirs in itertools.groupby(
     files, lambda file: file.parts[-3:-1]
   ):
-    is_drawn = len(tables) < max_people
-    if is_drawn:
+    if len(tables) < max_people:
       parts = [embedded.read(file) for file in theirs]
       tables[model_id, person] = pd.concat(parts, ignore_index=True)
     elif person in seconds:
@@ -94,10 +87,13 @@ def read(workdir: pathlib.Path, *, max_people: int) -> Movement:
     seconds[person] = sum(map(_seconds, parts))
   lines = None
   if tables:
-    by_person = {person: table for (_, person), table in tables.items()}
-    shape = {'data': {'size_px': int}}
-    config = json_files.read(workdir / 'config.json', shape)
-    lines = previews.lines_of(by_person, size_px=config['data']['size_px'])
+    config = json_files.read(
+      workdir / 'config.json', {'data': {'size_px': int}}
+    )
+    lines = previews.lines_of(
+      {person: table for (_, person), table in tables.items()},
+      size_px=config['data']['size_px'],
+    )
   return Movement(tables, seconds, lines)
 
 

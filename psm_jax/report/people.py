@@ -39,9 +39,14 @@ def section(read: evidence.Evidence) -> dict | None:
   for model in models:
     name = model.model_id if len(model.cohort) > 1 else model.cohort[0]
     problem = formats.listing(reasons.get(model.model_id, []))
-    facts = _facts(model, read.movement.seconds)
-    card = {'name': name, 'facts': facts, 'problem': problem}
-    cards.append({**card, 'film': films.get(model.model_id)})
+    cards.append(
+      {
+        'name': name,
+        'facts': _facts(model, read.movement.seconds),
+        'problem': problem,
+        'film': films.get(model.model_id),
+      }
+    )
     if problem:
       rows.append([name, model.model_id, problem])
   off_table = tables.Table(
@@ -105,14 +110,15 @@ def _facts(model: run_lib.Model, seconds: dict[str, float]) -> list[str]:
   if len(model.cohort) > 1:
     facts.insert(0, formats.people(len(model.cohort)))
   elif (length := seconds.get(model.cohort[0])) is not None:
-    text = f'{length / 60:.1f} min' if length >= 90 else f'{length:.0f} s'
-    facts.insert(1, text)
+    facts.insert(
+      1, f'{length / 60:.1f} min' if length >= 90 else f'{length:.0f} s'
+    )
   return facts
 
 
 def _films(folder: pathlib.Path, max_people: int) -> dict[str, str]:
   """Returns model_id -> address of its film, of the first people."""
-  films = [p for p in folder.glob('*.mp4') if p.stem != embedded.TRANSFER]
+  films = {*folder.glob('*.mp4')} - {folder / f'{embedded.TRANSFER}.mp4'}
   return {path.stem: _address(path) for path in sorted(films)[:max_people]}
 
 
@@ -122,9 +128,11 @@ def _transfer(folder: pathlib.Path) -> dict | None:
   if not described.is_file():
     return None
   people = json_files.read(described, {'people': [str]})['people']
-  film = _address(described.with_suffix('.mp4'))
-  side = _TILE_PX * (len(people) + 1)
-  return {'film': film, 'people': formats.listing(people), 'side': side}
+  return {
+    'film': _address(described.with_suffix('.mp4')),
+    'people': formats.listing(people),
+    'side': _TILE_PX * (len(people) + 1),
+  }
 
 
 def _address(path: pathlib.Path) -> str:

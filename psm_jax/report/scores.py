@@ -140,11 +140,11 @@ def _approaches(read, asked) -> tables.Table:
 def grouped(read: evidence.Evidence, lines: dict) -> list:
   """Returns rows by source in the two groups of a table."""
   groups = (('Approaches', read.approaches), ('Controls', read.controls))
-  groups = [
-    (label, [lines[name] for name in names if name in lines])
+  return [
+    (label, rows)
     for label, names in groups
+    if (rows := [lines[name] for name in names if name in lines])
   ]
-  return [(label, rows) for label, rows in groups if rows]
 
 
 def name_cell(read: evidence.Evidence, name: str) -> markupsafe.Markup:
@@ -164,18 +164,24 @@ def _every(read) -> tables.Table:
       less = read.less_baseline(metric, split)
       means = read.values(results.ACTION_UNITS, metric, split)
       for name, row in means.iterrows():
-        line = [label, formats.source(name), formats.count(row['num_persons'])]
-        line.append(tables.with_interval(*row[_ENDS]))
         pair = [formats.MISSING] * 4
         if name in less.index:
-          row, said = less.loc[name], findings.verdict_of(less.loc[name])
+          of, said = less.loc[name], findings.verdict_of(less.loc[name])
           pair = [
-            tables.with_interval(*row[_ENDS], is_signed=True),
-            formats.count(row['wins']),
-            formats.count(row['losses']),
+            tables.with_interval(*of[_ENDS], is_signed=True),
+            formats.count(of['wins']),
+            formats.count(of['losses']),
             said if said == findings.NOT_ESTABLISHED else tables.bold(said),
           ]
-        lines.append([*line, *pair])
+        lines.append(
+          [
+            label,
+            formats.source(name),
+            formats.count(row['num_persons']),
+            tables.with_interval(*row[_ENDS]),
+            *pair,
+          ]
+        )
     groups.append((formats.split(split), lines))
   return tables.Table(
     'Means over people, and paired differences to '

@@ -62,8 +62,9 @@ def read(folder: pathlib.Path) -> pd.DataFrame:
       has not one baseline.
   """
   path = folder / APPROACHES
-  columns = ('approach', 'kind', 'is_baseline')
-  table = reading.read_table(path, columns, optional=_COLUMNS)
+  table = reading.read_table(
+    path, ('approach', 'kind', 'is_baseline'), optional=_COLUMNS
+  )
   names = table['approach']
   if twice := sorted(set(names[names.duplicated()])):
     raise ValueError(

@@ -7,6 +7,7 @@ A checkpoint is sealed (`seal`) before it gets its name, and holds the checksum
 of each array as it lay in memory: what comes back is what was saved.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -282,10 +283,7 @@ class RunStates:
   def _open(self, number):
     members = self._waves[number]
     restored = read_newest(
-      self._run.workdir,
-      members,
-      self._run.models,
-      self._method,
+      *(self._run.workdir, members, self._run.models, self._method),
       until=self._until,
     )
     if restored is None:
@@ -303,6 +301,11 @@ class RunStates:
       self._open(model.waves[-1])
     place = self._waves[self._number].index(model)
     return jax.tree.map(lambda leaf: leaf[place], self._states)
+
+
+def _reading(workdir, wave):
+  """Returns a context that gives a wave's checkpoints, to be read alone."""
+  return contextlib.closing(Checkpoints(workdir, wave=wave, read_only=True))
 
 
 def read_newest(
@@ -332,9 +335,10 @@ def read_newest(
   """
   for number in reversed(members[0].waves):
     ids = [model.model_id for model in models if number in model.waves]
-    checkpoints = Checkpoints(workdir, wave=number, read_only=True)
-    restored = checkpoints.restore(template(method, len(ids)), ids, until=until)
-    checkpoints.close()
+    with _reading(workdir, number) as checkpoints:
+      restored = checkpoints.restore(
+        template(method, len(ids)), ids, until=until
+      )
     if restored is not None:
       places = np.array([ids.index(member.model_id) for member in members])
       step, states = restored
@@ -353,9 +357,8 @@ def reopen(workdir: pathlib.Path, models: Sequence[run.Model]):
   for number, members in shards.waves_of(models).items():
     if any(model.status == 'running' for model in members):
       continue
-    checkpoints = Checkpoints(workdir, wave=number, read_only=True)
-    step = checkpoints.newest_sound()
-    checkpoints.close()
+    with _reading(workdir, number) as checkpoints:
+      step = checkpoints.newest_sound()
     ended = max(model.steps_done for model in members)
     if step >= ended:
       continue
@@ -379,9 +382,8 @@ def kept_steps(opened: run.Run) -> list[int]:
   for members in shards.waves_of(opened.models).values():
     steps = set()
     for number in members[0].waves:
-      checkpoints = Checkpoints(opened.workdir, wave=number, read_only=True)
-      steps |= set(checkpoints.steps)
-      checkpoints.close()
+      with _reading(opened.workdir, number) as checkpoints:
+        steps |= set(checkpoints.steps)
     has_ended = all(model.status != 'running' for model in members)
     waves.append((steps, max(steps) if steps and has_ended else math.inf))
   return [

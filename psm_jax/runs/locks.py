@@ -68,8 +68,11 @@ def making(
   Raises:
     ValueError: If there is one, and it is not to be waited for.
   """
-  busy = f'Another program makes tables or a report of {workdir}.'
-  return paths.locked(workdir / '.making.lock', busy=busy, wait=wait)
+  return paths.locked(
+    workdir / '.making.lock',
+    busy=f'Another program makes tables or a report of {workdir}.',
+    wait=wait,
+  )
 
 
 def _busy(workdir):

@@ -100,11 +100,7 @@ class MetricsLog:
       frames_per_example: Frames of each.
       input_wait_share: Share of that time spent waiting for frames.
     """
-    terms = [
-      name
-      for name in metrics
-      if name not in _FIRST and name not in _NOT_WRITTEN
-    ]
+    terms = [name for name in metrics if name not in (*_FIRST, *_NOT_WRITTEN)]
     if self._columns is None:
       self._columns = [*_FIRST, *terms, *_LAST]
     active = np.flatnonzero(metrics['is_active'])
@@ -140,8 +136,10 @@ class MetricsLog:
       for name in (*_FIRST[2:], *terms):
         scalars[f'mean/{name}'] = metrics[name][active].mean()
       scalars |= {f'speed/{name}': value for name, value in speed.items()}
-      spread = {f'models/{name}': metrics[name][active] for name in terms}
-      self._board.write(step, scalars, histograms=spread)
+      self._board.write(
+        *(step, scalars),
+        histograms={f'models/{name}': metrics[name][active] for name in terms},
+      )
       for log in self._others:
         log.write(step, scalars)
 
@@ -160,14 +158,18 @@ class MetricsLog:
         `SHOWN_MODELS` models' are counted, at equal distances.
       pictures: [H, W, 3] uint8 by tag, which show faces.
     """
-    weights = {
-      f'weights/{model_id}/{part}': _sample(
-        [np.ravel(leaf[index]) for leaf in jax.tree.leaves(tree)]
-      )
-      for index, model_id in enumerate(self._model_ids[:SHOWN_MODELS])
-      for part, tree in params.items()
-    }
-    self._board.write(step, {}, histograms=weights, pictures=pictures)
+    self._board.write(
+      step,
+      {},
+      histograms={
+        f'weights/{model_id}/{part}': _sample(
+          [np.ravel(leaf[index]) for leaf in jax.tree.leaves(tree)]
+        )
+        for index, model_id in enumerate(self._model_ids[:SHOWN_MODELS])
+        for part, tree in params.items()
+      },
+      pictures=pictures,
+    )
 
   def flush(self):
     """Brings the table to the disk."""

@@ -79,15 +79,13 @@ def plans_of(
   store: store_lib.FrameStore,
 ) -> list[sampling.Plan]:
   """Returns the plans of the models of a run as it was begun."""
-  plans = {}
-  for model in models:
-    key = (model.cohort, model.seed)
-    if key not in plans:
-      frames = _frames(config, store, model.cohort)
-      plans[key], _ = sampling.make_plan(
-        frames, config, seed=config.seed + model.seed
-      )
-  return [plans[model.cohort, model.seed] for model in models]
+
+  @functools.cache
+  def plan(cohort, seed):
+    frames = _frames(config, store, cohort)
+    return sampling.make_plan(frames, config, seed=config.seed + seed)[0]
+
+  return [plan(model.cohort, model.seed) for model in models]
 
 
 def check_longer(
@@ -115,13 +113,11 @@ def check_longer(
   if not (workdir / 'config.json').exists():
     return
   began = run.open_run(workdir)
-  fields = ('steps', 'epochs')
-  if all(began.config.train[name] == config.train[name] for name in fields):
+  if run.steps_of(began.config) == run.steps_of(config):
     return
   before = plans_of(models, began.config, store)
   for model, old, new in zip(models, before, plans, strict=True):
-    changed = _changed(old, new, began.config, config)
-    if changed:
+    if changed := _changed(old, new, began.config, config):
       raise ValueError(
         f'{workdir} was planned for {old.clock.total_steps} steps of '
         f'{model.model_id}. With train.steps={config.train.steps}, train.epochs'
@@ -133,16 +129,11 @@ def check_longer(
 def _changed(old, new, old_config, config):
   """Returns what differs in the steps that two plans share, '' if nothing."""
   num_epochs = len(old.num_examples)
-  same = {
-    'order': ('order_seed', 'partner', 'rows', 'video_start', 'person_start'),
-    'number of examples': ('num_examples',),
-  }
-  for what, names in same.items():
-    for name in names:
-      theirs, ours = getattr(old, name), getattr(new, name)
-      ours = ours[:num_epochs] if name == 'num_examples' else ours
-      if not np.array_equal(theirs, ours):
-        return what
+  for name in ('order_seed', 'partner', 'rows', 'video_start', 'person_start'):
+    if not np.array_equal(getattr(old, name), getattr(new, name)):
+      return 'order'
+  if not np.array_equal(old.num_examples, new.num_examples[:num_epochs]):
+    return 'number of examples'
   steps = jnp.arange(int(old.clock.total_steps))
   schedules = [
     jax.vmap(functools.partial(update.schedule_at, config=kept), (None, 0))(
@@ -151,8 +142,7 @@ def _changed(old, new, old_config, config):
     for clock, kept in ((old.clock, old_config), (new.clock, config))
   ]
   for field in dataclasses.fields(schedules[0]):
-    theirs, ours = (getattr(schedule, field.name) for schedule in schedules)
-    if not np.array_equal(theirs, ours):
+    if not np.array_equal(*(getattr(s, field.name) for s in schedules)):
       return field.name
   if not np.array_equal(old.clock.gap, new.clock.gap[:num_epochs]):
     return 'gap'
@@ -170,13 +160,14 @@ def plan_validation(
   """
   config = config.copy_and_resolve_references()
   config.train.update(epochs=0, steps=config.train.validation_batches)
-  plans = []
-  for model in models:
-    frames = _frames(config, store, model.cohort, part='validation')
-    plans.append(
-      sampling.make_plan(frames, config, seed=config.seed + model.seed)[0]
-    )
-  return plans
+  return [
+    sampling.make_plan(
+      _frames(config, store, model.cohort, part='validation'),
+      config,
+      seed=config.seed + model.seed,
+    )[0]
+    for model in models
+  ]
 
 
 def _cohorts(config, people):
@@ -276,9 +267,8 @@ def _digest(store, cohort):
 
 def _usable_people(config, store):
   """Returns the person ids to learn from; those left out are logged."""
-  wanted = tuple(config.data.persons) or store.person_ids
   people = []
-  for person in wanted:
+  for person in tuple(config.data.persons) or store.person_ids:
     frames = sum(v.stop - v.start for v in store.videos(person))
     if frames >= config.data.min_frames:
       people.append(person)

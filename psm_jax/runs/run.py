@@ -89,7 +89,7 @@ _MODELS_SHAPE = {
   'models': [_MODEL_SHAPE],
 }
 # What changes as a model trains.
-_STATE = {
+STATE = {
   name: _MODEL_SHAPE[name]
   for name in (
     'model_id',
@@ -143,13 +143,12 @@ def start(
   resuming.check_models(opened.models, models, workdir)
   resuming.warn_of_versions(content['versions'], workdir)
   for model, before in zip(models, opened.models, strict=True):
-    is_longer = model.total_steps > before.total_steps
-    if before.status == 'failed' or not is_longer:
+    if before.status == 'failed' or model.total_steps <= before.total_steps:
       model.status = before.status
     for name in ('steps_done', 'failed_step', 'rollbacks', 'shard', 'waves'):
       setattr(model, name, getattr(before, name))
     model.stopped_early = before.stopped_early and model.status == 'done'
-  if _steps_of(opened.config) != _steps_of(config):
+  if steps_of(opened.config) != steps_of(config):
     logging.info(
       'From step %d the run goes on to %d.',
       max(model.total_steps for model in opened.models),
@@ -175,12 +174,14 @@ def rewrite(
 
 def _write(workdir, config, models, data_dir, began, num_shards):
   """Writes models.json, then config.json, which makes a run of the folder."""
-  method = config.method.name
-  write_models(workdir, method, models, data_dir, num_shards=num_shards)
+  write_models(
+    workdir, config.method.name, models, data_dir, num_shards=num_shards
+  )
   paths.write_json(workdir / 'config.json', {**config.to_dict(), **began})
 
 
-def _steps_of(config):
+def steps_of(config: ml_collections.ConfigDict) -> tuple[int, int]:
+  """Returns what says how long a run is to train: (steps, epochs)."""
   return config.train.steps, config.train.epochs
 
 
@@ -204,14 +205,16 @@ def write_models(
   num_shards: int = 1,
 ):
   """Writes models.json, and removes what shards wrote beside the old one."""
-  content = {
-    'schema_version': SCHEMA_VERSION,
-    'method': method,
-    'data_dir': str(data_dir),
-    'num_shards': num_shards,
-    'models': [dataclasses.asdict(model) for model in models],
-  }
-  paths.write_json(workdir / 'models.json', content)
+  paths.write_json(
+    workdir / 'models.json',
+    {
+      'schema_version': SCHEMA_VERSION,
+      'method': method,
+      'data_dir': str(data_dir),
+      'num_shards': num_shards,
+      'models': [dataclasses.asdict(model) for model in models],
+    },
+  )
   for path in workdir.glob('shards/wave*.json'):
     path.unlink()
 
@@ -225,15 +228,16 @@ def write_states(workdir: pathlib.Path, wave: int, models: Sequence[Model]):
   """Writes how the models of a wave are, beside models.json."""
   path = shard_file(workdir, wave, 'json')
   paths.make_private_dir(path.parent)
-  states = [{name: getattr(m, name) for name in _STATE} for m in models]
-  paths.write_json(path, {'models': states})
+  paths.write_json(
+    path, {'models': [{n: getattr(m, n) for n in STATE} for m in models]}
+  )
 
 
 def with_states(workdir: pathlib.Path, content: dict) -> dict:
   """Returns the content of models.json with what shards wrote beside it."""
   states = {}
   for path in sorted(workdir.glob('shards/wave*.json')):
-    for state in json_files.read(path, {'models': [_STATE]})['models']:
+    for state in json_files.read(path, {'models': [STATE]})['models']:
       states[state['model_id']] = state
   for model in content['models']:
     # A model that has ended stays as it is.

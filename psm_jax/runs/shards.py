@@ -15,10 +15,11 @@ shards/wave003.csv    their metrics
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import ml_collections
 import numpy as np
@@ -65,8 +66,7 @@ def parse(
   if not match or (match[1] != 'auto' and not match[2]):
     raise ValueError(f'--shard={text} should be like 0/4, auto or auto/4.')
   index = match[1] if match[1] != 'auto' else _detected_index(environment)
-  count = match[2] or _detected_count(environment)
-  shard = Shard(int(index), int(count))
+  shard = Shard(int(index), int(match[2] or _detected_count(environment)))
   if not 0 <= shard.index < shard.count:
     raise ValueError(
       f'--shard={text} is number {shard.index} of {shard.count}; numbers go '
@@ -116,7 +116,7 @@ def balanced(costs: Sequence[float], num_parts: int) -> list[range]:
     most = len(costs) - (num_parts - number)
     borders.append(int(min(max(border, borders[-1] + 1), most)))
   borders.append(len(costs))
-  return [range(*pair) for pair in zip(borders, borders[1:], strict=False)]
+  return [range(*pair) for pair in itertools.pairwise(borders)]
 
 
 def deal(models: Sequence[run.Model], num_shards: int, *, wave: int):
@@ -131,8 +131,8 @@ def deal(models: Sequence[run.Model], num_shards: int, *, wave: int):
     ValueError: If there are fewer models than shards.
   """
   number = 0
-  blocks = balanced([model.total_steps for model in models], num_shards)
-  for shard, block in enumerate(blocks):
+  costs = [model.total_steps for model in models]
+  for shard, block in enumerate(balanced(costs, num_shards)):
     for place, index in enumerate(block):
       if place and wave and place % wave == 0:
         number += 1
@@ -208,13 +208,13 @@ def waves_of(models: Sequence[run.Model]) -> dict[int, list[run.Model]]:
   return waves
 
 
-@contextlib.contextmanager
-def starting(workdir: pathlib.Path) -> Iterator[None]:
+def starting(workdir: pathlib.Path) -> contextlib.AbstractContextManager[None]:
   """Lets one process at a time start or join a run; the others wait."""
-  paths.make_private_dir(workdir)
-  busy = f'Another process is starting in {workdir}.'
-  with paths.locked(workdir / '.starting', busy=busy, wait=True):
-    yield
+  return paths.locked(
+    paths.make_private_dir(workdir) / '.starting',
+    busy=f'Another process is starting in {workdir}.',
+    wait=True,
+  )
 
 
 def held(

@@ -94,12 +94,12 @@ def _part(opened, shard, models, logged):
 
 def _logged(workdir) -> pd.DataFrame:
   """Returns the rows of a run's metrics in their order, whole ones alone."""
-  tables = [pd.DataFrame(columns=_COLUMNS)]
+  tables = []
   for path in metrics.tables(workdir):
     table = tabular.read(path, {}, is_growing=True)
     if len(table):
       tables.append(tabular.fit(table, _COLUMNS, path)[list(_COLUMNS)])
-  tables = [table for table in tables if len(table)] or tables
+  tables = tables or [pd.DataFrame(columns=_COLUMNS)]
   return pd.concat(tables).sort_values('step', kind='stable')
 
 
@@ -126,13 +126,12 @@ def lines(workdir: pathlib.Path) -> list[str]:
     )
     for row in rows
   ]
-  for model in opened.models:
-    if model.status == 'failed':
-      text.append(
-        f'{model.model_id} is frozen since step {model.failed_step}: its loss '
-        'or update was not finite.'
-      )
-  return text
+  return text + [
+    f'{model.model_id} is frozen since step {model.failed_step}: its loss or '
+    'update was not finite.'
+    for model in opened.models
+    if model.status == 'failed'
+  ]
 
 
 def _cells(part):

@@ -56,8 +56,8 @@ def choose(
     )
   matching = [
     model_id
-    for model_id, their_cohort in pool.cohorts.items()
-    if _gives(match, their_cohort, cohort)
+    for model_id, theirs in pool.cohorts.items()
+    if match == 'one' or (theirs == cohort) == (match == 'own')
   ]
   if not matching:
     names = sorted({'+'.join(cohort) for cohort in pool.cohorts.values()})
@@ -117,28 +117,18 @@ def _of_zoo(path, config):
 def _of_run(path, config):
   opened = run.open_run(path)
   _check_shapes(config, opened.config, path)
-  states = None
+  ids = [model.model_id for model in opened.models]
+
+  @functools.cache
+  def states():
+    return checkpoint.RunStates(opened, methods.abstract(opened.config))
 
   def read(name):
-    nonlocal states
-    if states is None:
-      states = checkpoint.RunStates(opened, methods.abstract(opened.config))
-    ids = [model.model_id for model in opened.models]
-    state = states.model(ids.index(name))
+    state = states().model(ids.index(name))
     return state.params, state.method_state
 
-  cohorts = {
-    model.model_id: tuple(model.cohort)
-    for model in opened.models
-    if model.failed_step is None
-  }
-  return Pool(path, cohorts, read)
-
-
-def _gives(match, their_cohort, cohort):
-  if match == 'one':
-    return True
-  return (their_cohort == cohort) == (match == 'own')
+  sound = [model for model in opened.models if model.failed_step is None]
+  return Pool(path, {m.model_id: tuple(m.cohort) for m in sound}, read)
 
 
 def _check_shapes(config, theirs, path):

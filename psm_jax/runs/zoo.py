@@ -19,7 +19,6 @@ biometric data like the videos it learned from; the folders are private (0700).
 import dataclasses
 import functools
 import hashlib
-import json
 import os
 import pathlib
 import shutil
@@ -36,7 +35,7 @@ from psm_jax import json_files, methods, paths, presets
 from psm_jax.data import canonical_faces
 from psm_jax.engine import inference
 from psm_jax.methods import interface
-from psm_jax.runs import checkpoint, resuming, run
+from psm_jax.runs import checkpoint, model_card, resuming, run
 
 SCHEMA_VERSION = 1
 _PARTS = ('params', 'method_state')
@@ -154,8 +153,7 @@ def of_run(
   """
   trained = run.open_run(workdir)
   ids = [model.model_id for model in trained.models]
-  unknown = sorted(set(model_ids) - set(ids))
-  if unknown:
+  if unknown := sorted(set(model_ids) - set(ids)):
     raise ValueError(
       f'{workdir} has no model {", ".join(unknown)}; its models.json names '
       f'{len(ids)}, such as {ids[0]}.'
@@ -192,12 +190,14 @@ def save(model: Model, out: str | os.PathLike) -> pathlib.Path:
     The model's folder.
   """
   folder = paths.child(paths.make_private_dir(out), model.model_id)
+  partial, before = (
+    paths.child(out, f'{model.model_id}{ending}')
+    for ending in (_PARTIAL, _BEFORE)
+  )
   busy = f'Another process writes models into {out}.'
   with paths.locked(folder.parent / '.lock', busy=busy, wait=True):
-    partial = paths.child(out, f'{model.model_id}{_PARTIAL}')
     shutil.rmtree(partial, ignore_errors=True)
     _write(model, paths.make_private_dir(partial))
-    before = paths.child(out, f'{model.model_id}{_BEFORE}')
     if folder.exists():
       shutil.rmtree(before, ignore_errors=True)
       folder.rename(before)
@@ -223,7 +223,7 @@ def _write(model, folder):
   }
   paths.write_atomic(folder / 'model.safetensors', data)
   paths.write_json(folder / 'model.json', content)
-  paths.write_atomic(folder / 'README.md', _card(model, content))
+  paths.write_atomic(folder / 'README.md', model_card.text(content))
 
 
 def load(folder: str | os.PathLike) -> Model:
@@ -240,7 +240,9 @@ def load(folder: str | os.PathLike) -> Model:
     raise ValueError(f'{folder} has no model.safetensors. Export it again.')
   config = presets.config_of(content['config'], where=folder / 'model.json')
   method = methods.abstract(config)
-  num_bytes, largest = path.stat().st_size, _num_bytes(method) + _HEADER_BYTES
+  leaves = jax.tree.leaves(_shapes(method))
+  largest = _HEADER_BYTES + sum(x.size * x.dtype.itemsize for x in leaves)
+  num_bytes = path.stat().st_size
   if num_bytes > largest:
     raise ValueError(
       f'{path} has {num_bytes} bytes; a model of its configuration has at most '
@@ -321,9 +323,8 @@ def folders_of(zoo: str | os.PathLike) -> dict[str, pathlib.Path]:
   folders: dict[str, pathlib.Path] = {}
   for path in [zoo] if is_one else sorted(zoo.iterdir()):
     is_replaced = path.suffix == _BEFORE and path.with_suffix('').exists()
-    if is_replaced or path.suffix == _PARTIAL:
-      continue
-    if not (path / 'model.json').is_file():
+    is_model = (path / 'model.json').is_file()
+    if is_replaced or path.suffix == _PARTIAL or not is_model:
       continue
     model_id = describe(path)['model_id']
     if model_id in folders:
@@ -371,17 +372,18 @@ def without_paths(config):
 
 def _flat(model):
   """Returns a model's tensors by name."""
-  tensors = {}
-  for part in _PARTS:
-    for path, leaf in jax.tree.leaves_with_path(getattr(model, part)):
-      # Not ascontiguousarray, which makes one number a row.
-      tensors[_name(part, path)] = np.asarray(leaf, order='C')
-  return tensors
+  parts = {part: getattr(model, part) for part in _PARTS}
+  # Not ascontiguousarray, which makes one number a row.
+  return {n: np.asarray(x, order='C') for n, x in _named(parts).items()}
 
 
-def _name(part, path):
-  inner = jax.tree_util.keystr(path, simple=True, separator='/')
-  return f'{part}/{inner}'
+def _named(parts):
+  """Returns the leaves of {part: tree} by their names."""
+  return {_name(path): x for path, x in jax.tree.leaves_with_path(parts)}
+
+
+def _name(path):
+  return jax.tree_util.keystr(path, simple=True, separator='/')
 
 
 def _tree(tensors, method, where):
@@ -392,11 +394,7 @@ def _tree(tensors, method, where):
       not finite.
   """
   shapes = _shapes(method)
-  expected = {
-    _name(part, path): leaf
-    for part in _PARTS
-    for path, leaf in jax.tree.leaves_with_path(shapes[part])
-  }
+  expected = _named(shapes)
   for name in sorted(expected.keys() | tensors.keys()):
     wanted, there = (
       f'{leaf.dtype} {tuple(leaf.shape)}' if leaf is not None else 'nothing'
@@ -409,58 +407,11 @@ def _tree(tensors, method, where):
       )
     if not np.all(np.isfinite(tensors[name])):
       raise ValueError(f'{where} holds numbers as {name} that are not finite.')
-  return tuple(
-    jax.tree.unflatten(
-      jax.tree.structure(shapes[part]),
-      [
-        tensors[_name(part, path)]
-        for path, _ in jax.tree.leaves_with_path(shapes[part])
-      ],
-    )
-    for part in _PARTS
-  )
+  made = jax.tree.map_with_path(lambda path, _: tensors[_name(path)], shapes)
+  return tuple(made[part] for part in _PARTS)
 
 
 def _shapes(method):
   """Returns the shapes of a model's parts."""
   made = jax.eval_shape(method.init, jax.random.key(0))
   return dict(zip(_PARTS, made, strict=True))
-
-
-def _num_bytes(method):
-  """Returns the bytes of a model's tensors."""
-  leaves = jax.tree.leaves(_shapes(method))
-  return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
-
-
-def _card(model, content):
-  """Returns the model's README.md."""
-  config = model.config
-  people = ', '.join(model.cohort) or 'unknown'
-  steps = 'unknown' if model.steps is None else f'{model.steps:,}'
-  return f"""# {model.model_id}
-
-A model of facial movement, learned without labels.
-
-| | |
-|---|---|
-| method | {config.method.name}, width {config.method.width:g} |
-| frames | {config.data.size_px} px, alignment {config.data.align} |
-| learned from | {people} |
-| gradient steps | {steps} |
-| origin | {model.origin} |
-| versions | {json.dumps(content['versions'])} |
-
-```python
-import psm_jax
-
-model = psm_jax.load('{model.model_id}')
-table = model.transform('recording.mp4')  # a row for every frame
-```
-
-A model of a person's face is biometric data, as the videos are that it learned
-from: a decoder can draw the person. Keep it as you keep them, and ask for the
-person's consent before you give it away. Embeddings of two models do not share
-coordinates. Nothing here says how well the model reads faces that it has not
-learned from; measure it on yours.
-"""

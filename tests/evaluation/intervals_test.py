@@ -6,7 +6,7 @@ from absl.testing import absltest, parameterized
 from scipy import signal
 from sklearn import metrics
 
-from psm_jax.evaluation import intervals, probes
+from psm_jax.evaluation import asking, intervals, probes
 
 
 class WithinPersonTest(absltest.TestCase):
@@ -18,7 +18,7 @@ class WithinPersonTest(absltest.TestCase):
       truth = np.repeat(generator.random(num_frames // 20) < rate, 20)
       score = 2 * (truth - 0.5) + generator.normal(size=num_frames)
       known = np.zeros(100)
-      found.append(probes.Answer(unit, 'unit', known, test, truth * 1.0, score))
+      found.append(asking.Answer(unit, 'unit', known, test, truth * 1.0, score))
     return found
 
   def _rows(self, answers, **options):

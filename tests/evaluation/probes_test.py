@@ -13,7 +13,14 @@ from sklearn import (
 )
 from sklearn import preprocessing as skl_preprocessing
 
-from psm_jax.evaluation import controls, features, probes, splits, targets
+from psm_jax.evaluation import (
+  asking,
+  controls,
+  features,
+  probes,
+  splits,
+  targets,
+)
 from tests.evaluation import people
 
 
@@ -34,7 +41,7 @@ def _example(num_frames=300, num_features=10, *, weight=1.0, seed=0):
 def _ask(table, labels, split, *, config=probes.DEFAULT):
   """Returns the metrics of each action unit, and what could not be fitted."""
   asked = targets.units(labels, split.action_units)
-  answers, impossible = probes.ask(table, split, asked, config=config)
+  answers, impossible = asking.ask(table, split, asked, config=config)
   return [
     {
       'au': a.target,
@@ -209,7 +216,7 @@ class ThresholdTest(absltest.TestCase):
     config = probes.ProbeConfig(l2_normalise=False, guard_s=0.1, **options)
     test = np.arange(len(data)) >= 0.75 * len(data)
     split = splits.Split('within', ~test, test, ('AU01',))
-    (answer,), _ = probes.ask(
+    (answer,), _ = asking.ask(
       people.given(data),
       split,
       targets.units(labels, ('AU01',)),
@@ -428,7 +435,7 @@ def _classes(num_frames=300, *, noise=1.0, seed=0):
 def _told(table, split):
   """Returns the metrics of the classes of a table, None without an answer."""
   asked = [targets.expression(table.frames)]
-  answers, _ = probes.ask(table, split, asked, config=_PLAIN)
+  answers, _ = asking.ask(table, split, asked, config=_PLAIN)
   if not answers:
     return None
   (answer,) = answers
@@ -523,7 +530,7 @@ def _number(table, name, split=None):
   units = ('AU01',) if 'AU01' in table.frames else ()
   asked = targets.intensities(table.frames, units)
   asked += targets.numbers(table.frames)
-  answers, _ = probes.ask(table, split, asked, config=_PLAIN)
+  answers, _ = asking.ask(table, split, asked, config=_PLAIN)
   for answer in answers:
     if answer.target == name:
       sizes = {'n_train': len(answer.train), 'n_test': len(answer.rows)}
