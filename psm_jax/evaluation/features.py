@@ -275,10 +275,12 @@ def at(table: FeatureTable, frames: pd.DataFrame) -> FeatureTable:
       f'{len(rows)} frames of {table.person_id}, first '
       f'{wanted[(rows < 0).argmax()]}. Embed again: python -m launch.embed'
     )
+  frames = frames.reset_index(drop=True)
+  frames.attrs = (
+    table.frames.attrs
+  )  # What the features are, and of which model.
   return dataclasses.replace(
-    table,
-    features=table.features[rows],
-    frames=frames.reset_index(drop=True),
+    table, features=table.features[rows], frames=frames
   )
 
 

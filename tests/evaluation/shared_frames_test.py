@@ -92,6 +92,22 @@ class TakeCommonTest(absltest.TestCase):
       first.tables[0].frames, second.tables[0].frames
     )
 
+  def test_each_is_compared_as_its_own_method_says(self):
+    def told(frames, unit_length):
+      frames = frames.copy()
+      frames.attrs['unit_length'] = unit_length
+      return frames
+
+    taken, _ = _take(
+      _approach('a', change=lambda frames: told(frames, True)),
+      _approach('b', change=lambda frames: told(frames, False)),
+    )
+    for approach, has_length in zip(taken, (False, True), strict=True):
+      for table in approach.tables:
+        self.assertEqual(table.has_length, has_length)
+        norm = np.linalg.norm(table.scaled(), axis=1)
+        self.assertEqual(np.allclose(norm, 1), not has_length)
+
   def test_labels_come_from_whom_they_are_asked_of_or_who_has_them(self):
     bare = _approach('a', change=lambda f: f.drop(columns=list(people.UNITS)))
     for first, second in ((bare, _approach('b')), (_approach('b'), bare)):
