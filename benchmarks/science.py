@@ -134,6 +134,7 @@ def measure_general(workdir: str):
   run = embedding.Trained(workdir)
   if _STORE.value:
     run.store = store_lib.open_store(_STORE.value)
+    run.canonical = canonical_faces.of_store(run.store)
   begun, store, people = run.at_step(0), run.store, run.store.person_ids
   rows = [run.rows_of(person_id) for person_id in people]
   labels = [science_measures.units(store.index.iloc[own]) for own in rows]
