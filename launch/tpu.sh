@@ -11,7 +11,7 @@
 # steps:
 #
 #   create   makes the slice; one of that name that is ready is used as it is
-#   install  copies this checkout to all hosts and installs constraints.txt
+#   install  copies the last commit to all hosts and installs constraints.txt
 #   run      trains on all hosts until done, on new ones after a preemption
 #   fetch    copies the run from the bucket to --out
 #   delete   removes everything that create made
@@ -249,6 +249,9 @@ install() {
   folder=$(mktemp -d)
   archive=$folder/psm_jax.tar.gz
   [[ -z $dry_run ]] || archive=psm_jax.tar.gz
+  if [[ -n $(git -C "$root" status --porcelain) ]]; then
+    echo 'Changes that are not committed do not reach the hosts: git status.' >&2
+  fi
   do_it git -C "$root" archive --format=tar.gz --output="$archive" HEAD
   local code=0
   on_all install_on || code=$?

@@ -76,6 +76,14 @@ _AT_MOST = {
   'curriculum.clip_frames': 1 << 10,
   'curriculum.clip_gap': _STEP >> 8,
 }
+_PLACES = (
+  'data.path',
+  'data.tree.images',
+  'data.tree.labels',
+  'data.tree.folds',
+  'init.path',
+  'method.vgg_path',
+)
 _ABOVE_ZERO = (
   'method.width',
   'method.code_std',
@@ -124,6 +132,9 @@ def check(config: ml_collections.ConfigDict):
     interface.refuse(
       'data.path', config.data.path, f'a folder ({config.data.source})'
     )
+  for field in _PLACES:
+    if _get(config, field):
+      paths.check_local(_get(config, field), what=field)
   persons = tuple(config.data.persons)
   for person in persons:
     try:

@@ -393,7 +393,7 @@ def _log_start(config, workdir, store, waves, shard):
   logging.info(
     '%s%d models in %d waves, %d a device in %d slots; up to %d steps of %d '
     'examples; to %s',
-    '' if shard.is_alone else f'Shard {shard.index} of {shard.count}: ',
+    _part_of_run(shard),
     len(models),
     len(waves),
     population.num_slots * population.slot_models,
@@ -405,6 +405,13 @@ def _log_start(config, workdir, store, waves, shard):
   logging.info(
     'To watch (pip install tensorboard): tensorboard --logdir=%s', workdir
   )
+
+
+def _part_of_run(shard):
+  """Returns which part of a run this is, for messages; '' if nobody shares."""
+  if processes.are_several():
+    return f'Process {jax.process_index()} of {jax.process_count()}: '
+  return '' if shard.is_alone else f'Shard {shard.index} of {shard.count}: '
 
 
 def _fit_memory(method, waves, store, config):

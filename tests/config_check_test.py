@@ -73,6 +73,9 @@ _WRONG = {
 _ALSO_WRONG = (
   ('seed', -1),
   ('data.size_px', 10**9),
+  ('data.path', 'gs://lab/store'),
+  ('data.tree.labels', 's3://lab/labels'),
+  ('init.path', 'gs://lab/run'),
   ('data.persons', ('a,b',)),
   ('data.persons', (1.5,)),
   ('data.persons', ('../a',)),

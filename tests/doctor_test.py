@@ -1,5 +1,6 @@
 """Claims about what a machine has and an experiment needs."""
 
+import dataclasses
 import pathlib
 import re
 from unittest import mock
@@ -41,6 +42,26 @@ class DoctorTest(absltest.TestCase):
     self.assertAlmostEqual(hours, 12 * seconds / 3600, delta=0.1 * hours)
     price = float(facts['price'].split()[1])
     self.assertAlmostEqual(price, hours * 3600 * 2, delta=0.1 * price)
+
+  def test_a_method_that_uses_canonical_faces_is_given_them(self):
+    folder = pathlib.Path(self.create_tempdir().full_path)
+    config = training_runs.config(
+      training_runs.write_store(folder, lengths=(30, 21)),
+      population__num_devices=1,
+    )
+
+    def loss(key, params, method_state, shared, batch, schedule):
+      batch.canonical.reshape(batch.frames.shape)  # Not () as without them.
+      toy = tiny.toy_method(config)
+      return toy.loss(key, params, method_state, shared, batch, schedule)
+
+    def make(*args, **kwargs):
+      toy = tiny.toy_method(*args, **kwargs)
+      return dataclasses.replace(toy, uses_canonical=True, loss=loss)
+
+    self.enterContext(mock.patch.object(methods, 'make', make))
+    facts = doctor.needs(config, folder / 'data', steps=1)
+    self.assertEqual(facts['people, models'], '2, 2')
 
 
 if __name__ == '__main__':

@@ -17,10 +17,15 @@ import sys
 
 from absl import flags
 
+from psm_jax.cli import program
 from psm_jax.runs import status
 
-_WORKDIR = flags.DEFINE_multi_string(
-  'workdir', None, 'A run of launch.train; may be given more than once.'
+_WORKDIR = flags.DEFINE_multi(
+  program.PLACE,
+  flags.ArgumentSerializer(),
+  'workdir',
+  None,
+  'A run of launch.train; may be given more than once.',
 )
 REQUIRED = ('workdir',)
 

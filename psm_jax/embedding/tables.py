@@ -61,6 +61,7 @@ def write_embeddings(
   """
   trained = trained_lib.Trained(workdir, shard=shard)
   root = trained.run.workdir
+  _warn_of_unfinished([trained.run.models[i] for i in trained.indices])
   written = _write_models(trained, root / embedded.EMBEDDINGS, with_labels=True)
   if controls:
     written += _write_models(
@@ -80,6 +81,17 @@ def write_embeddings(
     *(len(written), len(trained.indices), trained.step, root),
   )
   return written
+
+
+def _warn_of_unfinished(models):
+  running = [model for model in models if model.status == 'running']
+  if running:
+    logging.warning(
+      '%d of %d models have steps to train yet (%s to step %d); they are '
+      'embedded by their newest checkpoint.',
+      *(len(running), len(models)),
+      *(running[0].model_id, running[0].total_steps),
+    )
 
 
 def write_with(

@@ -30,6 +30,7 @@ from psm_jax.runs import locks, run
 # Where schedulers say which of how many a process is.
 _INDEX = ('SLURM_ARRAY_TASK_ID', 'JOB_COMPLETION_INDEX', 'TPU_WORKER_ID')
 _FIRST, _COUNT = 'SLURM_ARRAY_TASK_MIN', 'SLURM_ARRAY_TASK_COUNT'
+_LAST = 'SLURM_ARRAY_TASK_MAX'
 _HOSTS = 'TPU_WORKER_HOSTNAMES'
 
 
@@ -65,6 +66,8 @@ def parse(
   match = re.fullmatch(r'(\d+|auto)(?:/(\d+))?', text)
   if not match or (match[1] != 'auto' and not match[2]):
     raise ValueError(f'--shard={text} should be like 0/4, auto or auto/4.')
+  if match[1] == 'auto':
+    _check_array(text, match[2], environment)
   index = match[1] if match[1] != 'auto' else _detected_index(environment)
   shard = Shard(int(index), int(match[2] or _detected_count(environment)))
   if not 0 <= shard.index < shard.count:
@@ -73,6 +76,22 @@ def parse(
       f'from 0 to {shard.count - 1}.'
     )
   return shard
+
+
+def _check_array(text, count, environment):
+  """Refuses a part of an array: its numbers would be those of other shards."""
+  given = [environment.get(name) for name in (_FIRST, _LAST, _COUNT)]
+  if not all(given):
+    return
+  first, last, tasks = map(int, given)
+  has_gaps = last - first + 1 != tasks
+  if has_gaps or (tasks == 1 and first) or (count and int(count) != tasks):
+    raise ValueError(
+      f'--shard={text} takes a whole array, such as 0-7, but this one is of '
+      f'{tasks} tasks from {first} to {last}. Start the whole array again: '
+      'shards that are done end at once. Or start a shard alone, without an '
+      'array, as --shard=i/n.'
+    )
 
 
 def _detected_index(environment):

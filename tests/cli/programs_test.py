@@ -47,6 +47,7 @@ class LaunchTest(parameterized.TestCase):
     ('train', (_CONFIG, '--workdir=x', '--config.train.steps=a'), "'a'"),
     ('train', (_CONFIG, '--workdir='), "--workdir=: it is ''"),
     ('train', (_CONFIG, '--workdir=gs://bucket/run'), 'an address'),
+    ('status', ('--workdir=x', '--workdir=gs://bucket/run'), 'an address'),
     ('train', ('--config=no/such.py', '--workdir=x'), 'no/such.py'),
   )
   def test_wrong_usage_is_named_and_exits_with_2(

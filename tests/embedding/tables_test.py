@@ -162,6 +162,14 @@ class RunTest(absltest.TestCase):
     folders = sorted(int(p.name) for p in (broken / 'steps').iterdir())
     self.assertEqual(folders, [0, 8, 10])
 
+  def test_models_that_are_still_trained_are_counted(self):
+    part = shutil.copytree(self.workdir, self.folder / 'part')
+    path = part / 'models.json'
+    path.write_text(path.read_text().replace('"done"', '"running"', 1))
+    with self.assertLogs('absl', 'WARNING') as logs:
+      embedding.write_embeddings(part, controls=False)
+    self.assertIn('1 of 2 models have steps to train', ' '.join(logs.output))
+
   def test_a_run_that_kept_nothing_is_refused_by_field(self):
     kept = shutil.copytree(self.workdir, self.folder / 'none')
     for step in (4, 8):

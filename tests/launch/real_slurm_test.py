@@ -174,6 +174,7 @@ class RealSlurmTest(absltest.TestCase):
     # Both took part, and one of them kept the run.
     (output,) = self.folder.glob(f'psm_jax-{job}_*.out')
     self.assertEqual(output.read_text().count('The first step took'), 2)
+    self.assertIn('Process 1 of 2', output.read_text())
     self.assertEqual(len(report_run.read(workdir).metrics), 1 + 12 // 2)
 
 

@@ -156,6 +156,24 @@ class TpuTest(parameterized.TestCase):
     printed = done.stdout.replace(str(scripts.ROOT), '.')
     self.assertEqual(printed, shown)
 
+  def test_what_is_not_committed_is_said_not_to_be_installed(self):
+    checkout = self.folder / 'checkout'
+    (checkout / 'launch').mkdir(parents=True)
+    shutil.copy(scripts.ROOT / 'launch/tpu.sh', checkout / 'launch')
+    git = ('git', '-C', checkout, '-c', 'user.name=a', '-c', 'user.email=a@b')
+    for command in (('init',), ('add', '.'), ('commit', '--message=a')):
+      subprocess.run([*git, *command], check=True, capture_output=True)
+    start = [checkout / 'launch/tpu.sh', 'install', *_COMMON, '--kind=v5e']
+
+    def said():
+      return subprocess.run(
+        [*start, '--dry_run'], check=True, capture_output=True, text=True
+      ).stderr
+
+    self.assertEqual(said(), '')
+    (checkout / 'mine.py').touch()
+    self.assertIn('not committed', said())
+
   @parameterized.parameters(
     (('walk',), 'not .walk.'),
     (('run', '--name=psm'), '--zone is missing'),

@@ -57,6 +57,28 @@ class ParseTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, message):
       shards.parse(text, environment=environment)
 
+  @parameterized.parameters(
+    ('auto', 1, 3, 2), ('auto', 3, 3, 1), ('auto/8', 0, 3, 4)
+  )
+  def test_a_part_of_an_array_is_refused(self, text, first, last, count):
+    array = {'ID': last, 'MIN': first, 'MAX': last, 'COUNT': count}
+    environment = {
+      f'SLURM_ARRAY_TASK_{name}': str(value) for name, value in array.items()
+    }
+    with self.assertRaisesRegex(ValueError, f'{count} tasks from {first} to'):
+      shards.parse(text, environment=environment)
+
+  def test_a_whole_array_may_begin_anywhere(self):
+    environment = {
+      'SLURM_ARRAY_TASK_ID': '4',
+      'SLURM_ARRAY_TASK_MIN': '3',
+      'SLURM_ARRAY_TASK_MAX': '6',
+      'SLURM_ARRAY_TASK_COUNT': '4',
+    }
+    for text in ('auto', 'auto/4'):
+      shard = shards.parse(text, environment=environment)
+      self.assertEqual((shard.index, shard.count), (1, 4))
+
 
 class DealTest(parameterized.TestCase):
   @parameterized.parameters(
