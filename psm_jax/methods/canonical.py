@@ -12,8 +12,6 @@ Our own; docs/science.md says what each part is worth. M members of an example
 and B examples make M B images; S pixels a side, D units of the code.
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -108,7 +106,7 @@ def make(
     uses_canonical=True,
     draw=draw,
     check=check,
-    fills_from_width=math.inf,  # 8 % of a TPU at full width, by estimate.
+    fills_from_width=1.0,  # Estimates in BENCHMARKS.md.
     over=lambda axis: make(config, axis=axis),
   )
 

@@ -11,7 +11,7 @@ class StrategyTest(parameterized.TestCase):
   @parameterized.parameters(
     (psm, 'loop'),
     (narrow, 'vmap'),
-    (canonical, 'vmap'),
+    (canonical, 'loop'),
     (canonical_narrow, 'vmap'),
   )
   def test_models_share_an_accelerator_unless_one_fills_it(
