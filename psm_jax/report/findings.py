@@ -44,21 +44,27 @@ def verdict(read: evidence.Evidence) -> str:
   How often the probe puts a frame that shows an action unit above one that does
   not, whether pixels do as well, and what a few labelled frames give.
   """
+  if read.is_unlabelled:
+    text = 'Nobody labelled these frames, so there are no scores: the page '
+    return f'{text}shows what the models see.'
   rows = read.values(results.ACTION_UNITS, 'auc', read.split)
   if read.baseline not in rows.index:
     return ''
   row = rows.loc[read.baseline]
-  who = 'the models order' if read.run else f'{read.baseline} orders'
+  is_one = read.run is not None and len(read.run.models) == 1
+  who = 'the model orders' if is_one else 'the models order'
+  who = who if read.run else f'{read.baseline} orders'
   text = (
     f'{_WHERE[read.split]}, {who} {100 * row["mean"]:.0f} of 100 pairs of '
     f'frames with and without {"a" if read.is_weak else "an"} {read.unit} '
-    'rightly'
+    'rightly ('
   )
   if np.isfinite(row['ci_low']):
     text += (
-      f' (95% interval for other people {100 * row["ci_low"]:.0f} to '
-      f'{100 * row["ci_high"]:.0f}; guessing: 50)'
+      f'95% interval for other people {100 * row["ci_low"]:.0f} to '
+      f'{100 * row["ci_high"]:.0f}; '
     )
+  text += 'guessing: 50)'
   less = read.less_baseline('auc', read.split)
   if features.PIXEL_PCA in less.index:
     pixels = less.loc[features.PIXEL_PCA]
@@ -69,7 +75,8 @@ def verdict(read: evidence.Evidence) -> str:
       f'{NOT_ESTABLISHED}',
     }[verdict_of(pixels)]
     people = formats.people(int(pixels['num_persons']))
-    text += f' (more for {formats.count(pixels["losses"])} of {people})'
+    text += f' ({100 * rows.loc[features.PIXEL_PCA, "mean"]:.0f}; more for '
+    text += f'{formats.count(pixels["losses"])} of {people})'
   return f'{text}{_of_few_labels(read)}.'
 
 

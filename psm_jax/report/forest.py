@@ -12,7 +12,7 @@ import pandas as pd
 from psm_jax.report import evidence, figures, findings, formats
 
 _ROW_IN = 0.3
-_MAX_DOTS = 60  # People that get a dot.
+MAX_DOTS = 60  # People that get a dot.
 _MAX_COLUMNS = 4
 _FLOOR = -1.0  # Scores below are written, or they would hide all others.
 
@@ -107,7 +107,7 @@ def _draw_panel(axes, panel, names, looks) -> None:
     if panel.are_differences and is_open:
       mark.set_markerfacecolor('white')
     dots = panel.persons[name].dropna() if name in panel.persons else []
-    if 1 < len(dots) <= _MAX_DOTS:
+    if 1 < len(dots) <= MAX_DOTS:
       around = place + 0.3 * np.linspace(-1, 1, len(dots))
       look = {'color': colour, 'alpha': 0.4, 'linewidth': 0, 'zorder': 2}
       axes.scatter(dots, around, s=11, **look)

@@ -43,6 +43,8 @@ def section(read: evidence.Evidence) -> dict | None:
   if read.movement.tables:
     drawn = maps.of_tables('run', _features(read.movement.tables))
     faces = previews.Faces(read.store) if read.store else read.movement.lines
+    alone = sum(len(model.cohort) == 1 for model in read.run.models)
+    drawn = dataclasses.replace(drawn, num_single=alone or drawn.num_single)
     return {'maps': [('', views(drawn, faces=faces))]}
   if not read.maps:
     return None
@@ -130,9 +132,11 @@ def _single(drawn, unit, faces) -> View:
   if unit is not None:
     figures.legend(figure, handles, columns=3)
   frames = sum(len(one.frames) for one in drawn.single)
+  part = f'{number} of ' if number < drawn.num_single else ''
   text = (
-    f'A map for each of {number} of {formats.plural(drawn.num_single, "model")}'
-    f' of one person, {frames:,} frames. {_how(drawn, drawn.single)} '
+    f'A map a model: {part}'
+    f'{formats.plural(drawn.num_single, "person-specific model")}, '
+    f'{frames:,} frames. {_how(drawn, drawn.single)} '
     'Coordinates are not shared: left in one map has nothing to do with left '
     'in another. Lines join the frames of a video in time.'
   )

@@ -26,6 +26,7 @@ from psm_jax.report import (
   embeddings,
   evidence,
   figures,
+  findings,
   formats,
   map_views,
   models,
@@ -130,6 +131,7 @@ def write(
     content = TEMPLATES.get_template('page.html.j2').render(
       title=title or _title(read),
       about=_about(read),
+      verdict=findings.verdict(read),
       contents=contents,
       made_from=formats.listing(
         [

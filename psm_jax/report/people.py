@@ -30,7 +30,10 @@ def section(read: evidence.Evidence) -> dict | None:
   if read.run is None or not read.run.models:
     return None
   reasons = off(read)
-  models = sorted(read.run.models, key=lambda m: m.model_id not in reasons)
+  models = sorted(
+    read.run.models,
+    key=lambda m: (m.status == 'done', -len(reasons.get(m.model_id, ()))),
+  )
   films, transfer = {}, None
   if read.store is not None:
     folder = read.folder / embedded.FILMS
@@ -86,9 +89,8 @@ def off(read: evidence.Evidence) -> dict[str, list[str]]:
       if round(read.movement.seconds.get(who, _SHORT_S)) < _SHORT_S:
         why.append(f'little video: fewer than {_SHORT_S:.0f} s')
       if auc is not None and auc.get(who, np.inf) < low:
-        why.append(
-          f'AUC {formats.score(auc[who])}, median {formats.score(auc.median())}'
-        )
+        median = formats.score(auc.median())
+        why.append(f'AUC {formats.score(auc[who])} (median {median})')
       if rank.get((who, model.model_id), np.inf) < _FLAT_RANK:
         why.append('the embedding moves along little more than one direction')
     if why:

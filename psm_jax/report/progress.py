@@ -105,6 +105,7 @@ def _drawn(name: str, curve, names, axes: dict, text: str) -> figures.Drawn:
     panel.axhline(0.5, **figures.GUESSING)
     panel.set_xlabel(axes[at])
     figures.count_ticks(panel.xaxis)
+    figures.score_ticks(panel.yaxis)
     if split not in formats.SPLITS:
       panel.set_xscale('log')
       ticks = sorted(curve[at].unique())

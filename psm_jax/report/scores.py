@@ -57,10 +57,10 @@ def _means(read, asked) -> figures.Drawn:
     forest.draw(read, panels),
     f'Means over people. {forest.in_words(panels)}.',
     f'How well a linear probe tells {read.unit}s: mean over people with its '
-    '95% interval for other people, and a dot for each person. Dashed: '
-    'guessing. Whether two sources differ is for the next figure to say: '
-    'intervals of means may overlap where the differences of the same people '
-    'do not.',
+    '95% interval for other people, and a dot for each of up to '
+    f'{forest.MAX_DOTS} people. Dashed: guessing. Whether two sources '
+    'differ is for the next figure to say: intervals of means may overlap '
+    'where the differences of the same people do not.',
   )
 
 
@@ -84,8 +84,9 @@ def _differences(read, asked) -> figures.Drawn | None:
     forest.draw(read, panels),
     f'Differences to {name}. {forest.in_words(panels)}.',
     f'Each source less {name} on the same people, with the 95% interval, and a '
-    'dot for each person: what is left of zero does less well. An interval '
-    'that crosses zero does not establish a difference; its mark is hollow.',
+    f'dot for each of up to {forest.MAX_DOTS} people: what is left of zero '
+    'does less well. An interval that crosses zero does not establish a '
+    'difference; its mark is hollow.',
   )
 
 

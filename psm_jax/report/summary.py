@@ -1,14 +1,13 @@
-"""The summary: a verdict, the numbers that one looks for first, sentences."""
+"""The summary: the numbers that one looks for first, and sentences."""
 
 from psm_jax.evaluation import results
 from psm_jax.report import evidence, findings, formats, notices
 
 
 def section(read: evidence.Evidence) -> dict:
-  """Returns the verdict, (name, value, detail, is_bad) facts and sentences."""
+  """Returns (name, value, detail, is_bad) facts and sentences."""
   number = len(notices.find(read))
   return {
-    'verdict': findings.verdict(read),
     'facts': _facts(read),
     'paragraphs': findings.summarise(read),
     'missing': read.missing,

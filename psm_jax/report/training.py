@@ -55,7 +55,7 @@ def _figure(run, curves, shown) -> figures.Drawn:
   what = 'mean' if _has_lines(curves['loss']) else 'median'
   caption = (
     f'The loss and its terms over steps, each on its own scale, some '
-    f'logarithmic; the {what} of the models goes from the first to the last '
+    f'logarithmic; the {what} goes from the first to the last '
     f'steps: {"; ".join(changes)}.'
   )
   ends = curves['loss'].ffill().iloc[-1].dropna()

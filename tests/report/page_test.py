@@ -126,13 +126,13 @@ class RunTest(WholePage):
     self.assertNotIn('few_labels', anchors)
     self.assertNotIn('clusters', anchors)
 
-  def test_the_verdict_is_one_sentence_with_its_interval(self):
-    summary = checker.section(self.path, 'summary')
-    (verdict,) = re.findall('class="verdict">([^<]*)<', summary)
+  def test_the_verdict_is_a_sentence_with_its_interval_before_all_else(self):
+    (first,) = re.findall('<header>(.*?)</header>', self.path.read_text(), re.S)
+    (verdict,) = re.findall('class="verdict">([^<]*)<', first)
     self.assertRegex(
       verdict, r'the models order 75 of 100 .*interval .* 7\d to'
     )
-    self.assertIn('more than the pixels alone (more for 6 of 6', verdict)
+    self.assertIn('more than the pixels alone (74; more for 6 of 6', verdict)
 
   def test_without_pictures_there_is_no_face(self):
     self.assertIn('No face is shown', checker.text(self.path))
@@ -247,6 +247,7 @@ class PageTest(parameterized.TestCase):
     text = checker.text(path)
     self.assertIn('Nobody labelled these frames', text)
     self.assertNotIn('evaluation/results.csv', text)
+    self.assertLess(text.index('Nobody labelled'), text.index('Maps of'))
     anchors = re.findall(r'<section id="([\w-]+)"', path.read_text())
     self.assertEqual(anchors[:4], ['people', 'maps', 'groups', 'summary'])
     self.assertNotIn('scores', anchors)
@@ -316,6 +317,7 @@ class PageTest(parameterized.TestCase):
     self.assertIn('sprite', _maps(path)[0])
     self.assertIn('It shows faces', checker.text(path))
     self.assertIn('Pictures of 1 of 2 models', checker.text(path))
+    self.assertIn('1 of 2 person-specific models', checker.text(path))
     names = {p.stem for p in (folder / 'report').glob('faces*.png')}
     self.assertEqual(names, {'faces_m-P1', 'faces_strips_m-P1_P1'})
     path = page.write(folder)
@@ -341,6 +343,7 @@ class PageTest(parameterized.TestCase):
     self.assertIn('failed at step 7', checker.section(path, 'people'))
     if number == 500:
       self.assertIn('And 460 models more', checker.text(path))
+      self.assertIn('a dot for each of up to 60 people', checker.text(path))
       self.assertIn('Table of 500 people', checker.text(path))
 
   def test_one_model_of_everybody_is_not_called_person_specific(self):
