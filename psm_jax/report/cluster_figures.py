@@ -41,9 +41,8 @@ _KINDS = {
 def profiles(made: clusters.Discovery) -> figures.Drawn | None:
   """Returns how often action units are active in clusters."""
   rows = made.clusters[made.clusters['cluster'] != clusters.NOISE]
-  rows = rows.sort_values(
-    ['is_strictly_novel', 'is_novel', 'size'], ascending=False
-  )
+  order = ['is_strictly_novel', 'is_novel', 'size']
+  rows = rows.sort_values(order, ascending=False)
   shares = {}
   for _, row in rows[:_MAX_ROWS].iterrows():
     active = clusters.of(made.profiles, row).set_index('au')['active']
@@ -54,9 +53,8 @@ def profiles(made: clusters.Discovery) -> figures.Drawn | None:
     return None
   table = pd.DataFrame(shares).T.rename(columns=formats.unit_id)
   figure, (axes,) = figures.new(figures.FULL_IN, 0.7 + 0.27 * len(table))
-  figures.draw_cells(
-    axes, table.where(table >= 0.005), colours=_SHARES, ends=(0, 1), dark=0.72
-  )
+  shown = table.where(table >= 0.005)
+  figures.draw_cells(axes, shown, colours=_SHARES, ends=(0, 1), dark=0.72)
   axes.tick_params(top=True, labeltop=True, labelbottom=False)
   text = (
     f'Profiles of {len(table)} of {formats.plural(len(rows), "cluster")}: the '
@@ -73,8 +71,8 @@ def occupancy(made: clusters.Discovery) -> figures.Drawn | None:
   ids = ['model_id', 'person_id', 'cluster']
   kinds = made.clusters.assign(kind=made.clusters.apply(clusters.kind, axis=1))
   rows = made.occupancy.merge(kinds[[*ids, 'kind']], how='left', on=ids)
-  is_known = rows['kind'].notna() & (rows['cluster'] != clusters.NOISE)
-  rows['kind'] = rows['kind'].where(is_known, clusters.NONE)
+  is_none = rows['kind'].isna() | (rows['cluster'] == clusters.NOISE)
+  rows['kind'] = rows['kind'].mask(is_none, clusters.NONE)
   videos = list(rows.groupby(['model_id', 'person_id', 'video_id']))
   shown = videos[:_MAX_ROWS]
   figure, (axes,) = figures.new(figures.FULL_IN, 0.9 + 0.27 * len(shown))
@@ -86,28 +84,15 @@ def occupancy(made: clusters.Discovery) -> figures.Drawn | None:
     bottom = place + 0.4
     for kind, colour in _KINDS.items():
       height = -0.8 * shares[kind].to_numpy()
-      axes.bar(
-        *(starts, height),
-        width=width,
-        bottom=bottom,
-        align='edge',
-        color=colour,
-        linewidth=0,
-      )
+      look = {'align': 'edge', 'color': colour, 'linewidth': 0}
+      axes.bar(starts, height, width=width, bottom=bottom, **look)
       bottom = bottom + height
-  figures.name_rows(
-    axes,
-    [f'{formats.shorten(p)} {formats.shorten(v)}' for (_, p, v), _ in shown],
-  )
+  names = [(formats.shorten(p), formats.shorten(v)) for (_, p, v), _ in shown]
+  figures.name_rows(axes, [' '.join(each) for each in names])
   axes.set_xlabel('Time (s)')
-  figures.legend(
-    figure,
-    [
-      matplotlib.patches.Patch(color=colour, label=kind)
-      for kind, colour in _KINDS.items()
-    ],
-    columns=4,
-  )
+  patch = matplotlib.patches.Patch
+  handles = [patch(color=c, label=kind) for kind, c in _KINDS.items()]
+  figures.legend(figure, handles, columns=4)
   text = (
     f'Where clusters occur, in {len(shown)} of '
     f'{formats.plural(len(videos), "video")}: the height of a colour is its '
@@ -128,7 +113,7 @@ def matrix(made: clusters.Discovery, person_id: str) -> pd.DataFrame:
   )
   theirs = made.clusters[made.clusters['person_id'] == person_id]
   order = theirs.sort_values(['is_novel', 'size'], ascending=False)['cluster']
-  kept = order[order.isin(table.index)][:_MAX_CLUSTERS]
+  kept = [c for c in order if c in table.index][:_MAX_CLUSTERS]
   table = table.loc[sorted(kept)]
   nearest = table.max().sort_values(ascending=False, kind='stable')
   return table[sorted(nearest.index[:_MAX_CLUSTERS])]
@@ -139,35 +124,26 @@ def similarity(made: clusters.Discovery, person_id: str) -> figures.Drawn:
   table = matrix(made, person_id)
   theirs = made.clusters[made.clusters['person_id'] == person_id]
   marks = {row['cluster']: _mark(row) for _, row in theirs.iterrows()}
+  is_wide = table.shape[1] > _MAX_HALF
   figure, (axes,) = figures.new(
-    figures.FULL_IN if table.shape[1] > _MAX_HALF else figures.HALF_IN,
+    figures.FULL_IN if is_wide else figures.HALF_IN,
     1.2 + 0.25 * max(4, len(table)),
   )
   names = {c: clusters.name(c) + marks.get(c, '') for c in table.index}
-  image = figures.draw_cells(
-    axes,
-    table.rename(index=names, columns=clusters.name),
-    colours=_ALIKE,
-    ends=(0, 1),
-    dark=novelty.THRESHOLD,
-  )
-  axes.set(
-    title=formats.shorten(person_id),
-    xlabel=f'Cluster of {formats.shorten(made.against)}',
-    ylabel=f'Cluster of {formats.shorten(made.source)}',
-  )
+  shown = table.rename(index=names, columns=clusters.name)
+  options = {'colours': _ALIKE, 'ends': (0, 1), 'dark': novelty.THRESHOLD}
+  image = figures.draw_cells(axes, shown, **options)
+  axes.set_ylabel(f'Cluster of {formats.shorten(made.source)}')
+  axes.set_xlabel(f'Cluster of {formats.shorten(made.against)}')
+  axes.set_title(formats.shorten(person_id))
   for place, label in enumerate(table.index):
     if mark := marks.get(label):
-      axes.add_patch(
-        matplotlib.patches.Rectangle(
-          (-0.5, place - 0.46),
-          *(table.shape[1], 0.92),
-          fill=False,
-          linewidth=1.6,
-          edgecolor=figures.RED if 'strict' in mark else figures.ORANGE,
-          clip_on=False,
-        )
+      frame = matplotlib.patches.Rectangle(
+        (-0.5, place - 0.46), table.shape[1], 0.92, fill=False, linewidth=1.6
       )
+      frame.set_edgecolor(figures.RED if 'strict' in mark else figures.ORANGE)
+      frame.set_clip_on(False)
+      axes.add_patch(frame)
   bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02)
   figures.score_ticks(bar.ax.yaxis)
   bar.outline.set_visible(False)
@@ -208,30 +184,26 @@ def flows(made: clusters.Discovery) -> figures.Drawn | None:
     return None
   shown = fields[:_MAX_FLOWS]
   columns = min(_FLOW_COLUMNS, len(shown))
-  figure, panels = figures.grid(
-    *(len(shown), columns),
-    row_in=1.9,
-    width_in=figures.FULL_IN if columns > 3 else figures.HALF_IN,
-  )
+  lines = -(-len(shown) // columns)
+  width = figures.FULL_IN if columns > 3 else figures.HALF_IN
+  figure, panels = figures.new(width, 1.9 * lines, rows=lines, columns=columns)
   stretch = figures.stretch(
     np.stack([field for _, field in shown]), reach=1.3 / _CELLS
   )
   largest = []
-  for axes, (row, field) in zip(panels, shown, strict=True):
+  for axes, (row, field) in zip(panels, shown, strict=False):
     _draw_flow(axes, field, stretch)
     name = f'{row["person_id"]} {clusters.name(row["cluster"])}'
-    axes.set_title(
-      formats.shorten(name),
-      fontsize=8.5,
-      weight='bold' if clusters.kind(row) == clusters.STRICT else 'normal',
-    )
+    is_strict = clusters.kind(row) == clusters.STRICT
+    weight = 'bold' if is_strict else 'normal'
+    axes.set_title(formats.shorten(name), fontsize=8.5, weight=weight)
     percent = f'{100 * np.linalg.norm(field, axis=-1).max():.1f}%'
     axes.set_xlabel(f'up to {percent}', fontsize=7.5)
     largest.append(f'{name} {percent}, {_where(field)}')
-  text = (
-    f'How the face moves in {len(shown)} of '
-    f'{formats.plural(len(fields), "novel cluster")}'
-  )
+  for axes in panels[len(shown) :]:
+    axes.remove()
+  number = formats.plural(len(fields), 'novel cluster')
+  text = f'How the face moves in {len(shown)} of {number}'
   return figures.Drawn(
     'cluster_flows',
     figure,

@@ -104,10 +104,8 @@ def summarise(made: Discovery) -> list[str]:
     f'with those of {made.against}.'
   ]
   if made.persons['num_novel'].isna().all():
-    return [
-      *sentences,
-      'Without labels of action units there is no verdict on novelty.',
-    ]
+    text = 'Without labels of action units there is no verdict on novelty.'
+    return [*sentences, text]
   number = formats.count(made.persons['num_novel'].sum())
   chance = formats.number(made.persons['chance_mean'].sum())
   above = formats.count((made.persons['p_novel'] <= 0.05).sum())
@@ -135,16 +133,18 @@ def what_is_new(made: Discovery, cluster: pd.Series) -> str:
   """Returns the action units in which a cluster differs: 'AU12 +.45'."""
   new = of(made.profiles, cluster).set_index('au')['residual']
   new = new[new.abs() >= _NEW].sort_values(key=abs, ascending=False)
-  return formats.listing(
-    [f'{unit} {formats.score(x, is_signed=True)}' for unit, x in new.items()],
-    limit=4,
-  )
+  texts = [
+    f'{unit} {formats.score(x, is_signed=True)}' for unit, x in new.items()
+  ]
+  return formats.listing(texts, limit=4)
 
 
 def exemplars(made: Discovery, cluster: pd.Series) -> str:
   """Returns where to look at a cluster: 'video1 at 19.8 s'."""
-  rows = of(made.exemplars, cluster).sort_values('rank')[:3].itertuples()
-  return formats.listing([f'{r.video_id} at {r.time_s:.1f} s' for r in rows])
+  rows = of(made.exemplars, cluster).sort_values('rank')[:3]
+  return formats.listing(
+    [f'{row.video_id} at {row.time_s:.1f} s' for row in rows.itertuples()]
+  )
 
 
 def of(table: pd.DataFrame, cluster: pd.Series) -> pd.DataFrame:

@@ -77,8 +77,9 @@ def _figure(read, measures) -> figures.Drawn:
     forest.draw(read, panels),
     f'Means. {forest.in_words(panels)}.',
     'What embeddings hold: means over people with their 95% intervals, and a '
-    'dot for each person. Dashed: chance, or for head pose what the mean angle '
-    'alone reaches. Without a mark: no such value.',
+    f'dot for each of up to {forest.MAX_DOTS} people. Dashed: chance, or for '
+    'head pose what the mean angle alone reaches. Without a mark: no such '
+    'value.',
   )
 
 

@@ -20,17 +20,13 @@ import pandas as pd
 from psm_jax.data import store as store_lib
 from psm_jax.discovery import maps
 from psm_jax.evaluation import features, results, splits
-from psm_jax.report import formats, movement, previews, reading, sources
+from psm_jax.report import formats, movement, reading, sources
 from psm_jax.report import run as report_run
 
 _TRAIN = ('python -m launch.train --config=... --workdir=...',)
-# Where a run has its scores, and what makes them.
-_OF_RUN = (
-  'evaluation/',
-  (
-    'python -m launch.embed --workdir=...',
-    'python -m launch.evaluate --workdir=...',
-  ),
+_EVALUATE = (
+  'python -m launch.embed --workdir=...',
+  'python -m launch.evaluate --workdir=...',
 )
 _COMPARE = ('python -m launch.compare --run=NAME=WORKDIR ... --out=...',)
 # Table: the columns it must have, those that it may have.
@@ -137,22 +133,18 @@ class Evidence:
     return not is_scored and not self.movement.has_labels
 
   @property
-  def faces(self) -> previews.Faces | previews.Lines | None:
-    """What frames look like: pictures, where they may be shown, or lines."""
-    return previews.Faces(self.store) if self.store else self.movement.lines
-
-  @property
   def missing(self) -> list[tuple[str, str, Sequence[str]]]:
     """(file, 'is missing' or 'is empty', commands) of what is not there."""
-    scored = () if self.is_unlabelled else ('results', 'summary')
-    place, how = ('', _COMPARE) if self.run is None else _OF_RUN
-    wanted = [(f'{place}{n}.csv', getattr(self, n), how) for n in scored]
+    wanted = {'results.csv': self.results, 'summary.csv': self.summary}
+    place, how, trained = '', _COMPARE, {}
     if self.run is not None:
-      wanted += [
-        ('config.json', self.run.config, _TRAIN),
-        ('models.json', self.run.models, _TRAIN),
-        ('metrics.csv', self.run.metrics, _TRAIN),
-      ]
+      place, how, run = 'evaluation/', _EVALUATE, self.run
+      trained = {'config.json': run.config, 'models.json': run.models}
+      trained['metrics.csv'] = run.metrics
+    if self.is_unlabelled:
+      wanted = {}
+    wanted = [(f'{place}{name}', table, how) for name, table in wanted.items()]
+    wanted += [(name, content, _TRAIN) for name, content in trained.items()]
     return [
       (name, 'is empty' if name in self.written else 'is missing', commands)
       for name, content, commands in wanted
@@ -176,9 +168,8 @@ class Evidence:
 
   def less_baseline(self, metric: str, split: str) -> pd.DataFrame:
     """Returns each source less the baseline in action units, see `values`."""
-    return self.values(
-      results.ACTION_UNITS, metric, split, second=self.baseline
-    )
+    asked = results.ACTION_UNITS, metric, split
+    return self.values(*asked, second=self.baseline)
 
   def persons(
     self, target: str, metric: str, split: str | None, *, by_model: bool = False
@@ -193,16 +184,14 @@ class Evidence:
     """
     targets = self.units if target == results.ACTION_UNITS else [target]
     index = ['person_id', 'model_id'] if by_model else ['person_id']
-    table = _at(self.results, targets, metric, split).pivot_table(
-      'value', index, 'source'
-    )
+    rows = _at(self.results, targets, metric, split)
+    table = rows.pivot_table('value', index, 'source')
     return table[[name for name in self.names if name in table]]
 
   def person_differences(self, metric: str, split: str) -> pd.DataFrame:
     """Returns each person's difference to the baseline, as it is paired."""
-    cells = _at(self.results, self.units, metric, split).pivot_table(
-      'value', _CELL, 'source'
-    )
+    rows = _at(self.results, self.units, metric, split)
+    cells = rows.pivot_table('value', _CELL, 'source')
     if self.baseline not in cells:
       return pd.DataFrame()
     less = cells.drop(columns=self.baseline)
@@ -211,13 +200,9 @@ class Evidence:
 
 def turn(rows: pd.DataFrame) -> pd.DataFrame:
   """Returns b - a for rows of a summary on a - b."""
-  return rows.assign(
-    mean=-rows['mean'],
-    ci_low=-rows['ci_high'],
-    ci_high=-rows['ci_low'],
-    wins=rows['losses'],
-    losses=rows['wins'],
-  )
+  ends = {'ci_low': -rows['ci_high'], 'ci_high': -rows['ci_low']}
+  wins = {'wins': rows['losses'], 'losses': rows['wins']}
+  return rows.assign(mean=-rows['mean'], **ends, **wins)
 
 
 def read(
@@ -258,15 +243,14 @@ def read(
   pairs = pairs.rename(columns={'first': 'second', 'second': 'first'})
   pairs = pd.concat([tables['summary'], pairs])
   tables['summary'] = pairs.drop_duplicates(_PAIR, ignore_index=True)
-  first = [sources.APPROACHES]
-  if is_run:
-    first = ['config.json', 'models.json', 'metrics.csv']
+  first = ['config.json', 'models.json', 'metrics.csv']
+  first = first if is_run else [sources.APPROACHES]
+  files = [p for p in (*first, *paths.values()) if (folder / p).is_file()]
   written = {
     name: datetime.datetime.fromtimestamp(
       (folder / name).stat().st_mtime, datetime.UTC
     )
-    for name in (*first, *paths.values())
-    if (folder / name).is_file()
+    for name in files
   }
   made = Evidence(
     folder=folder,

@@ -146,44 +146,15 @@ def new(
   figure = matplotlib.figure.Figure(
     figsize=(width_in, height_in), layout='constrained'
   )
-  return figure, list(
-    figure.subplots(rows, columns, squeeze=False, **axes).flat
-  )
-
-
-def grid(
-  number: int,
-  columns: int,
-  *,
-  row_in: float,
-  more_in: float = 0.0,
-  width_in: float = FULL_IN,
-  **axes,
-) -> tuple[matplotlib.figure.Figure, list[matplotlib.axes.Axes]]:
-  """Returns a figure, see `new`, of a number of panels.
-
-  Args:
-    number: Panels; the last row may have fewer than the others.
-    columns: Panels of a row.
-    row_in: Height of a row.
-    more_in: Height above and below all rows.
-    width_in: Of the figure.
-    **axes: Of all panels.
-  """
-  rows = -(-number // columns)
-  figure, panels = new(
-    width_in, more_in + row_in * rows, rows=rows, columns=columns, **axes
-  )
-  for unused in panels[number:]:
-    unused.remove()
-  return figure, panels[:number]
+  panels = figure.subplots(rows, columns, squeeze=False, **axes)
+  return figure, list(panels.flat)
 
 
 def looks(names: Sequence[str]) -> dict[str, tuple[str, str]]:
   """Returns the colour and the marker of sources, the baseline first."""
   approaches = [name for name in names if name not in _CONTROLS]
-  looks = zip(approaches, itertools.cycle(_APPROACHES), strict=False)
-  return {**dict(looks), **_CONTROLS}
+  cycle = itertools.cycle(_APPROACHES)
+  return {**dict(zip(approaches, cycle, strict=False)), **_CONTROLS}
 
 
 def handle(colour: str, marker: str, label: str, **look):
@@ -212,11 +183,9 @@ def score_ticks(axis: matplotlib.axis.Axis, *, is_signed: bool = False) -> None:
   axis.set_major_locator(matplotlib.ticker.MaxNLocator(5, steps=(1, 2, 5, 10)))
 
   def say(value, _):
-    return formats.score(
-      round(value, 6),
-      places=2 if np.ptp(axis.get_view_interval()) > 0.05 else 3,
-      is_signed=is_signed,
-    )
+    low, high = sorted(axis.get_view_interval())
+    places = 2 if high - low > 0.05 else 3
+    return formats.score(round(value, 6), places=places, is_signed=is_signed)
 
   axis.set_major_formatter(matplotlib.ticker.FuncFormatter(say))
 
@@ -250,18 +219,12 @@ def draw_cells(
   """
   low, high = ends
   image = axes.imshow(table, cmap=colours, vmin=low, vmax=high, aspect='auto')
+  look = {'ha': 'center', 'va': 'center', 'fontsize': 7}
   for (row, column), value in np.ndenumerate(table.to_numpy(float)):
     if np.isfinite(value):
-      axes.text(
-        column,
-        row,
-        formats.score(value, is_signed=is_signed),
-        ha='center',
-        va='center',
-        fontsize=7,
-        color='white' if abs(value) > dark else INK,
-        in_layout=False,  # Measuring each would take seconds.
-      )
+      text = axes.text(column, row, formats.score(value, is_signed=is_signed))
+      text.set(**look, color='white' if abs(value) > dark else INK)
+      text.set_in_layout(False)  # Measuring each would take seconds.
   frameless(axes)
   axes.set_xticks(np.arange(table.shape[1]), list(table.columns))
   axes.set_yticks(np.arange(len(table)), list(table.index))
@@ -271,17 +234,9 @@ def draw_cells(
 
 def draw_arrows(axes, x, y, right, down, *, width: float) -> None:
   """Draws arrows of given lengths in the units of the axes."""
-  axes.quiver(
-    *(x, y, right, down),
-    color=BLUE,
-    angles='xy',
-    scale_units='xy',
-    scale=1,
-    width=width,
-    headwidth=3.5,
-    headlength=4,
-    headaxislength=3.6,
-  )
+  units = {'angles': 'xy', 'scale_units': 'xy', 'scale': 1, 'width': width}
+  head = {'headwidth': 3.5, 'headlength': 4, 'headaxislength': 3.6}
+  axes.quiver(x, y, right, down, color=BLUE, **units, **head)
 
 
 def stretch(shifts: np.ndarray, *, reach: float) -> float:

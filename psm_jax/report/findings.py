@@ -44,21 +44,27 @@ def verdict(read: evidence.Evidence) -> str:
   How often the probe puts a frame that shows an action unit above one that does
   not, whether pixels do as well, and what a few labelled frames give.
   """
+  if read.is_unlabelled:
+    text = 'Nobody labelled these frames, so there are no scores: the page '
+    return f'{text}shows what the models see.'
   rows = read.values(results.ACTION_UNITS, 'auc', read.split)
   if read.baseline not in rows.index:
     return ''
   row = rows.loc[read.baseline]
-  who = 'the models order' if read.run else f'{read.baseline} orders'
+  is_one = read.run is not None and len(read.run.models) == 1
+  who = 'the model orders' if is_one else 'the models order'
+  who = who if read.run else f'{read.baseline} orders'
   text = (
     f'{_WHERE[read.split]}, {who} {100 * row["mean"]:.0f} of 100 pairs of '
     f'frames with and without {"a" if read.is_weak else "an"} {read.unit} '
-    'rightly'
+    'rightly ('
   )
   if np.isfinite(row['ci_low']):
     text += (
-      f' (95% interval for other people {100 * row["ci_low"]:.0f} to '
-      f'{100 * row["ci_high"]:.0f}; guessing: 50)'
+      f'95% interval for other people {100 * row["ci_low"]:.0f} to '
+      f'{100 * row["ci_high"]:.0f}; '
     )
+  text += 'guessing: 50)'
   less = read.less_baseline('auc', read.split)
   if features.PIXEL_PCA in less.index:
     pixels = less.loc[features.PIXEL_PCA]
@@ -69,7 +75,8 @@ def verdict(read: evidence.Evidence) -> str:
       f'{NOT_ESTABLISHED}',
     }[verdict_of(pixels)]
     people = formats.people(int(pixels['num_persons']))
-    text += f' (more for {formats.count(pixels["losses"])} of {people})'
+    text += f' ({100 * rows.loc[features.PIXEL_PCA, "mean"]:.0f}; more for '
+    text += f'{formats.count(pixels["losses"])} of {people})'
   return f'{text}{_of_few_labels(read)}.'
 
 
@@ -98,12 +105,13 @@ def summarise(read: evidence.Evidence) -> list[str]:
     (read.controls, _OF_CONTROLS),
   ):
     less = read.less_baseline('auc', read.split)
-    verdicts = {n: verdict_of(less.loc[n]) for n in less.index if n in names}
+    less = less[less.index.isin(names)]
+    verdicts = less.apply(verdict_of, axis=1) if len(less) else pd.Series()
     paragraphs.append(
       [
-        f'{text} {formats.in_text(read.baseline)}: {_named(less.loc[alike])}.'
+        f'{text} {formats.in_text(read.baseline)}: {_named(rows)}.'
         for said, text in words.items()
-        if (alike := [name for name in verdicts if verdicts[name] == said])
+        if len(rows := less[verdicts == said])
       ]
     )
   if read.splits and not paragraphs[-1]:
@@ -114,22 +122,12 @@ def summarise(read: evidence.Evidence) -> list[str]:
 
 def interval_text(row: pd.Series, *, is_signed: bool = False) -> str:
   """Returns an interval in words, or that there is none."""
-  ends = row['ci_low'], row['ci_high']
-  text = formats.interval(
-    *ends, places=formats.digits(row['mean'], *ends), is_signed=is_signed
-  )
+  places = formats.digits(row['mean'], row['ci_low'], row['ci_high'])
+  options = {'places': places, 'is_signed': is_signed}
+  text = formats.interval(row['ci_low'], row['ci_high'], **options)
   if text == formats.MISSING:
     return 'too few people for an interval'
   return f'95% interval {text}'
-
-
-def mean_text(row: pd.Series, *, is_signed: bool = False) -> str:
-  """Returns a mean in as many digits as its interval needs."""
-  return formats.score(
-    row['mean'],
-    places=formats.digits(row['mean'], row['ci_low'], row['ci_high']),
-    is_signed=is_signed,
-  )
 
 
 def _headline(read) -> list[str]:
@@ -141,8 +139,9 @@ def _headline(read) -> list[str]:
   if read.baseline not in rows.index:
     text = f'{number} were compared, but the baseline {read.baseline} has no'
     return [] if read.run else [f'{text} score.']
-  row, name = rows.loc[read.baseline], formats.in_text(read.baseline)
+  row = rows.loc[read.baseline]
   people = formats.people(int(row['num_persons']))
+  name = formats.in_text(read.baseline)
   means = [
     f'{formats.in_text(n)} {formats.score(rows.loc[n, "mean"], places=3)}'
     for n in read.names[: 2 * _MANY]
@@ -171,8 +170,10 @@ def _named(less: pd.DataFrame) -> str:
   texts = []
   for name in order[:_MANY]:
     row = less.loc[name]
+    places = formats.digits(row['mean'], row['ci_low'], row['ci_high'])
     texts.append(
-      f'{formats.in_text(name)} ({mean_text(row, is_signed=True)}, '
+      f'{formats.in_text(name)} '
+      f'({formats.score(row["mean"], places=places, is_signed=True)}, '
       f'{interval_text(row, is_signed=True)}, higher for '
       f'{formats.count(row["wins"])} of {int(row["num_persons"])})'
     )

@@ -12,7 +12,7 @@ import pandas as pd
 from psm_jax.report import evidence, figures, findings, formats
 
 _ROW_IN = 0.3
-_MAX_DOTS = 60  # People that get a dot.
+MAX_DOTS = 60  # People that get a dot.
 _MAX_COLUMNS = 4
 _FLOOR = -1.0  # Scores below are written, or they would hide all others.
 
@@ -60,10 +60,13 @@ def draw(read: evidence.Evidence, panels: Sequence[Panel]):
     if any(name in panel.values.index for panel in panels)
   ]
   looks = figures.looks(read.names)
-  figure, all_axes = figures.grid(
-    len(panels),
-    3 if len(panels) in (5, 6) else min(_MAX_COLUMNS, len(panels)),
-    row_in=0.9 + _ROW_IN * max(3, len(names)),
+  columns = 3 if len(panels) in (5, 6) else min(_MAX_COLUMNS, len(panels))
+  lines = -(-len(panels) // columns)
+  figure, axes = figures.new(
+    figures.FULL_IN,
+    (0.9 + _ROW_IN * max(3, len(names))) * lines,
+    rows=lines,
+    columns=columns,
     sharey=True,
   )
   marks = {read.baseline: ' (baseline)' if len(read.approaches) > 1 else ''}
@@ -71,12 +74,14 @@ def draw(read: evidence.Evidence, panels: Sequence[Panel]):
     formats.shorten(formats.source(name)) + marks.get(name, '')
     for name in names
   ]
-  split = sum(name in read.approaches for name in names)
-  for axes, panel in zip(all_axes, panels, strict=True):
-    _draw_panel(axes, panel, names, looks)
-    axes.set_yticks(np.arange(len(names)), labels)
+  for number, panel in enumerate(panels):
+    _draw_panel(axes[number], panel, names, looks)
+    axes[number].set_yticks(np.arange(len(names)), labels)
+    split = sum(name in read.approaches for name in names)
     if 0 < split < len(names):
-      axes.axhline(split - 0.5, color=figures.PALE, linewidth=1)
+      axes[number].axhline(split - 0.5, color=figures.PALE, linewidth=1)
+  for unused in axes[len(panels) :]:
+    unused.remove()
   return figure
 
 
@@ -97,20 +102,15 @@ def _draw_panel(axes, panel, names, looks) -> None:
     ends = [row['ci_low'], row['ci_high']]
     axes.plot(ends, [place, place], color=colour, linewidth=2, zorder=3)
     is_open = findings.verdict_of(row) == findings.NOT_ESTABLISHED
-    axes.plot(
-      *(row['mean'], place, marker),
-      color=colour,
-      markerfacecolor='white' if panel.are_differences and is_open else colour,
-      markersize=6,
-      markeredgewidth=1.5,
-      zorder=4,
-    )
+    (mark,) = axes.plot(row['mean'], place, marker, color=colour, zorder=4)
+    mark.set(markersize=6, markeredgewidth=1.5)
+    if panel.are_differences and is_open:
+      mark.set_markerfacecolor('white')
     dots = panel.persons[name].dropna() if name in panel.persons else []
-    if 1 < len(dots) <= _MAX_DOTS:
+    if 1 < len(dots) <= MAX_DOTS:
       around = place + 0.3 * np.linspace(-1, 1, len(dots))
-      axes.scatter(
-        *(dots, around), s=11, color=colour, alpha=0.4, linewidth=0, zorder=2
-      )
+      look = {'color': colour, 'alpha': 0.4, 'linewidth': 0, 'zorder': 2}
+      axes.scatter(dots, around, s=11, **look)
   axes.set_title(panel.title)
   if panel.is_log:
     axes.set_xscale('log')
@@ -122,10 +122,6 @@ def _draw_panel(axes, panel, names, looks) -> None:
 
 def _write(axes, place, text) -> None:
   """Writes why a value is not drawn."""
-  axes.text(
-    *(0.02, place, text),
-    transform=axes.get_yaxis_transform(),
-    va='center',
-    fontsize=7.5,
-    color=figures.GREY,
-  )
+  at = axes.get_yaxis_transform()
+  look = {'va': 'center', 'fontsize': 7.5, 'color': figures.GREY}
+  axes.text(0.02, place, text, transform=at, **look)

@@ -112,7 +112,9 @@ def score(value: float, *, places: int = 2, is_signed: bool = False) -> str:
   """Returns a value of about -1 to 1 as '.70', '−.05' or '+.04'."""
   if not math.isfinite(value):
     return MISSING
-  text = f'{abs(value):.{places}f}'.removeprefix('0')
+  text = f'{abs(value):.{places}f}'
+  if text.startswith('0'):
+    text = text[1:]
   if value < 0 and float(text):
     return f'−{text}'
   return f'+{text}' if is_signed and float(text) else text
@@ -169,5 +171,8 @@ def listing(items: Sequence[str], *, limit: int = 10) -> str:
   """Returns 'a, b and c', or the first of many and how many more."""
   items = list(items)
   if len(items) > limit:
-    items = [*items[:limit], f'{count(len(items) - limit)} more']
-  return ' and '.join(filter(None, [', '.join(items[:-1]), *items[-1:]]))
+    shown = ', '.join(items[:limit])
+    return f'{shown} and {count(len(items) - limit)} more'
+  if len(items) < 2:
+    return ''.join(items)
+  return f'{", ".join(items[:-1])} and {items[-1]}'

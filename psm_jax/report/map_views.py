@@ -4,7 +4,6 @@ Without the script the picture stays; with it a slider and the pointer say whose
 frame a dot is. The places of the dots travel in an attribute.
 """
 
-import collections
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -43,9 +42,13 @@ def section(read: evidence.Evidence) -> dict | None:
   """Returns (name, views) of each approach's maps."""
   if read.movement.tables:
     drawn = maps.of_tables('run', _features(read.movement.tables))
-    return {'maps': [('', views(drawn, faces=read.faces))]}
-  made = [(drawn.name, views(drawn)) for drawn in read.maps]
-  return {'maps': made} if made else None
+    faces = previews.Faces(read.store) if read.store else read.movement.lines
+    alone = sum(len(model.cohort) == 1 for model in read.run.models)
+    drawn = dataclasses.replace(drawn, num_single=alone or drawn.num_single)
+    return {'maps': [('', views(drawn, faces=faces))]}
+  if not read.maps:
+    return None
+  return {'maps': [(drawn.name, views(drawn)) for drawn in read.maps]}
 
 
 def views(
@@ -57,11 +60,12 @@ def views(
     drawn: The maps.
     faces: What the frame that is pointed at looks like; None: text alone.
   """
-  counts = collections.Counter()
+  counts = {}
   for one in [*drawn.shared, *drawn.single]:
-    counts.update((one.active == 1).sum().to_dict())
-  unit, number = max(counts.items(), key=lambda it: it[1], default=(None, 0))
-  unit = unit if number else None
+    for name in one.active:
+      counts[name] = counts.get(name, 0) + (one.active[name] == 1).sum()
+  unit = max(counts, key=counts.get, default=None)
+  unit = unit if counts.get(unit) else None
   made = [_shared(drawn, one, unit, faces) for one in drawn.shared]
   return [*made, _single(drawn, unit, faces)] if drawn.single else made
 
@@ -79,7 +83,8 @@ def _features(tables) -> list[features.FeatureTable]:
 
 def _shared(drawn, one: maps.Map, unit, faces) -> View:
   """Returns the map of one model of several people, by person and by unit."""
-  figure, panels = figures.new(figures.FULL_IN, 5.0, columns=1 + bool(unit))
+  columns = 1 if unit is None else 2
+  figure, panels = figures.new(figures.FULL_IN, 5.0, columns=columns)
   handles = []
   for index, person_id in enumerate(one.person_ids):
     place, colour = divmod(index, len(_COLOURS))
@@ -107,13 +112,15 @@ def _shared(drawn, one: maps.Map, unit, faces) -> View:
 def _single(drawn, unit, faces) -> View:
   """Returns the maps of models of one person, side by side."""
   number = len(drawn.single)
-  figure, panels = figures.grid(
-    number,
-    min(3 if number in (5, 6, 9) else _COLUMNS, number),
-    row_in=2.3 if number > 1 else 4.1,
-    more_in=0.4,
+  columns = min(3 if number in (5, 6, 9) else _COLUMNS, number)
+  rows = -(-number // columns)
+  height = 0.4 + 2.3 * rows if number > 1 else 4.5
+  figure, panels = figures.new(
+    figures.FULL_IN, height, rows=rows, columns=columns
   )
-  shown = list(zip(panels, drawn.single, strict=True))
+  for axes in panels[number:]:
+    axes.remove()
+  shown = list(zip(panels, drawn.single, strict=False))
   for axes, one in shown:
     if unit is None:
       _scatter(axes, one.places, figures.BLUE)
@@ -125,9 +132,11 @@ def _single(drawn, unit, faces) -> View:
   if unit is not None:
     figures.legend(figure, handles, columns=3)
   frames = sum(len(one.frames) for one in drawn.single)
+  part = f'{number} of ' if number < drawn.num_single else ''
   text = (
-    f'A map for each of {number} of {formats.plural(drawn.num_single, "model")}'
-    f' of one person, {frames:,} frames. {_how(drawn, drawn.single)} '
+    f'A map a model: {part}'
+    f'{formats.plural(drawn.num_single, "person-specific model")}, '
+    f'{frames:,} frames. {_how(drawn, drawn.single)} '
     'Coordinates are not shared: left in one map has nothing to do with left '
     'in another. Lines join the frames of a video in time.'
   )
@@ -187,9 +196,8 @@ def _draw_unit(axes, one: maps.Map, unit: str) -> list:
 
 def _scatter(axes, places, colour, marker='o') -> None:
   """Draws dots."""
-  axes.scatter(
-    *places.T, s=11, color=colour, marker=marker, alpha=0.6, linewidth=0
-  )
+  look = {'color': colour, 'marker': marker, 'alpha': 0.6, 'linewidth': 0}
+  axes.scatter(*places.T, s=11, **look)
 
 
 def _how(drawn: maps.Maps, shown) -> str:

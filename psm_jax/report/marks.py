@@ -40,11 +40,8 @@ def draw(
     look = {'color': looks[read.baseline][0], 'alpha': alpha, 'linewidth': 0}
     axes.scatter(points, around, s=size, **look)
   if dots is None:
-    axes.hlines(
-      *(places, shown.min(axis=1), shown.max(axis=1)),
-      color=figures.PALE,
-      zorder=2,
-    )
+    ends = shown.min(axis=1), shown.max(axis=1)
+    axes.hlines(places, *ends, color=figures.PALE, zorder=2)
   for name in reversed(list(shown)):
     colour, marker = looks[name]
     size, order = (8, 4) if name == read.baseline else (6.5, 3)
@@ -58,6 +55,7 @@ def draw(
     for name in shown
   ]
   if dots is not None:
-    one = *looks[read.baseline], 'one person'
-    handles.insert(0, figures.handle(*one, markersize=4, alpha=0.4))
+    one = figures.handle(*looks[read.baseline], 'one person', markersize=4)
+    one.set_alpha(0.4)
+    handles.insert(0, one)
   figures.legend(axes.figure, handles, columns=columns)

@@ -69,36 +69,32 @@ def costs(read: evidence.Evidence) -> dict | None:
   shares = rows['images'] / rows['images'].get(read.baseline, np.nan)
   lines = []
   for name, row in rows.iterrows():
-    lines.append(
-      [
-        scores.name_cell(read, name),
-        *(formats.count(row[column]) for column in _COSTS),
-        formats.number(shares[name]),
-        _duration(row['seconds']),
-        _starts_from(read, name),
-      ]
-    )
-  return {
-    'table': tables.Table(
-      'What all models of an approach took together, as their runs logged it. '
-      'An example is a pair, a clip or a frame, whatever the method draws.',
-      [
-        *tables.names('Approach'),
-        *tables.numbers(*_COSTS.values(), 'Times the baseline’s', 'Time'),
-        *tables.names('Began from'),
-      ],
-      rows=lines,
-    )
-  }
+    cells = [formats.count(row[column]) for column in _COSTS]
+    share, time = formats.number(shares[name]), _duration(row['seconds'])
+    line = [*cells, share, time, _starts_from(read, name)]
+    lines.append([scores.name_cell(read, name), *line])
+  table = tables.Table(
+    'What all models of an approach took together, as their runs logged it. '
+    'An example is a pair, a clip or a frame, whatever the method draws.',
+    [
+      *tables.names('Approach'),
+      *tables.numbers(*_COSTS.values(), 'Times the baseline’s', 'Time'),
+      *tables.names('Began from'),
+    ],
+    rows=lines,
+  )
+  return {'table': table}
 
 
 def _status(model) -> markupsafe.Markup | str:
   """Returns how a model stands, a failure highlighted."""
   if model.status != 'failed':
     return {'done': 'finished', 'running': 'not finished'}[model.status]
-  step = ''
-  if model.failed_step is not None:
-    step = f' at step {formats.count(model.failed_step)}'
+  step = (
+    ''
+    if model.failed_step is None
+    else f' at step {formats.count(model.failed_step)}'
+  )
   return markupsafe.Markup('<span class="bad">failed{}</span>').format(step)
 
 
@@ -130,6 +126,7 @@ def _duration(seconds: float) -> str:
 
 def _starts_from(read, name: str) -> str:
   """Returns the folders, not their paths, whose models an approach took."""
-  sources = read.costs.loc[read.costs['approach'] == name, 'starts_from']
-  names = [pathlib.PurePath(s).name for s in dict.fromkeys(sources) if s]
+  rows = read.costs[read.costs['approach'] == name]
+  sources = dict.fromkeys(rows.loc[rows['starts_from'] != '', 'starts_from'])
+  names = [pathlib.PurePath(source).name for source in sources]
   return formats.listing(names, limit=3) or 'new weights'

@@ -14,7 +14,7 @@ from psm_jax.data import embedded
 from psm_jax.data import store as store_lib
 from psm_jax.data.ingest import folder as ingest_folder
 from psm_jax.data.labels import weak
-from psm_jax.evaluation import splits
+from psm_jax.evaluation import probes, splits
 from psm_jax.report import previews
 
 
@@ -35,8 +35,14 @@ class Movement:
   @property
   def units(self) -> list[str]:
     """The action units that frames are labelled with, or the weak labels."""
-    tables = self.tables.values()
-    return sorted({u for t in tables for u in splits.action_unit_columns(t)})
+    threshold = probes.DEFAULT.threshold
+    return sorted(
+      {
+        unit
+        for table in self.tables.values()
+        for unit in splits.action_unit_labels(table[:1], threshold=threshold)
+      }
+    )
 
   @property
   def has_labels(self) -> bool:
@@ -75,7 +81,8 @@ def read(workdir: pathlib.Path, *, max_people: int) -> Movement:
   for (model_id, person), theirs in itertools.groupby(
     files, lambda file: file.parts[-3:-1]
   ):
-    if len(tables) < max_people:
+    is_drawn = len(tables) < max_people
+    if is_drawn:
       parts = [embedded.read(file) for file in theirs]
       tables[model_id, person] = pd.concat(parts, ignore_index=True)
     elif person in seconds:
@@ -87,13 +94,10 @@ def read(workdir: pathlib.Path, *, max_people: int) -> Movement:
     seconds[person] = sum(map(_seconds, parts))
   lines = None
   if tables:
-    config = json_files.read(
-      workdir / 'config.json', {'data': {'size_px': int}}
-    )
-    lines = previews.lines_of(
-      {person: table for (_, person), table in tables.items()},
-      size_px=config['data']['size_px'],
-    )
+    by_person = {person: table for (_, person), table in tables.items()}
+    shape = {'data': {'size_px': int}}
+    config = json_files.read(workdir / 'config.json', shape)
+    lines = previews.lines_of(by_person, size_px=config['data']['size_px'])
   return Movement(tables, seconds, lines)
 
 

@@ -15,24 +15,22 @@ _UNEQUAL = 1.05  # Budgets that differ by more are told.
 
 def section(read: evidence.Evidence) -> dict:
   """Returns all warnings, and who was skipped or left out and why."""
+  skipped = read.skipped[['person_id', 'split', 'reason']].copy()
+  skipped['split'] = skipped['split'].map(formats.split)
+  omitted = read.omitted[['approach', 'person_id', 'num_frames', 'reason']]
+  omitted = omitted.assign(num_frames=omitted['num_frames'].map(formats.count))
+  tests = [*tables.names('Person', 'Test'), *tables.texts('Reason')]
+  frames = tables.names('Approach', 'Person', 'Frames')
+  text = f'People without scores, or with scores of some {read.unit}s only.'
   return {
     'texts': find(read),
     'skipped': tables.Table(
-      f'People without scores, or with scores of some {read.unit}s only.',
-      [*tables.names('Person', 'Test'), *tables.texts('Reason')],
-      rows=[
-        [row.person_id, formats.split(row.split), row.reason]
-        for row in read.skipped.itertuples()
-      ],
-      of='reasons',
+      text, tests, rows=skipped.to_numpy().tolist(), of='reasons'
     ),
     'omitted': tables.Table(
       'Frames that were left out.',
-      [*tables.names('Approach', 'Person', 'Frames'), *tables.texts('Reason')],
-      rows=[
-        [r.approach, r.person_id, formats.count(r.num_frames), r.reason]
-        for r in read.omitted.itertuples()
-      ],
+      [*frames, *tables.texts('Reason')],
+      rows=omitted.to_numpy().tolist(),
       of='reasons',
     ),
   }
@@ -104,14 +102,14 @@ def _training(read: evidence.Evidence, run: report_run.Run) -> list[str]:
 
 def _unfinished(read) -> list[str]:
   """Returns a warning about models of a comparison that did not finish."""
+  bad = read.costs[~read.costs['status'].isin(['done', ''])]
   names = [
     f'{row.model_id} of {row.approach} ({row.status})'
-    for row in read.costs.itertuples()
-    if row.status not in ('done', '')
+    for row in bad.itertuples()
   ]
   number = formats.plural(len(names), 'model')
-  text = f'{number} did not finish: {formats.listing(names)}.'
-  return [text] if names else []
+  listed = formats.listing(names)
+  return [f'{number} did not finish: {listed}.'] if names else []
 
 
 def _weak(read) -> list[str]:
@@ -166,7 +164,7 @@ def _budgets(read) -> list[str]:
         'see the costs.'
       )
   started = read.costs.loc[read.costs['starts_from'] != '', 'approach']
-  if names := started.unique().tolist():
+  if names := list(dict.fromkeys(started)):
     texts.append(
       'The table of costs leaves out those of another run, from whose models '
       f'these began: {formats.listing(names)}.'

@@ -30,7 +30,10 @@ def section(read: evidence.Evidence) -> dict | None:
   if read.run is None or not read.run.models:
     return None
   reasons = off(read)
-  models = sorted(read.run.models, key=lambda m: m.model_id not in reasons)
+  models = sorted(
+    read.run.models,
+    key=lambda m: (m.status == 'done', -len(reasons.get(m.model_id, ()))),
+  )
   films, transfer = {}, None
   if read.store is not None:
     folder = read.folder / embedded.FILMS
@@ -39,14 +42,9 @@ def section(read: evidence.Evidence) -> dict | None:
   for model in models:
     name = model.model_id if len(model.cohort) > 1 else model.cohort[0]
     problem = formats.listing(reasons.get(model.model_id, []))
-    cards.append(
-      {
-        'name': name,
-        'facts': _facts(model, read.movement.seconds),
-        'problem': problem,
-        'film': films.get(model.model_id),
-      }
-    )
+    facts = _facts(model, read.movement.seconds)
+    card = {'name': name, 'facts': facts, 'problem': problem}
+    cards.append({**card, 'film': films.get(model.model_id)})
     if problem:
       rows.append([name, model.model_id, problem])
   off_table = tables.Table(
@@ -91,9 +89,8 @@ def off(read: evidence.Evidence) -> dict[str, list[str]]:
       if round(read.movement.seconds.get(who, _SHORT_S)) < _SHORT_S:
         why.append(f'little video: fewer than {_SHORT_S:.0f} s')
       if auc is not None and auc.get(who, np.inf) < low:
-        why.append(
-          f'AUC {formats.score(auc[who])}, median {formats.score(auc.median())}'
-        )
+        median = formats.score(auc.median())
+        why.append(f'AUC {formats.score(auc[who])} (median {median})')
       if rank.get((who, model.model_id), np.inf) < _FLAT_RANK:
         why.append('the embedding moves along little more than one direction')
     if why:
@@ -110,15 +107,14 @@ def _facts(model: run_lib.Model, seconds: dict[str, float]) -> list[str]:
   if len(model.cohort) > 1:
     facts.insert(0, formats.people(len(model.cohort)))
   elif (length := seconds.get(model.cohort[0])) is not None:
-    facts.insert(
-      1, f'{length / 60:.1f} min' if length >= 90 else f'{length:.0f} s'
-    )
+    text = f'{length / 60:.1f} min' if length >= 90 else f'{length:.0f} s'
+    facts.insert(1, text)
   return facts
 
 
 def _films(folder: pathlib.Path, max_people: int) -> dict[str, str]:
   """Returns model_id -> address of its film, of the first people."""
-  films = {*folder.glob('*.mp4')} - {folder / f'{embedded.TRANSFER}.mp4'}
+  films = [p for p in folder.glob('*.mp4') if p.stem != embedded.TRANSFER]
   return {path.stem: _address(path) for path in sorted(films)[:max_people]}
 
 
@@ -128,11 +124,9 @@ def _transfer(folder: pathlib.Path) -> dict | None:
   if not described.is_file():
     return None
   people = json_files.read(described, {'people': [str]})['people']
-  return {
-    'film': _address(described.with_suffix('.mp4')),
-    'people': formats.listing(people),
-    'side': _TILE_PX * (len(people) + 1),
-  }
+  film = _address(described.with_suffix('.mp4'))
+  side = _TILE_PX * (len(people) + 1)
+  return {'film': film, 'people': formats.listing(people), 'side': side}
 
 
 def _address(path: pathlib.Path) -> str:

@@ -21,8 +21,8 @@ def section(read: evidence.Evidence) -> dict | None:
 
 def _figure(read, metric) -> figures.Drawn | None:
   """Returns people's scores by source, of many those who are told worst."""
-  values = read.persons(results.ACTION_UNITS, metric, read.split)
-  values = values.dropna(how='all')
+  asked = results.ACTION_UNITS, metric, read.split
+  values = read.persons(*asked).dropna(how='all')
   if read.baseline not in values:
     return None
   values = values.sort_values(read.baseline, ascending=False)
@@ -32,12 +32,8 @@ def _figure(read, metric) -> figures.Drawn | None:
   figure, (axes,) = figures.new(
     figures.HALF_IN, 1.0 + 0.22 * max(4, len(shown))
   )
-  marks.draw(
-    *(read, axes, shown),
-    title=title,
-    zero=0.5 if metric == 'auc' else np.nan,
-    columns=3,
-  )
+  zero = 0.5 if metric == 'auc' else np.nan
+  marks.draw(read, axes, shown, title=title, zero=zero, columns=3)
   baseline = values[read.baseline]
   counts = ''.join(
     f', higher than {formats.in_text(other)} for '

@@ -31,6 +31,8 @@ _MEANING = {
   'nearest in others': 'Nearest in others: of all other people, the frame '
   'whose embedding has the largest cosine with that of the input; it should '
   'show the same movement.',
+  'driven': 'Driven: the movement of the input on the neutral face of another '
+  'column, half of them away.',
   'reconstruction': 'Reconstruction: what the model makes of the input, which '
   'should look like it.',
 }
@@ -62,10 +64,11 @@ def section(read: evidence.Evidence) -> dict | None:
     return None
   pictures = read.pictures or {}
   shown = list(pictures)[: read.max_people]
+  number = max(len(pictures), len(read.run.models))
   return {
     'is_shown': read.pictures is not None,
     'text': f'Pictures of {formats.count(len(shown))} of '
-    f'{formats.plural(len(pictures), "model")}.',
+    f'{formats.plural(number, "model")}.',
     'sheets': [draw(model_id, pictures[model_id]) for model_id in shown],
   }
 

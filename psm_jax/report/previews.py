@@ -45,8 +45,9 @@ class Faces:
     tiles = movies.enlarged(self.images(frames), _SIDE_PX)
     columns = min(_COLUMNS, len(tiles))
     lines = -(-len(tiles) // columns)
-    sheet = np.zeros((lines, columns, _SIDE_PX, _SIDE_PX, 3), np.uint8)
-    sheet.reshape(-1, *tiles.shape[1:])[: len(tiles)] = tiles
+    sheet = np.zeros((lines * columns, _SIDE_PX, _SIDE_PX, 3), np.uint8)
+    sheet[: len(tiles)] = tiles
+    sheet = sheet.reshape(lines, columns, _SIDE_PX, _SIDE_PX, 3)
     sheet = sheet.swapaxes(1, 2).reshape(lines * _SIDE_PX, -1, 3)
     content = base64.b64encode(movies.jpeg(sheet)).decode()
     return {
@@ -60,7 +61,9 @@ class Faces:
     keys = ['person_id', 'video_id', 'frame']
     places = self.store.index[keys].assign(row=np.arange(len(self.store.index)))
     rows = frames[keys].merge(places, on=keys, how='left')['row']
-    return self.store.images(rows.to_numpy(int))
+    side = self.store.size_px
+    images = np.asarray(self.store.frames[rows.to_numpy(int)])
+    return images.reshape(-1, side, side, 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,5 +114,5 @@ def lines_of(tables: dict[str, pd.DataFrame], *, size_px: int) -> Lines | None:
 
 def _points(table):
   """Returns [n, 68, 2] landmarks."""
-  points = table[list(labels.LANDMARK_COLUMNS)].to_numpy(np.float64)
-  return points.reshape(len(table), -1, 2)
+  flat = table[list(labels.LANDMARK_COLUMNS)].to_numpy(np.float64)
+  return flat.reshape(len(table), -1, 2)

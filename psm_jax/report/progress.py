@@ -93,12 +93,8 @@ def _drawn(name: str, curve, names, axes: dict, text: str) -> figures.Drawn:
     for source in names:
       is_of = (curve['first'] == source) & (curve['split'] == split)
       rows, (colour, marker) = curve[is_of], looks[source]
-      panel.fill_between(
-        *(rows[at], rows['ci_low'], rows['ci_high']),
-        color=colour,
-        alpha=0.15,
-        linewidth=0,
-      )
+      ends = rows['ci_low'], rows['ci_high']
+      panel.fill_between(rows[at], *ends, color=colour, alpha=0.15, linewidth=0)
       panel.plot(rows[at], rows['mean'], color=colour, marker=marker, ms=4)
       if not place and len(rows):
         first, last = (
@@ -109,6 +105,7 @@ def _drawn(name: str, curve, names, axes: dict, text: str) -> figures.Drawn:
     panel.axhline(0.5, **figures.GUESSING)
     panel.set_xlabel(axes[at])
     figures.count_ticks(panel.xaxis)
+    figures.score_ticks(panel.yaxis)
     if split not in formats.SPLITS:
       panel.set_xscale('log')
       ticks = sorted(curve[at].unique())
@@ -134,16 +131,11 @@ def _table(curve, axes: dict[str, str]) -> tables.Table:
     name, is_pair = formats.source(row['first']), row['second'] != ''
     if is_pair:
       name += f' − {formats.within(formats.source(row["second"]))}'
-    rows.append(
-      [
-        *(f'{row[column]:,g}' for column in axes),
-        name,
-        tables.with_interval(
-          *row[['mean', 'ci_low', 'ci_high']], is_signed=is_pair
-        ),
-        findings.verdict_of(row) if is_pair else formats.MISSING,
-      ]
-    )
+    ends = row[['mean', 'ci_low', 'ci_high']]
+    value = tables.with_interval(*ends, is_signed=is_pair)
+    said = findings.verdict_of(row) if is_pair else formats.MISSING
+    at = [f'{row[column]:,g}' for column in axes]
+    rows.append([*at, name, value, said])
   return tables.Table(
     'Mean AUC over people, and differences of the same people.',
     [

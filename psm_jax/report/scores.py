@@ -57,10 +57,10 @@ def _means(read, asked) -> figures.Drawn:
     forest.draw(read, panels),
     f'Means over people. {forest.in_words(panels)}.',
     f'How well a linear probe tells {read.unit}s: mean over people with its '
-    '95% interval for other people, and a dot for each person. Dashed: '
-    'guessing. Whether two sources differ is for the next figure to say: '
-    'intervals of means may overlap where the differences of the same people '
-    'do not.',
+    '95% interval for other people, and a dot for each of up to '
+    f'{forest.MAX_DOTS} people. Dashed: guessing. Whether two sources '
+    'differ is for the next figure to say: intervals of means may overlap '
+    'where the differences of the same people do not.',
   )
 
 
@@ -84,8 +84,9 @@ def _differences(read, asked) -> figures.Drawn | None:
     forest.draw(read, panels),
     f'Differences to {name}. {forest.in_words(panels)}.',
     f'Each source less {name} on the same people, with the 95% interval, and a '
-    'dot for each person: what is left of zero does less well. An interval '
-    'that crosses zero does not establish a difference; its mark is hollow.',
+    f'dot for each of up to {forest.MAX_DOTS} people: what is left of zero '
+    'does less well. An interval that crosses zero does not establish a '
+    'difference; its mark is hollow.',
   )
 
 
@@ -140,11 +141,11 @@ def _approaches(read, asked) -> tables.Table:
 def grouped(read: evidence.Evidence, lines: dict) -> list:
   """Returns rows by source in the two groups of a table."""
   groups = (('Approaches', read.approaches), ('Controls', read.controls))
-  return [
-    (label, rows)
+  groups = [
+    (label, [lines[name] for name in names if name in lines])
     for label, names in groups
-    if (rows := [lines[name] for name in names if name in lines])
   ]
+  return [(label, rows) for label, rows in groups if rows]
 
 
 def name_cell(read: evidence.Evidence, name: str) -> markupsafe.Markup:
@@ -164,24 +165,18 @@ def _every(read) -> tables.Table:
       less = read.less_baseline(metric, split)
       means = read.values(results.ACTION_UNITS, metric, split)
       for name, row in means.iterrows():
+        line = [label, formats.source(name), formats.count(row['num_persons'])]
+        line.append(tables.with_interval(*row[_ENDS]))
         pair = [formats.MISSING] * 4
         if name in less.index:
-          of, said = less.loc[name], findings.verdict_of(less.loc[name])
+          row, said = less.loc[name], findings.verdict_of(less.loc[name])
           pair = [
-            tables.with_interval(*of[_ENDS], is_signed=True),
-            formats.count(of['wins']),
-            formats.count(of['losses']),
+            tables.with_interval(*row[_ENDS], is_signed=True),
+            formats.count(row['wins']),
+            formats.count(row['losses']),
             said if said == findings.NOT_ESTABLISHED else tables.bold(said),
           ]
-        lines.append(
-          [
-            label,
-            formats.source(name),
-            formats.count(row['num_persons']),
-            tables.with_interval(*row[_ENDS]),
-            *pair,
-          ]
-        )
+        lines.append([*line, *pair])
     groups.append((formats.split(split), lines))
   return tables.Table(
     'Means over people, and paired differences to '

@@ -62,9 +62,8 @@ def read(folder: pathlib.Path) -> pd.DataFrame:
       has not one baseline.
   """
   path = folder / APPROACHES
-  table = reading.read_table(
-    path, ('approach', 'kind', 'is_baseline'), optional=_COLUMNS
-  )
+  columns = ('approach', 'kind', 'is_baseline')
+  table = reading.read_table(path, columns, optional=_COLUMNS)
   names = table['approach']
   if twice := sorted(set(names[names.duplicated()])):
     raise ValueError(

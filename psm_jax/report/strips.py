@@ -16,11 +16,12 @@ _WIDTHS = (0.6, 4.6, 3.6)
 
 def section(read: evidence.Evidence) -> dict | None:
   """Returns the film strips of some models."""
+  faces = previews.Faces(read.store) if read.store else read.movement.lines
   drawn = []
   for ids, table in list(read.movement.tables.items())[:_MAX_STRIPS]:
     alike = groups.find(table)
     if alike is not None:
-      drawn.append(draw(*ids, alike, faces=read.faces))
+      drawn.append(draw(*ids, alike, faces=faces))
   return {'first': drawn[0], 'more': drawn[1:]} if drawn else None
 
 
@@ -98,13 +99,8 @@ def _draw_occupancy(axes, alike, group):
   bins = np.arange(num) * _BINS // num
   inside = np.bincount(bins[alike.label == group], minlength=_BINS)
   share = inside / np.maximum(np.bincount(bins, minlength=_BINS), 1)
-  axes.bar(
-    *(np.arange(_BINS), share),
-    width=1,
-    align='edge',
-    linewidth=0,
-    color=figures.BLUE,
-  )
+  look = {'width': 1, 'align': 'edge', 'linewidth': 0, 'color': figures.BLUE}
+  axes.bar(np.arange(_BINS), share, **look)
   videos = alike.frames[['person_id', 'video_id']].agg('/'.join, axis=1)
   for start in np.flatnonzero(videos != videos.shift())[1:]:
     axes.axvline(start * _BINS / num, color=figures.PALE, linewidth=0.8)

@@ -23,31 +23,33 @@ def _facts(read) -> list[tuple[str, str, str, bool]]:
   facts = []
   if read.run and read.run.models:
     statuses = [model.status for model in read.run.models]
-    done = formats.count(statuses.count('done'))
+    text = f'{formats.count(statuses.count("done"))} of '
+    text += formats.count(len(statuses))
     others = [
       f'{formats.count(statuses.count(status))} {what}'
       for status, what in (('failed', 'failed'), ('running', 'not finished'))
       if status in statuses
     ]
-    facts += [
-      (
-        'Models finished',
-        f'{done} of {formats.count(len(statuses))}',
-        formats.listing(others),
-        'failed' in statuses,
-      ),
-      ('People', formats.count(len(read.run.person_ids)), '', False),
-    ]
+    is_bad = 'failed' in statuses
+    facts.append(('Models finished', text, formats.listing(others), is_bad))
+    number = formats.count(len(read.run.person_ids))
+    facts.append(('People', number, '', False))
   rows = read.values(results.ACTION_UNITS, 'auc', read.split)
   if read.baseline not in rows.index:
     return facts
   where = formats.within(formats.split(read.split))
   row = rows.loc[read.baseline]
   said = findings.interval_text(row)
-  facts.append((f'AUC, {where}', findings.mean_text(row), said, False))
+  facts.append((f'AUC, {where}', _score(row), said, False))
   gains = evidence.turn(read.less_baseline('auc', read.split))
   for name, gain in gains[gains.index.isin(read.controls)].iterrows():
     label = f'AUC minus {formats.within(formats.source(name))}'
     said = findings.verdict_of(gain)
-    facts.append((label, findings.mean_text(gain, is_signed=True), said, False))
+    facts.append((label, _score(gain, is_signed=True), said, False))
   return facts
+
+
+def _score(row, **options) -> str:
+  """Returns a mean in as many digits as its interval needs."""
+  places = formats.digits(row['mean'], row['ci_low'], row['ci_high'])
+  return formats.score(row['mean'], places=places, **options)

@@ -78,7 +78,8 @@ def with_interval(
   mean: float, low: float, high: float, *, is_signed: bool = False
 ) -> markupsafe.Markup:
   """Returns a cell: a mean, below it its 95 % interval if there is one."""
-  options = {'places': formats.digits(mean, low, high), 'is_signed': is_signed}
+  places = formats.digits(mean, low, high)
+  options = {'places': places, 'is_signed': is_signed}
   cell = markupsafe.escape(formats.score(mean, **options))
   interval = formats.interval(low, high, **options)
   if interval != formats.MISSING:

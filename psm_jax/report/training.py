@@ -30,11 +30,13 @@ def section(read: evidence.Evidence) -> dict | None:
 
 def _figure(run, curves, shown) -> figures.Drawn:
   """Returns a panel for the loss, the gap and every term of the loss."""
-  figure, panels = figures.grid(
-    len(shown), min(_COLUMNS, len(shown)), row_in=1.9, more_in=0.5
+  columns = min(_COLUMNS, len(shown))
+  rows = -(-len(shown) // columns)
+  figure, panels = figures.new(
+    figures.FULL_IN, 0.5 + 1.9 * rows, rows=rows, columns=columns
   )
   changes = []
-  for axes, (name, curve) in zip(panels, shown.items(), strict=True):
+  for axes, (name, curve) in zip(panels, shown.items(), strict=False):
     _draw(axes, curve, {model.model_id for model in run.failed})
     title = 'gap (frames)' if name == 'gap' else name.replace('_', ' ')
     axes.set(title=title, xlabel='Step')
@@ -47,11 +49,13 @@ def _figure(run, curves, shown) -> figures.Drawn:
     if len(middle):
       first, last = (formats.number(middle.iloc[at]) for at in (0, -1))
       changes.append(f'{title} {first} to {last}')
+  for axes in panels[len(shown) :]:
+    axes.remove()
   figures.legend(figure, _handles(curves['loss'], run), columns=4)
   what = 'mean' if _has_lines(curves['loss']) else 'median'
   caption = (
     f'The loss and its terms over steps, each on its own scale, some '
-    f'logarithmic; the {what} of the models goes from the first to the last '
+    f'logarithmic; the {what} goes from the first to the last '
     f'steps: {"; ".join(changes)}.'
   )
   ends = curves['loss'].ffill().iloc[-1].dropna()
@@ -76,13 +80,16 @@ def _binned(
   metrics: pd.DataFrame, columns: list[str]
 ) -> dict[str, pd.DataFrame]:
   """Returns a table of steps x models for each column, averaged over bins."""
+  steps = np.unique(metrics['step'])
   at = metrics['step']
-  if at.nunique() > _NUM_BINS:
-    edges = np.linspace(at.min(), at.max(), _NUM_BINS + 1)
+  if len(steps) > _NUM_BINS:
+    edges = np.linspace(steps[0], steps[-1], _NUM_BINS + 1)
+    centres = (edges[:-1] + edges[1:]) / 2
     index = np.clip(np.searchsorted(edges, at, 'right') - 1, 0, _NUM_BINS - 1)
-    at = pd.Series((edges[index] + edges[index + 1]) / 2, at.index, name='step')
+    at = centres[index]
   values = metrics[columns].replace([np.inf, -np.inf], np.nan)
-  means = values.groupby([at, metrics['model_id']]).mean()
+  means = values.groupby([np.asarray(at), metrics['model_id']]).mean()
+  means.index.names = ['step', 'model_id']
   return {column: means[column].unstack('model_id') for column in columns}
 
 
@@ -101,10 +108,12 @@ def _draw(
   axes: matplotlib.axes.Axes, curves: pd.DataFrame, failed: set[str]
 ) -> None:
   """Draws lines or bands, what lies in their middle, and where models fail."""
-  plain = figures.PALE if curves.shape[1] > 1 else figures.BLUE, 2
+  plain = figures.PALE if curves.shape[1] > 1 else figures.BLUE
   for model_id in curves if _has_lines(curves) else ():
-    line, is_failed = curves[model_id].dropna(), model_id in failed
-    colour, order = (figures.RED, 2.5) if is_failed else plain
+    line = curves[model_id].dropna()
+    is_failed = model_id in failed
+    colour = figures.RED if is_failed else plain
+    order = 2.5 if is_failed else 2
     axes.plot(line.index, line, color=colour, linewidth=0.9, zorder=order)
     if is_failed and len(line):
       axes.plot(line.index[-1], line.iloc[-1], 'x', color=colour, zorder=4)
@@ -122,12 +131,11 @@ def _handles(curves: pd.DataFrame, run) -> list:
   """Returns the legend of what _draw draws."""
   look = {'linestyle': '-', 'linewidth': 2}
   if not _has_lines(curves):
+    patch = matplotlib.patches.Patch
     return [
       figures.handle(figures.BLUE, '', 'median of models', **look),
-      *(
-        matplotlib.patches.Patch(color=figures.BLUE, alpha=alpha, label=label)
-        for alpha, label in ((0.45, 'half of them'), (0.18, '90% of them'))
-      ),
+      patch(color=figures.BLUE, alpha=0.45, label='half of them'),
+      patch(color=figures.BLUE, alpha=0.18, label='90% of them'),
     ]
   if curves.shape[1] == 1:
     return [figures.handle(figures.BLUE, '', curves.columns[0], **look)]

@@ -139,9 +139,8 @@ def _table(read, rows) -> tables.Table:
   names = [formats.brief(name) for part in parts for name in part]
   lines = []
   for unit, values in pd.concat(parts, axis=1).iterrows():
-    name = formats.unit_id(unit)
-    movement = formats.unit(unit).removeprefix(name).strip()
-    line = [name, movement, formats.count(people[unit])]
+    movement = formats.unit(unit).removeprefix(formats.unit_id(unit)).strip()
+    line = [formats.unit_id(unit), movement, formats.count(people[unit])]
     lines.append([*line, *map(formats.score, [rate[unit], *values])])
   where = formats.within(formats.split(read.split))
   return tables.Table(

@@ -56,7 +56,7 @@ class FiguresTest(parameterized.TestCase):
     people = [f'P{i}' for i in range(number)]
     read = self._read(people=people, units=('AU12',), means={'trained': 0.7})
     drawn = training.section(read)['figure']
-    self.assertIn(f'{what} of the models', drawn.caption)
+    self.assertIn(f'the {what} goes from the first to the last', drawn.caption)
     loss = drawn.figure.axes[0]
     self.assertEqual(len(loss.lines) > number, number == 5)
     self.assertEqual(bool(loss.collections), number == 40)

@@ -64,6 +64,13 @@ class FindingsTest(parameterized.TestCase):
       self.assertIn(f'the models order {100 * auc:.0f} of 100 pairs', text)
       self.assertIn(said, text)
 
+  def test_the_verdict_on_one_person_has_guessing_and_pixels_beside_it(self):
+    text = findings.verdict(self._read(fake.run, people=('P1',)))
+    self.assertRegex(text, r'the model orders 7\d of .* \(guessing: 50\)')
+    self.assertRegex(
+      text, r'is not established \(7\d; more for [01] of 1 person'
+    )
+
   def test_the_verdict_says_what_few_labels_give(self):
     splits = ('cross_video', 'few_labels_30')
     text = findings.verdict(self._read(fake.run, splits=splits))

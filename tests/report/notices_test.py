@@ -117,7 +117,7 @@ class OffTest(absltest.TestCase):
       fake.run(folder, models=models, more=low), max_people=1
     )
     (reasons,) = people.off(read).values()
-    self.assertRegex(reasons[0], r'AUC \.5\d, median \.75')
+    self.assertRegex(reasons[0], r'AUC \.5\d .median \.75.')
     self.assertIn('along little more than one direction', reasons[1])
 
   def test_little_video_and_failures_are_named(self):

@@ -132,7 +132,7 @@ class RunTest(WholePage):
     self.assertRegex(
       verdict, r'the models order 75 of 100 .*interval .* 7\d to'
     )
-    self.assertIn('more than the pixels alone (more for 6 of 6', verdict)
+    self.assertIn('more than the pixels alone (74; more for 6 of 6', verdict)
 
   def test_without_pictures_there_is_no_face(self):
     self.assertIn('No face is shown', checker.text(self.path))
@@ -316,6 +316,7 @@ class PageTest(parameterized.TestCase):
     self.assertIn('sprite', _maps(path)[0])
     self.assertIn('It shows faces', checker.text(path))
     self.assertIn('Pictures of 1 of 2 models', checker.text(path))
+    self.assertIn('1 of 2 person-specific models', checker.text(path))
     names = {p.stem for p in (folder / 'report').glob('faces*.png')}
     self.assertEqual(names, {'faces_m-P1', 'faces_strips_m-P1_P1'})
     path = page.write(folder)
@@ -341,6 +342,7 @@ class PageTest(parameterized.TestCase):
     self.assertIn('failed at step 7', checker.section(path, 'people'))
     if number == 500:
       self.assertIn('And 460 models more', checker.text(path))
+      self.assertIn('a dot for each of up to 60 people', checker.text(path))
       self.assertIn('Table of 500 people', checker.text(path))
 
   def test_one_model_of_everybody_is_not_called_person_specific(self):

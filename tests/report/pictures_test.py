@@ -29,6 +29,13 @@ class PicturesTest(absltest.TestCase):
     self.assertLen(drawn.figure.axes, 3 * 2)
     self.assertNotIn('Flow', drawn.caption)
 
+  def test_every_row_that_a_model_makes_is_explained(self):
+    image = _pictures(2).input
+    for name in ('neutral', 'driven', 'reconstruction'):
+      example = dataclasses.replace(_pictures(2), made={name: image})
+      drawn = pictures.draw('m', example)
+      self.assertIn(f'{name.capitalize()}: ', drawn.caption)
+
   def test_the_largest_shift_is_in_percent_of_the_side(self):
     drawn = pictures.draw('m', _pictures(1, shift=0.1))
     # (.1, .1) in units of half a side is sqrt(2) * 5 % of the side.

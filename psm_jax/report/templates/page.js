@@ -93,14 +93,10 @@
       if (!rings[0].hidden) { show(+slider.value); }
     });
   });
-})();
-(function () {
-  'use strict';
   var films = Array.from(document.querySelectorAll('video'));
   if (!films.length) { return; }
   var button = document.createElement('button');
-  var still = window.matchMedia('(prefers-reduced-motion: reduce)').matches;
-  var playing = !still;
+  var playing = !window.matchMedia('(prefers-reduced-motion: reduce)').matches;
   button.type = 'button';
   function set() {
     button.textContent = playing ? 'Pause the films' : 'Play the films';
