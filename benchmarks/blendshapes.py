@@ -21,7 +21,7 @@ from absl import app, flags
 from tqdm import auto as tqdm
 
 from psm_jax.data import folders, sources
-from psm_jax.data.ingest import detection, video
+from psm_jax.data.ingest import detection, landmarker, video
 from psm_jax.data.labels import weak
 from psm_jax.evaluation import scores
 
@@ -43,7 +43,7 @@ _UNITS = {
 
 
 def measured(
-  source: sources.Source, detector: detection.Detector, *, every: int
+  source: sources.Source, detector: landmarker.LandmarkerDetector, *, every: int
 ) -> pd.DataFrame:
   """Returns a row a picture: labels, and blendshapes, NaN without a face.
 

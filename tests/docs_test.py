@@ -7,6 +7,7 @@ typed is not started here, and `_OTHERS` says why.
 
 import ast
 import contextlib
+import dataclasses
 import importlib.util
 import inspect
 import pathlib
@@ -25,6 +26,7 @@ import psm_jax
 from psm_jax import methods
 from psm_jax.cli import program
 from psm_jax.data import frame_files
+from psm_jax.evaluation import probes
 from tests import tiny
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -194,7 +196,7 @@ class CommandTest(parameterized.TestCase):
     block = block.replace('/data/frames', f'{folder}/frames {fields}')
     block = block.replace('runs/lab', f'{folder}/runs/lab')
     block = block.replace('psm embed', 'psm embed --csv')
-    with _toy('facecycle'):
+    with _toy('facecycle'), _few_draws():
       _run(block)
       (store,) = (folder / 'runs/lab/data').glob('store-*')
       out = folder / 'new.csv'
@@ -227,7 +229,7 @@ class CommandTest(parameterized.TestCase):
     block = block.replace('runs/q', f'{folder}/q')
     block = block.replace('quickstart.py', f'quickstart.py {fields}')
     block = block.replace('evaluate', 'evaluate --splits=cross_video')
-    with _toy('canonical'):
+    with _toy('canonical'), _few_draws():
       _run(block)
     summary = pd.read_csv(folder / 'q/evaluation/summary.csv')
     self.assertEqual(summary['num_persons'].max(), 2)
@@ -242,6 +244,17 @@ def _toy(name):
   return mock.patch.dict(
     methods.METHODS, {name: lambda config, **_: tiny.toy_method(config)}
   )
+
+
+def _few_draws():
+  """Has probes drawn seldom: what they say of noise does not matter here."""
+  few = dataclasses.replace(
+    probes.DEFAULT,
+    few_label_draws=1,
+    num_frame_resamples=10,
+    num_block_resamples=10,
+  )
+  return mock.patch.object(probes, 'DEFAULT', few)
 
 
 def _run(block):

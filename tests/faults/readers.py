@@ -28,7 +28,7 @@ from psm_jax.data import (
 )
 from psm_jax.data.datasets import trees
 from psm_jax.data.ingest import folder as ingest_folder
-from psm_jax.data.ingest import layout, listing, tracks
+from psm_jax.data.ingest import frame_tables, layout, listing, tracks
 from psm_jax.data.labels import readers as tool_tables
 from psm_jax.discovery import named_movements
 from psm_jax.evaluation import features
@@ -333,7 +333,7 @@ def _of_ingest(root):
     'frames.parquet': Reader(
       place / 'frames.parquet',
       'parquet',
-      lambda: ingest_folder.read_table(root, 'v1'),
+      lambda: frame_tables.read_table(root, 'v1'),
     ),
   }
 
