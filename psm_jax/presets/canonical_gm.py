@@ -7,6 +7,10 @@ The canonical face is the video's, so that the code need not say who it is; the
 encoder also sees how a frame differs from it, as it must tell new people too.
 With --config.population.cohorts=others it trains a model for each person of
 everybody else, all at once.
+
+At half the width on 32 px it took six minutes of one core for twelve synthetic
+people together: AUC .957 across videos, .926 for people whom it never saw
+(pixels .919 and .906; docs/science.md).
 """
 
 from psm_jax.presets import canonical
