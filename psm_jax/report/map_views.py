@@ -204,5 +204,6 @@ def _how(drawn: maps.Maps, shown) -> str:
   """Returns how the two dimensions came about."""
   if drawn.projection == maps.TSNE:
     return 't-SNE: neighbours are alike, distances between groups mean nothing.'
-  share = formats.score(np.mean([one.explained for one in shown]))
+  # One that does not vary has no share.
+  share = formats.score(pd.Series([one.explained for one in shown]).mean())
   return f'The first two principal components, {share} of the variance.'

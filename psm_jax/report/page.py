@@ -173,7 +173,7 @@ def _title(read: evidence.Evidence) -> str:
       number = formats.plural(len(models), 'person-specific model')
       return f'{number} of facial movement'
     number = formats.plural(len(models), 'model')
-    return f'{number} of {formats.people(people)} of facial movement'
+    return f'{number} of facial movement, {formats.people(people)}'
   if read.run:
     return f'Run {read.folder.resolve().name}'
   number = formats.plural(len(read.approaches), 'approach')

@@ -349,7 +349,7 @@ class PageTest(parameterized.TestCase):
     folder = self._folder()
     fake.trained(folder, [fake.model('P1', cohort=('P1', 'P2'))])
     text = checker.text(page.write(folder))
-    self.assertIn('1 model of 2 people of facial movement', text)
+    self.assertIn('1 model of facial movement, 2 people', text)
 
 
 del WholePage  # Only of its subclasses is there a page.
