@@ -3,7 +3,9 @@
 What is done for behaviour of animals today: a vision transformer that fills in
 hidden patches (He et al., CVPR 2022) while embeddings of neighbouring frames
 are drawn together and away from those of other frames (BEAST, arXiv
-2507.09513). Here it is small, of one person and of faces of some 32 pixels; M
+2507.09513). Here it is small, of one person and of faces of some 32 pixels, and sees how
+a frame differs from its video's canonical face: given frames as they are it draws
+the mean picture, which a place alone tells, and learns nothing of movement. M
 members of an example and B examples make M B images of P patches.
 """
 
@@ -23,6 +25,7 @@ _SEEN = 0.25  # Share of patches that are not hidden (He et al., section 4.1).
 _TEMPERATURE = 0.1
 _CONTRAST_WEIGHT = 0.1
 _WEIGHT_DECAY = 1e-3
+_SCALE = 5.0  # Differences become of about unit size.
 
 
 class _Block(nn.Module):
@@ -80,9 +83,12 @@ def make(config: ml_collections.ConfigDict) -> interface.Method:
   num = cells**2
   encoder, drawer = _Encoder(), _Drawer(num)
 
-  def patches_of(frames):
-    image = frames.reshape((-1, cells, _PATCH_PX, cells, _PATCH_PX, 3))
-    image = image.astype(jnp.float32) / 127.5 - 1
+  def patches_of(frames, canonical):
+    image, face = (
+      pixels.reshape((-1, cells, _PATCH_PX, cells, _PATCH_PX, 3)) / 127.5
+      for pixels in (frames, canonical)
+    )
+    image = _SCALE * (image - face)
     return image.transpose((0, 1, 3, 2, 4, 5)).reshape((-1, num, _NUM_VALUES))
 
   def init(key):
@@ -95,7 +101,7 @@ def make(config: ml_collections.ConfigDict) -> interface.Method:
 
   def loss(key, params, method_state, shared, batch, schedule):
     del shared, schedule
-    patches = patches_of(batch.frames)
+    patches = patches_of(batch.frames, batch.canonical)
     order = jnp.argsort(jax.random.uniform(key, patches.shape[:2]), axis=1)
     seen = order[:, : int(_SEEN * num)]
     is_hidden = (
@@ -105,10 +111,7 @@ def make(config: ml_collections.ConfigDict) -> interface.Method:
     )
     tokens = encoder.apply(params['encoder'], patches, seen)
     drawn = drawer.apply(params['drawer'], tokens, seen)
-    # Patches are drawn by their own mean and spread (He et al., section 4.2).
-    spread = patches.std(axis=-1, keepdims=True) + 1e-2
-    target = (patches - patches.mean(axis=-1, keepdims=True)) / spread
-    square = jnp.mean((drawn - target) ** 2, axis=-1)
+    square = jnp.mean((drawn - patches) ** 2, axis=-1)
     filled = jnp.sum(square * is_hidden) / jnp.sum(is_hidden)
     first, second = jnp.split(contrast.unit(tokens.mean(axis=1)), 2)
     likeness = first @ second.T / _TEMPERATURE
@@ -120,9 +123,9 @@ def make(config: ml_collections.ConfigDict) -> interface.Method:
     terms = {'filled': filled, 'contrast': nearest}
     return filled + _CONTRAST_WEIGHT * nearest, (method_state, terms)
 
-  def embed(params, method_state, frames):
+  def embed(params, method_state, frames, canonical):
     del method_state
-    patches = patches_of(frames)
+    patches = patches_of(frames, canonical)
     seen = jnp.broadcast_to(jnp.arange(num), patches.shape[:2])
     return encoder.apply(params['encoder'], patches, seen).mean(axis=1)
 
@@ -139,4 +142,5 @@ def make(config: ml_collections.ConfigDict) -> interface.Method:
     embed=embed,
     pictures=lambda *_: {},
     unit_length=False,
+    uses_canonical=True,
   )

@@ -104,7 +104,7 @@ def train_row(name: str, store: store_lib.FrameStore):
     )
     embedders = _embedders(method, trained, untrained, person.video)
     figures = _scores(person, embedders)
-    if row.has_faces:
+    if row.has_faces and method.draw is not None:
       code = embedders['canonical'](person.pixels)
       figures += science_measures.drawn(
         person, code, _drawer(networks, trained)

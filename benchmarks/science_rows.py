@@ -147,7 +147,6 @@ ROWS = {
   'plain autoencoder': Row({_METHOD + 'reach': 0.0}, has_faces=False),
   'masked autoencoder': Row(
     _NEIGHBOURS | {'optim.learning_rate': 1e-3},
-    has_faces=False,
     make=masked_autoencoder.make,
   ),
 }
