@@ -3,10 +3,10 @@
 What is done for behaviour of animals today: a vision transformer that fills in
 hidden patches (He et al., CVPR 2022) while embeddings of neighbouring frames
 are drawn together and away from those of other frames (BEAST, arXiv
-2507.09513). Here it is small, of one person and of faces of some 32 pixels, and sees how
-a frame differs from its video's canonical face: given frames as they are it draws
-the mean picture, which a place alone tells, and learns nothing of movement. M
-members of an example and B examples make M B images of P patches.
+2507.09513). Here it is small, of one person and of faces of some 32 pixels, and
+sees how a frame differs from its video's canonical face: given frames as they
+are it draws the mean picture, which a place alone tells, and learns nothing of
+movement. M members of an example and B examples make M B images of P patches.
 """
 
 import flax.linen as nn

@@ -13,11 +13,7 @@ LOWERINGS = ('grouped', 'matmul', 'unrolled')
 # platform not named.
 TABLE = {
   'cpu': (((32, 16, 8), 'unrolled'),),
-  'tpu': (
-    ((32, 8, 8), 'grouped'),
-    ((128, 64, 2), 'unrolled'),
-    ((256, 16, 2), 'grouped'),
-  ),
+  'tpu': (((32, 8, 8), 'grouped'),),  # So are all others that were tried.
   'default': (((16, 16, 8), 'matmul'), ((256, 16, 8), 'unrolled')),
 }
 
