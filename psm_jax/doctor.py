@@ -20,7 +20,7 @@ import ml_collections
 
 from psm_jax import config_check, methods
 from psm_jax.bench import row as bench
-from psm_jax.data import canonical_faces, prepare
+from psm_jax.data import prepare
 from psm_jax.data import store as store_lib
 from psm_jax.engine import feed as feed_lib
 from psm_jax.engine import layout, memory
@@ -175,9 +175,7 @@ def _step_seconds(method, plans, largest, store, config, steps):
   built = population_lib.build(
     method, plans[:size], config, devices=largest.devices
   )
-  canonical = None
-  if method.uses_canonical:
-    canonical = canonical_faces.of_store(store)
+  canonical = feed_lib.canonical_of(method, store)
   feed = feed_lib.make(built, store.frames, config, canonical=canonical)
   with contextlib.closing(feed):
     step = bench.stepper(built, feed)

@@ -18,7 +18,7 @@ from psm_jax import paths
 from psm_jax.data import canonical_faces, embedded, recordings
 from psm_jax.data import store as store_lib
 from psm_jax.data.labels import weak
-from psm_jax.engine import inference, programs
+from psm_jax.engine import feed, inference, programs
 from psm_jax.runs import run, zoo
 
 Source = str | os.PathLike | np.ndarray | store_lib.FrameStore
@@ -169,11 +169,14 @@ class Model:
       keys, place = recording.rows, recording.rows['row'].to_numpy()
       seen = _weak_labels(recording) if weak_labels else None
       store, used = recording.store, place >= 0
-      values = self._on(store, place[used], self._programs.embed)
+      faces = feed.canonical_of(self._programs.method, store)
+      values = self._on(
+        store, place[used], self._programs.embed, canonical=faces
+      )
       lost = None
       if errors and 'reconstruction' in self._programs.drawn:
         error = self._programs.error
-        lost = self._on(store, place[used], error)
+        lost = self._on(store, place[used], error, canonical=faces)
     found = pd.DataFrame(values, np.flatnonzero(used))
     found = found.rename(columns='e{:03d}'.format)
     if lost is not None:
@@ -297,7 +300,9 @@ class Model:
       boxes=boxes,
     )
 
-  def _on(self, store, rows, function, *, state=None) -> np.ndarray:
+  def _on(
+    self, store, rows, function, *, state=None, canonical=None
+  ) -> np.ndarray:
     """Returns what a compiled function makes of rows of a store.
 
     Args:
@@ -306,6 +311,7 @@ class Model:
       function: Of (params, method_state, frames), and of the canonical faces
         behind them if the method uses them.
       state: Given for the method's state; None: the model's own.
+      canonical: The store's, where they are at hand.
     """
     method = self._programs.method
     if store.size_px != method.size_px:
@@ -313,16 +319,13 @@ class Model:
         f'{self.model_id} sees frames of {method.size_px} px, those of '
         f'{store.path} have {store.size_px}.'
       )
-    canonical = None
-    if method.uses_canonical:
-      canonical = canonical_faces.of_store(store)
     return inference.in_batches(
       function,
       self.exported.params,
       self.exported.method_state if state is None else state,
       store.frames,
       rows,
-      canonical=canonical,
+      canonical=canonical or feed.canonical_of(method, store),
     )
 
   def _pictures(self, name, store, rows) -> np.ndarray:

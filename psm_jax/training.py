@@ -193,9 +193,7 @@ def _waves(models, plans, store, config, shard):
     sizes=[len(members) for members in waves.values()],
   )
   populations = _fit_memory(method, populations, store, config)
-  canonical = None
-  if method.uses_canonical:
-    canonical = canonical_faces.of_store(store)
+  canonical = feed_lib.canonical_of(method, store)
   return [
     _Wave(
       number,

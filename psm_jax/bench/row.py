@@ -228,7 +228,6 @@ def _models(method, num_models, config, options):
 
   That of random frames is the first of a model's.
   """
-  faces = None
   if options.store:
     store = store_lib.open_store(options.store)
     # As many seeds of each person as it takes.
@@ -240,12 +239,12 @@ def _models(method, num_models, config, options):
         f'{options.store} makes {len(plans)} models by population.cohorts='
         f'{config.population.cohorts}, fewer than {num_models}. Use each.'
       )
-    if method.uses_canonical:
-      faces = canonical_faces.of_store(store)
+    faces = feed.canonical_of(method, store)
     return plans[:num_models], store.frames, faces
   num_frames = options.num_frames
   plans = [random_plan(i, num_frames, config) for i in range(num_models)]
   frames = _noise(num_models * num_frames, config.data.size_px)
+  faces = None
   if method.uses_canonical:
     video = np.repeat(np.arange(num_models, dtype=np.int32), num_frames)
     faces = canonical_faces.CanonicalFaces(frames[::num_frames], video)

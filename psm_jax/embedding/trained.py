@@ -11,9 +11,9 @@ import jax
 import numpy as np
 
 from psm_jax import methods
-from psm_jax.data import canonical_faces, prepare
+from psm_jax.data import prepare
 from psm_jax.data import store as store_lib
-from psm_jax.engine import inference, update
+from psm_jax.engine import feed, inference, update
 from psm_jax.runs import checkpoint, planning, run, shards
 
 
@@ -70,9 +70,7 @@ class Trained:
     self.step = self._states.step
     self._embed = inference.embedder(self.method)
     self._init = update.initialiser(self.method, jax.local_devices()[0])
-    self.canonical = None
-    if self.method.uses_canonical:
-      self.canonical = canonical_faces.of_store(self.store)
+    self.canonical = feed.canonical_of(self.method, self.store)
 
   def at_step(self, step: int) -> 'Trained':
     """Returns the same run with its models as they were at a step.

@@ -63,6 +63,13 @@ def make(
   return stream.StreamFeed(population, frames, config, canonical=canonical)
 
 
+def canonical_of(
+  method: interface.Method, frames: store.FrameStore
+) -> canonical_faces.CanonicalFaces | None:
+  """Returns the canonical faces of a store, None if a method uses none."""
+  return canonical_faces.of_store(frames) if method.uses_canonical else None
+
+
 def choose(
   population: population_lib.Population,
   config: ml_collections.ConfigDict,

@@ -158,11 +158,10 @@ class Networks:
     """Draws the parameters of one model."""
     keys = jax.random.split(key)
     image = jnp.zeros((1, self._size_px, self._size_px, 3))
+    seen = self._seen(image, image)
     code = jnp.zeros((1, self._code_size))
     return {
-      'encoder': self._encoder.init(keys[0], self._seen(image, image))[
-        'params'
-      ],
+      'encoder': self._encoder.init(keys[0], seen)['params'],
       'decoder': self._decoder.init(keys[1], code, image)['params'],
     }
 
