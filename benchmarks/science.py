@@ -9,8 +9,9 @@ The first trains the rows of the ablation, a model a person of a frame store
 with action units and two videos a person (that of a run of configs/narrow.py,
 say); the second measures how the models of a run of configs/canonical_narrow.py
 or its like tell frames that were made harder (launch.evaluate says the rest).
-The third measures a general model: probes of all other people on each
-person of its frame store, or of another with people whom it never saw. The last
+The third measures a general model: probes of all other people, and of one
+other, on each person of its frame store, or of another with people whom it
+never saw. The last
 prints the table: means over people. A row of the file is
 one figure of one person: AUCs across videos by number of labelled frames (0 is
 all), R2 of reconstructions and of driven faces, AUCs of action units read from
@@ -20,6 +21,7 @@ driven faces; of runs, AUCs of frames made harder.
 import contextlib
 import csv
 import dataclasses
+import functools
 import os
 import pathlib
 import time
@@ -153,17 +155,25 @@ def measure_general(workdir: str):
     features.PIXEL_PCA: (np.split(components, borders), sizes),
   }
   model = run.run.models[0]
+  guard = round(science_measures.GUARD_S * store.videos(people[0])[0].fps)
   for number, person_id in enumerate(people):
-    metric = f'across, {"seen" if person_id in model.cohort else "unseen"}'
-    figures = [
-      (
-        source,
-        metric,
-        0,
-        science_measures.across_people(values, labels, number, sizes=sizes),
+    kind = 'seen' if person_id in model.cohort else 'unseen'
+    others = [n for n in range(len(people)) if n != number]
+    figures = []
+    for source, (values, sizes) in sources.items():
+      tested = functools.partial(
+        science_measures.across_people,
+        values,
+        labels,
+        number,
+        guard=guard,
+        sizes=sizes,
       )
-      for source, (values, sizes) in sources.items()
-    ]
+      each = [tested([other]) for other in others]
+      figures += [
+        (source, f'all others, {kind}', 0, tested(others)),
+        (source, f'one other, {kind}', 0, np.mean(each)),
+      ]
     _write(_name(run), person_id, model.seed, figures)
 
 

@@ -26,8 +26,8 @@ from psm_jax.methods import canonical
 
 _ACTIVE = 2.0  # Intensity from which a unit is active.
 _RAREST = 0.02  # Units rarer than that in a video are left out.
-_GUARD_S = 2.0
-_STRIDE = 6  # Frames of other people that a probe learns from.
+GUARD_S = 2.0
+_MOST_FRAMES = 2200  # Of other people that a probe learns from.
 _LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 # What is done to the tested video, in the fields of `config.method.canonical`;
 # jitter as launch.ingest leaves it on 32 px, and five times its shift.
@@ -91,7 +91,7 @@ def person_of(
     index=index.reset_index(drop=True),
     labels=labels[:, np.min(shares, axis=0) > _RAREST],
     yaw=index['pose_yaw'].to_numpy() if 'pose_yaw' in index else None,
-    guard=round(_GUARD_S * videos[0].fps),
+    guard=round(GUARD_S * videos[0].fps),
   )
 
 
@@ -310,10 +310,12 @@ def across_people(
   values: Sequence[np.ndarray],
   labels: Sequence[np.ndarray],
   number: int,
+  others: Sequence[int],
   *,
+  guard: int,
   sizes: tuple[int, ...] = (),
 ) -> float:
-  """Returns the mean AUC of a probe of all people but one on that one.
+  """Returns the mean AUC of a probe of other people on one.
 
   Features of each person are centred and scaled by the person's own frames,
   labelled or not.
@@ -322,14 +324,16 @@ def across_people(
     values: A person's [n, D] features each.
     labels: A person's [n, U] units each.
     number: Who is tested.
+    others: From whom the probe learns, of some 2,200 frames at most.
+    guard: Frames left out around a stretch that the penalty is chosen on.
     sizes: See `few_labels.probe_auc`.
   """
   scaled = [
     (own - own.mean(axis=0)) / own.std(axis=0).clip(1e-6) for own in values
   ]
-  others = [n for n in range(len(values)) if n != number]
-  train = np.concatenate([scaled[n][::_STRIDE] for n in others])
-  known = np.concatenate([labels[n][::_STRIDE] for n in others])
+  stride = -(-sum(len(values[n]) for n in others) // _MOST_FRAMES)
+  train = np.concatenate([scaled[n][::stride] for n in others])
+  known = np.concatenate([labels[n][::stride] for n in others])
   kept = labels[number].mean(axis=0) > _RAREST
   kept &= known.mean(axis=0) > _RAREST / 2
   both = np.concatenate([known, labels[number]])[:, kept]
@@ -338,7 +342,7 @@ def across_people(
     both,
     np.arange(len(train)),
     np.arange(len(train), len(both)),
-    folds=few_labels.stretches(len(train)),
+    folds=few_labels.stretches(len(train), guard=guard // stride),
     sizes=sizes,
   )
   return float(np.nanmean(value))

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 
-from benchmarks import science, science_rows
+from benchmarks import science, science_measures, science_rows
 from psm_jax import config_check, methods
 from psm_jax.methods import interface
 
@@ -33,6 +33,32 @@ class RowsTest(parameterized.TestCase):
     base = science_rows.config_of(science_rows.ROWS['base'], store, 7)
     is_base = config.to_dict() == base.to_dict() and row.term is None
     self.assertEqual(is_base and row.has_faces, name == 'base')
+
+
+class AcrossPeopleTest(parameterized.TestCase):
+  """Three people, whose units are one column each, apart and of other scale."""
+
+  def setUp(self):
+    super().setUp()
+    generator = np.random.default_rng(0)
+    self.labels = [generator.random((300, 2)) < 0.3 for _ in range(3)]
+    self.values = [
+      scale * (labels + 0.1 * generator.standard_normal((300, 2))) + scale
+      for labels, scale in zip(self.labels, (1.0, 5.0, 40.0), strict=True)
+    ]
+
+  @parameterized.parameters([[1]], [[0, 1]])
+  def test_what_all_show_alike_is_told_of_the_next(self, others):
+    self.assertGreater(self._auc(others), 0.99)
+
+  def test_the_tested_persons_labels_are_not_learned_from(self):
+    self.labels[2] = ~self.labels[2]
+    self.assertLess(self._auc([0, 1]), 0.01)
+
+  def _auc(self, others):
+    return science_measures.across_people(
+      self.values, self.labels, 2, others, guard=10
+    )
 
 
 class TableTest(absltest.TestCase):
