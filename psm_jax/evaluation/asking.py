@@ -4,7 +4,7 @@ n frames.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -90,46 +90,73 @@ def ask(
     any video of the test part says nothing and is not named either.
   """
   train, test = np.flatnonzero(split.train), np.flatnonzero(split.test)
+  if table.source == features.NEAREST_IN_TIME:
+
+    def tell_nearest(*question):
+      return _nearest(table.frames, *question), np.nan
+
+    return answers(asked, train, test, tell_nearest)
   if table.source == features.HEAD_POSE:
     asked = [target for target in asked if target.name not in controls.POSES]
-  is_nearest = table.source == features.NEAREST_IN_TIME
-  if not is_nearest:
-    inner = splits.inner_folds(
-      table.frames,
-      split.train,
-      num_folds=probes.NUM_INNER_FOLDS,
-      guard_s=config.guard_s,
-    )
-    data = probes.scaled(table, config)
-    fitted = probes.fit(
-      data[train],
-      [target.take(train) for target in asked],
-      [(inside[train], validate[train]) for inside, validate in inner],
-      source=table.source,
-      config=config,
-    )
-    told = fitted.tell(data[test])
-  answers, impossible = [], []
+  inner = splits.inner_folds(
+    table.frames,
+    split.train,
+    num_folds=probes.NUM_INNER_FOLDS,
+    guard_s=config.guard_s,
+  )
+  data = probes.scaled(table, config)
+  fitted = probes.fit(
+    data[train],
+    [target.take(train) for target in asked],
+    [(inside[train], validate[train]) for inside, validate in inner],
+    source=table.source,
+    config=config,
+  )
+  told = fitted.tell(data[test])
+
+  def tell(target, *_):
+    said, alpha = told[target.kind, target.name]
+    return said[target.known[test]], alpha
+
+  return answers(asked, train, test, tell)
+
+
+def answers(
+  asked: Sequence[targets.Target],
+  train: np.ndarray,
+  test: np.ndarray,
+  tell: Callable[
+    [targets.Target, np.ndarray, np.ndarray], tuple[np.ndarray | None, float]
+  ],
+) -> tuple[list[Answer], list[str]]:
+  """Returns the answers to questions, and which have none, see `ask`.
+
+  Args:
+    asked: What is asked, on some frames.
+    train: [n_train] int, the training frames.
+    test: [n_test] int.
+    tell: Of a target, and of the training and test frames on which it is known:
+      what is said of these test frames, None for nothing, and the penalty.
+  """
+  made, impossible = [], []
   for target in asked:
-    known = target.known
+    known, is_number = target.known, target.kind == targets.NUMBERS
     rows, labelled = test[known[test]], train[known[train]]
-    labels, is_number = target.values[labelled], target.kind == targets.NUMBERS
+    labels = target.values[labelled]
     if not len(rows) or len(labels if is_number else set(labels)) < 2:
       impossible += [] if is_number else [target.name]
       continue
-    if is_nearest:
-      said, alpha = _nearest(table.frames, target, labelled, rows), np.nan
-    else:
-      said, alpha = told[target.kind, target.name]
-      said = said[known[test]]
-    if said is not None:
-      place = target.name, target.kind, labels, rows
-      answers.append(Answer(*place, target.values[rows], said, alpha))
-  return answers, impossible
+    told, alpha = tell(target, labelled, rows)
+    if told is not None:
+      truth = target.values[rows]
+      made.append(
+        Answer(target.name, target.kind, labels, rows, truth, told, alpha)
+      )
+  return made, impossible
 
 
 def _nearest(frames, target, train, test):
-  """Returns what the training frames next in time say; None if none can."""
+  """Returns what the training frames next in time say, None if none can."""
   values = target.values[train]
   if target.kind == targets.CLASSES:
     near = controls.nearest(frames, train, test)

@@ -10,12 +10,13 @@ or searched for each other's neighbours, unless aligned first
 """
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+import threadpoolctl
 
-from psm_jax.evaluation import features, splits
+from psm_jax.evaluation import features, results, splits
 
 WARNING = (
   'Embeddings of different models do not share coordinates. Compare scores of '
@@ -23,7 +24,7 @@ WARNING = (
   'two models mean nothing before an alignment whose quality on held-out '
   'frames was shown.'
 )
-OWN_MODELS = 'each person has a model of their own'
+OWN_MODELS = 'each person has a model of their own, so no shared coordinates'
 # Features that mean the same for everybody, whatever their model_id.
 SHARED_SOURCES = (features.PIXEL_PCA, features.HEAD_POSE)
 
@@ -56,6 +57,48 @@ def shared_models(
     source: {model: kept for model, kept in tables_of.items() if len(kept) > 1}
     for source, tables_of in models.items()
   }
+
+
+def score_models(
+  tables: Sequence[features.FeatureTable],
+  score: Callable[
+    [list[features.FeatureTable]], tuple[list[dict], Sequence[str]]
+  ],
+  *,
+  target: str = '',
+  split: str = '',
+) -> tuple[list[dict], list[dict]]:
+  """Scores every model of several persons, and says why others are not scored.
+
+  Args:
+    tables: Any number of sources, models and persons.
+    score: A model's tables, one a person, to rows of results, which need not
+      say of which source and model they are, and notes why some are missing.
+      If it raises splits.Impossible, that is why there are none.
+    target: Of the rows of skipped.
+    split: Likewise.
+
+  Returns:
+    Rows of results, and of skipped, in which sources without shared coordinates
+    are.
+  """
+  made, skipped = [], []
+  # The matrices are small: more threads take twice the processor's time.
+  with threadpoolctl.threadpool_limits(limits=1, user_api='blas'):
+    for source, models in shared_models(tables).items():
+      notes = [] if models else [OWN_MODELS]
+      for model_id, theirs in models.items():
+        try:
+          rows, reasons = score(theirs)
+        except splits.Impossible as reason:
+          rows, reasons = [], [str(reason)]
+        ids = {'source': source, 'model_id': model_id}
+        made += [ids | row for row in rows]
+        notes += [f'{model_id}: {reason}' for reason in reasons]
+      place = {'source': source, 'person_id': results.EVERYBODY}
+      place |= {'target': target, 'split': split}
+      skipped += [{**place, 'reason': note} for note in notes]
+  return made, skipped
 
 
 def two_parts(

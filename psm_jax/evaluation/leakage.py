@@ -13,10 +13,10 @@ frames also see the shape of a person's cloud.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
-import threadpoolctl
 from sklearn import neighbors
 
 from psm_jax.evaluation import (
@@ -73,27 +73,15 @@ def identity(
     Rows of results, and of skipped: sources without shared coordinates, and
     persons of too few frames.
   """
-  made, skipped = [], []
-  tables = [table.in_order() for table in tables]
-  with threadpoolctl.threadpool_limits(limits=1, user_api='blas'):
-    for source, models in coordinates.shared_models(tables).items():
-      place = {'source': source, 'person_id': results.EVERYBODY}
-      notes = [] if models else [coordinates.OWN_MODELS]
-      for model_id, theirs in models.items():
-        split, parts, note = _parts_of(theirs, config)
-        notes += [f'{model_id}: {note}'] if note else []
-        ids = {'source': source, 'model_id': model_id, 'split': split}
-        if len(parts) > 1:
-          made += _probe_model(ids, parts, config)
-      skipped += [{**place, 'target': LINEAR, 'reason': n} for n in notes]
-  return made, skipped
+  return coordinates.score_models(
+    [table.in_order() for table in tables],
+    functools.partial(_score_model, config=config),
+    target=LINEAR,
+  )
 
 
-def _parts_of(tables, config):
-  """Returns a split that suits all persons, their parts, and who is left out.
-
-  Parts are (table, directions).
-  """
+def _score_model(tables, config) -> tuple[list[dict], list[str]]:
+  """Returns the rows of one model, and a note on persons who are left out."""
   has_two = all(table.frames['video_id'].nunique() > 1 for table in tables)
   split = splits.CROSS_VIDEO if has_two else splits.BLOCKED
   parts, left_out = [], []
@@ -113,18 +101,25 @@ def _parts_of(tables, config):
       left_out.append(table.person_id)
     else:
       parts.append((table, directions))
-  note = (
-    f'without {", ".join(left_out)}, of whom a part of the {split} split has '
-    f'fewer than {config.min_frames} frames'
-    if left_out
-    else ''
-  )
-  return split, parts, note
+  notes = []
+  if left_out:
+    notes.append(
+      f'without {", ".join(left_out)}, of whom a part of the {split} split has '
+      f'fewer than {config.min_frames} frames'
+    )
+  return _probe(split, parts, config) if len(parts) > 1 else [], notes
 
 
-def _probe_model(ids, parts, config) -> list[dict]:
-  """Returns the rows of one model."""
+def _probe(split, parts, config) -> list[dict]:
+  """Returns the rows of one model.
+
+  Args:
+    split: Name of the split.
+    parts: (table, directions) of each person.
+    config: See LeakageConfig.
+  """
   made = []
+  source = parts[0][0].source
   data = [table.scaled() for table, _ in parts]
   each = max(config.min_frames, config.max_frames // len(parts))
   for index, direction in enumerate((splits.FORWARD, splits.BACKWARD)):
@@ -141,10 +136,14 @@ def _probe_model(ids, parts, config) -> list[dict]:
       )
     )
     for probe in (LINEAR, NEAREST, CENTRED):
-      accuracy = _accuracies(train, test, ids['source'], probe, config)
+      accuracy = _accuracies(train, test, source, probe, config)
       for (table, _), tested, share in zip(parts, test, accuracy, strict=True):
         made += results.rows(
-          {**ids, 'person_id': table.person_id, 'direction': direction},
+          {
+            'split': split,
+            'person_id': table.person_id,
+            'direction': direction,
+          },
           probe,
           {'accuracy': share, 'chance': 1 / len(parts)},
           n_train=size,

@@ -25,7 +25,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import threadpoolctl
 import tqdm
 
 from psm_jax.data import folds as folds_lib
@@ -103,39 +102,30 @@ def evaluate(
   Raises:
     ValueError: If a column `fold` does not hold one fold a person.
   """
-  made, skipped = [], []
+  in_no_fold = set()
 
-  def skip(source, reason, person_id=results.EVERYBODY):
-    place = {'source': source, 'person_id': person_id, 'split': SPLIT}
-    skipped.append({**place, 'reason': reason})
+  def score(tables):
+    dealt, left_out = deal(
+      tables,
+      folds=folds,
+      num_folds=fold_config.num_folds,
+      num_partitions=fold_config.num_partitions,
+      seed=config.seed,
+    )
+    in_no_fold.update(left_out)
+    return _evaluate_model(
+      tables, dealt, config, fold_config, show_progress=show_progress
+    )
 
-  given = [t for t in given if t.source != features.NEAREST_IN_TIME]
-  for source, models in coordinates.shared_models(given).items():
-    if not models:
-      skip(source, f'{coordinates.OWN_MODELS}, so no shared coordinates')
-    for model_id, tables in models.items():
-      try:
-        dealt, left_out = deal(
-          tables,
-          folds=folds,
-          num_folds=fold_config.num_folds,
-          num_partitions=fold_config.num_partitions,
-          seed=config.seed,
-        )
-        # More threads take twice the processor's time.
-        with threadpoolctl.threadpool_limits(limits=1, user_api='blas'):
-          scored, reasons = _evaluate_model(
-            tables, dealt, config, fold_config, show_progress=show_progress
-          )
-      except splits.Impossible as reason:
-        skip(source, f'{model_id}: {reason}')
-        continue
-      made += [{**r, 'source': source, 'model_id': model_id} for r in scored]
-      for reason in reasons:
-        skip(source, reason)
-      for person_id in left_out:
-        skip('', 'in no fold', person_id)
-  return made, skipped
+  made, skipped = coordinates.score_models(
+    [t for t in given if t.source != features.NEAREST_IN_TIME],
+    score,
+    split=SPLIT,
+  )
+  return made, skipped + [
+    {'person_id': person_id, 'split': SPLIT, 'reason': 'in no fold'}
+    for person_id in sorted(in_no_fold)
+  ]
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
@@ -302,24 +292,16 @@ def _ask(tables, person, asked, train, test, config, fold_config):
     config=config,
   )
   # A person at a time, which bounds the memory.
-  told = [fitted.tell(features_of(new, one)) for one in np.unique(person[new])]
-  answers, reasons = [], []
-  for target in asked:
-    key, known = (target.kind, target.name), target.known
-    if key not in fitted.models or not known[new].any():
-      reasons.append(
-        f'{target.name} has one class in training or no test frame'
-      )
-      continue
-    said = np.concatenate([part[key][0] for part in told])[known[new]]
-    rows, labelled = new[known[new]], fit[known[fit]]
-    answers.append(
-      asking.Answer(
-        *(target.name, target.kind, target.values[labelled], rows),
-        *(target.values[rows], said),
-      )
-    )
-  return answers, reasons
+  parts = [fitted.tell(features_of(new, one)) for one in np.unique(person[new])]
+
+  def tell(target, *_):
+    said = [part[target.kind, target.name][0] for part in parts]
+    return np.concatenate(said)[target.known[new]], np.nan
+
+  answers, impossible = asking.answers(asked, fit, new, tell)
+  return answers, [
+    f'{name} has one class in training or no test frame' for name in impossible
+  ]
 
 
 def deal(

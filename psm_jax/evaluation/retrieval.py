@@ -17,10 +17,10 @@ beat; normalised = (score - chance) / (best - chance).
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
-import threadpoolctl
 
 from psm_jax.evaluation import coordinates, features, results, splits
 
@@ -91,21 +91,9 @@ def retrieve(
   Returns:
     Rows of results, and of skipped.
   """
-  made, skipped = [], []
-  with threadpoolctl.threadpool_limits(limits=1, user_api='blas'):
-    for source, models in coordinates.shared_models(tables).items():
-      notes = [] if models else [coordinates.OWN_MODELS]
-      for model_id, theirs in models.items():
-        try:
-          scored = _score_model(theirs, config)
-          made += scored
-          if not any(row['metric'] == 'normalised' for row in scored):
-            notes.append('all frames show the same action units')
-        except splits.Impossible as reason:
-          notes.append(f'{model_id}: {reason}')
-      place = {'source': source, 'person_id': results.EVERYBODY}
-      skipped += [{**place, 'target': AS_IS, 'reason': n} for n in notes]
-  return made, skipped
+  return coordinates.score_models(
+    tables, functools.partial(_score_model, config=config), target=AS_IS
+  )
 
 
 def agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -123,8 +111,8 @@ def agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
   return 2 * (first @ second.T) / np.maximum(size, 1)
 
 
-def _score_model(tables, config) -> list[dict]:
-  """Returns the rows of one model."""
+def _score_model(tables, config) -> tuple[list[dict], list[str]]:
+  """Returns the rows of one model, and a note if all frames are alike."""
   tables = [table.in_order() for table in tables]
   labels = [
     splits.action_unit_labels(table.frames, threshold=config.threshold)
@@ -170,7 +158,9 @@ def _score_model(tables, config) -> list[dict]:
           person, queries, candidates, config.num_neighbours
         )
         made += results.rows(table.ids, target, metrics, **sizes)
-  return made
+  if any(row['metric'] == 'normalised' for row in made):
+    return made, []
+  return made, ['all frames show the same action units']
 
 
 def _standardised(data) -> list[np.ndarray]:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 
-from psm_jax.evaluation import leakage
+from psm_jax.evaluation import coordinates, leakage
 from tests.evaluation import people
 
 _PERSONS = ('P1', 'P2', 'P3', 'P4')
@@ -79,7 +79,7 @@ class IdentityTest(parameterized.TestCase):
       for i, p in enumerate(_PERSONS)
     ]
     found, reasons = _identity(own)
-    self.assertEqual(reasons, ['each person has a model of their own'])
+    self.assertEqual(reasons, [coordinates.OWN_MODELS])
     self.assertEmpty(found)
 
   def test_pixels_are_shared_whatever_model_they_are_the_control_of(self):
