@@ -118,6 +118,9 @@ _UNITS = flags.DEFINE_list(
   "Action units of OpenFace 3's list, in order; the default is not documented "
   'by it.',
 )
+program.allow(
+  ['frames'], ['workdir'], message='Give one of --frames and --workdir.'
+)
 
 
 def _next():
@@ -137,8 +140,6 @@ REQUIRED = ('labels', 'tool')
 
 def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
-  if bool(_FRAMES.value) == bool(_WORKDIR.value):
-    raise ValueError('Give one of --frames and --workdir.')
   if not all(unit.isdecimal() for unit in _UNITS.value):
     raise ValueError(f'--units={",".join(_UNITS.value)}; expected numbers.')
   options = collection.Options(

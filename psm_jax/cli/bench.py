@@ -73,6 +73,12 @@ flags.register_validator(
   lambda sizes: all(size.isdigit() and int(size) for size in sizes),
   'Expected numbers of models, such as 1,2,4.',
 )
+program.allow(
+  ['config'],
+  ['layers'],
+  ['config', 'layers'],
+  message='Name an experiment with --config, or give --layers.',
+)
 REQUIRED = ('out',)
 
 
@@ -87,8 +93,6 @@ def main() -> int | None:
     folder.mkdir(parents=True, exist_ok=True)
     paths.write_json(folder / 'layers.json', rows)
     return None
-  if _CONFIG.value is None:
-    raise ValueError('Name an experiment with --config, or give --layers.')
   result = sweep.run(
     _CONFIG.value,
     num_models=num_models,

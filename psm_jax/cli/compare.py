@@ -71,6 +71,12 @@ _MOVEMENTS = flags.DEFINE_string(
   'Named movements of frames: a CSV of person_id,video_id,frame,movement, or a '
   'JSON of rules over label columns, see docs/comparison.md.',
 )
+program.allow(
+  ['run'],
+  ['table'],
+  ['run', 'table'],
+  message='Name an approach: --run=NAME=WORKDIR or --table=...',
+)
 REQUIRED = ('out',)
 
 
@@ -85,7 +91,10 @@ def main() -> int | None:
   for row in omitted.itertuples():
     logging.warning(
       'Left out %d frames of person %s of %s: %s',
-      *(row.num_frames, row.person_id, row.approach, row.reason),
+      row.num_frames,
+      row.person_id,
+      row.approach,
+      row.reason,
     )
   controls = _controls(compared, baseline)
   more = ([], [])
@@ -118,8 +127,6 @@ def _read():
       for name, files in program.named(_TABLE)
     ),
   ]
-  if not compared:
-    raise ValueError('Name an approach: --run=NAME=WORKDIR or --table=...')
   return approaches.join_seeds(compared) if _SEED_GROUP.value else compared
 
 

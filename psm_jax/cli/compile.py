@@ -40,6 +40,12 @@ _LAYERS = flags.DEFINE_boolean(
   'Estimate single convolutions in every lowering instead of a run.',
 )
 _OUT = flags.DEFINE(program.PLACE, 'out', None, 'JSON file to write.')
+program.allow(
+  ['config'],
+  ['layers'],
+  ['config', 'layers'],
+  message='Name an experiment with --config, or give --layers.',
+)
 REQUIRED = ('topology',)
 
 flags.register_validator(
@@ -57,8 +63,6 @@ def main() -> int | None:
   if _LAYERS.value:
     rows = layers.estimate(_TOPOLOGY.value, num_models=num_models)
     print(layers.table(rows))
-  elif _CONFIG.value is None:
-    raise ValueError('Name an experiment with --config, or give --layers.')
   else:
     rows = []
     for size in num_models:

@@ -90,13 +90,11 @@ _OUT = flags.DEFINE(program.PLACE, 'out', None, 'Where to, with --model.')
 _TABLES = ('.csv', '.parquet')
 
 
-@flags.multi_flags_validator(
-  ['workdir', 'model', 'frames', 'out'],
+program.allow(
+  ['workdir'],
+  ['model', 'frames', 'out'],
   message='Give --workdir alone, or --model, --frames and --out.',
 )
-def _is_one_of_both(values):
-  others = [values[name] is not None for name in ('model', 'frames', 'out')]
-  return not any(others) if values['workdir'] else all(others)
 
 
 def main() -> int | None:
@@ -137,7 +135,7 @@ def _write_table(path):
     paths.write_atomic(path, csv_files.text_of(table, float_format='%.9g'))
   else:
     paths.write_atomic(path, table.to_parquet(index=False))
+  num_faces = table['success'].sum()
   logging.info(
-    'Wrote %d frames, %d with a face, to %s',
-    *(len(table), table['success'].sum(), path),
+    'Wrote %d frames, %d with a face, to %s', len(table), num_faces, path
   )

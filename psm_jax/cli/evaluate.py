@@ -110,14 +110,12 @@ _SCHEDULER = flags.DEFINE_string(
 )
 
 
-@flags.multi_flags_validator(
-  ['workdir', 'tables', 'out'],
+program.allow(
+  ['workdir'],
+  ['workdir', 'tables'],
+  ['tables', 'out'],
   message='Give --workdir, or --tables and --out; --out not with --workdir.',
 )
-def _is_complete(values):
-  if values['workdir'] is not None:
-    return values['out'] is None
-  return bool(values['tables']) and values['out'] is not None
 
 
 def main() -> int | None:

@@ -27,13 +27,11 @@ _VERIFY = flags.DEFINE(
 )
 
 
-@flags.multi_flags_validator(
-  ['workdir', 'out', 'verify'],
+program.allow(
+  ['workdir', 'out'],
+  ['verify'],
   message='Give --workdir and --out, or --verify alone.',
 )
-def _is_one_of_both(values):
-  given = [bool(values[name]) for name in ('workdir', 'out', 'verify')]
-  return given in ([True, True, False], [False, False, True])
 
 
 def main() -> int | None:

@@ -31,14 +31,10 @@ _VIDEO = flags.DEFINE_string(
 )
 _DRIVE = flags.DEFINE_string('drive', None, 'Whose face is moved.')
 _OUT = flags.DEFINE(program.PLACE, 'out', None, 'The film, .mp4.')
-REQUIRED = ('model', 'out')
-
-
-@flags.multi_flags_validator(
-  ['source', 'video'], message='--video is for films without --source.'
+program.allow(
+  (), ['source'], ['video'], message='--video is for films without --source.'
 )
-def _is_one_of_both(values):
-  return not (values['source'] and values['video'])
+REQUIRED = ('model', 'out')
 
 
 def main() -> int | None:

@@ -38,14 +38,13 @@ _MORE = flags.DEFINE_integer(
 _READ = flags.DEFINE_multi_string(
   'read', [], 'VIDEO_ID=FILE, exported by ELAN or BORIS; may be given again.'
 )
-REQUIRED = ('workdir',)
-
-
-@flags.multi_flags_validator(
-  ['labels', 'more'], message='--labels is for the first round, --more later.'
+program.allow(
+  (),
+  ['labels'],
+  ['more'],
+  message='--labels is for the first round, --more later.',
 )
-def _is_one_of_both(values):
-  return not (values['labels'] and values['more'])
+REQUIRED = ('workdir',)
 
 
 def main() -> int | None:

@@ -38,13 +38,11 @@ _SPLITS = probe_flags.define_splits(
 _THRESHOLD = probe_flags.define_threshold()
 
 
-@flags.multi_flags_validator(
-  ['workdir', 'run', 'out'], message='Give --workdir alone, or --run and --out.'
+program.allow(
+  ['workdir'],
+  ['run', 'out'],
+  message='Give --workdir alone, or --run and --out.',
 )
-def _is_complete(values):
-  if values['workdir'] is not None:
-    return not values['run'] and values['out'] is None
-  return bool(values['run']) and values['out'] is not None
 
 
 def main() -> int | None:

@@ -8,7 +8,7 @@ import pathlib
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from absl import app, flags, logging
 
@@ -145,6 +145,22 @@ def _keep_traceback(verb):
   except OSError as error:
     return f'its traceback could not be kept: {error}'
   return f'traceback in {path}'
+
+
+def allow(*ways: Sequence[str], message: str) -> None:
+  """Says which of some flags may be given together; else the usage is wrong.
+
+  Args:
+    *ways: Names of flags; one of the ways must be that of the command line. A
+      flag counts as given if it holds something: no None, 0 or false.
+    message: What to give, for whoever does otherwise.
+  """
+  names = sorted(set().union(*ways))
+
+  @flags.multi_flags_validator(names, message)
+  def _is_one_of_ways(values):
+    given = {name for name, value in values.items() if value}
+    return given in map(set, ways)
 
 
 def named(

@@ -48,26 +48,14 @@ _PROJECTION = flags.DEFINE_enum(
 )
 
 
-@flags.multi_flags_validator(
-  ['workdir', 'comparison'], message='Give --workdir or --comparison.'
+program.allow(
+  ['workdir'],
+  ['workdir', 'show_faces'],
+  ['comparison'],
+  ['comparison', 'maps'],
+  message='Give --workdir or --comparison. --maps is for --comparison, '
+  '--show_faces for --workdir: a comparison has no faces to show.',
 )
-def _is_one_of_both(values):
-  return bool(values['workdir']) != bool(values['comparison'])
-
-
-@flags.multi_flags_validator(
-  ['workdir', 'maps'], message='--maps is for --comparison.'
-)
-def _has_maps(values):
-  return not (values['workdir'] and values['maps'])
-
-
-@flags.multi_flags_validator(
-  ['comparison', 'show_faces'],
-  message='--show_faces is for --workdir: a comparison has no faces to show.',
-)
-def _has_faces(values):
-  return not (values['comparison'] and values['show_faces'])
 
 
 def main() -> int | None:

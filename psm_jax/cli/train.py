@@ -85,14 +85,10 @@ _WANDB = flags.DEFINE_enum(
   'configuration without paths and the ids of models are sent to wandb.ai, or '
   'to WANDB_BASE_URL. Never a picture.',
 )
-REQUIRED = ('config', 'workdir')
-
-
-@flags.multi_flags_validator(
-  ['shard', 'distributed'], message='Give --shard or --distributed.'
+program.allow(
+  (), ['shard'], ['distributed'], message='Give --shard or --distributed.'
 )
-def _is_one_of_both(values):
-  return not (values['shard'] and values['distributed'])
+REQUIRED = ('config', 'workdir')
 
 
 def main() -> int | None:

@@ -16,7 +16,7 @@ class AttachLabelsTest(parameterized.TestCase):
 
   @parameterized.parameters(
     ((), 2, 'labels'),
-    (('--labels=/no', '--tool=openface'), 1, 'one of --frames and --workdir'),
+    (('--labels=/no', '--tool=openface'), 2, 'one of --frames and --workdir'),
     (
       ('--labels=/no', '--tool=openface', '--frames=/no', '--units=a'),
       1,

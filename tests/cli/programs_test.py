@@ -38,6 +38,16 @@ class LaunchTest(parameterized.TestCase):
       'Give --workdir or --comparison',
     ),
     ('export', ('--workdir=x',), 'out'),
+    ('report', ('--workdir=x', '--maps=a=b'), '--maps is for --comparison'),
+    ('report', ('--comparison=x', '--show_faces'), 'has no faces to show'),
+    ('film', ('--source=x', '--video=y'), '--video is for films without'),
+    ('label', ('--workdir=x', '--labels=a', '--more=2'), '--more later'),
+    ('compare', ('--out=x',), 'Name an approach'),
+    (
+      'train',
+      (_CONFIG, '--workdir=x', '--shard=0/2', '--distributed'),
+      'Give --shard or --distributed',
+    ),
     ('learning_curve', ('--workdir=x', '--out=y'), '--workdir alone'),
     ('import_reference', ('--out=x',), 'checkpoint'),
     ('discover', ('--workdir=x',), 'against'),
@@ -99,12 +109,14 @@ class LaunchTest(parameterized.TestCase):
     self.assertEqual(log.stat().st_mode & 0o777, 0o600)
 
   @parameterized.parameters(
-    ((_CONFIG, '--topology=v9:2x2'), "Unknown topology 'v9:2x2'"),
-    (('--topology=v5e:2x2',), '--config, or give --layers'),
+    ((_CONFIG, '--topology=v9:2x2'), 1, "Unknown topology 'v9:2x2'"),
+    (('--topology=v5e:2x2',), 2, '--config, or give --layers'),
   )
-  def test_compile_names_what_it_cannot_compile_for(self, arguments, message):
+  def test_compile_names_what_it_cannot_compile_for(
+    self, arguments, code, message
+  ):
     ended = programs.start('compile', *arguments)
-    self.assertEqual(ended.returncode, 1, ended.stderr)
+    self.assertEqual(ended.returncode, code, ended.stderr)
     self.assertIn(message, ended.stderr)
 
 
