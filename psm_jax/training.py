@@ -28,6 +28,7 @@ from psm_jax.methods import interface
 from psm_jax.ops import precision
 from psm_jax.runs import (
   checkpoint,
+  locks,
   metrics,
   planning,
   previews,
@@ -126,7 +127,7 @@ def _begin(config, workdir, data_dir, shard, held):
 
   if processes.is_first():
     with shards.starting(workdir):
-      held.enter_context(shards.held(workdir, shard))
+      held.enter_context(locks.locked(workdir, name=shard.lock))
       store, models, plans = plan()
       planning.check_longer(workdir, config, store, models, plans)
       shards.start(workdir, config, models, data_dir, shard=shard)

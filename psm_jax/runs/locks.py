@@ -6,54 +6,43 @@ from collections.abc import Iterator
 
 from psm_jax import paths
 
-
-@contextlib.contextmanager
-def locked(workdir: pathlib.Path) -> Iterator[None]:
-  """Holds a run directory for one writer.
-
-  Raises:
-    ValueError: If another process holds it, or a part of it.
-  """
-  paths.make_private_dir(workdir)
-  with paths.locked(workdir / '.lock', busy=_busy(workdir)):
-    check_unshared(workdir)
-    yield
-
-
-def check_unshared(workdir: pathlib.Path, *, but: str = ''):
-  """Raises an error if processes that share a run are at it.
-
-  Args:
-    workdir: The run directory.
-    but: Name of a lock that does not count: the asker's own.
-
-  Raises:
-    ValueError: If there are.
-  """
-  for path in workdir.glob('.lock-*'):
-    if path.name != but:
-      with paths.locked(path, busy=_busy(workdir)):
-        pass
+WHOLE = '.lock'  # Of a run; those of its parts are called '.lock-' and more.
 
 
 @contextlib.contextmanager
-def locked_part(workdir: pathlib.Path, name: str) -> Iterator[None]:
-  """Holds one part of a run directory for one writer.
+def locked(workdir: pathlib.Path, *, name: str = WHOLE) -> Iterator[None]:
+  """Holds a run directory, or a part of it, for one writer.
 
   Args:
     workdir: The run directory.
-    name: Of the part's lock, '.lock-' and more.
+    name: Of the lock: `WHOLE`, or a part's.
 
   Raises:
-    ValueError: If another process holds it, or the whole run.
+    ValueError: If another process holds the same; or the whole, of a part; or a
+      part, of the whole.
   """
   paths.make_private_dir(workdir)
   with paths.locked(workdir / name, busy=_busy(workdir)):
-    # Who takes the run whole looks for parts when it has it: one of both sees
-    # the other.
-    with paths.locked(workdir / '.lock', busy=_busy(workdir)):
-      pass
+    # Both look for the other when they have their own: one of both sees it.
+    check_free(workdir, '.lock-*' if name == WHOLE else WHOLE)
     yield
+
+
+def check_free(workdir: pathlib.Path, names: str, *, but: str = ''):
+  """Raises an error if a process holds one of some locks.
+
+  Args:
+    workdir: The run directory.
+    names: The pattern of the locks' names.
+    but: Name of a lock that does not count: the asker's own.
+
+  Raises:
+    ValueError: If one does.
+  """
+  for path in workdir.glob(names):
+    if path.name != but:
+      with paths.locked(path, busy=_busy(workdir)):
+        pass
 
 
 def making(

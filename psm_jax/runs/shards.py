@@ -46,6 +46,13 @@ class Shard:
     """Whether nobody shares the run."""
     return self.count == 1
 
+  @property
+  def lock(self) -> str:
+    """Name of the lock that whoever trains it holds, see `locks`."""
+    if self.is_alone:
+      return locks.WHOLE
+    return f'.lock-{self.index}-of-{self.count}'
+
 
 ALONE = Shard()
 
@@ -236,24 +243,6 @@ def starting(workdir: pathlib.Path) -> contextlib.AbstractContextManager[None]:
   )
 
 
-def held(
-  workdir: pathlib.Path, shard: Shard
-) -> contextlib.AbstractContextManager:
-  """Holds a shard for one writer, and keeps the run from being held whole.
-
-  Raises:
-    ValueError: If another process holds the run or this shard of it.
-  """
-  if shard.is_alone:
-    return locks.locked(workdir)
-  return locks.locked_part(workdir, lock_of(shard))
-
-
-def lock_of(shard: Shard) -> str:
-  """Returns the name of the file that whoever trains a shard holds."""
-  return f'.lock-{shard.index}-of-{shard.count}'
-
-
 def start(
   workdir: pathlib.Path,
   config: ml_collections.ConfigDict,
@@ -264,7 +253,7 @@ def start(
 ):
   """Starts a run or joins it; the models are given their shards and waves.
 
-  Call it within `starting` and `held`.
+  Call it within `starting` and `locks.locked`.
 
   Args:
     workdir: The run directory.
@@ -286,7 +275,7 @@ def start(
   if before == shard.count:
     return
   try:
-    locks.check_unshared(workdir, but=lock_of(shard))
+    locks.check_free(workdir, '.lock-*', but=shard.lock)
   except ValueError:
     raise ValueError(
       f'{workdir} is shared by {before} processes, and some are at it: it '

@@ -66,18 +66,16 @@ def _part(opened, shard, models, logged):
     for members in waves
   )
   numbers = {model.waves[-1] for model in models}
-  files = [run.shard_file(workdir, number, 'csv') for number in numbers]
+  part = shards.Shard(shard, opened.num_shards)
+  files = metrics.tables(workdir)
+  if not part.is_alone:
+    files = [run.shard_file(workdir, number, 'csv') for number in numbers]
   saves = [
     path
     for number in {n for model in models for n in model.waves}
     for path in (workdir / 'checkpoints' / f'wave{number:03d}').glob('*')
     if path.name.isdigit()
   ]
-  lock = '.lock'
-  if opened.num_shards > 1:
-    lock = shards.lock_of(shards.Shard(shard, opened.num_shards))
-  else:
-    files = metrics.tables(workdir)
   return {
     'shard': shard,
     'models': len(models),
@@ -88,7 +86,7 @@ def _part(opened, shard, models, logged):
     'left_s': left / rate if rate else (None if running else 0.0),
     'row_age_s': _age(files),
     'saved_age_s': _age(saves),
-    'is_held': (workdir / lock).exists(),
+    'is_held': (workdir / part.lock).exists(),
   }
 
 

@@ -4,7 +4,7 @@ import pathlib
 
 from absl.testing import absltest, parameterized
 
-from psm_jax.runs import run, shards
+from psm_jax.runs import locks, run, shards
 from tests import tiny
 
 
@@ -164,7 +164,7 @@ class StartTest(absltest.TestCase):
   def _start(self, index, count):
     """Returns the models as a shard sees them; it is over then."""
     shard, models = shards.Shard(index, count), _models(5, 5, 5)
-    with shards.held(self.workdir, shard):
+    with locks.locked(self.workdir, name=shard.lock):
       shards.start(
         self.workdir,
         self.config,
@@ -182,20 +182,20 @@ class StartTest(absltest.TestCase):
     self.assertEqual(opened.models, tuple(first))
 
   def test_shards_hold_the_run_together_but_each_part_once(self):
-    with shards.held(self.workdir, shards.Shard(0, 2)):
-      with shards.held(self.workdir, shards.Shard(1, 2)):
+    with locks.locked(self.workdir, name=shards.Shard(0, 2).lock):
+      with locks.locked(self.workdir, name=shards.Shard(1, 2).lock):
         pass
       for shard in (shards.Shard(0, 2), shards.ALONE):
         with (
           self.assertRaisesRegex(ValueError, 'Another process'),
-          shards.held(self.workdir, shard),
+          locks.locked(self.workdir, name=shard.lock),
         ):
           pass
 
   def test_another_number_is_refused_while_some_are_at_it(self):
     self._start(0, 2)
     with (
-      shards.held(self.workdir, shards.Shard(1, 2)),
+      locks.locked(self.workdir, name=shards.Shard(1, 2).lock),
       self.assertRaisesRegex(ValueError, 'shared by 2 processes'),
     ):
       self._start(0, 3)

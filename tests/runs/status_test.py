@@ -6,7 +6,7 @@ import time
 
 from absl.testing import absltest
 
-from psm_jax.runs import planning, run, shards, status
+from psm_jax.runs import locks, planning, run, shards, status
 from tests import tiny
 
 
@@ -66,7 +66,7 @@ class StatusTest(absltest.TestCase):
     os.utime(saved, (before, before))
     self.models[2].status, self.models[2].failed_step = 'failed', 7
     run.write_states(self.workdir, 2, self.models[2:])
-    with shards.held(self.workdir, shards.Shard(1, 3)):
+    with locks.locked(self.workdir, name=shards.Shard(1, 3).lock):
       parts = status.parts(run.open_run(self.workdir))
     self.assertEqual([part['step'] for part in parts], [0, 50, 0])
     self.assertEqual([part['is_held'] for part in parts], [False, True, False])
