@@ -24,7 +24,7 @@ import numpy as np
 from absl import logging
 
 from psm_jax import methods, paths
-from psm_jax.data import embedded, prepare, store_files, upkeep
+from psm_jax.data import embedded, prepare, store_changes, store_files
 from psm_jax.data import store as store_lib
 from psm_jax.labelling import tables as labelled
 from psm_jax.runs import (
@@ -256,7 +256,7 @@ def _people(path):
 def _forget_frames(path, person_id):
   """Removes a person from a store, and deletes the records it was made from."""
   if len(_people(path)) > 1:
-    records = upkeep.remove_person(path, person_id)
+    records = store_changes.remove_person(path, person_id)
     return [
       f'Removed the frames from {path}.',
       *(f'Deleted {folder}, from which it was made.' for folder in records),

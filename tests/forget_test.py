@@ -171,7 +171,7 @@ class ForgetTest(parameterized.TestCase):
     self.assertLen(list((self.root / 'zoo').iterdir()), 2)
 
   @parameterized.parameters(
-    (upkeep, '_write_manifest'),
+    (upkeep, 'write_manifest'),
     (forget, '_forget_export'),
     (forget, '_rewrite_checkpoints'),
     (metrics, 'drop_models'),

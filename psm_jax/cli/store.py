@@ -21,7 +21,7 @@ from absl import flags, logging
 
 from psm_jax.cli import program
 from psm_jax.data import store as store_lib
-from psm_jax.data import upkeep
+from psm_jax.data import store_changes, upkeep
 
 _PATH = flags.DEFINE(
   program.PLACE, 'path', None, 'The frame store: a folder with store.json.'
@@ -42,7 +42,7 @@ def main() -> int | None:
   if _REMOVE.value is not None:
     _remove(path, _REMOVE.value)
   elif _ADD.value is not None:
-    if added := upkeep.add_people(path, _ADD.value):
+    if added := store_changes.add_people(path, _ADD.value):
       names = store_lib.list_some(added)
       logging.info('Added %d people to %s: %s.', len(added), path, names)
     else:
@@ -55,7 +55,7 @@ def main() -> int | None:
 
 
 def _remove(path, person_id):
-  for folder in upkeep.remove_person(path, person_id):
+  for folder in store_changes.remove_person(path, person_id):
     logging.info('Deleted %s, from which the store was made.', folder)
   logging.info(
     '%s is no longer in %s. Their videos, ingested crops, packs, other stores, '

@@ -19,21 +19,19 @@ import os
 import pathlib
 import tarfile
 import zlib
-from concurrent import futures
 
 import numpy as np
 import pyarrow as pa
 from absl import logging
 from tqdm import auto as tqdm
 
-from psm_jax import paths
+from psm_jax import paths, tasks
 from psm_jax.data import picture_files, store_files, upkeep
 from psm_jax.data import store as store_lib
 
 ENCODINGS = ('jpeg', 'png')
 # 44 dB and 2.4 kB a frame on rendered faces of 64 px; 92: 42 dB and 1.9 kB.
 QUALITY = 95
-_BATCH = 512
 
 
 def write(
@@ -62,23 +60,20 @@ def write(
   path = pathlib.Path(path)
   if path.exists():
     raise ValueError(f'{path} exists. Choose another file, or delete it.')
-  encode = _encoder(encoding, quality, store.size_px)
+  encode = _encoder(encoding, quality, store)
   psnr, entries = [], []
   with (
     paths.writing_atomic(path, mode=0o600) as file,
     tarfile.open(fileobj=file, mode='w') as archive,
-    futures.ThreadPoolExecutor(os.cpu_count()) as pool,
     tqdm.tqdm(total=len(store.frames), desc='packing', unit='frame') as bar,
   ):
     for person_id in store.person_ids:
       videos, pictures = store.videos(person_id), []
       rows = range(videos[0].start, videos[-1].stop)
-      for start in rows[::_BATCH]:
-        frames = store.frames[start : min(start + _BATCH, rows.stop)]
-        encoded, lost = zip(*pool.map(encode, frames), strict=True)
-        pictures += encoded
-        psnr += lost
-        bar.update(len(frames))
+      for picture, lost in tasks.in_threads(encode, rows):
+        pictures.append(picture)
+        psnr.append(lost)
+        bar.update()
       content = _member(store, person_id, rows, pictures)
       _add(archive, person_id + store_files.SUFFIX, content)
       entries.append(
@@ -189,18 +184,11 @@ def _unpack_person(archive, entry, decode, writer):
   try:
     batch = pa.ipc.open_file(pa.py_buffer(content)).get_batch(0)
     index, videos = store_files.read_batch(batch)
-    pictures = batch.column('picture')
+    pictures = batch.column('picture').to_pylist()
   except (pa.ArrowException, OSError, ValueError) as error:
     raise _Damage(f'{name}: {error}') from error
-
-  def parts():
-    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-      for start in range(0, len(pictures), _BATCH):
-        encoded = pictures[start : start + _BATCH].to_pylist()
-        yield np.stack(list(pool.map(decode, encoded)))
-
   writer.add(
-    writer.spool(parts()),
+    writer.spool(tasks.in_threads(decode, pictures)),
     index.to_pandas(),
     fps={video_id: fps for video_id, _, fps in videos},
   )
@@ -231,9 +219,9 @@ class _Damage(RuntimeError):
   """Names the damaged part of a pack."""
 
 
-def _encoder(encoding, quality, size_px):
-  """Returns a function from a frame to its picture and its PSNR in dB."""
-  cv2 = _opencv()
+def _encoder(encoding, quality, store):
+  """Returns a function from a frame's row to its picture and PSNR in dB."""
+  cv2, size_px = _opencv(), store.size_px
   suffix, options = '.png', [cv2.IMWRITE_PNG_COMPRESSION, 9]
   if encoding == 'jpeg':
     suffix, options = (
@@ -248,7 +236,8 @@ def _encoder(encoding, quality, size_px):
     )
   decode = _decoder(size_px)
 
-  def encode(frame):
+  def encode(row):
+    frame = store.frames[row]
     picture = np.ascontiguousarray(
       frame.reshape(size_px, size_px, 3)[..., ::-1]
     )

@@ -17,11 +17,11 @@ import os
 import pathlib
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent import futures
 
 import numpy as np
 import pandas as pd
 
+from psm_jax import tasks
 from psm_jax.data import labels, store_files
 
 KEY_COLUMNS = store_files.KEY_COLUMNS
@@ -93,9 +93,9 @@ class Frames:
   def _verify(self, people):
     if people <= self._verified:
       return
-    with self._lock, futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with self._lock:
       unread = [self._people[number] for number in people - self._verified]
-      list(pool.map(store_files.Person.check_frames, unread))
+      list(tasks.in_threads(store_files.Person.check_frames, unread))
       self._verified |= people
 
 

@@ -35,22 +35,19 @@ stores.fill(
 
 
 def decode_until(folder, path, end):
-  """Decodes TFDS records in small batches and calls `end` within person B."""
+  """Decodes TFDS records and calls `end` within person B."""
   spool = upkeep.StoreWriter.spool
 
-  def spool_until(self, parts):
+  def spool_until(self, frames):
     def ending():
-      for part in parts:
-        yield part
-        if 'A' in self.person_ids:
+      for number, frame in enumerate(frames):
+        yield frame
+        if 'A' in self.person_ids and number == 3:
           end()
 
     return spool(self, ending())
 
-  with (
-    mock.patch.object(decode, '_BATCH', 4),
-    mock.patch.object(upkeep.StoreWriter, 'spool', spool_until),
-  ):
+  with mock.patch.object(upkeep.StoreWriter, 'spool', spool_until):
     decode.fill_store(folder, path, size_px=_SIZE, source={})
 
 
@@ -106,14 +103,12 @@ class DecodingTest(absltest.TestCase):
     self.assertFalse(self.path.exists())
     self.assertTrue((upkeep.part_folder(self.path) / 'A.arrow').exists())
     whole_path = self.folder / 'whole'
-    with mock.patch.object(
-      decode, 'frames_dataset', side_effect=decode.frames_dataset
-    ) as frames_dataset:
-      for path in (self.path, whole_path):
+    for path, num_decoded in ((self.path, 25), (whole_path, 50)):
+      with mock.patch.object(
+        decode, 'decode_picture', side_effect=decode.decode_picture
+      ) as decode_picture:
         decode.fill_store(self.made, path, size_px=_SIZE, source={})
-    self.assertEqual(
-      [call.kwargs['first_row'] for call in frames_dataset.mock_calls], [25, 0]
-    )
+      self.assertEqual(decode_picture.call_count, num_decoded)
     names = ['A.arrow', 'B.arrow', 'store.json']
     for path in (self.path, whole_path):
       self.assertEqual(sorted(entry.name for entry in path.iterdir()), names)
@@ -124,7 +119,7 @@ class DecodingTest(absltest.TestCase):
     self.assertLen(store.open_store(self.path).index, 48)
     self.assertEqual(
       [p['path'] for p in store.open_store(self.path).problems],
-      ['A/v1', 'A/v2', 'B/v1', 'A/v2/3.png', 'B/v1/9.png'],
+      ['A/v2/3.png', 'A/v1', 'A/v2', 'B/v1/9.png', 'B/v1'],
     )
     self.assertEqual(
       sorted(entry.name for entry in self.folder.iterdir()),

@@ -49,8 +49,8 @@ def fill(path, people, end):
           {'person_id': person, 'video_id': 'v', 'frame': range(3)}
         ).assign(time_s=0.0)
         frames = np.full((3, 192), ord(person), np.uint8)
-        writer.add(writer.spool([frames[:2], frames[2:]]), index, fps={'v': 1})
+        writer.add(writer.spool(frames), index, fps={'v': 1})
         written.append(person)
-    writer.spool([frames])
+    writer.spool(frames)
     end()
   return written

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 
-from psm_jax.data import labels, store, upkeep
+from psm_jax.data import labels, store, store_changes, upkeep
 from tests.data import stores
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -83,7 +83,7 @@ class AddTest(_TestCase):
     path = _write(self.folder / 'AC', AU12=1.0)
     other = _write(self.folder / 'BD', first_value=100, AU06=2.0)
     before = (path / 'A.arrow').stat()
-    self.assertEqual(upkeep.add_people(path, other), ['B', 'D'])
+    self.assertEqual(store_changes.add_people(path, other), ['B', 'D'])
     self.assertEqual(
       self._values(path),
       {
@@ -107,7 +107,7 @@ class AddTest(_TestCase):
   def test_people_without_landmarks_can_be_added(self):
     points = dict.fromkeys(labels.LANDMARK_COLUMNS, 1.5)
     path = _write(self.folder / 'A', AU12=1.0, **points)
-    upkeep.add_people(path, _write(self.folder / 'B', AU06=2.0))
+    store_changes.add_people(path, _write(self.folder / 'B', AU06=2.0))
     opened = store.open_store(path)
     self.assertEqual(opened.label_columns, ['AU12', 'AU06'])
     np.testing.assert_array_equal(
@@ -121,52 +121,52 @@ class AddTest(_TestCase):
     before = self._values(path)
     with (
       mock.patch.object(
-        upkeep, '_write_manifest', side_effect=KeyboardInterrupt
+        upkeep, 'write_manifest', side_effect=KeyboardInterrupt
       ),
       # As a kill would, it leaves the files.
       mock.patch.object(pathlib.Path, 'unlink'),
       self.assertRaises(KeyboardInterrupt),
     ):
-      upkeep.add_people(path, other)
+      store_changes.add_people(path, other)
     self.assertEqual(self._values(path), before)
     self.assertEmpty(upkeep.verify(path))
     self.assertEqual([p.name for p in upkeep.strays(path)], ['B.arrow'])
-    upkeep.add_people(path, other)
+    store_changes.add_people(path, other)
     self.assertEqual(self._values(path)['B'], [[50, 51, 52], [53, 54, 55]])
     self.assertEmpty(upkeep.strays(path))
 
   def test_whoever_has_it_open_goes_on(self):
     path = _write(self.folder / 'A')
     opened = store.open_store(path)
-    upkeep.add_people(path, _write(self.folder / 'B', first_value=50))
+    store_changes.add_people(path, _write(self.folder / 'B', first_value=50))
     self.assertEqual(opened.frames[:][:, 0].tolist(), [0, 1, 2, 3, 4, 5])
 
   def test_a_person_in_both_is_refused(self):
     path = _write(self.folder / 'AB')
     with self.assertRaisesRegex(ValueError, 'has b already'):
-      upkeep.add_people(path, _write(self.folder / 'b-2'))
+      store_changes.add_people(path, _write(self.folder / 'b-2'))
 
   def test_whose_very_file_is_there_is_left_out(self):
     path, other = _write(self.folder / 'A'), _write(self.folder / 'B')
-    self.assertEqual(upkeep.add_people(path, other), ['B'])
+    self.assertEqual(store_changes.add_people(path, other), ['B'])
     before = (path / 'store.json').read_bytes()
-    self.assertEmpty(upkeep.add_people(path, other))
+    self.assertEmpty(store_changes.add_people(path, other))
     self.assertEqual((path / 'store.json').read_bytes(), before)
     again = _write(self.folder / 'B-2', first_value=50)
     with self.assertRaisesRegex(ValueError, 'has B already'):
-      upkeep.add_people(path, again)
+      store_changes.add_people(path, again)
 
   def test_another_alignment_is_refused(self):
     path, other = _write(self.folder / 'A'), _write(self.folder / 'B')
     stores.change_manifest(other, source={'align': 'eyes', 'eye_distance': 0.4})
     with self.assertRaisesRegex(ValueError, 'align=eyes, .*=0.4.*align=none'):
-      upkeep.add_people(path, other)
+      store_changes.add_people(path, other)
 
   def test_damage_is_not_taken_over(self):
     path, other = _write(self.folder / 'A'), _write(self.folder / 'B')
     stores.flip(other, 'B')
     with self.assertRaisesRegex(ValueError, 'person B'):
-      upkeep.add_people(path, other)
+      store_changes.add_people(path, other)
     self.assertEqual(list(self._values(path)), ['A'])
 
   def test_a_full_disk_leaves_the_store_as_it_was(self):
@@ -174,10 +174,12 @@ class AddTest(_TestCase):
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     copy = shutil.copyfileobj
     with (
-      mock.patch.object(upkeep.shutil, 'copyfileobj', side_effect=[copy, full]),
+      mock.patch.object(
+        store_changes.shutil, 'copyfileobj', side_effect=[copy, full]
+      ),
       self.assertRaisesRegex(OSError, 'No space left'),
     ):
-      upkeep.add_people(path, other)
+      store_changes.add_people(path, other)
     self.assertEqual(
       sorted(p.name for p in path.iterdir()), ['A.arrow', 'store.json']
     )
@@ -199,7 +201,7 @@ class RemoveTest(_TestCase):
     path = _write(self.folder / 'ABC', problems=problems, AU12=1.0)
     frame = bytes([7]) * 48
     self.assertIn(frame, self._bytes())
-    upkeep.remove_person(path, 'B')
+    store_changes.remove_person(path, 'B')
     self.assertNotIn(frame, self._bytes())
     self.assertEqual(
       self._values(path),
@@ -218,7 +220,7 @@ class RemoveTest(_TestCase):
     for name in ('abc', 'other'):
       (made / name / '1.0.0').mkdir(parents=True)
       (made / name / '1.0.0' / 'dataset_info.json').touch()
-    self.assertEqual(upkeep.remove_person(path, 'A'), [made / 'abc'])
+    self.assertEqual(store_changes.remove_person(path, 'A'), [made / 'abc'])
     self.assertEqual([p.name for p in made.iterdir()], ['other'])
 
   def test_a_removal_killed_among_the_records_can_be_repeated(self):
@@ -232,9 +234,9 @@ class RemoveTest(_TestCase):
       mock.patch.object(shutil, 'rmtree', side_effect=KeyboardInterrupt),
       self.assertRaises(KeyboardInterrupt),
     ):
-      upkeep.remove_person(path, 'A')
+      store_changes.remove_person(path, 'A')
     self.assertFalse((made / '1.0.0' / 'a.tfrecord').exists())
-    self.assertEqual(upkeep.remove_person(path, 'A'), [made])
+    self.assertEqual(store_changes.remove_person(path, 'A'), [made])
     self.assertEqual(list(self._values(path)), ['B'])
 
   @parameterized.parameters('../../home', '/etc', 'tfds')
@@ -243,16 +245,16 @@ class RemoveTest(_TestCase):
   ):
     path = _write(self.folder / 'AB')
     stores.change_manifest(path, source={'records': named})
-    self.assertEmpty(upkeep.remove_person(path, 'A'))
+    self.assertEmpty(store_changes.remove_person(path, 'A'))
 
   def test_what_a_killed_removal_leaves_is_named_and_goes_with_the_next(self):
     path = _write(self.folder / 'ABC')
     with mock.patch.object(upkeep, 'strays', return_value=[]):
-      upkeep.remove_person(path, 'B')
+      store_changes.remove_person(path, 'B')
     self.assertEqual([p.name for p in upkeep.strays(path)], ['B.arrow'])
     (path / 'notes.txt').write_text('mine')
     with self.assertRaisesRegex(ValueError, "no person 'B'"):
-      upkeep.remove_person(path, 'B')
+      store_changes.remove_person(path, 'B')
     self.assertEmpty(upkeep.strays(path))
     self.assertNotIn(bytes([7]) * 48, self._bytes())
     self.assertTrue((path / 'notes.txt').exists())
@@ -260,7 +262,7 @@ class RemoveTest(_TestCase):
   def test_damage_of_others_stays_known(self):
     path = _write(self.folder / 'ABC')
     stores.flip(path, 'A')
-    upkeep.remove_person(path, 'B')
+    store_changes.remove_person(path, 'B')
     (sentence,) = upkeep.verify(path)
     self.assertIn('person A', sentence)
 
@@ -268,31 +270,31 @@ class RemoveTest(_TestCase):
     path = _write(self.folder / 'ABC')
     (path / 'B.arrow').write_bytes(b'garbage')
     (path / 'C.arrow').unlink()
-    upkeep.remove_person(path, 'B')
-    upkeep.remove_person(path, 'C')
+    store_changes.remove_person(path, 'B')
+    store_changes.remove_person(path, 'C')
     self.assertEqual(self._values(path), {'A': [[0, 1, 2], [3, 4, 5]]})
 
   def test_the_last_person_is_not_removed(self):
     path = _write(self.folder / 'A')
     with self.assertRaisesRegex(ValueError, 'empty without A'):
-      upkeep.remove_person(path, 'A')
+      store_changes.remove_person(path, 'A')
 
   def test_two_changes_at_a_time_are_refused(self):
     path = _write(self.folder / 'AB')
     with (
-      upkeep._changing(path),
+      store_changes._changing(path),
       self.assertRaisesRegex(ValueError, 'Another process is changing'),
     ):
-      upkeep.remove_person(path, 'A')
+      store_changes.remove_person(path, 'A')
 
   def test_one_can_be_added_and_removed_again(self):
     path = _write(self.folder / 'A')
     before = self._values(path)
-    upkeep.add_people(path, _write(self.folder / 'B', first_value=90))
-    upkeep.remove_person(path, 'B')
+    store_changes.add_people(path, _write(self.folder / 'B', first_value=90))
+    store_changes.remove_person(path, 'B')
     self.assertEqual(self._values(path), before)
     self.assertNotIn('"B"', (path / 'store.json').read_text())
-    upkeep.add_people(path, self.folder / 'B')
+    store_changes.add_people(path, self.folder / 'B')
     self.assertEqual(list(self._values(path)), ['A', 'B'])
     self.assertEmpty(upkeep.verify(path))
 
