@@ -88,11 +88,7 @@ def _compare(tables, named, config) -> list[dict]:
   if not moves.any():
     raise splits.Impossible('none of the frames grouped shows a movement')
   neighbours = [
-    clusters.neighbour_distances(
-      clusters.frame_distances(table.features, scale=config.scale),
-      num_neighbours=max(config.min_samples),
-    )
-    for table in tables
+    clusters.measure(table.features, config=config)[1] for table in tables
   ]
   settings = clusters.make_settings(neighbours, config=config)
   # Distances are computed again: those of all models at once may not fit.
@@ -108,13 +104,13 @@ def _compare(tables, named, config) -> list[dict]:
   working = clusters.working_setting(grids, min_size=config.min_size)
   rows = []
   for grid in grids:
-    num_clusters, _, noise_share = clusters.count(grid[working])
+    counted = clusters.count(grid[working])
     rows.append(
       {
         'ami': _ami(truth, grid[working]),
         'ami_moving': _ami(truth[moves], grid[working][moves]),
-        'num_clusters': num_clusters,
-        'noise_share': noise_share,
+        'num_clusters': counted['num_clusters'],
+        'noise_share': counted['noise_share'],
         'num_movements': len(np.unique(truth[moves])),
         'num_movement_frames': int(moves.sum()),
         **dataclasses.asdict(settings[working]),

@@ -3,8 +3,7 @@
 n frames, D features, S settings, K neighbours.
 
   table = clusters.select(table, config=config)
-  distances = clusters.frame_distances(table.features)
-  neighbours = clusters.neighbour_distances(distances, num_neighbours=8)
+  distances, neighbours = clusters.measure(table.features, config=config)
   grid = clusters.make_settings([neighbours], config=config)
   labels = clusters.label_frames(distances, neighbours, grid, config=config)
 
@@ -175,6 +174,24 @@ def neighbour_distances(
   return np.sort(np.concatenate(nearest), axis=1)
 
 
+def measure(
+  data: np.ndarray, *, config: ClusterConfig
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns frame_distances, and neighbour_distances for all of a grid.
+
+  Args:
+    data: [n, D] float, embeddings.
+    config: The grid and the scale.
+
+  Raises:
+    splits.Impossible: If there are too few or too many frames, or embeddings do
+      not vary.
+  """
+  distances = frame_distances(data, scale=config.scale)
+  most = max(config.min_samples)
+  return distances, neighbour_distances(distances, num_neighbours=most)
+
+
 def make_settings(
   neighbours: Sequence[np.ndarray], *, config: ClusterConfig
 ) -> tuple[Setting, ...]:
@@ -233,15 +250,22 @@ def label_frames(
   return labels
 
 
-def count(labels: np.ndarray) -> tuple[int, int, float]:
+def count(labels: np.ndarray) -> dict[str, float]:
   """Returns the number of clusters without and with noise, and its share.
 
   Args:
     labels: [n] int. Noise counts as one cluster if there is any.
+
+  Returns:
+    num_clusters, num_clusters_with_noise and noise_share.
   """
   with_noise = len(np.unique(labels))
   noise = labels == NOISE
-  return with_noise - bool(noise.any()), with_noise, float(noise.mean())
+  return {
+    'num_clusters': with_noise - bool(noise.any()),
+    'num_clusters_with_noise': with_noise,
+    'noise_share': float(noise.mean()),
+  }
 
 
 def working_setting(labels: Sequence[np.ndarray], *, min_size: int) -> int:

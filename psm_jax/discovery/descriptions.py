@@ -16,23 +16,23 @@ from psm_jax.discovery import clusters, movements, novelty
 from psm_jax.evaluation import features
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Grouped:
   """One model's clusters of the frames of a person that are used.
 
   Attributes:
     table: The features of these frames, in order of video and time.
     distances: [n, n] float32, from clusters.frame_distances.
-    neighbours: [n, K] float32, from clusters.neighbour_distances.
     grid: [S, n] int32, labels at every setting.
     labels: [n] int32, labels at the working setting.
+    occasions: Cluster, noise too, to [n] int from movements.episodes.
   """
 
   table: features.FeatureTable
   distances: np.ndarray
-  neighbours: np.ndarray
-  grid: np.ndarray | None = None
-  labels: np.ndarray | None = None
+  grid: np.ndarray
+  labels: np.ndarray
+  occasions: dict[int, np.ndarray]
 
 
 def settings(
@@ -50,20 +50,15 @@ def settings(
     working: Which of them is worked with.
     method: How frames are grouped.
   """
-  rows = []
-  for index, setting in enumerate(grid):
-    without, with_noise, noise = clusters.count(model.grid[index])
-    rows.append(
-      {
-        'method': method,
-        **dataclasses.asdict(setting),
-        'num_clusters': without,
-        'num_clusters_with_noise': with_noise,
-        'noise_share': noise,
-        'is_working': index == working,
-      }
-    )
-  return rows
+  return [
+    {
+      'method': method,
+      **dataclasses.asdict(setting),
+      **clusters.count(model.grid[index]),
+      'is_working': index == working,
+    }
+    for index, setting in enumerate(grid)
+  ]
 
 
 def person(
@@ -85,23 +80,18 @@ def person(
     active: [frames that are known, A] bool.
     truth: Column of the movement under way, see comparison.DiscoveryConfig.
   """
-  # Of both models, without and with noise.
   mine, theirs = (
-    np.mean([clusters.count(labels)[:2] for labels in side.grid], axis=0)
+    pd.DataFrame(map(clusters.count, side.grid)).mean()
     for side in (model, other)
   )
-  without, with_noise, noise = clusters.count(model.labels)
+  with_noise = mine['num_clusters_with_noise']
   return {
     'num_frames': len(model.labels),
-    'min_samples': setting.min_samples,
-    'quantile': setting.quantile,
-    'eps': setting.eps,
-    'num_clusters': without,
-    'num_clusters_with_noise': with_noise,
-    'noise_share': noise,
-    'grid_mean': mine[0],
-    'grid_mean_with_noise': mine[1],
-    'grid_difference': theirs[1] - mine[1],
+    **dataclasses.asdict(setting),
+    **clusters.count(model.labels),
+    'grid_mean': mine['num_clusters'],
+    'grid_mean_with_noise': with_noise,
+    'grid_difference': theirs['num_clusters_with_noise'] - with_noise,
     **_agreement(model, known, active, truth),
   }
 
@@ -112,7 +102,6 @@ def each(
   setting: clusters.Setting,
   *,
   config: clusters.ClusterConfig,
-  gap_s: float,
   truth: str,
 ) -> list[dict]:
   """Returns what is known of every cluster without action units.
@@ -122,7 +111,6 @@ def each(
     other: The model it is compared with.
     setting: The working setting.
     config: How frames are grouped.
-    gap_s: Seconds of absence that end an occasion.
     truth: Column of the movement under way, see comparison.DiscoveryConfig.
   """
   stable = movements.stability(
@@ -131,9 +119,8 @@ def each(
   overlap = movements.overlaps(model.labels, other.labels)
   frames = model.table.frames
   rows = []
-  for label in np.unique(model.labels).tolist():
+  for label, occasion in model.occasions.items():
     inside = model.labels == label
-    occasion = movements.episodes(frames, inside, gap_s=gap_s)
     beside, index = overlap.get(label, (clusters.NOISE, np.nan))
     rows.append(
       {
@@ -151,35 +138,32 @@ def each(
   return rows
 
 
-def exemplars(
-  model: Grouped, *, gap_s: float, num_exemplars: int
-) -> list[dict]:
+def exemplars(model: Grouped, *, num_exemplars: int) -> list[dict]:
   """Returns the exemplar frames of every cluster but noise.
 
   Args:
     model: The model.
-    gap_s: Seconds of absence that end an occasion.
     num_exemplars: At most so many a cluster.
   """
+  frames, distances = model.table.frames, model.distances
   rows = []
-  frames = model.table.frames
-  for label in np.unique(model.labels[model.labels != clusters.NOISE]).tolist():
-    occasion = movements.episodes(frames, model.labels == label, gap_s=gap_s)
-    for rank, (row, mean) in enumerate(
-      movements.exemplars(
-        model.distances, occasion, num_exemplars=num_exemplars
-      )
-    ):
-      rows.append(
-        {
-          'cluster': label,
-          'rank': rank,
-          'video_id': frames['video_id'].iloc[row],
-          'frame': int(frames['frame'].iloc[row]),
-          'time_s': float(frames['time_s'].iloc[row]),
-          'mean_distance': mean,
-        }
-      )
+  for label, occasion in model.occasions.items():
+    if label == clusters.NOISE:
+      continue
+    chosen = movements.exemplars(
+      distances, occasion, num_exemplars=num_exemplars
+    )
+    rows += [
+      {
+        'cluster': label,
+        'rank': rank,
+        'video_id': frames['video_id'].iloc[row],
+        'frame': int(frames['frame'].iloc[row]),
+        'time_s': float(frames['time_s'].iloc[row]),
+        'mean_distance': mean,
+      }
+      for rank, (row, mean) in enumerate(chosen)
+    ]
   return rows
 
 

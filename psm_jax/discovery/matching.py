@@ -85,21 +85,37 @@ def compare_person(
     for table in (*firsts, *seconds)
   ]
   labelled = _labelled(tables, config.novelty.threshold)
-  tables = tables[: len(firsts)], tables[len(firsts) :]
-  sides = [_measured(model[0], config.clusters) for model in tables]
+  (first, *more_firsts), (second, *more_seconds) = (
+    tables[: len(firsts)],
+    tables[len(firsts) :],
+  )
+  measured = [
+    clusters.measure(table.features, config=config.clusters)
+    for table in (first, second)
+  ]
   settings = clusters.make_settings(
-    [side.neighbours for side in sides], config=config.clusters
+    [neighbours for _, neighbours in measured], config=config.clusters
   )
-  for side in sides:
-    side.grid = _grid(side, settings, config)
-  working = clusters.working_setting(
-    [side.grid for side in sides], min_size=config.clusters.min_size
-  )
-  for side in sides:
-    side.labels = side.grid[working]
+  grids = [
+    clusters.label_frames(*both, settings, config=config.clusters)
+    for both in measured
+  ]
+  working = clusters.working_setting(grids, min_size=config.clusters.min_size)
+  sides = [
+    descriptions.Grouped(
+      table,
+      distances,
+      grid,
+      grid[working],
+      movements.occasions(table.frames, grid[working], gap_s=config.gap_s),
+    )
+    for table, (distances, _), grid in zip(
+      (first, second), measured, grids, strict=True
+    )
+  ]
   seeds = [
-    [_seed(table, sides, settings, working, config) for table in model[1:]]
-    for model in tables
+    [_seed(table, sides, settings, working, config.clusters) for table in more]
+    for more in (more_firsts, more_seconds)
   ]
   rows = collections.defaultdict(list)
   for index, (model, other) in enumerate((sides, sides[::-1])):
@@ -134,12 +150,10 @@ def _compare(
     other,
     settings[working],
     config=config.clusters,
-    gap_s=config.gap_s,
     truth=config.truth,
   )
-  rival = verdicts.Rival(
-    other.labels, other.grid, _purity(other, model, config)
-  )
+  purity = _purity(other.distances, model)
+  rival = verdicts.Rival(other.labels, other.grid, purity)
   judged = verdicts.judge(
     model.table.person_id,
     model.labels,
@@ -168,7 +182,7 @@ def _compare(
     ],
     'profiles': judged.profiles,
     'exemplars': descriptions.exemplars(
-      model, gap_s=config.gap_s, num_exemplars=config.num_exemplars
+      model, num_exemplars=config.num_exemplars
     ),
     'occupancy': movements.occupancy(
       model.table.frames, model.labels, bin_s=config.bin_s
@@ -205,41 +219,20 @@ def _labelled(tables, threshold) -> verdicts.Labelled:
   )
 
 
-def _measured(table, config) -> descriptions.Grouped:
-  """Returns a model's distances between the frames of a person."""
-  distances = clusters.frame_distances(table.features, scale=config.scale)
-  neighbours = clusters.neighbour_distances(
-    distances, num_neighbours=max(config.min_samples)
-  )
-  return descriptions.Grouped(table, distances, neighbours)
-
-
-def _grid(side, settings, config):
-  """Returns [S, n] labels of a model at every setting."""
-  return clusters.label_frames(
-    side.distances, side.neighbours, settings, config=config.clusters
-  )
-
-
-def _purity(other, model, config) -> dict[int, float]:
+def _purity(distances, model) -> dict[int, float]:
   """Returns the purity of a model's clusters in another model's embedding."""
   return {
-    label: movements.purity(
-      other.distances,
-      movements.episodes(
-        model.table.frames, model.labels == label, gap_s=config.gap_s
-      ),
-    )
-    for label in np.unique(model.labels).tolist()
+    label: movements.purity(distances, occasion)
+    for label, occasion in model.occasions.items()
   }
 
 
 def _seed(table, sides, settings, working, config) -> list[verdicts.Rival]:
   """Returns what another seed makes of the frames, for either model."""
-  side = _measured(table, config.clusters)
-  grid = _grid(side, settings, config)
+  distances, neighbours = clusters.measure(table.features, config=config)
+  grid = clusters.label_frames(distances, neighbours, settings, config=config)
   return [
-    verdicts.Rival(grid[working], grid, _purity(side, model, config))
+    verdicts.Rival(grid[working], grid, _purity(distances, model))
     for model in sides
   ]
 

@@ -44,6 +44,22 @@ def episodes(
   return number
 
 
+def occasions(
+  frames: pd.DataFrame, labels: np.ndarray, *, gap_s: float
+) -> dict[int, np.ndarray]:
+  """Returns each cluster's, and noise's, [n] int from `episodes`.
+
+  Args:
+    frames: n rows, see `episodes`.
+    labels: [n] int.
+    gap_s: Seconds.
+  """
+  return {
+    label: episodes(frames, labels == label, gap_s=gap_s)
+    for label in np.unique(labels).tolist()
+  }
+
+
 def purity(
   distances: np.ndarray, occasion: np.ndarray, *, num_neighbours: int = 5
 ) -> float:

@@ -69,14 +69,12 @@ class Profiles:
   Attributes:
     labels: [I] int, ascending; noise (-1) is one of them.
     sizes: [I] int, frames.
-    values: [I, A] float64 in [0, 1], no row all 0.
-    silent: Labels that were left out, because no unit is active in them.
+    values: [I, A] float64 in [0, 1].
   """
 
   labels: np.ndarray
   sizes: np.ndarray
   values: np.ndarray
-  silent: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,26 +94,27 @@ class Comparison:
   novel_second: np.ndarray
 
 
-def profiles(labels: np.ndarray, active: np.ndarray) -> Profiles:
+def profiles(
+  labels: np.ndarray, active: np.ndarray, *, keep_silent: bool = False
+) -> Profiles:
   """Returns the share of frames with each action unit, cluster by cluster.
-
-  Clusters in which no action unit is ever active are left out, as published.
 
   Args:
     labels: [n] int, -1 is noise, which counts as a cluster.
     active: [n, A] bool.
+    keep_silent: Keep clusters in which no action unit is ever active; they are
+      left out, as published.
   """
   labels_there, inverse, sizes = np.unique(
     labels, return_inverse=True, return_counts=True
   )
   counts = np.zeros((len(labels_there), active.shape[1]))
   np.add.at(counts, inverse, active)
-  spoken = counts.any(axis=1)
+  kept = counts.any(axis=1) | keep_silent
   return Profiles(
-    labels=labels_there[spoken],
-    sizes=sizes[spoken],
-    values=counts[spoken] / sizes[spoken, None],
-    silent=tuple(labels_there[~spoken].tolist()),
+    labels=labels_there[kept],
+    sizes=sizes[kept],
+    values=counts[kept] / sizes[kept, None],
   )
 
 
@@ -137,20 +136,24 @@ def similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
   return correlation - city_block(first, second)
 
 
-def normalise(metric: np.ndarray) -> np.ndarray:
-  """Returns a matrix rescaled to [0, 1] over all of its entries.
+def normalise(
+  metric: np.ndarray, *, rows: np.ndarray | bool = True
+) -> np.ndarray:
+  """Returns matrices rescaled to [0, 1], each over all of its entries.
 
   Where all entries are equal the result is 1 (our choice: nothing is novel).
 
   Args:
-    metric: [I, J] float64, possibly empty.
+    metric: [..., I, J] float64, possibly empty.
+    rows: [..., I] bool, the rows that there are: of others nothing is asked,
+      and they may leave the range.
   """
-  if not metric.size:
-    return metric.copy()
-  low, high = metric.min(), metric.max()
-  if high == low:
-    return np.ones_like(metric)
-  return (metric - low) / (high - low)
+  there = np.broadcast_to(rows, metric.shape[:-1])[..., None]
+  of_matrix = {'axis': (-2, -1), 'keepdims': True, 'where': there}
+  low = metric.min(initial=np.inf, **of_matrix)
+  high = metric.max(initial=-np.inf, **of_matrix)
+  varies = high > low
+  return np.where(varies, (metric - low) / np.where(varies, high - low, 1), 1)
 
 
 def compare(
@@ -289,16 +292,9 @@ def chance_counts(
   for start in range(0, len(chance), step):
     part = chance[start : start + step]
     spoken = part.any(axis=-1)
-    if not len(second.values):
-      counts[start : start + step] = spoken.sum(axis=1)
-      continue
-    metric = similarity(part, second.values)
-    low = metric.min(axis=(1, 2), where=spoken[..., None], initial=np.inf)
-    high = metric.max(axis=(1, 2), where=spoken[..., None], initial=-np.inf)
-    span = np.where(high > low, high - low, 1)[:, None]
-    best = (metric.max(axis=2) - low[:, None]) / span
-    best = np.where((high > low)[:, None], best, 1)
-    counts[start : start + step] = (spoken & ~(best > threshold)).sum(axis=1)
+    normalised = normalise(similarity(part, second.values), rows=spoken)
+    alike = (normalised > threshold).any(axis=-1)
+    counts[start : start + step] = (spoken & ~alike).sum(axis=1)
   return counts
 
 

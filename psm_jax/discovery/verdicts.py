@@ -90,7 +90,7 @@ def judge(
   if not labelled.active.size:
     return Judgement({}, [], {})
   told = labels[labelled.known]
-  groups = _groups(told, labelled.active)
+  groups = novelty.profiles(told, labelled.active, keep_silent=True)
   counterparts = _counterparts(rivals, labelled, min_size)
   apart = novelty.city_block(groups.values, counterparts)
   p, counts = _nulls(
@@ -164,13 +164,6 @@ def _strict(
       'fails': '+'.join(fails),
     }
   return rows, num_strict_seed
-
-
-def _groups(labels, active) -> novelty.Profiles:
-  """Returns a model's clusters of the labelled frames, the silent ones too."""
-  order = np.arange(len(labels))[None]
-  (values,) = novelty.chance_profiles(labels, active, orders=order)
-  return novelty.Profiles(*np.unique(labels, return_counts=True), values)
 
 
 def _counterparts(rivals, labelled, min_size) -> np.ndarray:

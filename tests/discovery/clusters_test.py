@@ -228,9 +228,13 @@ class GridTest(parameterized.TestCase):
 
 class CountTest(absltest.TestCase):
   def test_noise_is_counted_apart(self):
-    self.assertEqual(clusters.count(np.array([0, 1, 1, -1])), (2, 3, 0.25))
-    self.assertEqual(clusters.count(np.array([0, 0])), (1, 1, 0.0))
-    self.assertEqual(clusters.count(np.array([-1, -1])), (0, 1, 1.0))
+    for labels, *expected in (
+      ([0, 1, 1, -1], 2, 3, 0.25),
+      ([0, 0], 1, 1, 0.0),
+      ([-1, -1], 0, 1, 1.0),
+    ):
+      counted = clusters.count(np.array(labels))
+      self.assertEqual(list(counted.values()), expected)
 
   def test_working_setting_has_most_sizeable_clusters_and_little_noise(self):
     first = np.array(

@@ -45,10 +45,12 @@ class GoldenTest(absltest.TestCase):
       with self.subTest(person_id):
         sides = {}
         for side in ('PSM', 'GM'):
-          found = novelty.profiles(*_frames_of(person[side]['clusters']))
+          labels, active = _frames_of(person[side]['clusters'])
+          found = novelty.profiles(labels, active)
           self.assertEqual(found.labels.tolist(), person['kept_labels'][side])
           self.assertEqual(
-            list(found.silent), person['dropped_all_zero_labels'][side]
+            np.setdiff1d(labels, found.labels).tolist(),
+            person['dropped_all_zero_labels'][side],
           )
           means = {
             c['label']: c['mean_activation'] for c in person[side]['clusters']
@@ -108,14 +110,15 @@ class GoldenTest(absltest.TestCase):
 
 class ProfilesTest(absltest.TestCase):
   def test_mean_over_frames_and_silent_clusters_left_out(self):
-    found = novelty.profiles(
-      np.array([3, -1, 3, 7, -1]),
-      np.array([[1, 0], [0, 1], [0, 0], [0, 0], [1, 1]], bool),
-    )
+    labels = np.array([3, -1, 3, 7, -1])
+    active = np.array([[1, 0], [0, 1], [0, 0], [0, 0], [1, 1]], bool)
+    found = novelty.profiles(labels, active)
     self.assertEqual(found.labels.tolist(), [-1, 3])
     self.assertEqual(found.sizes.tolist(), [2, 2])
-    self.assertEqual(found.silent, (7,))
     np.testing.assert_array_equal(found.values, [[0.5, 1], [0.5, 0]])
+    whole = novelty.profiles(labels, active, keep_silent=True)
+    self.assertEqual(whole.labels.tolist(), [-1, 3, 7])
+    np.testing.assert_array_equal(whole.values[-1], [0, 0])
 
 
 class SimilarityTest(parameterized.TestCase):
