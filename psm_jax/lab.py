@@ -24,8 +24,8 @@ from psm_jax.data.ingest import (
   batch,
   detection,
   folder,
+  jobs,
   layout,
-  processing,
   tracks,
 )
 from psm_jax.data.labels import weak
@@ -79,7 +79,7 @@ def run(
   outcome = batch.ingest(
     _as_one(videos, root, person_from),
     ingested,
-    options=processing.Options(detector=detector),
+    options=jobs.Options(detector=detector),
     person_from=person_from,
   )
   if not _is_named(root, ingested, outcome):

@@ -362,6 +362,6 @@ def _weak_labels(recording):
 
 def _by_eyes(data):
   """How frames are cut that a table of landmarks aligned."""
-  from psm_jax.data.ingest import processing  # Needs OpenCV and PyAV.
+  from psm_jax.data.ingest import jobs  # Needs OpenCV and PyAV.
 
-  return dataclasses.asdict(processing.Options(eye_distance=data.eye_distance))
+  return dataclasses.asdict(jobs.Options(eye_distance=data.eye_distance))

@@ -11,8 +11,8 @@ from psm_jax.data.ingest import (
   batch,
   detection,
   folder,
+  jobs,
   layout,
-  processing,
 )
 from psm_jax.data.labels import weak
 from tests import model_test, tiny
@@ -26,7 +26,7 @@ class LabTest(absltest.TestCase):
 
     def with_boxes(path, output, **options):
       self.detector = options['options'].detector
-      options['options'] = processing.Options(size_px=48)
+      options['options'] = jobs.Options(size_px=48)
       return ingest(path, output, boxes=self.root, **options)
 
     for patched in (

@@ -13,7 +13,7 @@ from absl.testing import absltest
 
 import psm_jax
 from psm_jax import embedding, methods, tasks, training
-from psm_jax.data.ingest import batch, layout, processing
+from psm_jax.data.ingest import batch, jobs, layout
 from psm_jax.data.labels import weak
 from tests import tiny
 from tests.data.ingest import films
@@ -78,7 +78,7 @@ class ModelTest(absltest.TestCase):
     cls.root = pathlib.Path(temporary.name)
     cls.video = video(cls.root, 'P1', [(_SEEN, 2, 10)])
     cls.boxes = cls.video.with_suffix('.csv')
-    options = processing.Options(size_px=48, eye_distance=0.35)
+    options = jobs.Options(size_px=48, eye_distance=0.35)
     batch.ingest(
       cls.video,
       cls.root / 'ingested',
@@ -190,9 +190,9 @@ class ModelTest(absltest.TestCase):
 
   def test_a_run_says_how_its_frames_were_cut(self):
     crops = self.model.exported.crops
-    self.assertEqual(processing.Options.of(crops).eye_distance, 0.35)
+    self.assertEqual(jobs.Options.of(crops).eye_distance, 0.35)
     with self.assertRaisesRegex(ValueError, 'another version'):
-      processing.Options.of({**crops, 'sharpness': 1})
+      jobs.Options.of({**crops, 'sharpness': 1})
 
 
 class ImportTest(absltest.TestCase):

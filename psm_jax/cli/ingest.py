@@ -21,10 +21,10 @@ from psm_jax.cli import program
 from psm_jax.data.ingest import (
   batch,
   detection,
+  jobs,
   landmark_models,
   layout,
   listing,
-  processing,
 )
 from psm_jax.data.labels import joining
 
@@ -120,7 +120,7 @@ _MIN_TRACK_FRAMES = flags.DEFINE_integer(
 )
 _SIZE_PX = flags.DEFINE_integer('size_px', 128, 'Side of a crop in pixels.')
 _FORMAT = flags.DEFINE_enum(
-  'format', 'jpg', processing.FORMATS, 'Of the crops; png loses nothing.'
+  'format', 'jpg', jobs.FORMATS, 'Of the crops; png loses nothing.'
 )
 _QUALITY = flags.DEFINE_integer('quality', 95, 'Of JPEG crops, 95 to 100.')
 _EYE_DISTANCE = flags.DEFINE_float(
@@ -150,7 +150,7 @@ def _options():
   )
   if _BOXES.value is not None and detector.name == detection.AUTO:
     detector = dataclasses.replace(detector, name=detection.MTCNN)
-  return processing.Options(
+  return jobs.Options(
     detector=detector.resolved(),
     detect_every=_DETECT_EVERY.value,
     gap_s=_GAP_S.value,

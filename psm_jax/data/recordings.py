@@ -72,7 +72,7 @@ def opened(
     source: A video, a folder of videos, a manifest (.csv), an ingest folder, or
       a frame store.
     data: The data group of the model's configuration.
-    crops: How its frames were cut out of videos, see `processing.Options.of`.
+    crops: How its frames were cut out of videos, see `jobs.Options.of`.
     person_id: Who is seen in videos that are ingested here; '' for their names.
     boxes: Boxes of the faces instead of a detector, see `batch.ingest`.
 
@@ -110,7 +110,7 @@ def _ingest(path, root, crops, person_id, boxes):
       'launch.ingest made with the same --eye_distance.'
     )
   # OpenCV and PyAV are not needed to embed frames that are there.
-  from psm_jax.data.ingest import batch, processing
+  from psm_jax.data.ingest import batch, jobs
 
   if crops.get('table') and boxes is None:
     raise ValueError(
@@ -120,7 +120,7 @@ def _ingest(path, root, crops, person_id, boxes):
   outcome = batch.ingest(
     path,
     root,
-    options=processing.Options.of(crops),
+    options=jobs.Options.of(crops),
     boxes=boxes,
     in_process=True,
   )

@@ -67,7 +67,7 @@ class Model:
     steps: Updates taken; None if unknown.
     origin: 'psm_jax', or what a reference checkpoint was read from.
     crops: How the frames it learned from were cut out of videos, see
-      `processing.Options.of`; {} if unknown.
+      `jobs.Options.of`; {} if unknown.
   """
 
   model_id: str

@@ -18,7 +18,7 @@ from absl.testing import absltest, parameterized
 from psm_jax import methods, tasks, training
 from psm_jax.data import builder as builder_lib
 from psm_jax.data import prepare, store
-from psm_jax.data.ingest import batch, processing
+from psm_jax.data.ingest import batch, jobs
 from psm_jax.engine import feed, population
 from psm_jax.runs import planning
 from tests import tiny
@@ -82,7 +82,7 @@ def _ingest(root):
     batch.ingest(
       root / 'videos',
       root,
-      options=processing.Options(size_px=32),
+      options=jobs.Options(size_px=32),
       person_from='file',
       boxes=root / 'boxes',
     )

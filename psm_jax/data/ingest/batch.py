@@ -21,16 +21,17 @@ from psm_jax.data import store
 from psm_jax.data.ingest import (
   folder,
   frame_tables,
+  jobs,
   layout,
   listing,
+  planning,
   processing,
   summary,
   tracks,
   video,
 )
-from psm_jax.data.labels import table_files
 
-_DEFAULTS = processing.Options()
+_DEFAULTS = jobs.Options()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +60,7 @@ def ingest(
   path: str | os.PathLike,
   output: str | os.PathLike,
   *,
-  options: processing.Options = _DEFAULTS,
+  options: jobs.Options = _DEFAULTS,
   person_from: str = 'ask',
   boxes: str | os.PathLike | None = None,
   num_workers: int = 0,
@@ -97,25 +98,28 @@ def ingest(
   root = pathlib.Path(output)
   inputs = listing.list_inputs(path, person_from=person_from, leave_out=root)
   with _locked(root):
-    jobs, rows, remade, copies = _plan(inputs, root, options, boxes)
+    plan = planning.make(inputs, root, options, boxes)
+    rows = plan.rows
     num_workers = 0 if in_process else num_workers or tasks.num_cores()
     for job, content, error in _run(
-      jobs, options, root, num_workers, scheduler
+      plan.todo, options, root, num_workers, scheduler
     ):
       if content is None:
-        reason = _reason(error)
-        rows[job.key] = _failed(job.name, job.video_id, reason)
-        logging.error('%s: %s', layout.shown(job.name), reason)
+        reason = summary.reason_of(error)
+        rows[job.entry.key] = summary.failed_row(
+          job.entry, reason, video_id=job.video_id
+        )
+        logging.error('%s: %s', layout.shown(job.entry.name), reason)
       else:
-        rows[job.key] = summary.video_row(content)
+        rows[job.entry.key] = summary.video_row(content)
     # In training and test at once copies would spoil scores.
-    for key, twin in copies.items():
+    for key, twin in plan.copies.items():
       remark = f'seems to be a copy of {layout.shown(twin.name)}'
       rows[key]['warnings'] = '; '.join(
         filter(None, [rows[key].get('warnings'), remark])
       )
       logging.warning('%s %s.', rows[key]['name'], remark)
-    return _finish(root, rows, remade, person_from == 'ask', min_person_s)
+    return _finish(root, rows, plan.remade, person_from == 'ask', min_person_s)
 
 
 @contextlib.contextmanager
@@ -137,157 +141,6 @@ def _locked(root):
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _plan(inputs, root, options, boxes):
-  """(jobs, rows of what is no job, what is made anew, copies and their twins).
-
-  Rows and copies are by the video's key, what is made anew by its video_id.
-  """
-  table = tracks.read(root)  # Before hours of work, not after.
-  known, damaged = layout.list_videos(root)
-  for text in damaged:
-    logging.warning('%s', text)
-  contents, rows = {}, {}
-  for entry in inputs:
-    reason = entry.problem
-    if not reason:
-      try:
-        contents[entry.key] = listing.fingerprint(entry.path)
-      except OSError as error:
-        reason = error.strerror or str(error)
-    if reason:
-      # A repeated line must not hide the video itself.
-      rows[f'{entry.key} {entry.problem}'] = _failed(
-        entry.name,
-        '',
-        reason,
-        status='left_out' if entry.is_left_out else 'failed',
-      )
-  usable = [e for e in inputs if not e.problem and e.key in contents]
-  ids = listing.assign_ids(usable, contents, known.values())
-  jobs, copies = [], _copies(usable, contents)
-  box_tables, missing = _boxes_of(boxes, usable, ids)
-  given = {
-    *(entry.person_id.lower() for entry in usable),
-    *(content['suggestion'].lower() for content in known.values()),
-  }
-  for entry in usable:
-    video_id = ids[entry.key]
-    boxes_table = box_tables.get(entry.key)
-    try:
-      if boxes is not None and boxes_table is None:
-        raise ValueError(missing[entry.key])
-      digest = processing.digest(options, boxes_table)
-    except (OSError, ValueError) as error:
-      rows[entry.key] = _failed(entry.name, video_id, str(error))
-      continue
-    person_id = entry.person_id
-    if not person_id and entry.key not in copies:
-      # One face in two files is not two people, and somebody else may have been
-      # given this video's name as an id.
-      is_taken = video_id.lower() in given
-      person_id = f'{video_id[:58]}-video' if is_taken else video_id
-    job = processing.Job(
-      path=entry.path.absolute(),
-      name=entry.name,
-      video_id=video_id,
-      key=entry.key,
-      content=contents[entry.key],
-      suggestion=entry.person_id,
-      person_id=person_id,
-      table=boxes_table,
-      digest=digest,
-    )
-    before = known.get(video_id, {})
-    if before.get('content') == job.content and before['digest'] == job.digest:
-      _name_person(root, job, before, table)
-      rows[entry.key] = summary.video_row(before)
-    elif before and tracks.is_edited(table, before):
-      reason = (
-        'the file or the options changed, but its tracks were filled in by '
-        'hand: left as it was. Delete its rows in tracks.csv to make it anew'
-      )
-      logging.warning('%s: %s.', layout.shown(entry.name), reason)
-      rows[entry.key] = summary.video_row(before) | {'reason': reason}
-    else:
-      jobs.append(job)
-  logging.info(
-    '%d videos: %d to do, %d done before, %d cannot be used; %d other files.',
-    sum(not entry.is_left_out for entry in inputs),
-    len(jobs),
-    sum(row['status'] in ('ok', 'no_face') for row in rows.values()),
-    sum(row['status'] == 'failed' for row in rows.values()),
-    sum(row['status'] == 'left_out' for row in rows.values()),
-  )
-  remade = {v: known[v] for v in (job.video_id for job in jobs) if v in known}
-  return jobs, rows, remade, copies
-
-
-def _name_person(root, job, before, table):
-  """Brings a video's given person up to what is said now, if it is not late."""
-  if before['suggestion'] == job.suggestion:
-    return
-  if any(row['person_id'] for row in table.of_video(job.video_id)):
-    if job.suggestion:
-      logging.warning(
-        '%s: the person_id is now %s; tracks.csv keeps what it says. Change '
-        'its row there.',
-        layout.shown(job.name),
-        job.suggestion,
-      )
-    return
-  before |= {'suggestion': job.suggestion, 'person_id': job.person_id}
-  paths.write_json(
-    layout.video_folder(root, job.video_id) / 'video.json', before
-  )
-
-
-def _copies(usable, contents):
-  """Of which video another is a copy, by the copy's key."""
-  first, copies = {}, {}
-  for entry in usable:
-    twin = first.setdefault(contents[entry.key], entry)
-    if twin.key != entry.key:
-      copies[entry.key] = twin
-  return copies
-
-
-def _boxes_of(boxes, inputs, ids):
-  """(tables of boxes, reasons why there is none), by the video's key."""
-  if boxes is None:
-    return {}, {}
-  boxes = pathlib.Path(boxes)
-  if not boxes.is_dir():
-    return {entry.key: boxes for entry in inputs}, {}
-  names = {
-    entry.key: [*table_files.names_of(entry.name), ids[entry.key]]
-    for entry in inputs
-  }
-  assigned, problems = table_files.assign(boxes, names)
-  return assigned, dict(problems)
-
-
-def _failed(name, video_id, reason, *, status='failed'):
-  return {
-    'name': layout.shown(name),
-    'video_id': video_id,
-    'status': status,
-    'reason': layout.shown(reason),
-  }
-
-
-def _reason(error):
-  """Why a video failed, as users read it."""
-  if isinstance(error, OSError) and error.strerror:
-    return f'{error.strerror}' + (
-      f': {error.filename}' if error.filename else ''
-    )
-  if isinstance(error, tasks.ProcessDied):
-    return f'{error}: out of memory, or a file that breaks the decoder'
-  if isinstance(error, (ValueError, OSError, RuntimeError)):
-    return str(error) or type(error).__name__
-  return f'{type(error).__name__}: {error}'
-
-
 def _do(job, report, *, options, root, num_threads):
   """One video, as a task."""
   cv2.setNumThreads(num_threads)
@@ -296,12 +149,12 @@ def _do(job, report, *, options, root, num_threads):
   )
 
 
-def _run(jobs, options, root, num_workers, scheduler):
+def _run(todo, options, root, num_workers, scheduler):
   """Yields (job, video.json or None, error) as videos are done, with a bar."""
-  if not jobs:
+  if not todo:
     return
   lock, searched = threading.Lock(), 0
-  total = sum(video.length_s(job.path) for job in jobs)
+  total = sum(video.length_s(job.entry.path) for job in todo)
   with tqdm.tqdm(
     total=total or None,
     desc='ingesting',
@@ -321,8 +174,8 @@ def _run(jobs, options, root, num_workers, scheduler):
         bar.update(min(seconds, (bar.total or np.inf) - bar.n))
 
     # Long videos first, so that none is left over at the end.
-    jobs = sorted(jobs, key=lambda job: -job.path.stat().st_size)
-    num_workers = min(num_workers, len(jobs))
+    todo = sorted(todo, key=lambda job: -job.entry.path.stat().st_size)
+    num_workers = min(num_workers, len(todo))
     num_threads = 1 if scheduler else tasks.num_cores() // max(num_workers, 1)
     function = functools.partial(
       _do,
@@ -332,12 +185,12 @@ def _run(jobs, options, root, num_workers, scheduler):
     )
     for place, content, error in tasks.run(
       function,
-      jobs,
+      todo,
       num_workers=num_workers,
       scheduler=scheduler,
       report=report,
     ):
-      yield jobs[place], content, error
+      yield todo[place], content, error
 
 
 def _finish(root, rows, remade, asks, min_person_s):

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from psm_jax.data import alignment
+from psm_jax.data import alignment, frame_times
 from psm_jax.data.ingest import faces as faces_lib
 
 # Detectors jitter by about a pixel from frame to frame; heads do not.
@@ -91,8 +91,7 @@ def steady(
   """
   place = np.concatenate([middle, across], axis=1)
   place = _smooth(times_s, _median(place, 3), _POSITION_S)
-  step_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 1.0
-  rate = 1 / max(step_s, 1e-3)
+  rate = 1 / max(frame_times.usual_step(times_s), 1e-3)
   window = 2 * round(_SCALE_MEDIAN_S * rate / 2) + 1
   scale = _smooth(times_s, _median(scale[:, None], window), _SCALE_S)
   across = place[:, 2:]
@@ -138,10 +137,9 @@ def _median(values, window):
 
 def _smooth(times_s, values, deviation_s):
   """[n, c] weighted means with a Gaussian of time, not across gaps."""
-  steps = np.diff(times_s)
-  scene = np.concatenate([[0], np.cumsum(steps > _GAP_S)])
-  typical = float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0
-  reach = min(math.ceil(3 * deviation_s / typical), len(times_s) - 1)
+  scene = np.concatenate([[0], np.cumsum(np.diff(times_s) > _GAP_S)])
+  step_s = frame_times.usual_step(times_s)
+  reach = min(math.ceil(3 * deviation_s / step_s), len(times_s) - 1)
   total, weight = values.copy(), np.ones((len(values), 1))
   for shift in range(1, reach + 1):
     near = (scene[shift:] == scene[:-shift])[:, None]

@@ -185,7 +185,7 @@ def options(root: str | pathlib.Path) -> dict:
     root: the folder.
 
   Returns:
-    What `processing.Options.of` takes; `table` names a table of boxes or is
+    What `jobs.Options.of` takes; `table` names a table of boxes or is
     None.
   """
   contents, _ = layout.list_videos(pathlib.Path(root))

@@ -38,6 +38,7 @@ class Input:
     person_id: who is seen if it is one person; '' for the video's own id.
     problem: why it cannot be used, '' if nothing is known.
     is_left_out: whether it was only met on the way, and is no video.
+    content: see `fingerprint`; '' until the file was read.
   """
 
   path: pathlib.Path
@@ -45,6 +46,7 @@ class Input:
   person_id: str = ''
   problem: str = ''
   is_left_out: bool = False
+  content: str = ''
 
   @property
   def key(self) -> str:
@@ -210,9 +212,7 @@ def _short_hash(text):
 
 
 def assign_ids(
-  inputs: Sequence[Input],
-  contents: Mapping[str, str],
-  known: Collection[Mapping],
+  inputs: Sequence[Input], known: Collection[Mapping]
 ) -> dict[str, str]:
   """Returns the video_id of each input, by its key.
 
@@ -220,8 +220,7 @@ def assign_ids(
   one id, the later gets a hash.
 
   Args:
-    inputs: the videos asked for.
-    contents: fingerprint by key, of those that can be read.
+    inputs: the videos asked for, with their content.
     known: video_id, key and content of the videos that were made before.
   """
   by_key = {entry['key']: entry['video_id'] for entry in known}
@@ -236,7 +235,7 @@ def assign_ids(
   for entry in inputs:
     if entry.key in assigned:
       continue
-    video_id = by_key.get(entry.key) or moved.pop(contents.get(entry.key), None)
+    video_id = by_key.get(entry.key) or moved.pop(entry.content, None)
     if video_id is None:
       stem = pathlib.PurePath(entry.name).with_suffix('')
       parts = [part for part in stem.parts if part not in ('..', stem.anchor)]

@@ -1,30 +1,30 @@
 """One video: reads it twice, first to find and follow faces, then to cut them.
 
 Nothing but the faces is kept in between, so memory does not grow with the
-pictures: 130 bytes a face found and some 300 a row of the table, and 4 kB a
+pictures: 250 bytes a face found and some 300 a row of the table, and 4 kB a
 face where the detector gives landmarks.
 """
 
-import array
 import dataclasses
 import hashlib
 import pathlib
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 import pandas as pd
 
 from psm_jax import paths
-from psm_jax.data import sources
+from psm_jax.data import frame_times
 from psm_jax.data.ingest import (
   appearance,
   box_tables,
   crops,
   cuts,
   detection,
+  jobs,
   layout,
   sheets,
   tracking,
@@ -32,126 +32,13 @@ from psm_jax.data.ingest import (
   video_tables,
 )
 from psm_jax.data.ingest import faces as faces_lib
-from psm_jax.data.labels import joining
 
-FORMATS = ('jpg', 'png')
 _REPORT_EVERY = 20
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-  """How videos are ingested; another value of any makes other crops.
-
-  Attributes:
-    detector: which, and how it looks.
-    detect_every: faces are sought in every so manyth frame and put on straight
-      lines between.
-    gap_s: for how long a face may be lost and still be the same track.
-    min_track_frames: in how many frames a track's face must be found.
-    size_px: side of a crop.
-    format: 'jpg' or 'png'.
-    quality: of JPEG files.
-    eye_distance: share of a crop's side between the eyes.
-    first_row: number of a video's first frame in tables of boxes; None for the
-      tool's habit.
-    boxes: how tables of boxes are read that could be read in two ways.
-  """
-
-  detector: detection.DetectorOptions = detection.DetectorOptions()
-  detect_every: int = 1
-  gap_s: float = 1.0
-  min_track_frames: int = 10
-  size_px: int = 128
-  format: str = 'jpg'
-  quality: int = 95
-  eye_distance: float = 0.40
-  first_row: int | None = None
-  boxes: joining.Settings = joining.Settings()
-
-  @classmethod
-  def of(cls, content: Mapping) -> 'Options':
-    """Returns the options that a video.json or a trained model keeps.
-
-    Raises:
-      ValueError: If there are options of another version of this program.
-    """
-    values = {k: v for k, v in content.items() if k != 'table'}
-    try:
-      return cls(
-        detector=detection.DetectorOptions(**values.pop('detector')),
-        boxes=joining.Settings(**values.pop('boxes')),
-        **values,
-      )
-    except (KeyError, TypeError) as error:
-      raise ValueError(
-        f'The options of an ingest are of another version: {error}. Ingest the '
-        'videos again.'
-      ) from error
-
-  def check(self) -> None:
-    """Raises ValueError if an option is out of range."""
-    self.detector.check()
-    for name, value, least, most in (
-      ('detect_every', self.detect_every, 1, 1000),
-      ('gap_s', self.gap_s, 0, 3600),
-      ('min_track_frames', self.min_track_frames, 1, 10**6),
-      ('size_px', self.size_px, 16, 2048),
-      ('quality', self.quality, 95, 100),
-      ('eye_distance', self.eye_distance, 0.1, 0.9),
-    ):
-      if not least <= value <= most:
-        raise ValueError(f'--{name} {value} is not from {least} to {most}.')
-    if self.format not in FORMATS:
-      raise ValueError(f'--format {self.format!r} is none of {FORMATS}.')
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-  """One video to be ingested.
-
-  Attributes:
-    path: the file.
-    name: how it is called in messages.
-    video_id: what its folder is called.
-    key: see `listing.Input`.
-    content: see `listing.fingerprint`.
-    suggestion: the person_id given for it, '' if none was.
-    person_id: who it shows if it has a single track.
-    table: boxes to be used instead of a detector; None for a detector.
-    digest: of the options, and of the table.
-  """
-
-  path: pathlib.Path
-  name: str
-  video_id: str
-  key: str
-  content: str
-  suggestion: str
-  person_id: str
-  table: pathlib.Path | None
-  digest: str
-
-
-def digest(options: Options, table: pathlib.Path | None) -> str:
-  """Returns 16 hex digits that change with any option or the table's content.
-
-  Raises:
-    OSError: If the table cannot be read.
-  """
-  values = dataclasses.asdict(options)
-  if table is not None:
-    values['detector'] = table.read_bytes().hex()
-  else:
-    del values['first_row'], values['boxes']
-    if options.detector.name == detection.LANDMARKER:
-      # There is but one file, wherever it lies.
-      del values['detector']['model']
-  return sources.digest([layout.SCHEMA_VERSION, values])
-
-
 def ingest_video(
-  job: Job,
-  options: Options,
+  job: jobs.Job,
+  options: jobs.Options,
   root: pathlib.Path,
   *,
   report: Callable[[int, float], None] = lambda num_frames, seconds: None,
@@ -215,24 +102,25 @@ def _search(job, options, counts, report, num_threads):
   else:
     detector = detection.make(options.detector)
   finder = cuts.CutFinder()
-  seen = array.array('d'), [array.array('f') for _ in range(3)]
-  sound = []
-  for frame in video.read(job.path, counts, num_threads=num_threads):
+  found, sound = [], []
+  for frame in video.read(job.entry.path, counts, num_threads=num_threads):
     if not frame.is_damaged:
       finder.add(frame)
       sound.append(frame.index)
       if table is None and frame.index % every == 0:
-        _append(seen, frame.index, _detect(detector, frame))
+        faces = _detect(detector, frame)
+        if len(faces):
+          found.append(_packed(frame.index, faces))
     if counts.decoded % _REPORT_EVERY == 0:
       report(_REPORT_EVERY, _REPORT_EVERY / counts.rate)
   rest = counts.decoded % _REPORT_EVERY
   report(rest, rest / counts.rate)
   if not counts.decoded:
     raise ValueError('no frame in it can be decoded')
-  time_s = video.presentation_times(counts)
+  time_s = counts.time_s()
   begins = np.array(sound, int)[finder.cuts()]
   if table is None:
-    frames, faces = _unpack(seen)
+    frames, faces = _unpacked(found or [_packed(0, faces_lib.NO_FACES)])
   else:
     frames, faces, warnings = box_tables.place(
       table, time_s, counts, options.boxes
@@ -243,7 +131,7 @@ def _search(job, options, counts, report, num_threads):
     time_s,
     begins,
     gap_s=options.gap_s,
-    step_s=every * joining.usual_step(time_s),
+    step_s=every * frame_times.usual_step(time_s),
   )
   kept = [r for r in tracks if len(r) * every >= options.min_track_frames]
   return video_tables.Search(
@@ -261,32 +149,30 @@ def _search(job, options, counts, report, num_threads):
   ), warnings
 
 
-def _append(seen, index, faces):
-  """Keeps the faces of a frame: frame, box, points, score; details."""
-  places, details = seen
-  for box, points, score in zip(
-    faces.boxes, faces.points, faces.scores, strict=True
-  ):
-    places.extend([index, *box, *points.ravel(), score])
-  if faces.details is not None:
-    for kept, values in zip(details, faces.details.all(), strict=True):
-      kept.frombytes(values.astype(np.float32).tobytes())
+def _packed(index, faces):
+  """What is kept of a frame's faces: [F, 16] float64 rows, and details.
+
+  A row is frame, box, points, score.
+  """
+  rows = np.column_stack(
+    [
+      np.full(len(faces), index),
+      faces.boxes,
+      faces.points.reshape(-1, 2 * len(faces_lib.POINTS)),
+      faces.scores,
+    ]
+  )
+  return (rows, *faces.details.all()) if faces.details else (rows,)
 
 
-def _unpack(seen):
-  """([F] int64 frames, F faces) of what was kept."""
-  rows = np.array(seen[0]).reshape(-1, 6 + 2 * len(faces_lib.POINTS))
-  points = rows[:, 5:-1].reshape(-1, len(faces_lib.POINTS), 2)
-  details = None
-  if seen[1][0]:
-    landmarks, pose_deg, blendshapes = (
-      np.frombuffer(kept, np.float32).reshape(len(rows), -1) for kept in seen[1]
-    )
-    landmarks = landmarks.reshape(len(rows), -1, 2)
-    details = faces_lib.Details(landmarks, pose_deg, blendshapes)
-  return (
-    rows[:, 0].astype(np.int64),
-    faces_lib.Faces(rows[:, 1:5], points, rows[:, -1], details),
+def _unpacked(frames):
+  """([F] int64 frames, F faces) of what was kept of one frame or more."""
+  rows, *details = map(np.concatenate, zip(*frames, strict=True))
+  return rows[:, 0].astype(np.int64), faces_lib.Faces(
+    boxes=rows[:, 1:5],
+    points=rows[:, 5:-1].reshape(-1, len(faces_lib.POINTS), 2),
+    scores=rows[:, -1],
+    details=faces_lib.Details(*details) if details else None,
   )
 
 
@@ -326,7 +212,7 @@ def _write_tracks(job, options, search, folder, num_threads):
   for path in folders:
     path.mkdir(mode=0o700)
   counts, start = video.Counts(), 0
-  for frame in video.read(job.path, counts, num_threads=num_threads):
+  for frame in video.read(job.entry.path, counts, num_threads=num_threads):
     stop = np.searchsorted(frames_due, frame.index, side='right')
     picture = frame.picture() if start < stop else None
     for _, track, row in due[start:stop]:
@@ -427,11 +313,11 @@ def _describe(job, options, search, counts, warnings, frames):
   return {
     'schema_version': layout.SCHEMA_VERSION,
     'video_id': job.video_id,
-    'name': layout.shown(job.name),
-    'key': job.key,
-    'content': job.content,
+    'name': layout.shown(job.entry.name),
+    'key': job.entry.key,
+    'content': job.entry.content,
     'digest': job.digest,
-    'suggestion': job.suggestion,
+    'suggestion': job.entry.person_id,
     'person_id': job.person_id,
     'options': dataclasses.asdict(options)
     | {'table': job.table.name if job.table else None},

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from psm_jax import tasks
 from psm_jax.data import sources
-from psm_jax.data.ingest import frame_tables
+from psm_jax.data.ingest import frame_tables, layout, listing
 
 SUMMARY_COLUMNS = (
   'name video_id status reason decoded seconds fps width height with_face '
@@ -55,6 +56,29 @@ def video_row(content: dict) -> dict:
     'brightness': mean('brightness'),
     'warnings': '; '.join(content['warnings']),
   }
+
+
+def failed_row(
+  entry: listing.Input, reason: str, *, video_id: str = ''
+) -> dict:
+  """Returns the summary's row of a video that was not ingested."""
+  return {
+    'name': layout.shown(entry.name),
+    'video_id': video_id,
+    'status': 'left_out' if entry.is_left_out else 'failed',
+    'reason': layout.shown(reason),
+  }
+
+
+def reason_of(error: Exception) -> str:
+  """Returns why a video failed, as users read it."""
+  if isinstance(error, OSError) and error.strerror:
+    return ': '.join(filter(None, [error.strerror, error.filename]))
+  if isinstance(error, tasks.ProcessDied):
+    return f'{error}: out of memory, or a file that breaks the decoder'
+  if isinstance(error, (ValueError, OSError, RuntimeError)):
+    return str(error) or type(error).__name__
+  return f'{type(error).__name__}: {error}'
 
 
 def _why_no_track(counts):

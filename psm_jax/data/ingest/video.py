@@ -1,9 +1,9 @@
 """Reads a video's frames in the order they are shown, with their own times.
 
-Times are the container's, so variable frame rates stay what they are; they are
-put in order once all frames are read, as some containers store those of other
-frames. Frames that an edit list hides are not shown; pictures are turned and
-mirrored as the file says and have square pixels.
+Times are the container's, so variable frame rates stay what they are;
+`frame_times` puts them in order once all frames are read. Frames that an edit
+list hides are not shown; pictures are turned and mirrored as the file says and
+have square pixels.
 """
 
 import array
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import av
 import numpy as np
 
-from psm_jax.data import picture_files
+from psm_jax.data import frame_times, picture_files
 
 # A playlist inside a video file must not open anything on the network.
 _OPTIONS = {'protocol_whitelist': 'file'}
@@ -25,8 +25,6 @@ _METADATA = (
   if int(av.__version__.split('.')[0]) < 19
   else {}
 )
-_DEFAULT_FPS = 25.0
-_MOST_REORDERED = 16  # Frames, of all codecs in use.
 
 
 @dataclasses.dataclass
@@ -61,7 +59,7 @@ class Counts:
   times: array.array = dataclasses.field(
     default_factory=lambda: array.array('d')
   )
-  rate: float = _DEFAULT_FPS
+  rate: float = frame_times.DEFAULT_FPS
   start_s: float = math.nan
   num_streams: int = 1
   interlaced: int = 0
@@ -75,11 +73,17 @@ class Counts:
   height: int = 0
   stored: tuple[int, int] = (0, 0)
 
+  def time_s(self) -> np.ndarray:
+    """Returns [T] float64, when each frame is shown, see `frame_times`."""
+    return frame_times.in_order(
+      np.array(self.times, np.float64), rate=self.rate, start_s=self.start_s
+    )
+
   def warnings(self, time_s: np.ndarray) -> list[str]:
     """Returns what a user should know about the file, a sentence each.
 
     Args:
-      time_s: [T] float64, when frames are shown, see `presentation_times`.
+      time_s: [T] float64, when frames are shown.
     """
     last_s = time_s[-1] if len(time_s) else math.nan
     lacks_frames = self.promised > self.packets
@@ -228,68 +232,6 @@ def read(
       yield from _frames(container, stream, counts)
 
 
-def frame_rate(time_s: np.ndarray) -> float:
-  """Returns frames a second, by which gaps in seconds are counted in frames.
-
-  Args:
-    time_s: [T] float64 seconds.
-
-  Returns:
-    1 / the mean of the steps up to 2.5 times the middle one, which leaves
-    pauses out, but not single frames that a camera dropped; 25 if there are no
-    two different times.
-  """
-  steps = np.diff(time_s)
-  steps = steps[steps > 0]
-  if not len(steps):
-    return _DEFAULT_FPS
-  middle = np.percentile(steps, 50, method='lower')
-  return float(1 / steps[steps < 2.5 * middle].mean())
-
-
-def presentation_times(counts: Counts) -> np.ndarray:
-  """Returns when each frame is shown, by the file's clock.
-
-  A few times that lie out of line are put between their neighbours. Times that
-  are those of other frames near by, as AVI files with B-frames have them, are
-  sorted. After a jump back, as where recordings were put one behind the other,
-  time goes on with the usual step.
-
-  Args:
-    counts: of a video read to its end.
-
-  Returns:
-    [T] float64 seconds, increasing.
-  """
-  times = np.array(counts.times, np.float64)
-  count = len(times)
-  step = 1 / counts.rate
-  known = np.flatnonzero(np.isfinite(times))
-  if not len(known):
-    return np.arange(count) * step
-  for index in np.flatnonzero(np.isnan(times)):
-    before = times[index - 1] if index else times[known[0]] - known[0] * step
-    times[index] = before + step if index else before
-  if (np.diff(times) > 0).all():
-    return times
-  order = np.argsort(times, kind='stable')
-  is_near = np.abs(order - np.arange(count)).max() <= _MOST_REORDERED
-  if is_near and (np.diff(times[order]) > 0).all():
-    times = times[order]
-    # Those of packets as stored may begin late by as many frames.
-    start = counts.start_s if math.isfinite(counts.start_s) else times[0]
-    return times - times[0] + start
-  steps = np.diff(times)
-  usual = float(np.median(steps[steps > 0])) if (steps > 0).any() else step
-  inner = np.arange(1, count - 1)
-  is_alone = times[:-2] < times[2:]
-  is_alone &= (times[1:-1] <= times[:-2]) | (times[1:-1] >= times[2:])
-  inner = inner[is_alone]
-  times[inner] = (times[inner - 1] + times[inner + 1]) / 2
-  steps = np.diff(times)
-  return times[0] + np.append(0, np.cumsum(np.where(steps > 0, steps, usual)))
-
-
 def length_s(path: str | os.PathLike) -> float:
   """Returns a video's length by its header, 0 if that cannot be told."""
   try:
@@ -333,7 +275,7 @@ def _picture_stream(container, counts):
 def _describe(container, stream, counts):
   counts.codec = stream.codec_context.name
   counts.promised = stream.frames or 0
-  counts.rate = float(stream.average_rate or 0) or _DEFAULT_FPS
+  counts.rate = float(stream.average_rate or 0) or frame_times.DEFAULT_FPS
   if stream.start_time is not None and stream.time_base:
     counts.start_s = float(stream.start_time * stream.time_base)
   if stream.duration and stream.time_base:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from psm_jax.data import alignment
+from psm_jax.data import alignment, frame_times
 from psm_jax.data.ingest import crops, video
 from psm_jax.data.ingest import faces as faces_lib
 from psm_jax.data.labels import weak
@@ -184,7 +184,7 @@ def describe(
       counts.width / counts.stored[0],
       counts.height / counts.stored[1],
     ],
-    'fps': round(video.frame_rate(search.time_s), 4),
+    'fps': round(frame_times.frame_rate(search.time_s), 4),
     'first_s': float(search.time_s[0]),
     'last_s': float(search.time_s[-1]),
     'counts': {

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from psm_jax.data import frame_times
 from psm_jax.data.labels import readers
 
 JOINS = ('check', 'number', 'time')
@@ -141,7 +142,7 @@ def _in_seconds(target, table):
   given = np.unique(table.time_s[np.isfinite(table.time_s)])
   if target.time_s is None or len(given) < 2:
     return table, ''
-  ratio = usual_step(given) / usual_step(target.time_s)
+  ratio = frame_times.usual_step(given) / frame_times.usual_step(target.time_s)
   power = round(math.log(max(ratio, 1), 1000))
   if not power:
     return table, ''
@@ -170,7 +171,8 @@ def _choose(target, table, number, time, first, settings):
     few = max(_FEW_FRAMES, _FEW_SHARE * frames)
     end = target.time_s[-1] - _origin(target, first)
     covers = abs(np.nanmax(table.time_s) - end) <= 2 * max(
-      usual_step(target.time_s), usual_step(np.unique(table.time_s))
+      frame_times.usual_step(target.time_s),
+      frame_times.usual_step(np.unique(table.time_s)),
     )
     if covers and abs(rows - frames) > few:
       return dataclasses.replace(
@@ -295,7 +297,7 @@ def _origin(target, first):
 def _moments(target, first):
   """[T] seconds of each frame, for each meaning that a time stamp may have."""
   origin = _origin(target, first)
-  start, step = target.time_s - origin, usual_step(target.time_s)
+  start, step = target.time_s - origin, frame_times.usual_step(target.time_s)
   moments = {'start': start, 'end': np.append(start[1:], start[-1] + step)}
   if abs(origin) > 0.25 * step:
     moments['file'] = target.time_s
@@ -332,7 +334,7 @@ def _nearest(target, moments, given):
 
   Of rows of several times, those nearest to their frame have it.
   """
-  place, step = np.full(len(given), -1), usual_step(target.time_s)
+  place, step = np.full(len(given), -1), frame_times.usual_step(target.time_s)
   rows = np.flatnonzero(np.isfinite(given))
   near = np.searchsorted((moments[1:] + moments[:-1]) / 2, given[rows])
   off = np.abs(moments[near] - given[rows])
@@ -345,16 +347,6 @@ def _nearest(target, moments, given):
   if target.is_whole:
     is_sure &= close.all()
   return Reading('time', place, is_sure=bool(is_sure))
-
-
-def usual_step(time_s: np.ndarray) -> float:
-  """Returns the seconds from one moment to the next, in the middle of all.
-
-  Args:
-    time_s: [T] float64, increasing; NaN are left out.
-  """
-  steps = np.diff(time_s[np.isfinite(time_s)])
-  return float(np.median(steps)) if len(steps) else 0.04
 
 
 def _difference(target, table, first, place):

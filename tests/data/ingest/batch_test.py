@@ -24,6 +24,7 @@ from psm_jax.data.ingest import (
   detection,
   folder,
   frame_tables,
+  jobs,
   layout,
   processing,
   video_tables,
@@ -32,7 +33,7 @@ from psm_jax.data.ingest import faces as faces_lib
 from psm_jax.data.labels import attach, collection
 from tests.data.ingest import films
 
-_OPTIONS = processing.Options(
+_OPTIONS = jobs.Options(
   detector=detection.DetectorOptions(min_face_px=40), size_px=32
 )
 

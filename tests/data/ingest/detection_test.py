@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from psm_jax.data.ingest import detection, processing, video
+from psm_jax.data.ingest import detection, jobs, video
 from psm_jax.data.labels import joining
 from tests.data.ingest import films
 
@@ -63,12 +63,12 @@ class OptionsTest(parameterized.TestCase):
       detection.DetectorOptions(**options).check()
 
   def test_options_come_back_from_what_a_video_keeps(self):
-    options = processing.Options(
+    options = jobs.Options(
       detector=detection.DetectorOptions(min_score=0.5),
       boxes=joining.Settings(join='time'),
     )
     kept = json.loads(json.dumps(dataclasses.asdict(options) | {'table': None}))
-    self.assertEqual(processing.Options.of(kept), options)
+    self.assertEqual(jobs.Options.of(kept), options)
 
   def test_a_file_that_is_no_model_is_named(self):
     path = self.create_tempfile(content='no model').full_path

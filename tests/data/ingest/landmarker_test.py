@@ -14,10 +14,12 @@ from psm_jax.data.ingest import (
   detection,
   frame_tables,
   head_pose,
+  jobs,
   landmark_alignment,
   landmark_models,
   landmarker,
   layout,
+  listing,
   processing,
   video,
 )
@@ -181,15 +183,13 @@ class IngestTest(absltest.TestCase):
     )
     for name in (layout.VIDEOS, layout.SHEETS):
       (root / name).mkdir()
-    job = processing.Job(
-      film, 'a.mp4', 'a', key='k', content='c', suggestion='',
-      person_id='', table=None, digest='d',
-    )  # fmt: skip
+    entry = listing.Input(film, 'a.mp4', content='c')
+    job = jobs.Job(entry, 'a', person_id='', table=None, digest='d')
     made = landmarker.LandmarkerDetector(_options(), StubNetworks())
     with mock.patch.object(detection, 'make', return_value=made):
       processing.ingest_video(
         job,
-        processing.Options(
+        jobs.Options(
           detector=_options(), min_track_frames=2, size_px=64, **options
         ),
         root,

@@ -86,11 +86,13 @@ class IdTest(parameterized.TestCase):
     self.assertEqual(paths.check_id(made, what='id'), made)
 
   def _assign(self, names, known=(), content='c'):
-    inputs = [listing.Input(pathlib.Path('/v') / n, n) for n in names]
-    contents = {i.key: f'{content}{i.name}' for i in inputs}
-    made = listing.assign_ids(inputs, contents, known)
+    inputs = [
+      listing.Input(pathlib.Path('/v') / n, n, content=f'{content}{n}')
+      for n in names
+    ]
+    made = listing.assign_ids(inputs, known)
     return [made[i.key] for i in inputs], [
-      {'video_id': made[i.key], 'key': i.key, 'content': contents[i.key]}
+      {'video_id': made[i.key], 'key': i.key, 'content': i.content}
       for i in inputs
     ]
 
@@ -108,16 +110,18 @@ class IdTest(parameterized.TestCase):
 
   def test_a_moved_video_keeps_its_id_and_a_changed_one_too(self):
     (made,), known = self._assign(['day1.mp4'])
-    moved = listing.Input(pathlib.Path('/w/day1.mp4'), 'day1.mp4')
-    ids = listing.assign_ids([moved], {moved.key: known[0]['content']}, known)
+    path, content = pathlib.Path('/w/day1.mp4'), known[0]['content']
+    moved = listing.Input(path, 'day1.mp4', content=content)
+    ids = listing.assign_ids([moved], known)
     self.assertEqual(ids[moved.key], made)
     (again,), _ = self._assign(['day1.mp4'], known, content='changed')
     self.assertEqual(again, made)
 
   def test_another_video_of_that_name_does_not_take_its_place(self):
     (made,), known = self._assign(['day1.mp4'])
-    other = listing.Input(pathlib.Path('/w/day1.mp4'), 'day1.mp4')
-    ids = listing.assign_ids([other], {other.key: 'other'}, known)
+    path = pathlib.Path('/w/day1.mp4')
+    other = listing.Input(path, 'day1.mp4', content='other')
+    ids = listing.assign_ids([other], known)
     self.assertNotEqual(ids[other.key], made)
 
   def test_a_fingerprint_tells_contents_apart(self):

@@ -16,11 +16,11 @@ import time
 import pytest
 from absl.testing import absltest
 
-from psm_jax.data.ingest import batch, processing
+from psm_jax.data.ingest import batch, jobs
 from tests.data.ingest import films
 
 _ROOT = pathlib.Path(__file__).resolve().parents[3]
-_OPTIONS = processing.Options(size_px=32)
+_OPTIONS = jobs.Options(size_px=32)
 _HAS_DASK = importlib.util.find_spec('distributed') is not None
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from absl.testing import absltest
 
 from psm_jax import tasks
-from psm_jax.data.ingest import batch, listing, processing
+from psm_jax.data.ingest import batch, jobs, listing
 from tests import programs
 from tests.data.ingest import films
 
@@ -143,7 +143,7 @@ class UnreadableTest(absltest.TestCase):
     large = face.repeat(20, axis=0).repeat(20, axis=1)
     picture[1000 : 1000 + len(large), 3000 : 3000 + len(large)] = large
     path = films.write(self.root / 'a.avi', [picture], codec='mjpeg')
-    options = processing.Options(min_track_frames=1)
+    options = jobs.Options(min_track_frames=1)
     with mock.patch.object(tasks, 'on_processes', tasks.here):
       (row,) = batch.ingest(path, self.root / 'out', options=options).rows
     self.assertEqual((row['status'], row['crops']), ('ok', 1))

@@ -9,7 +9,7 @@ import pandas as pd
 from absl.testing import absltest
 
 from psm_jax import tasks
-from psm_jax.data.ingest import batch, detection, processing
+from psm_jax.data.ingest import batch, detection, jobs
 from tests.data.ingest import films
 
 _CLIPS = films.SHARED / 'data' / 'video'
@@ -32,7 +32,7 @@ class RealVideosTest(absltest.TestCase):
     cls.root = pathlib.Path(temporary.name)
     manifest = cls.root / 'list.csv'
     manifest.write_text('path\n' + ''.join(f'{_CLIPS / n}\n' for n in _NAMES))
-    options = processing.Options(
+    options = jobs.Options(
       detector=detection.DetectorOptions(longest_px=320, min_face_px=60),
       size_px=32,
     )

@@ -8,7 +8,7 @@ import av
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from psm_jax.data import picture_files
+from psm_jax.data import frame_times, picture_files
 from psm_jax.data.ingest import video
 from tests.data.ingest import films
 
@@ -26,7 +26,7 @@ def _read(path):
 
 
 def _warnings(counts):
-  return counts.warnings(video.presentation_times(counts))
+  return counts.warnings(counts.time_s())
 
 
 def _set_matrix(path, *numbers):
@@ -53,7 +53,7 @@ class ReadTest(parameterized.TestCase):
     )
     frames, counts = _read(path)
     np.testing.assert_allclose(
-      video.presentation_times(counts), np.array(times) / 1000, atol=1e-9
+      counts.time_s(), np.array(times) / 1000, atol=1e-9
     )
     self.assertEqual([frame.index for frame in frames], list(range(5)))
     self.assertEqual(counts.decoded, 5)
@@ -109,7 +109,7 @@ class ReadTest(parameterized.TestCase):
     # As AVI files store H.264 with B-frames.
     counts = video.Counts(start_s=0.0, rate=25.0)
     counts.times.extend(np.array([1, 3, 4, 2, 6, 5, 8, 7, 10, 9]) / 25)
-    times = video.presentation_times(counts)
+    times = counts.time_s()
     np.testing.assert_allclose(times, np.arange(10) / 25)
     self.assertIn('do not increase; put in order', counts.warnings(times)[0])
 
@@ -117,27 +117,23 @@ class ReadTest(parameterized.TestCase):
     given = np.arange(40) / 25
     counts = video.Counts()
     counts.times.extend(np.where(np.arange(40) == 20, 900.0, given))
-    np.testing.assert_allclose(video.presentation_times(counts), given)
+    np.testing.assert_allclose(counts.time_s(), given)
 
   def test_time_goes_on_where_it_jumps_back(self):
     counts = video.Counts()
     counts.times.extend([*np.arange(30) / 25, *np.arange(30) / 25])
-    np.testing.assert_allclose(
-      video.presentation_times(counts), np.arange(60) / 25
-    )
+    np.testing.assert_allclose(counts.time_s(), np.arange(60) / 25)
 
   def test_frames_without_times_go_by_the_rate_and_are_counted(self):
     counts = video.Counts(rate=10.0)
     counts.times.extend([np.nan] * 4)
-    times = video.presentation_times(counts)
+    times = counts.time_s()
     np.testing.assert_allclose(times, [0, 0.1, 0.2, 0.3])
     counts.decoded = 4
     self.assertIn('4 of 4 frames have no time', counts.warnings(times)[0])
     some = video.Counts(rate=10.0)
     some.times.extend([np.nan, 1.0, 1.5, np.nan])
-    np.testing.assert_allclose(
-      video.presentation_times(some), [0.9, 1.0, 1.5, 1.6]
-    )
+    np.testing.assert_allclose(some.time_s(), [0.9, 1.0, 1.5, 1.6])
 
   def test_a_frame_every_other_second_is_no_file_cut_short(self):
     path = films.write(
@@ -255,7 +251,7 @@ class RateTest(parameterized.TestCase):
     ([1.0, 1.0], 25.0),
   )
   def test_frame_rate_leaves_out_pauses_alone(self, times, rate):
-    self.assertAlmostEqual(video.frame_rate(np.array(times)), rate)
+    self.assertAlmostEqual(frame_times.frame_rate(np.array(times)), rate)
 
 
 if __name__ == '__main__':
