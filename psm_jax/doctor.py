@@ -27,6 +27,7 @@ from psm_jax.engine import layout, memory
 from psm_jax.engine import population as population_lib
 from psm_jax.ops import precision
 from psm_jax.runs import planning, resuming, shards
+from psm_jax.runs import waves as waves_lib
 
 _GIB = 2**30
 
@@ -117,7 +118,9 @@ def needs(
     sizes=[max(sizes)],
     is_placed=False,
   )
-  needed, limit = _memory(method, largest, store, config)
+  limit = memory.limit_of(devices[0])
+  frame_bytes = waves_lib.frame_bytes(largest, store, config)
+  needed = memory.estimate(method, largest, frame_bytes, config)
   states = needed.state * len(models)
   seconds, first_s = _step_seconds(method, plans, largest, store, config, steps)
   total_steps = sum(
@@ -151,16 +154,6 @@ def _kept(models, states, config):
     return ''
   count = max(m.total_steps for m in models) // config.train.keep_steps
   return f', and {count * states / _GIB:.2f} GiB of those of train.keep_steps'
-
-
-def _memory(method, population, store, config):
-  """Returns (estimate, limit) of the memory of a device."""
-  size = {'bytes_per_frame': store.frames.shape[1]}
-  frame_bytes = 0
-  if feed_lib.choose(population, config, **size) == 'resident':
-    frame_bytes = memory.frame_bytes(population, **size)
-  limit = memory.limit_of(population.devices[0])
-  return memory.estimate(method, population, frame_bytes, config), limit
 
 
 def _step_seconds(method, plans, largest, store, config, steps):

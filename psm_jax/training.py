@@ -10,22 +10,11 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from psm_jax import config_check, methods, paths, sampling, stopping
-from psm_jax.data import canonical_faces, prepare
+from psm_jax import config_check, paths, stopping
+from psm_jax.data import prepare
 from psm_jax.data import store as store_lib
-from psm_jax.engine import (
-  compilation,
-  dispatch,
-  layout,
-  memory,
-  processes,
-  update,
-)
+from psm_jax.engine import compilation, processes, update
 from psm_jax.engine import feed as feed_lib
-from psm_jax.engine import population as population_lib
-from psm_jax.engine import validation as validation_lib
-from psm_jax.methods import interface
-from psm_jax.ops import precision
 from psm_jax.runs import (
   checkpoint,
   locks,
@@ -35,9 +24,9 @@ from psm_jax.runs import (
   run,
   shards,
   wandb_log,
-  warm_start,
 )
 from psm_jax.runs import progress as progress_lib
+from psm_jax.runs import waves as waves_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +76,7 @@ def train(
   data_dir = paths.check_local(data_dir, what='data_dir').absolute()
   with contextlib.ExitStack() as held:
     store, models, plans = _begin(config, workdir, data_dir, shard, held)
-    waves = _waves(models, plans, store, config, shard)
+    waves = waves_lib.plan(models, plans, store, config, shard=shard)
     if waves:
       _log_start(config, workdir, store, waves, shard)
     was_stopped = False
@@ -97,7 +86,13 @@ def train(
         if len(waves) > 1:
           logging.info('Wave %d of %d.', number, len(waves))
         was_stopped = _train_wave(
-          wave, workdir, stop, show_faces=show_faces, wandb=wandb
+          wave,
+          workdir,
+          stop,
+          waves_left=len(waves) - number + 1,
+          is_shared=not shard.is_alone,
+          show_faces=show_faces,
+          wandb=wandb,
         )
         if not shard.is_alone:
           run.write_states(workdir, wave.number, wave.models)
@@ -142,90 +137,19 @@ def _begin(config, workdir, data_dir, shard, held):
   return store, models, plans
 
 
-@dataclasses.dataclass(frozen=True)
-class _Wave:
-  """Models that train together, and what they need.
-
-  Attributes:
-    number: Of the folder of their checkpoints.
-    waves_left: Waves that are still to be trained here, this one too.
-    method: What they learn.
-    population: The models on the devices.
-    models: N models of the run.
-    plans: Theirs.
-    run_models: All models of the run.
-    is_shared: Whether other machines train models of the run.
-    store: The frames.
-    canonical: Their canonical faces, if the method uses them.
-    config: The experiment.
-  """
-
-  number: int
-  waves_left: int
-  method: interface.Method
-  population: population_lib.Population
-  models: list[run.Model]
-  plans: list[sampling.Plan]
-  run_models: list[run.Model]
-  is_shared: bool
-  store: store_lib.FrameStore
-  canonical: canonical_faces.CanonicalFaces | None
-  config: ml_collections.ConfigDict
-
-
-def _waves(models, plans, store, config, shard):
-  """Returns the waves of a shard's models that are still to be trained."""
-  waves = {
-    number: members
-    for number, members in shards.waves_of(models).items()
-    if members[0].shard == shard.index
-    and any(model.status == 'running' for model in members)
-  }
-  if not waves:
-    return []
-  devices = layout.devices_of(config)
-  method = methods.make(precision.settled(config, devices[0].platform))
-  plan_of = dict(zip((m.model_id for m in models), plans, strict=True))
-  populations = population_lib.build_waves(
-    method,
-    [plan_of[m.model_id] for members in waves.values() for m in members],
-    config,
-    devices=devices,
-    sizes=[len(members) for members in waves.values()],
-  )
-  populations = _fit_memory(method, populations, store, config)
-  canonical = feed_lib.canonical_of(method, store)
-  return [
-    _Wave(
-      number,
-      len(waves) - place,
-      method,
-      population,
-      members,
-      [plan_of[model.model_id] for model in members],
-      models,
-      not shard.is_alone,
-      store,
-      canonical,
-      config,
-    )
-    for place, ((number, members), population) in enumerate(
-      zip(waves.items(), populations, strict=True)
-    )
-  ]
-
-
-def _train_wave(wave, workdir, stop, *, show_faces, wandb):
+def _train_wave(
+  wave, workdir, stop, *, waves_left, is_shared, show_faces, wandb
+):
   """Trains a wave to its end; returns whether a signal stopped it before."""
   config, models, population = wave.config, wave.models, wave.population
   last_step = max(model.total_steps for model in models)
   ids = [model.model_id for model in models]
   is_first = processes.is_first()
-  first_step, states = _restore(wave, workdir)
+  first_step, states = waves_lib.restore(wave, workdir)
   feed = feed_lib.make(
     population, wave.store.frames, config, canonical=wave.canonical
   )
-  validation = _validation(wave)
+  validation = waves_lib.validation_of(wave)
   if is_first:
     checkpoints = checkpoint.Checkpoints(
       workdir, wave=wave.number, keep_steps=config.train.keep_steps
@@ -235,10 +159,11 @@ def _train_wave(wave, workdir, stop, *, show_faces, wandb):
       ids,
       step=first_step,
       wave=wave.number,
-      is_shared=wave.is_shared,
+      is_shared=is_shared,
       others=_others(wave, workdir, wandb),
     )
-    draw = _drawer(wave) if show_faces else lambda _: {}
+    shown = models[: metrics.SHOWN_MODELS] if show_faces else []
+    draw = previews.drawer(wave.method, shown, wave.store, wave.canonical)
   saved_step, saved_at = first_step, time.monotonic()
   logged_step, logged_at, waited = first_step, time.monotonic(), 0.0
   previous, resting = None, {}
@@ -247,8 +172,8 @@ def _train_wave(wave, workdir, stop, *, show_faces, wandb):
     with progress_lib.Progress(
       first_step,
       last_step,
-      what=_program(wave),
-      waves_left=wave.waves_left,
+      what=wave.program,
+      waves_left=waves_left,
     ) as progress:
       for step in range(first_step + 1, last_step + 1):
         batches = feed.batches_at(step - 1)
@@ -322,59 +247,6 @@ def _others(wave, workdir, mode):
   return (log,)
 
 
-def _drawer(wave):
-  """Returns what draws pictures of a wave's first models."""
-  shown = wave.models[: metrics.SHOWN_MODELS]
-  return previews.drawer(wave.method, shown, wave.store, wave.canonical)
-
-
-def _program(wave):
-  """Returns what names the program of a wave's step, for how long it took."""
-  config, device = wave.config, wave.population.devices[0]
-  return (
-    f'{wave.population.slot_models} models a program, {config.method.name} of '
-    f'width {config.method.width:g}, {config.data.size_px} px, '
-    f'{config.train.batch_size} examples, on {device.device_kind}'
-  )
-
-
-def _restore(wave, workdir):
-  """Returns (steps taken, states) of a wave: its checkpoint or its start."""
-  population = wave.population
-  step, states = 0, checkpoint.template(wave.method, len(wave.models))
-  if processes.is_first():
-    restored = checkpoint.read_newest(
-      workdir, wave.models, wave.run_models, wave.method
-    )
-    if restored is None:
-      states = population.to_host(population.init())
-      if wave.config.init.path:
-        states = warm_start.start(
-          states,
-          [model.init_from for model in wave.models],
-          pool=warm_start.open_pool(wave.config),
-        )
-    else:
-      step, states = restored
-      logging.info('Going on from step %d.', step)
-  step, states = processes.from_first((np.int64(step), states))
-  return int(step), population.from_host(states)
-
-
-def _validation(wave):
-  """Returns the validation of a wave, None if its method does not validate."""
-  if wave.method.validate is None:
-    return None
-  return validation_lib.Validation(
-    wave.population,
-    wave.plans,
-    planning.plan_validation(wave.config, wave.store, wave.models),
-    wave.store.frames,
-    wave.config,
-    canonical=wave.canonical,
-  )
-
-
 def _log_start(config, workdir, store, waves, shard):
   population = waves[0].population
   models = [model for wave in waves for model in wave.models]
@@ -411,34 +283,6 @@ def _part_of_run(shard):
   if processes.are_several():
     return f'Process {jax.process_index()} of {jax.process_count()}: '
   return '' if shard.is_alone else f'Shard {shard.index} of {shard.count}: '
-
-
-def _fit_memory(method, waves, store, config):
-  """Returns waves that a device can hold, logs what the fullest needs.
-
-  Models that a CPU would compute side by side are fewer if they must; anything
-  else that does not fit is an error.
-  """
-  limit = memory.limit_of(waves[0].devices[0])
-  per_frame = store.frames.shape[1]
-  frame_bytes = max(
-    memory.frame_bytes(wave, bytes_per_frame=per_frame)
-    if feed_lib.choose(wave, config, bytes_per_frame=per_frame) == 'resident'
-    else 0
-    for wave in waves
-  )
-  needed = memory.estimate(method, waves[0], frame_bytes, config)
-  at_once = min(waves[0].lanes.size, max(1, needed.steps_that_fit(limit)))
-  if at_once < waves[0].lanes.size and not config.population.chunk:
-    lanes = dispatch.Lanes(at_once)
-    waves = [
-      dataclasses.replace(wave, models_at_once=at_once, lanes=lanes)
-      for wave in waves
-    ]
-    needed = dataclasses.replace(needed, models_at_once=at_once)
-  logging.info('%s', memory.describe(needed, limit))
-  memory.check(needed, limit, num_devices=len(waves[0].devices))
-  return waves
 
 
 def _is_logged(step, config, models):

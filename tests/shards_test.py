@@ -18,7 +18,7 @@ from absl.testing import absltest, parameterized
 
 from psm_jax import embedding, methods, training
 from psm_jax.report import run as report_run
-from psm_jax.runs import checkpoint, run, shards
+from psm_jax.runs import checkpoint, run, shards, waves
 from tests import tiny, training_runs
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -102,7 +102,7 @@ class ShardsTest(parameterized.TestCase):
     self.assertEqual(halfway.step.tolist(), [6] * 5)
     # What the other number finds is what was left, bitwise.
     seen = []
-    restore = training._restore
+    restore = waves.restore
 
     def restore_and_see(wave, workdir):
       step, states = restore(wave, workdir)
@@ -110,7 +110,7 @@ class ShardsTest(parameterized.TestCase):
       seen.append(([m.model_id for m in wave.models], host))
       return step, states
 
-    with mock.patch.object(training, '_restore', restore_and_see):
+    with mock.patch.object(waves, 'restore', restore_and_see):
       for index in range(after):
         self._train(workdir, index, after)
     ids = [model.model_id for model in run.open_run(workdir).models]

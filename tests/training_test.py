@@ -20,6 +20,7 @@ import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax import embedding, methods, training
+from psm_jax.engine import population
 from psm_jax.runs import locks, run
 from tests import tiny, training_runs
 from tests.runs import events_test
@@ -404,9 +405,7 @@ class WavesTest(absltest.TestCase):
     )
 
   def test_a_run_that_ended_is_not_trained_again(self):
-    with mock.patch.object(
-      training.population_lib.Population, 'step'
-    ) as stepped:
+    with mock.patch.object(population.Population, 'step') as stepped:
       training.train(self.config, self.unbroken)
     stepped.assert_not_called()
 
@@ -434,17 +433,15 @@ class FailureTest(absltest.TestCase):
     folder = pathlib.Path(self.create_tempdir().full_path)
     config = training_runs.config(training_runs.write_store(folder))
     self.enterContext(mock.patch.object(methods, 'make', tiny.toy_method))
-    original = training.population_lib.Population.init
+    original = population.Population.init
 
     def init_with_a_bad_model(built):
       states = built.to_host(original(built))
       states.params['same'][1] = np.nan
       return built.from_host(states)
 
-    training.population_lib.Population.init = init_with_a_bad_model
-    self.addCleanup(
-      setattr, training.population_lib.Population, 'init', original
-    )
+    population.Population.init = init_with_a_bad_model
+    self.addCleanup(setattr, population.Population, 'init', original)
     outcome = training.train(config, folder / 'run')
     good, bad = outcome.models
     self.assertEqual((good.status, good.steps_done), ('done', _STEPS))
