@@ -84,11 +84,8 @@ def compare(
     evaluate.evaluate(
       everything, config=config, add_controls=False, show_progress=show_progress
     ),
-    leakage.identity(everything, config=leakage.LeakageConfig(probe=config)),
-    retrieval.retrieve(
-      [*everything, *aligned],
-      config=retrieval.RetrievalConfig(threshold=config.threshold),
-    ),
+    leakage.identity(everything, config=config),
+    retrieval.retrieve([*everything, *aligned], config=config),
     qualities,
   ):
     made += rows
@@ -140,9 +137,6 @@ def _align(compared, general, config):
     that went.
   """
   aligned, made, skipped = [], [], []
-  options = procrustes.AlignConfig(
-    guard_s=config.guard_s, threshold=config.threshold, seed=config.seed
-  )
   for approach in compared if general else ():
     if coordinates.shared_models(approach.tables)[approach.name]:
       continue
@@ -152,7 +146,7 @@ def _align(compared, general, config):
     for person_id in sorted(persons.keys() & general.keys()):
       try:
         rotated = procrustes.align_to_general(
-          persons[person_id], general[person_id], config=options
+          persons[person_id], general[person_id], config=config
         )
       except (ValueError, splits.Impossible) as reason:
         skipped.append(

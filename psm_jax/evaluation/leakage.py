@@ -12,7 +12,6 @@ centred persons apart: with equal class means its best weights are 0. Nearest
 frames also see the shape of a person's cloud.
 """
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 
@@ -33,30 +32,17 @@ NEAREST = 'identity_nearest'
 CENTRED = 'identity_centred'
 
 
-@dataclasses.dataclass(frozen=True)
-class LeakageConfig:
-  """How identity is probed.
-
-  Attributes:
-    probe: inverse_penalties (the first) and guard_s count; see
-      probes.ProbeConfig.
-    num_neighbours: Of the probe by nearest neighbours.
-    max_frames: Frames of all persons together in a training part, and in a
-      test part, taken at equal steps. Bounds time and memory.
-    min_frames: Persons with fewer frames in a part take no part.
-  """
-
-  probe: probes.ProbeConfig = probes.DEFAULT
-  num_neighbours: int = 5
-  max_frames: int = 12_000
-  min_frames: int = 20
-
-
-DEFAULT = LeakageConfig()
+NUM_NEIGHBOURS = 5  # Of the probe by nearest neighbours.
+# Frames of all persons together in a training part, and in a test part, taken
+# at equal steps. Bounds time and memory.
+MAX_FRAMES = 12_000
+MIN_FRAMES = 20  # Persons with fewer frames in a part take no part.
 
 
 def identity(
-  tables: Sequence[features.FeatureTable], *, config: LeakageConfig = DEFAULT
+  tables: Sequence[features.FeatureTable],
+  *,
+  config: probes.ProbeConfig = probes.DEFAULT,
 ) -> tuple[list[dict], list[dict]]:
   """Measures how well a frame's features tell whose they are.
 
@@ -67,7 +53,7 @@ def identity(
 
   Args:
     tables: Features of any number of sources, models and persons.
-    config: See LeakageConfig.
+    config: inverse_penalties (the first) and guard_s count.
 
   Returns:
     Rows of results, and of skipped: sources without shared coordinates, and
@@ -92,12 +78,12 @@ def _score_model(tables, config) -> tuple[list[dict], list[str]]:
       usable = (video == video.min()).to_numpy()
     try:
       _, directions = coordinates.two_parts(
-        table.frames, usable, guard_s=config.probe.guard_s
+        table.frames, usable, guard_s=config.guard_s
       )
     except splits.Impossible:
       directions = []
     smallest = min((part.train.sum() for part in directions), default=0)
-    if smallest < config.min_frames:
+    if smallest < MIN_FRAMES:
       left_out.append(table.person_id)
     else:
       parts.append((table, directions))
@@ -105,7 +91,7 @@ def _score_model(tables, config) -> tuple[list[dict], list[str]]:
   if left_out:
     notes.append(
       f'without {", ".join(left_out)}, of whom a part of the {split} split has '
-      f'fewer than {config.min_frames} frames'
+      f'fewer than {MIN_FRAMES} frames'
     )
   return _probe(split, parts, config) if len(parts) > 1 else [], notes
 
@@ -116,12 +102,12 @@ def _probe(split, parts, config) -> list[dict]:
   Args:
     split: Name of the split.
     parts: (table, directions) of each person.
-    config: See LeakageConfig.
+    config: See `identity`.
   """
   made = []
   source = parts[0][0].source
   data = [table.scaled() for table, _ in parts]
-  each = max(config.min_frames, config.max_frames // len(parts))
+  each = max(MIN_FRAMES, MAX_FRAMES // len(parts))
   for index, direction in enumerate((splits.FORWARD, splits.BACKWARD)):
     theirs = [directions[index] for _, directions in parts]
     size = min(each, *(int(part.train.sum()) for part in theirs))
@@ -161,7 +147,7 @@ def _accuracies(train, test, source, probe, config) -> list[float]:
       [part - part.mean(axis=0) for part in side] for side in (train, test)
     )
   train, test = np.concatenate(train), np.concatenate(test)
-  options = {'source': source, 'config': config.probe}
+  options = {'source': source, 'config': config}
   if probe == LINEAR:
     names = who.astype(str).astype(object)
     asked = [targets.Target(probe, targets.CLASSES, names)]
@@ -170,7 +156,7 @@ def _accuracies(train, test, source, probe, config) -> list[float]:
   else:
     prepare = probes.preparation(train, **options)
     model = neighbors.KNeighborsClassifier(
-      min(config.num_neighbours, len(who)), algorithm='brute'
+      min(NUM_NEIGHBOURS, len(who)), algorithm='brute'
     )
     told = model.fit(prepare.transform(train), who).predict(
       prepare.transform(test)

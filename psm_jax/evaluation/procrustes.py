@@ -22,44 +22,13 @@ import dataclasses
 import numpy as np
 import scipy.linalg
 
-from psm_jax.evaluation import coordinates, features, results, splits
+from psm_jax.evaluation import coordinates, features, probes, results, splits
 
-WARNING = coordinates.WARNING
 PROCRUSTES = 'aligned'
 IDENTITY = 'aligned_identity'
 RANDOM = 'aligned_random'
-
-
-@dataclasses.dataclass(frozen=True)
-class AlignConfig:
-  """How a map is fitted and judged.
-
-  Attributes:
-    guard_s: Seconds between the halves of a person with one video.
-    threshold: An action unit is active at this intensity or above.
-    min_frames: Frames that a profile needs in each part of both persons.
-    num_random: Random rotations whose mean quality is shown.
-    seed: Of these.
-
-  Raises:
-    ValueError: If a number is out of range.
-  """
-
-  guard_s: float = 2.0
-  threshold: float = 2.0
-  min_frames: int = 5
-  num_random: int = 3
-  seed: int = 0
-
-  def __post_init__(self):
-    if not (min(self.min_frames, self.num_random) >= 1 and self.guard_s >= 0):
-      raise ValueError(
-        f'min_frames {self.min_frames} and num_random {self.num_random} must '
-        f'be positive, guard_s {self.guard_s} not negative.'
-      )
-
-
-DEFAULT = AlignConfig()
+MIN_FRAMES = 5  # That a profile needs in each part of both persons.
+_NUM_RANDOM = 3  # Random rotations whose mean quality is shown.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +106,7 @@ def align_to_general(
   table: features.FeatureTable,
   general: features.FeatureTable,
   *,
-  config: AlignConfig = DEFAULT,
+  config: probes.ProbeConfig = probes.DEFAULT,
 ) -> Aligned:
   """Brings a person's own embedding into the space of a general model.
 
@@ -147,7 +116,7 @@ def align_to_general(
   Args:
     table: Features of one person.
     general: Another model's features of the same person.
-    config: See AlignConfig.
+    config: threshold, guard_s and seed count.
 
   Raises:
     splits.Impossible: If the person has too few frames for two parts.
@@ -195,7 +164,7 @@ def align_by_profiles(
   table: features.FeatureTable,
   other: features.FeatureTable,
   *,
-  config: AlignConfig = DEFAULT,
+  config: probes.ProbeConfig = probes.DEFAULT,
 ) -> Aligned:
   """Brings one person's embedding onto another person's by action units.
 
@@ -205,7 +174,7 @@ def align_by_profiles(
   Args:
     table: Features of one person.
     other: Of another person, by any model.
-    config: See AlignConfig.
+    config: threshold, guard_s and seed count.
 
   Returns:
     Maps and their quality; num_train and num_test count profiles.
@@ -227,7 +196,7 @@ def align_by_profiles(
     if len(both) < 3:
       raise splits.Impossible(
         f'{table.person_id} and {other.person_id} share {len(both)} profiles '
-        f'of {config.min_frames} frames in each part, fewer than 3'
+        f'of {MIN_FRAMES} frames in each part, fewer than 3'
       )
     data, target, new, truth = (
       np.stack([means[profile] for profile in both])
@@ -265,7 +234,7 @@ def _profile_means(table, config):
     {
       name: data[part.train & (names == name)].mean(axis=0)
       for name in np.unique(names[part.train])
-      if (names[part.train] == name).sum() >= config.min_frames
+      if (names[part.train] == name).sum() >= MIN_FRAMES
     }
     for part in parts
   ]
@@ -278,7 +247,7 @@ def _judge(place, data, target, new, truth, config):
   generator = np.random.default_rng(config.seed)
   random = [
     np.linalg.qr(generator.normal(size=(num_features, num_features)))[0]
-    for _ in range(config.num_random)
+    for _ in range(_NUM_RANDOM)
   ]
   maps = {
     PROCRUSTES: [best],

@@ -22,41 +22,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from psm_jax.evaluation import coordinates, features, results, splits
+from psm_jax.evaluation import coordinates, features, probes, results, splits
 
 AS_IS = 'retrieval'
 CENTRED = 'retrieval_centred'
+NUM_NEIGHBOURS = 5  # Answers to each query.
+# Candidates of all persons together, and queries of all, taken at equal steps:
+# equally many of everybody who has them. Bounds time.
+MAX_FRAMES = 16_000
 _QUERIES_AT_ONCE = 512  # Bounds the memory: a row of similarities each.
-
-
-@dataclasses.dataclass(frozen=True)
-class RetrievalConfig:
-  """How frames are asked for and compared.
-
-  Attributes:
-    threshold: An action unit is active at this intensity or above.
-    num_neighbours: Answers to each query.
-    max_frames: Candidates of all persons together, and queries of all, taken
-      at equal steps: equally many of everybody who has them. Bounds time.
-
-  Raises:
-    ValueError: If a number is not positive.
-  """
-
-  threshold: float = 2.0
-  num_neighbours: int = 5
-  max_frames: int = 16_000
-
-  def __post_init__(self):
-    # Negative numbers would be read as counted from the end.
-    if min(self.num_neighbours, self.max_frames) < 1:
-      raise ValueError(
-        f'num_neighbours {self.num_neighbours} and max_frames '
-        f'{self.max_frames} must be positive.'
-      )
-
-
-DEFAULT = RetrievalConfig()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +49,9 @@ class _Pool:
 
 
 def retrieve(
-  tables: Sequence[features.FeatureTable], *, config: RetrievalConfig = DEFAULT
+  tables: Sequence[features.FeatureTable],
+  *,
+  config: probes.ProbeConfig = probes.DEFAULT,
 ) -> tuple[list[dict], list[dict]]:
   """Scores how well frames find frames of the same action units in others.
 
@@ -86,7 +62,7 @@ def retrieve(
 
   Args:
     tables: Features of any number of sources, models and persons.
-    config: See RetrievalConfig.
+    config: Its threshold counts.
 
   Returns:
     Rows of results, and of skipped.
@@ -125,7 +101,7 @@ def _score_model(tables, config) -> tuple[list[dict], list[str]]:
     raise splits.Impossible('no action-unit labels')
   labels = [theirs.reindex(columns=units) for theirs in labels]
   known = [theirs.notna().all(axis=1).to_numpy() for theirs in labels]
-  each = max(1, config.max_frames // len(tables))
+  each = max(1, MAX_FRAMES // len(tables))
   active = [theirs.to_numpy() == 1 for theirs in labels]
   answering = [
     coordinates.spread_rows(np.flatnonzero(theirs), num_rows=each)
@@ -154,9 +130,7 @@ def _score_model(tables, config) -> tuple[list[dict], list[str]]:
     queries = _pool(data, active, asking)
     for person, table in enumerate(tables):
       if len(asking[person]) and (candidates.owner != person).any():
-        metrics, sizes = _score_person(
-          person, queries, candidates, config.num_neighbours
-        )
+        metrics, sizes = _score_person(person, queries, candidates)
         made += results.rows(table.ids, target, metrics, **sizes)
   if any(row['metric'] == 'normalised' for row in made):
     return made, []
@@ -191,11 +165,11 @@ def _pool(data, active, chosen) -> _Pool:
   )
 
 
-def _score_person(person, queries, candidates, num_neighbours):
+def _score_person(person, queries, candidates):
   """Returns the agreement of a person's queries with others' answers."""
   asks, others = queries.owner == person, candidates.owner != person
   units, active = candidates.units[others], candidates.active[others]
-  num_neighbours = min(num_neighbours, len(units))
+  num_neighbours = min(NUM_NEIGHBOURS, len(units))
   asked, wanted = queries.units[asks], queries.active[asks]
   scores = np.empty(len(asked))
   for start in range(0, len(asked), _QUERIES_AT_ONCE):

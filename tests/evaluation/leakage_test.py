@@ -1,4 +1,5 @@
 import dataclasses
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ from psm_jax.evaluation import coordinates, leakage
 from tests.evaluation import people
 
 _PERSONS = ('P1', 'P2', 'P3', 'P4')
-_CONFIG = leakage.LeakageConfig(max_frames=400)
+_MAX_FRAMES = 400
 
 
 def _population(source='gm', *, num_videos=2, **options):
@@ -20,7 +21,8 @@ def _population(source='gm', *, num_videos=2, **options):
 
 def _identity(tables):
   """Returns a row a model, person, direction and probe, and the reasons."""
-  rows, skipped = leakage.identity(tables, config=_CONFIG)
+  with mock.patch.object(leakage, 'MAX_FRAMES', _MAX_FRAMES):
+    rows, skipped = leakage.identity(tables)
   return people.wide(rows), [row['reason'] for row in skipped]
 
 

@@ -1,9 +1,10 @@
 import dataclasses
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from psm_jax.evaluation import coordinates, probes, retrieval, splits
+from psm_jax.evaluation import coordinates, retrieval, splits
 from tests.evaluation import people
 
 _PERSONS = ('P1', 'P2', 'P3')
@@ -16,10 +17,10 @@ def _population(source='gm', *, seeds=(0, 0, 0), **options):
   ]
 
 
-def _retrieve(tables, **options):
+def _retrieve(tables, *, max_frames=retrieval.MAX_FRAMES):
   """Returns a row a model, person and target, and the reasons."""
-  config = retrieval.RetrievalConfig(**options)
-  rows, skipped = retrieval.retrieve(tables, config=config)
+  with mock.patch.object(retrieval, 'MAX_FRAMES', max_frames):
+    rows, skipped = retrieval.retrieve(tables)
   return people.wide(rows), [row['reason'] for row in skipped]
 
 
@@ -136,14 +137,6 @@ class RetrieveTest(parameterized.TestCase):
       tables.append(dataclasses.replace(table, frames=frames))
     _, (reason,) = _retrieve(tables)
     self.assertIn('no action-unit labels', reason)
-
-  @parameterized.parameters('num_neighbours', 'max_frames')
-  def test_a_number_below_1_is_refused(self, field):
-    with self.assertRaisesRegex(ValueError, f'{field} -1'):
-      retrieval.RetrievalConfig(**{field: -1})
-
-  def test_the_threshold_is_that_of_the_probes(self):
-    self.assertEqual(retrieval.DEFAULT.threshold, probes.DEFAULT.threshold)
 
 
 if __name__ == '__main__':
