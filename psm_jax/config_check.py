@@ -110,19 +110,19 @@ def checked(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 def check(config: ml_collections.ConfigDict):
   """Raises ValueError, naming the field, if a configuration cannot be run."""
   _check_numbers(config, '')
-  for field, high in _AT_MOST.items():
-    if _get(config, field) > high:
-      interface.refuse(field, _get(config, field), f'at most {high}')
   for field, choices in _CHOICES.items():
     value = _get(config, field)
     if value not in choices:
       interface.refuse(field, value, f'one of {", ".join(choices)}')
-  for field, low in _AT_LEAST.items():
-    if _get(config, field) < low:
-      interface.refuse(field, _get(config, field), f'at least {low}')
-  for field in _ABOVE_ZERO:
-    if not _get(config, field) > 0:
-      interface.refuse(field, _get(config, field), 'above 0')
+  for words, is_within, limits in (
+    ('at most', operator.le, _AT_MOST),
+    ('at least', operator.ge, _AT_LEAST),
+    ('above', operator.gt, dict.fromkeys(_ABOVE_ZERO, 0)),
+  ):
+    for field, limit in limits.items():
+      value = _get(config, field)
+      if not is_within(value, limit):
+        interface.refuse(field, value, f'{words} {limit}')
   if bool(config.train.steps) == bool(config.train.epochs):
     raise ValueError(
       f'train.steps is {config.train.steps} and train.epochs is '

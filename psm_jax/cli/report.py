@@ -17,6 +17,7 @@ from absl import flags, logging
 from psm_jax import embedding
 from psm_jax.cli import program
 from psm_jax.discovery import maps
+from psm_jax.evaluation import features
 from psm_jax.report import page, pictures
 
 _WORKDIR = flags.DEFINE(
@@ -67,7 +68,11 @@ def main() -> int | None:
   path = page.write(
     workdir or _COMPARISON.value,
     maps=[
-      maps.read(name, folder, projection=_PROJECTION.value)
+      maps.of_tables(
+        name,
+        features.read_run(folder, source=name),
+        projection=_PROJECTION.value,
+      )
       for name, folder in program.named(_MAPS)
     ],
     pictures=shown,

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from scipy.cluster import hierarchy
 
+from psm_jax.data import embedded
+
 _MAX_FRAMES = 600
 _COMPONENTS = 16
 _GROUPS = 6
 EXEMPLARS = 8
-_VALUES = r'^e\d{3,}$'  # Columns of an embedding.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +56,7 @@ def find(table: pd.DataFrame) -> Groups | None:
     return None
   rows = np.linspace(0, len(table) - 1, num).round().astype(int)
   frames = table.iloc[rows].reset_index(drop=True)
-  columns = frames.filter(regex=_VALUES).columns
+  columns = embedded.units_of(frames)
   values = frames[columns].to_numpy(np.float64)
   values = values - values.mean(axis=0)
   left, scale, _ = np.linalg.svd(values, full_matrices=False)

@@ -2,7 +2,7 @@
 
 n frames, D features.
 
-  drawn = maps.read('gm', 'runs/gm')
+  drawn = maps.of_tables('gm', features.read_run('runs/gm', source='gm'))
 
 One model of several people gives one map. Models of one person give a map each,
 which must not be laid over another's: they do not share coordinates.
@@ -10,7 +10,6 @@ which must not be laid over another's: they do not share coordinates.
 
 import collections
 import dataclasses
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -76,30 +75,19 @@ class Maps:
   num_single: int
 
 
-def read(
-  name: str, workdir: str | os.PathLike, *, projection: str = PCA
-) -> Maps:
-  """Reads the embeddings of a run and draws them in two dimensions.
-
-  Args:
-    name: The approach.
-    workdir: A run of launch.embed.
-    projection: PCA keeps straight lines and large distances, TSNE neighbours.
-
-  Raises:
-    ValueError: If the run was not embedded.
-  """
-  tables = features.read_run(workdir, source=name)
-  return of_tables(name, tables, projection=projection)
-
-
 def of_tables(
   name: str,
   tables: Sequence[features.FeatureTable],
   *,
   projection: str = PCA,
 ) -> Maps:
-  """Draws the embeddings of an approach in two dimensions, see `read`."""
+  """Draws the embeddings of an approach in two dimensions.
+
+  Args:
+    name: The approach.
+    tables: Its features.
+    projection: PCA keeps straight lines and large distances, TSNE neighbours.
+  """
   by_model = collections.defaultdict(list)
   for table in tables:
     by_model[table.model_id].append(table)

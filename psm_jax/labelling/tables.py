@@ -21,6 +21,7 @@ from psm_jax import paths, tabular
 from psm_jax.data import embedded
 from psm_jax.data import store as store_lib
 from psm_jax.data.ingest import layout, sheets
+from psm_jax.evaluation import features
 from psm_jax.labelling import choose, exports, probes
 
 FRAMES, SHEETS = 'frames.csv', 'sheets'
@@ -210,17 +211,13 @@ def _names(table):
 
 def _values(table):
   """Returns [n, D] float32 embeddings."""
-  return table.filter(regex=r'^e\d{3,}$').to_numpy(np.float32)
+  return table[embedded.units_of(table)].to_numpy(np.float32)
 
 
 def _places(table, filled):
   """Returns the rows of a table of embeddings that a filled one names."""
-  places = pd.Series(
-    np.arange(len(table)),
-    index=pd.MultiIndex.from_frame(table[['video_id', 'frame']]),
-  )
-  keys = pd.MultiIndex.from_frame(filled[['video_id', 'frame']])
-  return places.reindex(keys).dropna().to_numpy(int)
+  places = features.keys_of(table).get_indexer(features.keys_of(filled))
+  return places[places >= 0]
 
 
 def _next(table, filled, labels, num):
