@@ -12,10 +12,8 @@ form with other people.
 
 import re
 
-import numpy as np
 import pandas as pd
 
-from psm_jax import tabular
 from psm_jax.data.datasets import trees
 
 BENCHMARK = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
@@ -59,24 +57,10 @@ def _read_presence(path, options, report):
     report(path, 'there is no such file; labels missing')
     return []
   try:
-    table = tabular.read(path, {})
-    frames = pd.to_numeric(table.iloc[:, 0]).to_numpy(np.float64)
-    if not np.array_equal(frames, np.floor(frames)):
-      raise ValueError('the first column does not hold frame numbers')
-  except (OSError, ValueError, IndexError) as error:
+    return [trees.read_codes(path, options, report, is_frame_first=True)]
+  except ValueError as error:
     report(path, f'labels not used: {error}')
     return []
-  columns = {}
-  for name in table.columns[1:]:
-    if code := _CODE.fullmatch(name):
-      columns[f'AU{int(code[1]):02d}_c'] = trees.checked_labels(
-        table[name], path, options, report, high=1, what=f'codes of {name}'
-      )
-    else:
-      report(path, f'column {name!r} is no action unit; not used')
-  return [
-    trees.once(pd.DataFrame(columns, frames.astype(np.int64)), path, report)
-  ]
 
 
 def _read_intensity(folder, name, options, report):

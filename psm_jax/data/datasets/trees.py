@@ -11,16 +11,19 @@ import functools
 import hashlib
 import json
 import pathlib
+import re
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 from absl import logging
 
+from psm_jax import tabular
 from psm_jax.data import alignment, folders, folds, labels, shifts, sources
 from psm_jax.data.datasets import pictures
 
 SCHEMA_VERSION = 1
+_UNIT = re.compile(r'(?:AU)?0*([1-9]\d?)(_[rc])?', re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -311,14 +314,59 @@ def checked_labels(
   return np.where(wrong, np.nan, numbers)
 
 
+def read_codes(
+  path: pathlib.Path,
+  options: Options,
+  report: Callable,
+  *,
+  is_frame_first: bool = False,
+) -> pd.DataFrame:
+  """Returns a table of coded action units by frame, float64.
+
+  A column `frame` (or `0`) holds the frame; `AU6` or `6` is presence and
+  becomes AU06_c (0 or 1), `AU6_r` is intensity and becomes AU06 (0 to 5).
+
+  Args:
+    path: the file.
+    options: see `checked_labels`.
+    report: is told what is not used.
+    is_frame_first: whether the first column holds the frame, whatever its name.
+
+  Raises:
+    ValueError: If the file is no such table.
+  """
+  table = tabular.read(path, {})
+  named = [name for name in table if name.lower() in ('frame', '0')]
+  frames = list(table)[:1] if is_frame_first else named
+  units = {name: _UNIT.fullmatch(name) for name in table.columns.drop(frames)}
+  if len(frames) != 1 or not any(units.values()):
+    raise ValueError(
+      'expected one column `frame` (or `0`) and columns AU<k> or <k>, got '
+      f'{list(table)[:8]}'
+    )
+  columns = {}
+  for name, unit in units.items():
+    if unit is None:
+      report(path, f'column {name!r} is no action unit; not used')
+      continue
+    suffix, high = ('', 5) if unit[2] in ('_r', '_R') else ('_c', 1)
+    columns[f'AU{int(unit[1]):02d}{suffix}'] = checked_labels(
+      table[name], path, options, report, high=high, what=f'codes of {name}'
+    )
+  index = tabular.numbers(table[frames[0]])
+  return once(pd.DataFrame(columns, index), path, report)
+
+
 def once(
   table: pd.Series | pd.DataFrame, path: pathlib.Path, report: Callable
 ) -> pd.Series | pd.DataFrame:
-  """Returns a table by frame without rows that repeat a frame number."""
-  repeated = table.index.duplicated()
-  if repeated.any():
-    report(path, f'{repeated.sum()} rows repeat a frame number; not used')
-  return table[~repeated]
+  """Returns a table by frame with one row for each whole frame number."""
+  usable = (table.index % 1 == 0) & ~table.index.duplicated()
+  if not usable.all():
+    report(
+      path, f'{(~usable).sum()} rows lack a frame number of their own; not used'
+    )
+  return table[usable]
 
 
 def as_labels(values: pd.DataFrame) -> labels.LabelTable:
