@@ -20,12 +20,18 @@ def safe(text: str) -> str:
   return text
 
 
-def text_of(table: pd.DataFrame, *, float_format: str | None = None) -> str:
+def text_of(
+  table: pd.DataFrame,
+  *,
+  float_format: str | None = None,
+  separator: str = ',',
+) -> str:
   """Returns a table as CSV, without its index.
 
   Args:
     table: The table; texts in cells and names of columns are made `safe`.
     float_format: Of numbers, such as '%.6g'.
+    separator: Between cells.
   """
 
   def safe_cell(value):
@@ -40,5 +46,8 @@ def text_of(table: pd.DataFrame, *, float_format: str | None = None) -> str:
 
   table = table.apply(safe_column) if len(table) else table
   return table.rename(columns=safe_cell).to_csv(
-    index=False, float_format=float_format, lineterminator='\n'
+    sep=separator,
+    index=False,
+    float_format=float_format,
+    lineterminator='\n',
   )

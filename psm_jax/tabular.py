@@ -181,18 +181,6 @@ def _fitted(column, kind):
   return values, wrong
 
 
-def names(content: bytes) -> list[str]:
-  """Returns the names in the head of a table of text.
-
-  Args:
-    content: of the file; only its beginning matters.
-
-  Raises:
-    ValueError: If it is no table of text.
-  """
-  return _head(content[:_HEAD_BYTES], 'The table')[0]
-
-
 def numbers(column: pd.Series) -> np.ndarray:
   """Returns a column of text as [R] float64, NaN where it is no number."""
   values = pd.to_numeric(column, errors='coerce').to_numpy(np.float64)

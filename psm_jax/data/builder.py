@@ -75,10 +75,10 @@ class Faces(tfds.core.GeneratorBasedBuilder):
       config_data = base.get_config().data
       config_data.update(self.builder_config.options)
       self.source = prepare.describe(config_data)
-    self._has_landmarks = any(v.has_landmarks for v in self.source.videos)
     return self.dataset_info_from_configs(
       features=features(
-        len(self.source.label_columns), has_landmarks=self._has_landmarks
+        len(self.source.label_columns),
+        has_landmarks=self.source.has_landmarks,
       ),
       metadata=tfds.core.MetadataDict(
         label_columns=list(self.source.label_columns), num_frames=0, problems=[]
@@ -153,7 +153,7 @@ class Faces(tfds.core.GeneratorBasedBuilder):
       # TensorFlow crashes (division by zero) on a vector of no elements.
       if columns:
         frame['labels'] = values[row]
-      if self._has_landmarks:
+      if self.source.has_landmarks:
         frame['landmarks'] = points[row]
       frames.append(frame)
     if frames:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from absl import logging
 
 from psm_jax import json_files, paths
-from psm_jax.data import alignment, labels, sources
+from psm_jax.data import alignment, sources
 
 SCHEMA_VERSION = 1
 ALIGNMENTS = ('none', 'eyes')
@@ -55,11 +55,9 @@ def scan(
   digest = hashlib.sha256(json.dumps(options).encode())
   problems, videos = [], []
   report = sources.reporter(problems)
-  person_folders = _list_ids(root, 'person_id')
-  sources.check_persons(persons, person_folders, where=str(root))
-  for person_id, person_folder in person_folders.items():
-    if not persons or person_id in persons:
-      videos += _scan_person(person_folder, person_id, fps, report, digest)
+  folders = _list_ids(root, 'person_id')
+  for person_id in sources.choose_persons(persons, folders, where=str(root)):
+    videos += _scan_person(folders[person_id], person_id, fps, report, digest)
   if not videos:
     raise ValueError(
       f'No pictures under {root}. Expected PERSON/VIDEO/*.jpg (or .jpeg, '
@@ -67,10 +65,14 @@ def scan(
       + ''.join(f'; {p["path"]}: {p["reason"]}' for p in problems[:3])
       + '.'
     )
+  label_columns, has_landmarks = sources.scan_labels(videos)
+  # Stores of earlier versions, which kept none, are another store.
+  digest.update(b'landmarks\n' if has_landmarks else b'')
   return sources.Source(
     root=root,
     videos=tuple(videos),
-    label_columns=sources.label_columns(videos),
+    label_columns=label_columns,
+    has_landmarks=has_landmarks,
     problems=tuple(problems),
     fingerprint=digest.hexdigest()[:16],
     shots=functools.partial(
@@ -170,16 +172,12 @@ def _is_picture(name):
 def _scan_video(folder, person_id, video_id, fps, report, digest):
   """One video's files; adds to the problems and the fingerprint."""
   where = f'{person_id}/{video_id}'
-  names, labels_path, has_landmarks = [], None, False
+  names, labels_path = [], None
   for name, entry in _files(folder).items():
     if name == 'labels.csv':
       labels_path = folder / name
-      content = labels_path.read_bytes()
-      has_landmarks = labels.names_landmarks(content)
-      checksum = hashlib.sha256(content).hexdigest()
+      checksum = hashlib.sha256(labels_path.read_bytes()).hexdigest()
       digest.update(f'{where}/labels.csv:{checksum}\n'.encode())
-      # Stores of earlier versions, which kept none, are another store.
-      digest.update(b'landmarks\n' if has_landmarks else b'')
     elif _is_picture(name):
       status = entry.stat()
       line = f'{where}/{name}:{status.st_size}:{status.st_mtime_ns}\n'
@@ -197,5 +195,4 @@ def _scan_video(folder, person_id, video_id, fps, report, digest):
     files=tuple(numbered.values()),
     frames=tuple(numbered),
     labels=labels_path,
-    has_landmarks=has_landmarks,
   )

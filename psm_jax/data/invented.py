@@ -43,11 +43,11 @@ def describe(
   Raises:
     ValueError: If a requested person is absent.
   """
-  people = sorted(f'P{index + 1:03d}' for index in range(num_people))
-  sources.check_persons(
-    persons, people, where=f'the {num_people} synthetic people'
+  kept = sources.choose_persons(
+    persons,
+    [f'P{index + 1:03d}' for index in range(num_people)],
+    where=f'the {num_people} synthetic people',
   )
-  kept = [person for person in people if not persons or person in persons]
   options = [RENDERER_VERSION, kept, num_videos, num_frames, seed, fps, size_px]
   return sources.Source(
     root=pathlib.Path('synthetic'),

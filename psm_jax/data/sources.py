@@ -11,7 +11,7 @@ import hashlib
 import json
 import pathlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,6 @@ class Video:
       videos, whose tables say.
     frames: their frame numbers, strictly increasing.
     labels: the labels, or the file that holds them; None without.
-    has_landmarks: whether there are landmarks among the labels.
     parts: of an ingested video, (track, first frame, last frame) of the person,
       in order and apart.
   """
@@ -51,7 +50,6 @@ class Video:
   files: tuple[str, ...] = ()
   frames: tuple[int, ...] = ()
   labels: labels_lib.LabelTable | pathlib.Path | None = None
-  has_landmarks: bool = False
   parts: tuple[tuple[int, int, int], ...] = ()
 
   @property
@@ -98,6 +96,7 @@ class Source:
     root: their folder, or what they are called in messages.
     videos: sorted by person and video.
     label_columns: names of the labels that every frame will have.
+    has_landmarks: whether any video has landmarks among its labels.
     problems: what was left out or is doubtful, each {'path', 'reason'}.
     fingerprint: 16 hex digits that change with any file or option.
     shots: (video, report) -> `Shots`, None if no picture can be used.
@@ -110,6 +109,7 @@ class Source:
   problems: tuple[dict[str, str], ...]
   fingerprint: str
   shots: Callable[[Video, Report], Shots | None]
+  has_landmarks: bool = False
   folds: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -152,33 +152,43 @@ def by_frame(
   return dict(sorted(numbered.items()))
 
 
-def check_persons(
-  persons: Sequence[str], there: Sequence[str], *, where: str
-) -> None:
-  """Raises a ValueError if a person asked for is not there.
+def choose_persons(
+  persons: Sequence[str], there: Iterable[str], *, where: str
+) -> list[str]:
+  """Returns the people asked for, sorted; all there are if nobody is.
 
   Args:
     persons: ids asked for.
     there: ids there are.
     where: they were looked for, for the message.
+
+  Raises:
+    ValueError: If a person asked for is not there.
   """
-  if absent := sorted(set(persons) - set(there)):
+  every = sorted(set(there))
+  if absent := sorted(set(persons) - set(every)):
     raise ValueError(
       f'data.persons names {store.list_some(absent)}, not found in {where}, '
-      f'which has {store.list_some(sorted(set(there)))}.'
+      f'which has {store.list_some(every)}.'
     )
+  return sorted(set(persons)) or every
 
 
-def label_columns(videos: Sequence[Video]) -> tuple[str, ...]:
-  """Returns the columns of all files of labels that can be read, in order."""
-  columns = {}
+def scan_labels(videos: Sequence[Video]) -> tuple[tuple[str, ...], bool]:
+  """Returns what all files of labels that can be read hold.
+
+  Returns:
+    The names of the labels, in order, and whether any file has landmarks.
+  """
+  columns: dict[str, None] = {}
   for video in videos:
     if video.labels is not None:
       try:
         columns |= dict.fromkeys(labels_lib.read_columns(video.labels))
       except ValueError:
         continue  # `labels_of` will report it.
-  return tuple(columns)
+  names = [name for name in columns if name not in labels_lib.LANDMARK_COLUMNS]
+  return tuple(names), len(names) < len(columns)
 
 
 def labels_name(video: Video) -> str:

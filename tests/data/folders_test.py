@@ -131,16 +131,19 @@ class ScanTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, 'Z.*which has A'):
       folders.scan(self.root, persons=('Z',))
 
-  def test_videos_tell_whether_labels_name_landmarks(self):
+  def test_it_is_told_whether_labels_name_landmarks(self):
     names = ','.join(labels.LANDMARK_COLUMNS)
     self._add('A/v1/1.jpg', 'A/v2/1.jpg', 'A/v3/1.jpg')
     self._add('A/v2/labels.csv', content=b'frame,au1\n')
     self._add('A/v3/labels.csv', content=f'frame,{names}\n'.encode())
-    videos = folders.scan(self.root).videos
+    source = folders.scan(self.root)
     self.assertEqual(
-      [v.labels is not None for v in videos], [False, True, True]
+      [v.labels is not None for v in source.videos], [False, True, True]
     )
-    self.assertEqual([v.has_landmarks for v in videos], [False, False, True])
+    self.assertTrue(source.has_landmarks)
+    self.assertEmpty(source.label_columns[1:])
+    (self.root / 'A' / 'v3' / 'labels.csv').unlink()
+    self.assertFalse(folders.scan(self.root).has_landmarks)
 
 
 class ShotsTest(absltest.TestCase):

@@ -266,7 +266,6 @@ def _of_tables(root):
       lambda: (
         labels.read_labels(labelled),
         labels.read_columns(labelled),
-        labels.names_landmarks(labelled.read_bytes()),
       ),
     ),
     'openface.csv': Reader(

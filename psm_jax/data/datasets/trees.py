@@ -134,16 +134,12 @@ def scan(
     expected=dataset.expected,
   )
   people = [video.person_id for video in there]
-  sources.check_persons(options.persons, people, where=str(root))
+  chosen = sources.choose_persons(options.persons, people, where=str(root))
   known_folds = _find_folds(dataset, root, options, there)
   for sentence in folds.compare(known_folds, people):
     if known_folds:
       report('folds', sentence)
-  videos = [
-    video
-    for video in there
-    if not options.persons or video.person_id in options.persons
-  ]
+  videos = [video for video in there if video.person_id in chosen]
   tables = {}
   if dataset.read_labels:
     tables = dataset.read_labels(root, options, videos, report)
@@ -151,20 +147,14 @@ def scan(
     tables = _shifted(dataset, videos, tables, options, report)
   fps = options.fps or _own_fps(dataset, videos)
   videos = tuple(
-    dataclasses.replace(
-      video,
-      fps=fps,
-      labels=tables.get(video.key),
-      has_landmarks=video.key in tables
-      and tables[video.key].landmarks is not None,
-    )
+    dataclasses.replace(video, fps=fps, labels=tables.get(video.key))
     for video in videos
   )
-  people = {video.person_id for video in videos}
   return sources.Source(
     root=root,
     videos=videos,
     label_columns=_columns(dataset, videos),
+    has_landmarks=any(t.landmarks is not None for t in tables.values()),
     problems=tuple(problems),
     fingerprint=_fingerprint(dataset, videos, options, fps, known_folds),
     shots=functools.partial(
@@ -172,7 +162,7 @@ def scan(
       align=options.align,
       eye_distance=options.eye_distance,
     ),
-    folds={p: f for p, f in known_folds.items() if p in people},
+    folds={p: f for p, f in known_folds.items() if p in chosen},
   )
 
 

@@ -5,13 +5,14 @@ source = folder.scan('/data/ingested')
 
 import functools
 import hashlib
+import itertools
 import json
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
-from psm_jax.data import alignment, labels, picture_files, sources, store
+from psm_jax.data import alignment, picture_files, sources, store
 from psm_jax.data.ingest import frame_tables, layout, tracks
 from psm_jax.data.labels import weak
 
@@ -61,10 +62,11 @@ def scan(
   contents, damaged = layout.list_videos(root)
   table = tracks.read(root)
   parts = tracks.assignments(root, table, contents)
-  people = sorted(
-    {person for of_video in parts.values() for person in of_video}
+  people = sources.choose_persons(
+    persons,
+    itertools.chain.from_iterable(parts.values()),
+    where=f'{root}/{layout.TRACKS}',
   )
-  sources.check_persons(persons, people, where=f'{root}/{layout.TRACKS}')
   problems = [{'path': layout.VIDEOS, 'reason': text} for text in damaged]
   report = sources.reporter(problems)
   _report_left_out(parts, contents, table, report)
@@ -72,7 +74,7 @@ def scan(
   for person_id in people:
     for video_id, content in contents.items():
       of_video = parts[video_id]
-      if person_id in of_video and (not persons or person_id in persons):
+      if person_id in of_video:
         entry = _video(root, content, person_id, of_video)
         if (
           entry.labels is None
@@ -93,6 +95,9 @@ def scan(
   if align == 'landmarks':
     _check_landmarks(videos)
     digest.update(json.dumps([align, eye_distance]).encode())
+  label_columns, has_landmarks = sources.scan_labels(videos)
+  # Stores of earlier versions, which kept none, are another store.
+  digest.update(b'landmarks' if has_landmarks else b'')
   has_weak_labels = any(
     (video.folder / layout.WEAK_LABELS).is_file() for video in videos
   )
@@ -104,10 +109,11 @@ def scan(
         (
           *QUALITY_COLUMNS,
           *(weak.COLUMNS if has_weak_labels else ()),
-          *sources.label_columns(videos),
+          *label_columns,
         )
       )
     ),
+    has_landmarks=has_landmarks,
     problems=tuple(problems),
     fingerprint=digest.hexdigest()[:16],
     shots=functools.partial(
@@ -236,14 +242,12 @@ def _video(root, content, person_id, parts):
   """One person's part of a video."""
   video_id = content['video_id']
   path = labels_path(root, video_id, person_id, is_alone=len(parts) == 1)
-  has_labels = path.is_file()
   return sources.Video(
     person_id=person_id,
     video_id=video_id,
     fps=float(content['fps']),
     folder=path.parent,
-    labels=path if has_labels else None,
-    has_landmarks=has_labels and labels.names_landmarks(path.read_bytes()),
+    labels=path if path.is_file() else None,
     parts=tuple(parts[person_id]),
   )
 
@@ -252,6 +256,4 @@ def _digest_video(video, entry, digest):
   values = [entry.name, video['made'], entry.parts, entry.fps]
   if entry.labels is not None:
     values.append(hashlib.sha256(entry.labels.read_bytes()).hexdigest())
-    # Stores of earlier versions, which kept none, are another store.
-    values += ['landmarks'] if entry.has_landmarks else []
   digest.update(json.dumps(values).encode())

@@ -9,11 +9,11 @@ videos/VIDEO/landmarks.parquet, weak_labels.parquet  with the landmarker only
 videos/VIDEO/track00/*.jpg    crops, named by frame number
 """
 
-import csv
-import io
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
 
 from psm_jax import csv_files, json_files, paths
 
@@ -137,8 +137,6 @@ def table(
   separator: str = ',',
 ) -> str:
   """Returns a CSV table; numbers with six digits, missing ones empty."""
-  text = io.StringIO()
-  writer = csv.writer(text, delimiter=separator, lineterminator='\n')
-  writer.writerow(columns)
-  writer.writerows([cell(row.get(name)) for name in columns] for row in rows)
-  return text.getvalue()
+  # As objects: whole numbers stay so where others are missing.
+  cells = pd.DataFrame(rows, columns=list(columns), dtype=object).map(cell)
+  return csv_files.text_of(cells, separator=separator)

@@ -10,7 +10,6 @@ from psm_jax.data.labels.columns import (
   NUM_LANDMARKS,
   LabelTable,
   column_name,
-  names_landmarks,
   read_columns,
   read_labels,
 )
@@ -20,7 +19,6 @@ __all__ = [
   'NUM_LANDMARKS',
   'LabelTable',
   'column_name',
-  'names_landmarks',
   'read_columns',
   'read_labels',
 ]

@@ -25,6 +25,7 @@ SCORES = {
   'probability': tools.PROBABILITY,
   'raw': tools.RAW,
 }
+_FACE_COLUMNS = ('person_id', 'video_id', 'face')
 _MIN_OVERLAP = 0.2  # Of intersection over union: the same face.
 _DEFAULTS = joining.Settings()
 
@@ -125,12 +126,7 @@ def read_faces(path: str | pathlib.Path) -> dict[str, list[str]]:
   Raises:
     ValueError: If it is no such table.
   """
-  table = tabular.read(path, {})
-  if missing := {'person_id', 'video_id', 'face'} - set(table):
-    raise ValueError(
-      f'{path}: expected a table with person_id, video_id and face; it lacks '
-      f'{", ".join(sorted(missing))}.'
-    )
+  table = tabular.read(path, dict.fromkeys(_FACE_COLUMNS, str))
   names = table['person_id'].str.strip() + '/' + table['video_id'].str.strip()
   return table['face'].str.strip().groupby(names).agg(list).to_dict()
 

@@ -51,26 +51,17 @@ def column_name(name: str) -> str:
   return f'pose_{name.lower()}' if name.lower() in _POSE else name
 
 
-def names_landmarks(content: bytes) -> bool:
-  """Tells whether the head of a label table names all 136 landmark columns.
-
-  Args:
-    content: of the file; what is no table names none.
-  """
-  try:
-    names = tabular.names(content)
-  except ValueError:
-    return False
-  return {column_name(name) for name in names}.issuperset(LANDMARK_COLUMNS)
-
-
 def read_columns(path: pathlib.Path) -> list[str]:
   """Returns the names of a table's label columns, without reading its rows.
+
+  Those of landmarks are among them if all 136 are there.
 
   Raises:
     ValueError: If the file is no table with unique columns and a frame column.
   """
-  return _label_names(_read(path, num_rows=0), path)
+  table = _read(path, num_rows=0)
+  has_landmarks = set(LANDMARK_COLUMNS) <= set(table)
+  return _label_names(table, path) + list(LANDMARK_COLUMNS) * has_landmarks
 
 
 def read_labels(path: pathlib.Path) -> LabelTable:

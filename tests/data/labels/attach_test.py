@@ -324,7 +324,9 @@ class ReadFacesTest(absltest.TestCase):
   def test_another_table_is_refused(self):
     path = pathlib.Path(self.create_tempdir().full_path) / 'faces.csv'
     path.write_text('person,video,face\nA,v1,0\n')
-    with self.assertRaisesRegex(ValueError, 'person_id, video_id and face'):
+    with self.assertRaisesRegex(
+      ValueError, "lacks the columns .'person_id', 'video_id'"
+    ):
       collection.read_faces(path)
 
 
