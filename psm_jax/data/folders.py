@@ -6,8 +6,6 @@ Frame numbers are the last integer in a file's stem (`frame000017.jpg` is 17,
 """
 
 import functools
-import hashlib
-import json
 import math
 import os
 import pathlib
@@ -18,7 +16,6 @@ from absl import logging
 from psm_jax import json_files, paths
 from psm_jax.data import alignment, sources
 
-SCHEMA_VERSION = 1
 ALIGNMENTS = ('none', 'eyes')
 DEFAULT_FPS = 25.0
 
@@ -51,13 +48,11 @@ def scan(
   if not root.is_dir():
     raise ValueError(f'data.path {str(root)!r} is not a folder.')
   fps = fps or _dataset_fps(root)
-  options = [SCHEMA_VERSION, align, alignment.EYE_HEIGHT, eye_distance, fps]
-  digest = hashlib.sha256(json.dumps(options).encode())
   problems, videos = [], []
   report = sources.reporter(problems)
   folders = _list_ids(root, 'person_id')
   for person_id in sources.choose_persons(persons, folders, where=str(root)):
-    videos += _scan_person(folders[person_id], person_id, fps, report, digest)
+    videos += _scan_person(folders[person_id], person_id, fps, report)
   if not videos:
     raise ValueError(
       f'No pictures under {root}. Expected PERSON/VIDEO/*.jpg (or .jpeg, '
@@ -66,15 +61,15 @@ def scan(
       + '.'
     )
   label_columns, has_landmarks = sources.scan_labels(videos)
-  # Stores of earlier versions, which kept none, are another store.
-  digest.update(b'landmarks\n' if has_landmarks else b'')
   return sources.Source(
     root=root,
     videos=tuple(videos),
     label_columns=label_columns,
     has_landmarks=has_landmarks,
     problems=tuple(problems),
-    fingerprint=digest.hexdigest()[:16],
+    fingerprint=sources.fingerprint(
+      [align, alignment.EYE_HEIGHT, eye_distance], videos
+    ),
     shots=functools.partial(
       sources.picture_shots, align=align, eye_distance=eye_distance
     ),
@@ -140,8 +135,8 @@ def _list_ids(folder, what):
   return path_of
 
 
-def _scan_person(person_folder, person_id, fps, report, digest):
-  """One person's videos; adds to the problems and the fingerprint."""
+def _scan_person(person_folder, person_id, fps, report):
+  """One person's videos."""
   if loose := [name for name in _files(person_folder) if _is_picture(name)]:
     report(
       person_id,
@@ -152,38 +147,27 @@ def _scan_person(person_folder, person_id, fps, report, digest):
   if not video_folders:
     report(person_id, 'no video folders')
   videos = [
-    _scan_video(folder, person_id, video_id, fps, report, digest)
+    _scan_video(folder, person_id, video_id, fps, report)
     for video_id, folder in video_folders.items()
   ]
   return [video for video in videos if video is not None]
 
 
 def _files(folder):
-  """The files in a folder by their names, sorted."""
+  """The names of the files in a folder, sorted."""
   with os.scandir(folder) as entries:
-    found = {entry.name: entry for entry in entries if entry.is_file()}
-  return dict(sorted(found.items()))
+    return sorted(entry.name for entry in entries if entry.is_file())
 
 
 def _is_picture(name):
   return not name.startswith('.') and name.lower().endswith(sources.PICTURES)
 
 
-def _scan_video(folder, person_id, video_id, fps, report, digest):
-  """One video's files; adds to the problems and the fingerprint."""
+def _scan_video(folder, person_id, video_id, fps, report):
+  """One video's files, None if there is no picture among them."""
   where = f'{person_id}/{video_id}'
-  names, labels_path = [], None
-  for name, entry in _files(folder).items():
-    if name == 'labels.csv':
-      labels_path = folder / name
-      checksum = hashlib.sha256(labels_path.read_bytes()).hexdigest()
-      digest.update(f'{where}/labels.csv:{checksum}\n'.encode())
-    elif _is_picture(name):
-      status = entry.stat()
-      line = f'{where}/{name}:{status.st_size}:{status.st_mtime_ns}\n'
-      digest.update(line.encode('utf-8', 'surrogateescape'))
-      names.append(name)
-  numbered = sources.by_frame(names, where, report)
+  files = _files(folder)
+  numbered = sources.by_frame(list(filter(_is_picture, files)), where, report)
   if not numbered:
     report(where, 'no pictures')
     return None
@@ -194,5 +178,5 @@ def _scan_video(folder, person_id, video_id, fps, report, digest):
     folder=folder,
     files=tuple(numbered.values()),
     frames=tuple(numbered),
-    labels=labels_path,
+    labels=folder / 'labels.csv' if 'labels.csv' in files else None,
   )

@@ -12,6 +12,7 @@ import json
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ Report = Callable[[str, str], None]
 PICTURES = ('.jpg', '.jpeg', '.png')
 _INTEGER = re.compile(r'[0-9]+')
 _LARGEST_FRAME = 2**53
+_SCHEMA_VERSION = 2  # Changes when the same sources are read differently.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,7 @@ class Video:
     labels: the labels, or the file that holds them; None without.
     parts: of an ingested video, (track, first frame, last frame) of the person,
       in order and apart.
+    state: of an ingested video, what changes with its files.
   """
 
   person_id: str
@@ -51,6 +54,7 @@ class Video:
   frames: tuple[int, ...] = ()
   labels: labels_lib.LabelTable | pathlib.Path | None = None
   parts: tuple[tuple[int, int, int], ...] = ()
+  state: str = ''
 
   @property
   def key(self) -> tuple[str, str]:
@@ -118,6 +122,37 @@ def reporter(problems: list[dict[str, str]]) -> Report:
   return lambda path, reason: problems.append(
     {'path': str(path), 'reason': reason}
   )
+
+
+def fingerprint(how: Sequence[Any], videos: Sequence[Video]) -> str:
+  """Returns 16 hex digits that change with any file or option, see `Source`.
+
+  Args:
+    how: what JSON can express of the options.
+    videos: whose rates, parts, pictures (by size and time of change) and labels
+      (by content) count; where they lie does not.
+  """
+  made = hashlib.sha256(json.dumps([_SCHEMA_VERSION, *how]).encode())
+  for video in videos:
+    files = []
+    for name in video.files if video.folder else ():
+      status = (video.folder / name).stat()
+      files.append([name, status.st_size, status.st_mtime_ns])
+    described = [video.name, video.fps, video.parts, video.state, files]
+    made.update(json.dumps(described).encode())
+    made.update(_content_of(video.labels))
+  return made.hexdigest()[:16]
+
+
+def _content_of(table):
+  """The bytes of labels, b'' without."""
+  if table is None or isinstance(table, pathlib.Path):
+    return table.read_bytes() if table else b''
+  values, points = table.values, table.landmarks
+  names = json.dumps([*map(str, values.columns), points is not None])
+  arrays = [values.index.to_numpy(np.int64), values.to_numpy(np.float32)]
+  arrays += [] if points is None else [points]
+  return names.encode() + b''.join(array.tobytes() for array in arrays)
 
 
 def digest(value) -> str:

@@ -78,15 +78,6 @@ def find(
   return videos
 
 
-def state(folder: pathlib.Path, files: tuple[str, ...]) -> bytes:
-  """Returns what changes when one of a folder's files does: sizes and times."""
-  lines = []
-  for name in files:
-    status = (folder / name).stat()
-    lines.append(f'{name}:{status.st_size}:{status.st_mtime_ns}')
-  return '\n'.join(lines).encode('utf-8', 'surrogateescape')
-
-
 def _searched(root, pattern):
   """The folder that paths are told from, and the folders to search."""
   if not pattern:

@@ -8,8 +8,6 @@ Nothing is written to the data set's folders, and no picture is opened.
 
 import dataclasses
 import functools
-import hashlib
-import json
 import pathlib
 import re
 from collections.abc import Callable
@@ -22,7 +20,6 @@ from psm_jax import tabular
 from psm_jax.data import alignment, folders, folds, labels, shifts, sources
 from psm_jax.data.datasets import pictures
 
-SCHEMA_VERSION = 1
 _UNIT = re.compile(r'(?:AU)?0*([1-9]\d?)(_[rc])?', re.IGNORECASE)
 
 
@@ -156,7 +153,16 @@ def scan(
     label_columns=_columns(dataset, videos),
     has_landmarks=any(t.landmarks is not None for t in tables.values()),
     problems=tuple(problems),
-    fingerprint=_fingerprint(dataset, videos, options, fps, known_folds),
+    fingerprint=sources.fingerprint(
+      [
+        dataset.kind,
+        options.align,
+        alignment.EYE_HEIGHT,
+        options.eye_distance,
+        sorted(known_folds.items()),
+      ],
+      videos,
+    ),
     shots=functools.partial(
       sources.picture_shots,
       align=options.align,
@@ -220,31 +226,6 @@ def _columns(dataset, videos):
   }
   documented = [c for c in dataset.columns if c in seen]
   return (*documented, *sorted(seen.difference(documented)))
-
-
-def _fingerprint(dataset, videos, options, fps, known_folds):
-  how = [
-    SCHEMA_VERSION,
-    dataset.kind,
-    options.align,
-    alignment.EYE_HEIGHT,
-    options.eye_distance,
-    fps,
-    sorted(known_folds.items()),
-  ]
-  digest = hashlib.sha256(json.dumps(how).encode())
-  for video in videos:
-    digest.update(f'{video.name}\n'.encode())
-    digest.update(pictures.state(video.folder, video.files))
-    if video.labels is not None:
-      digest.update(','.join(map(str, video.labels.values.columns)).encode())
-      digest.update(video.labels.values.index.to_numpy(np.int64).tobytes())
-      digest.update(video.labels.values.to_numpy(np.float32).tobytes())
-      if video.labels.landmarks is not None:
-        # Stores of earlier versions, which kept none, are another store.
-        digest.update(b'landmarks')
-        digest.update(video.labels.landmarks.tobytes())
-  return digest.hexdigest()[:16]
 
 
 def label_folder(

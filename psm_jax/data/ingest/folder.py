@@ -4,9 +4,7 @@ source = folder.scan('/data/ingested')
 """
 
 import functools
-import hashlib
 import itertools
-import json
 import pathlib
 from collections.abc import Sequence
 
@@ -16,7 +14,6 @@ from psm_jax.data import alignment, picture_files, sources, store
 from psm_jax.data.ingest import frame_tables, layout, tracks
 from psm_jax.data.labels import weak
 
-SCHEMA_VERSION = 1
 ALIGNMENTS = ('none', 'landmarks')
 
 QUALITY_COLUMNS = ('confidence', 'face_px', 'blur', 'brightness')
@@ -70,7 +67,7 @@ def scan(
   problems = [{'path': layout.VIDEOS, 'reason': text} for text in damaged]
   report = sources.reporter(problems)
   _report_left_out(parts, contents, table, report)
-  videos, digest = [], hashlib.sha256(f'{SCHEMA_VERSION}'.encode())
+  videos = []
   for person_id in people:
     for video_id, content in contents.items():
       of_video = parts[video_id]
@@ -85,7 +82,6 @@ def scan(
             video_id, 'labels.csv not used: more than one person is confirmed'
           )
         videos.append(entry)
-        _digest_video(content, entry, digest)
   if not videos:
     raise ValueError(
       f'No track of {root} is confirmed. Look at {layout.SHEETS}/ and fill in '
@@ -94,10 +90,7 @@ def scan(
     )
   if align == 'landmarks':
     _check_landmarks(videos)
-    digest.update(json.dumps([align, eye_distance]).encode())
   label_columns, has_landmarks = sources.scan_labels(videos)
-  # Stores of earlier versions, which kept none, are another store.
-  digest.update(b'landmarks' if has_landmarks else b'')
   has_weak_labels = any(
     (video.folder / layout.WEAK_LABELS).is_file() for video in videos
   )
@@ -115,7 +108,9 @@ def scan(
     ),
     has_landmarks=has_landmarks,
     problems=tuple(problems),
-    fingerprint=digest.hexdigest()[:16],
+    fingerprint=sources.fingerprint(
+      [align, eye_distance if align == 'landmarks' else None], videos
+    ),
     shots=functools.partial(
       _shots,
       options={name: contents[name]['options'] for name in contents},
@@ -249,11 +244,5 @@ def _video(root, content, person_id, parts):
     folder=path.parent,
     labels=path if path.is_file() else None,
     parts=tuple(parts[person_id]),
+    state=content['made'],
   )
-
-
-def _digest_video(video, entry, digest):
-  values = [entry.name, video['made'], entry.parts, entry.fps]
-  if entry.labels is not None:
-    values.append(hashlib.sha256(entry.labels.read_bytes()).hexdigest())
-  digest.update(json.dumps(values).encode())
