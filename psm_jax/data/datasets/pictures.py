@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 
 from psm_jax import paths
 from psm_jax.data import sources
+from psm_jax.data.ingest import listing
 
 # From a folder's path ('FOLDER/SUBFOLDER') and a file's stem ('' for the folder
 # as a whole) to (person_id, video_id); None if they do not tell.
 Identify = Callable[[str, str], tuple[str, str] | None]
 
-_VIDEOS = ('.avi', '.mp4', '.mov', '.mkv', '.mpg', '.wmv')
 _DEEPEST = 8
 
 
@@ -109,7 +109,9 @@ def _walk(tops, videos_seen) -> Iterator[tuple[pathlib.Path, list[str]]]:
       below[:] = [] if is_deep else sorted(filter(_is_shown, below))
       shown = sorted(filter(_is_shown, files))
       videos_seen += [
-        str(folder / name) for name in shown if name.lower().endswith(_VIDEOS)
+        str(folder / name)
+        for name in shown
+        if name.lower().endswith(listing.EXTENSIONS)
       ]
       if names := [n for n in shown if n.lower().endswith(sources.PICTURES)]:
         yield folder, names

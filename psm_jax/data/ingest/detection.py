@@ -146,14 +146,12 @@ class MtcnnDetector:
       if face['confidence'] >= self._options.min_score
       and min(face['box'][2:]) > 0
     ]
-    if not found:
-      return NO_FACES
     names = 'left_eye right_eye nose mouth_left mouth_right'.split()
     # MTCNN's left is the picture's. It cuts positions down to whole pixels.
     points = [[face['keypoints'][name] for name in names] for face in found]
     faces = Faces(
-      boxes=np.array([face['box'] for face in found], np.float64),
-      points=np.array(points, np.float64) + 0.5,
+      boxes=np.reshape([face['box'] for face in found], (-1, 4)).astype(float),
+      points=np.reshape(points, (-1, 5, 2)) + 0.5,
       scores=np.array([face['confidence'] for face in found], np.float64),
     )
     return _shown(frame, picture, faces)
@@ -179,9 +177,7 @@ class YunetDetector:
     picture = frame.picture(longest_px=self._options.longest_px)
     self._network.setInputSize((picture.shape[1], picture.shape[0]))
     found = self._network.detect(picture[..., ::-1].copy())[1]
-    if found is None:
-      return NO_FACES
-    found = np.asarray(found, np.float64)
+    found = np.reshape([] if found is None else found, (-1, 15)).astype(float)
     found = found[found[:, 2:4].max(axis=1) >= self._options.min_face_px]
     # Five points, the person's right eye first: the one on the picture's left.
     faces = Faces(

@@ -4,6 +4,8 @@ summary.csv has a row a video, people.csv a row a person whose tracks are
 confirmed.
 """
 
+import itertools
+import operator
 import pathlib
 from collections.abc import Sequence
 
@@ -103,12 +105,11 @@ def people(
   Raises:
     ValueError: If a video's frames.parquet is damaged.
   """
-  videos = {}
-  for entry in source.videos:
-    videos.setdefault(entry.person_id, []).append(entry)
   return [
-    _person(root, person_id, videos[person_id], min_seconds)
-    for person_id in sorted(videos)
+    _person(root, person_id, list(videos), min_seconds)
+    for person_id, videos in itertools.groupby(
+      source.videos, operator.attrgetter('person_id')
+    )
   ]
 
 

@@ -52,10 +52,8 @@ def follow(
       and now_s - time_s[frames[track[-1]]] <= limit_s
     ]
     rows = np.arange(start, end)
-    overlap = np.zeros((0, len(rows)))
-    if open_tracks:
-      last = boxes[[track[-1] for track in open_tracks]]
-      overlap = faces_lib.intersection_over_union(last[:, None], boxes[rows])
+    last = boxes[np.array([track[-1] for track in open_tracks], int)]
+    overlap = faces_lib.intersection_over_union(last[:, None], boxes[rows])
     overlap = np.where(overlap >= _MIN_OVERLAP, overlap, 0.0)
     pairs = optimize.linear_sum_assignment(overlap, maximize=True)
     matched = {
@@ -90,10 +88,8 @@ def fill(
     [m] int64 frames, m faces, and [m] bool: which were made up. Their scores
     are NaN, and so is whatever else was told of the face.
   """
-  steps = np.diff(frames)
-  if every == 1 or not (steps > 1).any():
-    return frames, found, np.zeros(len(frames), bool)
-  stops = np.where(steps <= every, frames[1:], frames[:-1] + 1)
+  is_near = np.diff(frames) <= every
+  stops = np.where(is_near, frames[1:], frames[:-1] + 1)
   spans = map(np.arange, frames[:-1], stops)
   frames_now = np.concatenate([*spans, frames[-1:]])
   values = np.concatenate([found.boxes, found.points.reshape(-1, 10)], axis=1)
