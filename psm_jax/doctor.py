@@ -20,8 +20,6 @@ import ml_collections
 
 from psm_jax import config_check, methods
 from psm_jax.bench import row as bench
-from psm_jax.data import prepare
-from psm_jax.data import store as store_lib
 from psm_jax.engine import feed as feed_lib
 from psm_jax.engine import layout, memory
 from psm_jax.engine import population as population_lib
@@ -100,9 +98,7 @@ def needs(
     ValueError: If it cannot be trained here; names the field or path.
   """
   config = config_check.checked(config)
-  store = store_lib.open_store(
-    prepare.prepare(config.data, directory=pathlib.Path(data_dir))
-  )
+  store = planning.open_frames(config, data_dir)
   models, plans = planning.plan_models(config, store)
   shards.deal(models, shard_count, wave=config.population.wave)
   # The first shard's: the others have about as much to do.

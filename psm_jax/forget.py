@@ -16,7 +16,6 @@ import operator
 import os
 import pathlib
 import re
-import shutil
 from collections.abc import Sequence
 
 import jax
@@ -24,7 +23,7 @@ import numpy as np
 from absl import logging
 
 from psm_jax import methods, paths
-from psm_jax.data import embedded, prepare, store_changes, store_files
+from psm_jax.data import embedded, store_changes, store_files
 from psm_jax.data import store as store_lib
 from psm_jax.labelling import tables as labelled
 from psm_jax.runs import (
@@ -267,12 +266,12 @@ def _forget_frames(path, person_id):
 
 def _forget_export(path, person_id, is_general, general):
   if not is_general or general == REMOVE:
-    shutil.rmtree(path)
+    paths.remove(path)
     return f'Deleted {path}.'
   model = zoo.load(path)
   kept = dataclasses.replace(model, cohort=_without(model.cohort, person_id))
   if zoo.save(kept, path.parent) != path:
-    _delete(path)
+    paths.remove(path)
   return f'Kept {path} without the name.'
 
 
@@ -319,9 +318,7 @@ def _planned_anew(opened, config, models, person_id, *, begins_anew):
   """Returns models that learned from several people as they are planned now."""
   before = {model.model_id: model for model in models}
   try:
-    store = store_lib.open_store(
-      prepare.prepare(config.data, directory=opened.data_dir)
-    )
+    store = planning.open_frames(config, opened.data_dir)
     anew, _ = planning.plan_models(config, store)
   except ValueError as error:  # Too few are left to train: only to be used.
     logging.warning('%s: %s', opened.workdir, error)
@@ -344,7 +341,7 @@ def _rewrite_checkpoints(opened, gone):
   """
   workdir, partial = opened.workdir, opened.workdir / 'checkpoints.partial'
   method = methods.abstract(opened.config)
-  shutil.rmtree(partial, ignore_errors=True)
+  paths.remove(partial)
   (partial / 'checkpoints').mkdir(parents=True, mode=0o700)
   for number in sorted({n for model in opened.models for n in model.waves}):
     if all(m.model_id in gone for m in opened.models if number in m.waves):
@@ -367,7 +364,7 @@ def _rewrite_checkpoints(opened, gone):
     before.close()
     after.close()
   (partial / 'checkpoints').rename(workdir / 'checkpoints.without')
-  shutil.rmtree(partial)
+  paths.remove(partial)
   _finish_swap(workdir)
 
 
@@ -375,7 +372,7 @@ def _finish_swap(workdir):
   """Puts rewritten checkpoints in their place, after a kill too."""
   written = workdir / 'checkpoints.without'
   if written.is_dir():
-    _delete(workdir / 'checkpoints')
+    paths.remove(workdir / 'checkpoints')
     written.rename(workdir / 'checkpoints')
 
 
@@ -398,12 +395,5 @@ def _delete_all(paths_there):
   """Deletes files and folders; returns what was there, a line each."""
   there = [path for path in paths_there if path.exists()]
   for path in there:
-    _delete(path)
+    paths.remove(path)
   return [f'Deleted {path}.' for path in there]
-
-
-def _delete(path):
-  if path.is_dir():
-    shutil.rmtree(path)
-  else:
-    path.unlink(missing_ok=True)

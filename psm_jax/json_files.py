@@ -57,6 +57,26 @@ def read(
   return parse(text, shape, path)
 
 
+def read_version(path: str | os.PathLike, shape: Any, *, version: int) -> Any:
+  """Returns the content of a JSON file of one schema version.
+
+  Args:
+    path: The file.
+    shape: What it should hold besides schema_version, see the module.
+    version: The version that is read.
+
+  Raises:
+    ValueError: See `read`; also if it is of another version.
+  """
+  content = read(path, {'schema_version': int})
+  if content['schema_version'] != version:
+    raise ValueError(
+      f'{path} has schema version {content["schema_version"]!r}; this program '
+      f'reads {version}.'
+    )
+  return check(content, shape, path)
+
+
 def parse(text: bytes, shape: Any, where: str | os.PathLike) -> Any:
   """Returns the content of JSON, see `read`; `where` it was, for messages."""
   num_containers = text.count(b'[') + text.count(b'{')

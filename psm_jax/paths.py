@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -141,6 +142,15 @@ def make_private_dir(path: str | os.PathLike) -> pathlib.Path:
         path.stat().st_mode & 0o777,
       )
   return path
+
+
+def remove(path: str | os.PathLike):
+  """Deletes a file, or a folder with all that is in it, if it is there."""
+  path = pathlib.Path(path)
+  if path.is_dir():
+    shutil.rmtree(path)
+  else:
+    path.unlink(missing_ok=True)
 
 
 def write_atomic(path: str | os.PathLike, data: bytes | str) -> pathlib.Path:

@@ -11,8 +11,6 @@ import numpy as np
 from absl import logging
 
 from psm_jax import config_check, paths, stopping
-from psm_jax.data import prepare
-from psm_jax.data import store as store_lib
 from psm_jax.engine import compilation, processes, update
 from psm_jax.engine import feed as feed_lib
 from psm_jax.runs import (
@@ -22,6 +20,7 @@ from psm_jax.runs import (
   planning,
   previews,
   run,
+  run_states,
   shards,
   wandb_log,
 )
@@ -115,9 +114,7 @@ def _begin(config, workdir, data_dir, shard, held):
   """
 
   def plan():
-    store = store_lib.open_store(
-      prepare.prepare(config.data, directory=data_dir)
-    )
+    store = planning.open_frames(config, data_dir)
     return store, *planning.plan_models(config, store)
 
   if processes.is_first():
@@ -128,7 +125,7 @@ def _begin(config, workdir, data_dir, shard, held):
       shards.start(workdir, config, models, data_dir, shard=shard)
       if store.source.get('crops'):
         run.write_crops(workdir, store.source['crops'])
-    checkpoint.reopen(workdir, models)
+    run_states.reopen(workdir, models)
   else:
     store, models, plans = plan()
   if processes.are_several():

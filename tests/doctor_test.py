@@ -31,7 +31,7 @@ class DoctorTest(absltest.TestCase):
     )
     self.enterContext(mock.patch.object(methods, 'make', tiny.toy_method))
     facts = doctor.needs(
-      config, folder / 'data', steps=2, shard_count=2, price=3600.0
+      config, folder / 'data', steps=2, shard_count=2, price=3.6e6
     )
     self.assertEqual(facts['people, models'], '3, 3')
     self.assertEqual(facts['waves'], '1 on each of 2 machines')
@@ -41,7 +41,7 @@ class DoctorTest(absltest.TestCase):
     # One or two models of 12 steps are a machine's.
     self.assertAlmostEqual(hours, 12 * seconds / 3600, delta=0.1 * hours)
     price = float(facts['price'].split()[1])
-    self.assertAlmostEqual(price, hours * 3600 * 2, delta=0.1 * price)
+    self.assertAlmostEqual(price, hours * 3.6e6 * 2, delta=0.1 * price)
 
   def test_a_method_that_uses_canonical_faces_is_given_them(self):
     folder = pathlib.Path(self.create_tempdir().full_path)

@@ -18,7 +18,7 @@ from absl.testing import absltest, parameterized
 
 from psm_jax import embedding, methods, training
 from psm_jax.report import run as report_run
-from psm_jax.runs import checkpoint, run, shards, waves
+from psm_jax.runs import run, run_states, shards, waves
 from tests import tiny, training_runs
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -135,7 +135,7 @@ class ShardsTest(parameterized.TestCase):
     for index in range(2):
       self._train(workdir, index, 2)
     opened = run.open_run(workdir)
-    self.assertEqual(checkpoint.kept_steps(opened), [3, 6, 9, 12])
+    self.assertEqual(run_states.kept_steps(opened), [3, 6, 9, 12])
     before = embedding.Trained(workdir).at_step(6)
     self.assertEqual(before.model_state(4).step, 6)
 

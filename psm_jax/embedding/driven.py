@@ -34,60 +34,55 @@ class Driven:
   neutral: np.ndarray | None
 
 
-class Driver:
-  """Draws the two videos of a person on each other's faces."""
+def of_person(
+  trained: trained_lib.Trained, state: update.TrainState, person_id: str
+) -> Iterator[Driven]:
+  """Yields what a model makes of a person's first two labelled videos.
 
-  def __init__(self, trained: trained_lib.Trained):
-    self._trained = trained
-    self._programs = programs.of(trained.run.config)
+  Each is drawn on the other's face; of a person of one video there is nothing
+  to yield.
 
-  def of_person(
-    self, state: update.TrainState, person_id: str
-  ) -> Iterator[Driven]:
-    """Yields what a model makes of a person's first two labelled videos.
-
-    Of a person of one video there is nothing to yield.
-
-    Args:
-      state: Of the model.
-      person_id: Whose videos.
-    """
-    store = self._trained.store
-    videos = _first_two(store, person_id)
-    if len(videos) < 2:
-      return
-    frames = [store.images(video) for video in videos]
-    medians = [canonical_faces.median(images) for images in frames]
-    faces, neutral = medians, (None, None)
-    if not self._trained.method.uses_canonical:
-      picture = self._programs.picture('neutral')
-      neutral = [
-        self._trained.apply(state, video, function=picture) for video in videos
-      ]
-      faces = [
-        canonical_faces.neutral(made[canonical_faces.spread(len(made))])
-        for made in neutral
-      ]
-    for number, video in enumerate(videos):
-      other = 1 - number
-      face = np.float32(faces[other]) / 255
-      drawn = self._trained.apply(
-        dataclasses.replace(state, method_state=(state.method_state, face)),
-        video,
-        function=self._programs.drive,
-      )
-      sums = driven_squares.squares(
-        255 * drawn,
-        frames[number].astype(np.float32),
-        canonical=medians[number].astype(np.float32),
-        target=medians[other].astype(np.float32),
-      )
-      yield Driven(
-        rows=video,
-        driven=_grey(drawn),
-        sums=pd.DataFrame(sums),
-        neutral=None if neutral[number] is None else _grey(neutral[number]),
-      )
+  Args:
+    trained: The run.
+    state: Of the model.
+    person_id: Whose videos.
+  """
+  store, computed = trained.store, programs.of(trained.run.config)
+  videos = _first_two(store, person_id)
+  if len(videos) < 2:
+    return
+  frames = [store.images(video) for video in videos]
+  medians = [canonical_faces.median(images) for images in frames]
+  faces, neutral = medians, (None, None)
+  if not trained.method.uses_canonical:
+    picture = computed.picture('neutral')
+    neutral = [
+      trained.apply(state, video, function=picture) for video in videos
+    ]
+    faces = [
+      canonical_faces.neutral(made[canonical_faces.spread(len(made))])
+      for made in neutral
+    ]
+  for number, video in enumerate(videos):
+    other = 1 - number
+    face = np.float32(faces[other]) / 255
+    drawn = trained.apply(
+      dataclasses.replace(state, method_state=(state.method_state, face)),
+      video,
+      function=computed.drive,
+    )
+    sums = driven_squares.squares(
+      255 * drawn,
+      frames[number].astype(np.float32),
+      canonical=medians[number].astype(np.float32),
+      target=medians[other].astype(np.float32),
+    )
+    yield Driven(
+      rows=video,
+      driven=_grey(drawn),
+      sums=pd.DataFrame(sums),
+      neutral=None if neutral[number] is None else _grey(neutral[number]),
+    )
 
 
 def _first_two(store: store_lib.FrameStore, person_id: str) -> list[np.ndarray]:

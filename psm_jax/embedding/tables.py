@@ -24,7 +24,7 @@ from psm_jax.data import store as store_lib
 from psm_jax.embedding import driven as driven_lib
 from psm_jax.embedding import grey
 from psm_jax.embedding import trained as trained_lib
-from psm_jax.runs import checkpoint, shards, zoo
+from psm_jax.runs import run_states, shards, zoo
 
 _KEYS = list(store_lib.KEY_COLUMNS)
 
@@ -78,7 +78,10 @@ def write_embeddings(
     written += _write_steps(trained, root / embedded.STEPS)
   logging.info(
     'Wrote %d files of %d models at step %d to %s',
-    *(len(written), len(trained.indices), trained.step, root),
+    len(written),
+    len(trained.indices),
+    trained.step,
+    root,
   )
   return written
 
@@ -89,8 +92,10 @@ def _warn_of_unfinished(models):
     logging.warning(
       '%d of %d models have steps to train yet (%s to step %d); they are '
       'embedded by their newest checkpoint.',
-      *(len(running), len(models)),
-      *(running[0].model_id, running[0].total_steps),
+      len(running),
+      len(models),
+      running[0].model_id,
+      running[0].total_steps,
     )
 
 
@@ -120,7 +125,11 @@ def write_with(
   origin = _origin(model.model_id, model.steps, model, model.config)
   written = [
     _write(
-      *(root, store, rows, model.embed(store.frames[rows]), origin),
+      root,
+      store,
+      rows,
+      model.embed(store.frames[rows]),
+      origin,
       store.index.iloc[rows],
     )
     for rows in _videos(store, store.person_ids)
@@ -235,12 +244,11 @@ def _write_driven(trained: trained_lib.Trained) -> list[pathlib.Path]:
       f'{trained.method.name} draws no face that could be moved.'
     )
   store, root, written = trained.store, trained.run.workdir, []
-  driver = driven_lib.Driver(trained)
   for index in tqdm.tqdm(trained.indices, unit='model'):
     model, state = trained.run.models[index], trained.model_state(index)
     origin = _origin(model.model_id, trained.step, state, trained.run.config)
     for person in model.cohort:
-      for made in driver.of_person(state, person):
+      for made in driven_lib.of_person(trained, state, person):
         for folder, values, described in (
           (embedded.DRIVEN, made.driven, made.sums),
           (embedded.NEUTRAL_FACES, made.neutral, None),
@@ -260,7 +268,7 @@ def _write_steps(
   One that cannot be read is left out with a warning. A model that has ended
   stays as it ended.
   """
-  kept = checkpoint.kept_steps(trained.run)
+  kept = run_states.kept_steps(trained.run)
   if len(kept) < 2:
     raise ValueError(
       f'{trained.run.workdir} has kept {len(kept)} checkpoint, too few for a '

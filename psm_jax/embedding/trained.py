@@ -11,10 +11,9 @@ import jax
 import numpy as np
 
 from psm_jax import methods
-from psm_jax.data import prepare
 from psm_jax.data import store as store_lib
 from psm_jax.engine import feed, inference, update
-from psm_jax.runs import checkpoint, planning, run, shards
+from psm_jax.runs import planning, run, run_states, shards
 
 
 def open_frames(workdir: str | pathlib.Path) -> store_lib.FrameStore:
@@ -24,9 +23,7 @@ def open_frames(workdir: str | pathlib.Path) -> store_lib.FrameStore:
     ValueError: If there is no run or no frame store.
   """
   opened = run.open_run(workdir)
-  return store_lib.open_store(
-    prepare.prepare(opened.config.data, directory=opened.data_dir)
-  )
+  return planning.open_frames(opened.config, opened.data_dir)
 
 
 class Trained:
@@ -39,6 +36,7 @@ class Trained:
     plans: The models' plans.
     canonical: The canonical faces of the store, if the method uses them.
     step: The latest step of a checkpoint.
+    model_state: Index of a model to its state.
     indices: Models that are used here: a shard's, of a run that is shared.
   """
 
@@ -64,10 +62,8 @@ class Trained:
     self.plans = planning.plans_of(self.run.models, config, self.store)
     self.method = methods.make(config)
     self.indices = shards.indices_of(self.run, shard)
-    self._states = checkpoint.RunStates(
-      self.run, self.method, indices=self.indices
-    )
-    self.step = self._states.step
+    states = run_states.RunStates(self.run, self.method, indices=self.indices)
+    self.step, self.model_state = states.step, states.model
     self._embed = inference.embedder(self.method)
     self._init = update.initialiser(self.method, jax.local_devices()[0])
     self.canonical = feed.canonical_of(self.method, self.store)
@@ -76,30 +72,26 @@ class Trained:
     """Returns the same run with its models as they were at a step.
 
     Args:
-      step: One of `checkpoint.kept_steps`, or 0: the weights they began with.
+      step: One of `run_states.kept_steps`, or 0: the weights they began with.
 
     Raises:
       ValueError: If a checkpoint is missing or cannot be read.
     """
     earlier = copy.copy(self)
-    earlier.step = step
     if step == 0:
+      earlier.step = 0
       earlier.model_state = lambda i: self._init(self.plans[i].clock.key)
     else:
-      earlier._states = checkpoint.RunStates(
+      states = run_states.RunStates(
         self.run, self.method, until=step, indices=self.indices
       )
-      earlier.step = earlier._states.step
+      earlier.step, earlier.model_state = states.step, states.model
     return earlier
 
   def rows_of(self, person: str) -> np.ndarray:
     """Returns the rows of the store that show a person."""
     videos = self.store.videos(person)
     return np.concatenate([np.arange(v.start, v.stop) for v in videos])
-
-  def model_state(self, index: int) -> update.TrainState:
-    """Returns the state of one model."""
-    return self._states.model(index)
 
   def embed(self, index: int, rows: np.ndarray) -> np.ndarray:
     """Returns [n, D] float32 embeddings of rows of the store by a model."""

@@ -10,7 +10,6 @@ RUN/labels/predicted/PERSON/VIDEO.parquet  every frame: each label's
 """
 
 import pathlib
-import shutil
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -158,10 +157,7 @@ def forget(workdir: str | pathlib.Path, person_id: str) -> list[str]:
     if path.name.split('.')[0] == person_id
   ]
   for path in theirs:
-    if path.is_dir():
-      shutil.rmtree(path)
-    else:
-      path.unlink()
+    paths.remove(path)
   done = [f'Deleted {path}.' for path in theirs]
   for name in (FRAMES, QUALITY):
     if (folder / name).is_file():

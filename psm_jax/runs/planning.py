@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import pathlib
 from collections.abc import Sequence
 
@@ -14,6 +15,7 @@ import numpy as np
 from absl import logging
 
 from psm_jax import methods, paths, sampling
+from psm_jax.data import prepare
 from psm_jax.data import store as store_lib
 from psm_jax.engine import update
 from psm_jax.runs import run, warm_start
@@ -71,6 +73,23 @@ def plan_models(
         )
         plans.append(plan)
   return models, plans
+
+
+def open_frames(
+  config: ml_collections.ConfigDict, data_dir: str | os.PathLike
+) -> store_lib.FrameStore:
+  """Returns the frames of an experiment, which are prepared if they are not.
+
+  Args:
+    config: The experiment.
+    data_dir: Where prepared data lie.
+
+  Raises:
+    ValueError: If they cannot be prepared or read; names the field or path.
+  """
+  return store_lib.open_store(
+    prepare.prepare(config.data, directory=pathlib.Path(data_dir))
+  )
 
 
 def plans_of(

@@ -82,7 +82,6 @@ _MODEL_SHAPE = {
   for field in dataclasses.fields(Model)
 }
 _MODELS_SHAPE = {
-  'schema_version': int,
   'method': str,
   'data_dir': str,
   'num_shards': int,
@@ -277,13 +276,9 @@ def read_models(workdir: pathlib.Path) -> tuple[dict, tuple[Model, ...]]:
   Raises:
     ValueError: If it is missing or none; names the file.
   """
-  content = json_files.read(workdir / 'models.json', {'schema_version': int})
-  if content['schema_version'] != SCHEMA_VERSION:
-    raise ValueError(
-      f'{workdir}/models.json has schema version '
-      f'{content["schema_version"]!r}; this program reads {SCHEMA_VERSION}.'
-    )
-  content = json_files.read(workdir / 'models.json', _MODELS_SHAPE)
+  content = json_files.read_version(
+    workdir / 'models.json', _MODELS_SHAPE, version=SCHEMA_VERSION
+  )
   content = with_states(workdir, content)
   return content, tuple(_model(entry, workdir) for entry in content['models'])
 

@@ -27,7 +27,7 @@ from psm_jax import methods, presets
 from psm_jax.data import store as store_lib
 from psm_jax.engine import update
 from psm_jax.methods import interface
-from psm_jax.runs import checkpoint, run, zoo
+from psm_jax.runs import run, run_states, zoo
 
 MATCHES = ('one', 'own', 'others')
 # Configurations that differ in these make other parameters.
@@ -121,7 +121,7 @@ def _of_run(path, config):
 
   @functools.cache
   def states():
-    return checkpoint.RunStates(opened, methods.abstract(opened.config))
+    return run_states.RunStates(opened, methods.abstract(opened.config))
 
   def read(name):
     state = states().model(ids.index(name))

@@ -27,7 +27,14 @@ from psm_jax.engine import (
 )
 from psm_jax.methods import interface
 from psm_jax.ops import precision
-from psm_jax.runs import checkpoint, planning, run, shards, warm_start
+from psm_jax.runs import (
+  checkpoint,
+  planning,
+  run,
+  run_states,
+  shards,
+  warm_start,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +186,7 @@ def restore(
   """
   step, states = 0, checkpoint.template(wave.method, len(wave.models))
   if processes.is_first():
-    restored = checkpoint.read_newest(
+    restored = run_states.read_newest(
       workdir, wave.models, wave.run_models, wave.method
     )
     if restored is not None:

@@ -35,14 +35,13 @@ from psm_jax import json_files, methods, paths, presets
 from psm_jax.data import canonical_faces
 from psm_jax.engine import inference
 from psm_jax.methods import interface
-from psm_jax.runs import checkpoint, model_card, resuming, run
+from psm_jax.runs import checkpoint, model_card, resuming, run, run_states
 
 SCHEMA_VERSION = 1
 _PARTS = ('params', 'method_state')
 _PARTIAL = '.partial'
 _BEFORE = '.before'  # What is being replaced; all there is after a kill.
 _SHAPE = {
-  'schema_version': int,
   'model_id': str,
   'cohort': [str],
   'steps': (int, type(None)),
@@ -80,12 +79,8 @@ class Model:
   crops: dict = dataclasses.field(default_factory=dict)
 
   @functools.cached_property
-  def _method(self):
-    return methods.abstract(self.config)
-
-  @functools.cached_property
   def _embed(self):
-    return inference.embedder(self._method)
+    return inference.embedder(methods.abstract(self.config))
 
   def embed(self, frames: np.ndarray) -> np.ndarray:
     """Returns [n, D] float32 embeddings.
@@ -105,15 +100,16 @@ class Model:
         f'{self.model_id} embeds uint8 frames of {size} x {size} x 3, but was '
         f'given {frames.dtype} of shape {frames.shape}.'
       )
+    faces = None
+    if methods.abstract(self.config).uses_canonical:
+      faces = canonical_faces.of_video(flat)
     return inference.in_batches(
       self._embed,
       self.params,
       self.method_state,
       flat,
       np.arange(len(flat)),
-      canonical=canonical_faces.of_video(flat)
-      if self._method.uses_canonical
-      else None,
+      canonical=faces,
     )
 
 
@@ -123,18 +119,12 @@ def export_run(
   *,
   model_ids: Sequence[str] = (),
 ) -> list[pathlib.Path]:
-  """Exports trained models of a run; models that failed are left out.
+  """Exports trained models of a run, see `of_run`; returns their folders.
 
   Args:
-    workdir: A run with a checkpoint. Its frames are not read.
+    workdir: See `of_run`.
     out: The zoo; a folder of the same model there is replaced.
-    model_ids: Which models; all by default.
-
-  Returns:
-    The models' folders.
-
-  Raises:
-    ValueError: If the run has no checkpoint, or no such model.
+    model_ids: See `of_run`.
   """
   return [save(model, out) for model in of_run(workdir, model_ids=model_ids)]
 
@@ -158,7 +148,7 @@ def of_run(
       f'{workdir} has no model {", ".join(unknown)}; its models.json names '
       f'{len(ids)}, such as {ids[0]}.'
     )
-  states = checkpoint.RunStates(trained, methods.abstract(trained.config))
+  states = run_states.RunStates(trained, methods.abstract(trained.config))
   for index, described in enumerate(trained.models):
     if model_ids and described.model_id not in model_ids:
       continue
@@ -299,13 +289,8 @@ def describe(folder: str | os.PathLike) -> dict:
       f'{folder} is no exported model: it has no model.json. Export one with '
       'python -m launch.export --workdir=RUN --out=ZOO'
     )
-  version = json_files.read(path, {'schema_version': int})['schema_version']
-  if version != SCHEMA_VERSION:
-    raise ValueError(
-      f'{path} has schema version {version!r}; this program reads '
-      f'{SCHEMA_VERSION}.'
-    )
-  content = json_files.read(path, {**_SHAPE, 'config': run.config_shape()})
+  shape = {**_SHAPE, 'config': run.config_shape()}
+  content = json_files.read_version(path, shape, version=SCHEMA_VERSION)
   paths.check_id(content['model_id'], what=f'model_id in {path}')
   for person in content['cohort']:
     paths.check_id(person, what=f'person_id in {path}')
@@ -374,16 +359,10 @@ def _flat(model):
   """Returns a model's tensors by name."""
   parts = {part: getattr(model, part) for part in _PARTS}
   # Not ascontiguousarray, which makes one number a row.
-  return {n: np.asarray(x, order='C') for n, x in _named(parts).items()}
-
-
-def _named(parts):
-  """Returns the leaves of {part: tree} by their names."""
-  return {_name(path): x for path, x in jax.tree.leaves_with_path(parts)}
-
-
-def _name(path):
-  return jax.tree_util.keystr(path, simple=True, separator='/')
+  return {
+    name: np.asarray(leaf, order='C')
+    for name, leaf in checkpoint.named_leaves(parts).items()
+  }
 
 
 def _tree(tensors, method, where):
@@ -394,7 +373,7 @@ def _tree(tensors, method, where):
       not finite.
   """
   shapes = _shapes(method)
-  expected = _named(shapes)
+  expected = checkpoint.named_leaves(shapes)
   for name in sorted(expected.keys() | tensors.keys()):
     wanted, there = (
       f'{leaf.dtype} {tuple(leaf.shape)}' if leaf is not None else 'nothing'
@@ -407,7 +386,9 @@ def _tree(tensors, method, where):
       )
     if not np.all(np.isfinite(tensors[name])):
       raise ValueError(f'{where} holds numbers as {name} that are not finite.')
-  made = jax.tree.map_with_path(lambda path, _: tensors[_name(path)], shapes)
+  made = jax.tree.unflatten(
+    jax.tree.structure(shapes), [tensors[name] for name in expected]
+  )
   return tuple(made[part] for part in _PARTS)
 
 

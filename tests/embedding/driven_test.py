@@ -30,7 +30,7 @@ def _images(store, rows):
   return store.frames[rows].reshape(-1, tiny.SIZE_PX, tiny.SIZE_PX, 3)
 
 
-class DriverTest(absltest.TestCase):
+class OfPersonTest(absltest.TestCase):
   """A model that shows the still face it is given, and leaks every frame."""
 
   def _made(self, store, *, uses_canonical):
@@ -51,7 +51,7 @@ class DriverTest(absltest.TestCase):
     )
     state = update.TrainState(0, (), (), (), -1, ())
     with mock.patch.object(driven.programs, 'of', return_value=computed):
-      return list(driven.Driver(trained).of_person(state, 'P'))
+      return list(driven.of_person(trained, state, 'P'))
 
   def test_the_face_is_the_canonical_one_of_the_other_video(self):
     store = _store()

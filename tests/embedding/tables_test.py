@@ -16,7 +16,7 @@ from psm_jax import embedding, methods, sampling, training
 from psm_jax.data import store as store_lib
 from psm_jax.embedding import grey, pictures, tables
 from psm_jax.evaluation import features
-from psm_jax.runs import checkpoint, planning, run
+from psm_jax.runs import planning, run, run_states
 from tests import tiny, training_runs
 
 _STEPS = 10
@@ -134,7 +134,7 @@ class RunTest(absltest.TestCase):
 
   def test_labelled_frames_are_embedded_at_every_kept_step_and_the_start(self):
     self.assertEqual(
-      checkpoint.kept_steps(run.open_run(self.workdir)), [4, 8, 10]
+      run_states.kept_steps(run.open_run(self.workdir)), [4, 8, 10]
     )
     folders = sorted(p.name for p in (self.workdir / 'steps').iterdir())
     self.assertEqual([int(name) for name in folders], [0, 4, 8, 10])
@@ -191,7 +191,7 @@ class RunTest(absltest.TestCase):
     opened = run.open_run(workdir)
     first, second = (model.total_steps for model in opened.models)
     self.assertGreater(first, second)
-    kept = checkpoint.kept_steps(opened)
+    kept = run_states.kept_steps(opened)
     self.assertIn(first, kept)
     trained = embedding.Trained(workdir).at_step(first)
     self.assertEqual(int(trained.model_state(1).step), second)
