@@ -1,10 +1,10 @@
 """Checks of a whole configuration, before anything is read or compiled."""
 
-import functools
 import math
 import operator
 
 import ml_collections
+from flax import traverse_util
 
 from psm_jax import methods, paths, sampling
 from psm_jax.data import prepare, shifts
@@ -109,20 +109,22 @@ def checked(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 
 def check(config: ml_collections.ConfigDict):
   """Raises ValueError, naming the field, if a configuration cannot be run."""
-  _check_numbers(config, '')
+  values = traverse_util.flatten_dict(config.to_dict(), sep='.')
+  for field, value in values.items():
+    numbers = value if isinstance(value, (tuple, list)) else (value,)
+    if any(isinstance(x, float) and not math.isfinite(x) for x in numbers):
+      interface.refuse(field, value, 'finite numbers')
   for field, choices in _CHOICES.items():
-    value = _get(config, field)
-    if value not in choices:
-      interface.refuse(field, value, f'one of {", ".join(choices)}')
+    if values[field] not in choices:
+      interface.refuse(field, values[field], f'one of {", ".join(choices)}')
   for words, is_within, limits in (
     ('at most', operator.le, _AT_MOST),
     ('at least', operator.ge, _AT_LEAST),
     ('above', operator.gt, dict.fromkeys(_ABOVE_ZERO, 0)),
   ):
     for field, limit in limits.items():
-      value = _get(config, field)
-      if not is_within(value, limit):
-        interface.refuse(field, value, f'{words} {limit}')
+      if not is_within(values[field], limit):
+        interface.refuse(field, values[field], f'{words} {limit}')
   if bool(config.train.steps) == bool(config.train.epochs):
     raise ValueError(
       f'train.steps is {config.train.steps} and train.epochs is '
@@ -133,8 +135,8 @@ def check(config: ml_collections.ConfigDict):
       'data.path', config.data.path, f'a folder ({config.data.source})'
     )
   for field in _PLACES:
-    if _get(config, field):
-      paths.check_local(_get(config, field), what=field)
+    if values[field]:
+      paths.check_local(values[field], what=field)
   persons = tuple(config.data.persons)
   for person in persons:
     try:
@@ -172,18 +174,3 @@ def check(config: ml_collections.ConfigDict):
   except ValueError as error:
     raise ValueError(f'augment.{error}') from None
   methods.abstract(config).check(config)
-
-
-def _check_numbers(value, field):
-  """Refuses numbers that are none, wherever they are."""
-  if isinstance(value, ml_collections.ConfigDict):
-    for name, inner in value.items():
-      _check_numbers(inner, f'{field}.{name}'.lstrip('.'))
-    return
-  numbers = value if isinstance(value, (tuple, list)) else (value,)
-  if any(isinstance(x, float) and not math.isfinite(x) for x in numbers):
-    interface.refuse(field, value, 'finite numbers')
-
-
-def _get(config, field):
-  return functools.reduce(operator.getitem, field.split('.'), config)

@@ -46,8 +46,7 @@ def step_macs(
 
   def loss(params, method_state, batch, schedule):
     return method.loss(
-      jax.random.key(0),
-      *(params, method_state, method.shared, batch, schedule),
+      jax.random.key(0), params, method_state, method.shared, batch, schedule
     )[0]
 
   step = jax.value_and_grad(loss) if with_gradient else loss

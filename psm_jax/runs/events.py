@@ -6,7 +6,6 @@
 TensorBoard itself is not needed; `tensorboard --logdir RUN` shows them.
 """
 
-import io
 import os
 import pathlib
 import struct
@@ -14,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from tensorboardX import record_writer
+from tensorboardX import record_writer, summary
 from tensorboardX.proto import event_pb2, summary_pb2
 
 from psm_jax import paths
@@ -65,7 +64,7 @@ class EventLog:
       for tag, values in (histograms or {}).items()
     ]
     made += [
-      {'tag': tag, 'image': _picture(picture)}
+      {'tag': tag, 'image': summary.make_image(picture)}
       for tag, picture in (pictures or {}).items()
     ]
     values = [summary_pb2.Summary.Value(**value) for value in made]
@@ -99,20 +98,6 @@ def _histogram(values):
     sum_squares=(finite**2).sum(),
     bucket_limit=edges[1:],
     bucket=counts,
-  )
-
-
-def _picture(picture):
-  """Returns a picture as a PNG file."""
-  from matplotlib import image  # Heavy, and pictures are rare.
-
-  file = io.BytesIO()
-  image.imsave(file, picture, format='png')
-  return summary_pb2.Summary.Image(
-    height=picture.shape[0],
-    width=picture.shape[1],
-    colorspace=3,
-    encoded_image_string=file.getvalue(),
   )
 
 

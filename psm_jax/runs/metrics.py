@@ -136,10 +136,8 @@ class MetricsLog:
       for name in (*_FIRST[2:], *terms):
         scalars[f'mean/{name}'] = metrics[name][active].mean()
       scalars |= {f'speed/{name}': value for name, value in speed.items()}
-      self._board.write(
-        *(step, scalars),
-        histograms={f'models/{name}': metrics[name][active] for name in terms},
-      )
+      over_models = {f'models/{name}': metrics[name][active] for name in terms}
+      self._board.write(step, scalars, histograms=over_models)
       for log in self._others:
         log.write(step, scalars)
 
@@ -158,18 +156,12 @@ class MetricsLog:
         `SHOWN_MODELS` models' are counted, at equal distances.
       pictures: [H, W, 3] uint8 by tag, which show faces.
     """
-    self._board.write(
-      step,
-      {},
-      histograms={
-        f'weights/{model_id}/{part}': _sample(
-          [np.ravel(leaf[index]) for leaf in jax.tree.leaves(tree)]
-        )
-        for index, model_id in enumerate(self._model_ids[:SHOWN_MODELS])
-        for part, tree in params.items()
-      },
-      pictures=pictures,
-    )
+    weights = {}
+    for index, model_id in enumerate(self._model_ids[:SHOWN_MODELS]):
+      for part, tree in params.items():
+        leaves = [np.ravel(leaf[index]) for leaf in jax.tree.leaves(tree)]
+        weights[f'weights/{model_id}/{part}'] = _sample(leaves)
+    self._board.write(step, {}, histograms=weights, pictures=pictures)
 
   def flush(self):
     """Brings the table to the disk."""

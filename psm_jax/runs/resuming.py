@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import ml_collections
 from absl import logging
+from flax import traverse_util
 
 from psm_jax import presets
 from psm_jax.data import store as store_lib
@@ -44,14 +45,10 @@ _PLANNED = (
 )
 
 
-def _flatten(config, prefix=''):
-  flat = {}
-  for key, value in config.items():
-    if isinstance(value, dict):
-      flat |= _flatten(value, f'{prefix}{key}.')
-    else:
-      flat[prefix + key] = presets.with_tuples(value)
-  return flat
+def _flatten(config):
+  """Returns the values of a configuration by dotted names."""
+  flat = traverse_util.flatten_dict(config.to_dict(), sep='.')
+  return {field: presets.with_tuples(value) for field, value in flat.items()}
 
 
 def check_config(
@@ -69,7 +66,7 @@ def check_config(
     workdir: The run directory, for the message.
   """
   computes_in = precision.compute_dtype(new).name
-  old, new = _flatten(old.to_dict()), _flatten(new.to_dict())
+  old, new = _flatten(old), _flatten(new)
   changed = [
     f'{field}: {old[field]!r} there, {new.get(field)!r} now'
     for field in sorted(old)
