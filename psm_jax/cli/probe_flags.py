@@ -26,7 +26,13 @@ def define_splits(
 ) -> flags.FlagHolder:
   """Defines --splits, a list, and says what each allowed one is."""
   told = '; '.join(f'{name}: {_SPLITS[name]}' for name in allowed)
-  return flags.DEFINE_list('splits', list(default), f'{told}.')
+  holder = flags.DEFINE_list('splits', list(default), f'{told}.')
+  flags.register_validator(
+    holder,
+    lambda given: set(given) <= set(allowed),
+    f'Expected some of {", ".join(allowed)}.',
+  )
+  return holder
 
 
 def define_labels() -> flags.FlagHolder:

@@ -15,9 +15,8 @@ from absl import app, flags, logging
 from psm_jax import paths, presets, stopping
 from psm_jax.runs import locks
 
-FAILED = 1
+FAILED, WRONG_USAGE = 1, 2
 _PACKAGE = pathlib.Path(__file__).parents[1]
-_WRONG_USAGE = 2
 # What these write of a run must not be mixed.
 _MAKERS = (
   'attach_labels',
@@ -224,4 +223,4 @@ def _with_preset(argument):
 
 def _refuse(reason):
   sys.stderr.write(f'{reason}\nTry {sys.argv[0]} --help.\n')
-  sys.exit(_WRONG_USAGE)
+  sys.exit(WRONG_USAGE)

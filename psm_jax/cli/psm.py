@@ -24,7 +24,6 @@ VERBS = {
   'Machines': ('doctor', 'status', 'bench', 'compile'),
 }
 _PROGRAM = re.compile(r'(?:python -m )?\blaunch\.(\w+)')
-_WRONG_USAGE = 2
 
 
 def main():
@@ -42,7 +41,7 @@ def main():
       f'psm has no verb {verb!r}; it has {", ".join(_verbs())}.\nTry psm '
       '--help.\n'
     )
-    sys.exit(_WRONG_USAGE)
+    sys.exit(program.WRONG_USAGE)
   sys.argv = [f'psm {verb}', *rest]
   logging.get_absl_handler().addFilter(_name_programs)
   program.run(verb, as_called=as_psm)

@@ -71,6 +71,7 @@ class CompareLaunchTest(parameterized.TestCase):
     ('--run=a={}/empty', 'Run a: {}/empty is no run directory'),
     ('--table=x={}/other.parquet', 'No frame of any person is in all'),
     ('--run=empty', '--run=empty should be NAME=PLACE'),
+    ('--baseline=other', "baseline 'other' is none of gm"),
   )
   def test_bad_input_is_named_and_exits_with_1(self, argument, message):
     out = self.folder / 'bad'

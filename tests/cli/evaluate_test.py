@@ -43,6 +43,7 @@ class EvaluateTest(parameterized.TestCase):
   @parameterized.parameters(
     ((), 'Give --workdir, or --tables and --out'),
     (('--workdir=x', '--out=y'), '--out not with --workdir'),
+    (('--workdir=x', '--splits=loso'), "'loso'"),
   )
   def test_wrong_usage_is_named_and_exits_with_2(self, arguments, message):
     ended = programs.start('evaluate', *arguments)
@@ -52,7 +53,6 @@ class EvaluateTest(parameterized.TestCase):
 
   @parameterized.parameters(
     (('--tables=lab=/no/such.csv',), '/no/such.csv'),
-    (('--tables=lab=x.csv', '--splits=loso'), "'loso'"),
   )
   def test_bad_input_is_named_and_exits_with_1(self, arguments, message):
     out = self.create_tempdir().full_path
