@@ -81,21 +81,23 @@ def files(root: pathlib.Path, *, person_id: str = '*') -> list[pathlib.Path]:
         f'version does. {_AGAIN}'
       )
     json_files.check(attrs, _ATTRS, f'{path}, attrs')
-    of_run = {'config': attrs['config'], 'step': attrs['step']}
-    for group, told in (
-      ('', {'columns': columns, **of_run}),
-      (path.parent.parent.name, {'state': attrs['state']}),
+    for field, group, value in (
+      ('columns', root, columns),
+      ('config', root, attrs['config']),
+      ('step', root, attrs['step']),
+      ('state', path.parent.parent, attrs['state']),  # Of one model.
     ):
-      first, expected = firsts.setdefault(group, (path, told))
-      for field, value in told.items():
-        if value != expected[field]:
-          seen, there = value, expected[field]
-          if field == 'columns':
-            seen, there = sorted({*seen} - {*there}), sorted({*there} - {*seen})
-          raise ValueError(
-            f'{path} has {field} {seen}, but {first} has {there}: a mixture '
-            f'cannot be scored. {_AGAIN}'
+      first, there = firsts.setdefault((field, group), (path, value))
+      if value != there:
+        if field == 'columns':
+          value, there = (
+            sorted({*value} - {*there}),
+            sorted({*there} - {*value}),
           )
+        raise ValueError(
+          f'{path} has {field} {value}, but {first} has {there}: a mixture '
+          f'cannot be scored. {_AGAIN}'
+        )
   if not made:
     raise ValueError(
       f'Found no tables {root}/<model_id>/<person_id>/<video_id>.parquet. '

@@ -2,14 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 POINTS = ('left_eye', 'right_eye', 'nose', 'left_mouth', 'right_mouth')
 
 
-@dataclasses.dataclass(frozen=True)
-class Details:
+class Details(NamedTuple):
   """What one detector, the landmarker, tells of F faces besides.
 
   Attributes:
@@ -24,11 +24,7 @@ class Details:
 
   def map(self, function: Callable[[np.ndarray], np.ndarray]) -> 'Details':
     """Returns what a function makes of each of the three."""
-    return Details(*map(function, self.all()))
-
-  def all(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the three."""
-    return self.landmarks, self.pose_deg, self.blendshapes
+    return Details(*map(function, self))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +50,8 @@ class Faces:
 
   def scaled(self, factor: np.ndarray) -> 'Faces':
     """Returns the faces in a picture (x, y) times as large."""
-    details = self.details and dataclasses.replace(
-      self.details,
-      landmarks=self.details.landmarks * factor.astype(np.float32),
+    details = self.details and self.details._replace(
+      landmarks=self.details.landmarks * factor.astype(np.float32)
     )
     return Faces(
       self.boxes * np.tile(factor, 2),
@@ -81,7 +76,7 @@ NO_FACES = Faces(np.zeros((0, 4)), np.zeros((0, 5, 2)), np.zeros(0))
 def joined(parts: Sequence[Faces]) -> Faces:
   """Returns faces one behind another; all of them have details."""
   columns = zip(*((f.boxes, f.points, f.scores) for f in parts), strict=True)
-  details = zip(*(f.details.all() for f in parts if f.details), strict=True)
+  details = zip(*(f.details for f in parts if f.details), strict=True)
   return Faces(
     *map(np.concatenate, columns), Details(*map(np.concatenate, details))
   )

@@ -162,7 +162,7 @@ def _packed(index, faces):
       faces.scores,
     ]
   )
-  return (rows, *faces.details.all()) if faces.details else (rows,)
+  return (rows, *faces.details) if faces.details else (rows,)
 
 
 def _unpacked(frames):
