@@ -13,7 +13,6 @@ num_movement_frames; and the setting: min_samples, quantile, eps. All sources of
 a person are grouped at one setting.
 """
 
-import collections
 import dataclasses
 from collections.abc import Sequence
 
@@ -49,10 +48,7 @@ def agreement(
   Returns:
     Rows of results, and of skipped: persons of whom that is impossible.
   """
-  by_person = collections.defaultdict(list)
-  for table in tables:
-    if table.features.shape[1]:
-      by_person[table.person_id].append(table)
+  by_person = features.by_person([t for t in tables if t.features.shape[1]])
   movements = movements.astype({'video_id': str, 'person_id': str})
   named = movements.set_index(_KEYS)['movement']
   made, skipped = [], []

@@ -273,19 +273,7 @@ def _by_person(tables):
   """Returns each person's tables in order of model."""
   if not tables:
     raise ValueError('One of the two sources has no feature tables.')
-  persons = collections.defaultdict(dict)
-  for table in tables:
-    of_person = persons[table.person_id]
-    if table.model_id in of_person:
-      raise ValueError(
-        f'There are two feature tables of model {table.model_id} and person '
-        f'{table.person_id} on one side.'
-      )
-    of_person[table.model_id] = table
-  return {
-    person_id: [of_person[model_id] for model_id in sorted(of_person)]
-    for person_id, of_person in persons.items()
-  }
+  return features.by_person(sorted(tables, key=lambda table: table.model_id))
 
 
 def _check_distinct(tables_a, tables_b):

@@ -98,7 +98,7 @@ def ask(
     return answers(asked, train, test, tell_nearest)
   if table.source == features.HEAD_POSE:
     asked = [target for target in asked if target.name not in controls.POSES]
-  inner = splits.inner_folds(
+  folds = splits.inner_folds(
     table.frames,
     split.train,
     num_folds=probes.NUM_INNER_FOLDS,
@@ -108,7 +108,7 @@ def ask(
   fitted = probes.fit(
     data[train],
     [target.take(train) for target in asked],
-    [(inside[train], validate[train]) for inside, validate in inner],
+    folds,
     source=table.source,
     config=config,
   )

@@ -121,7 +121,7 @@ def _units(names, table, known, drawn, labels, parts, config):
   made = []
   for part in parts:
     train, test = (np.flatnonzero(s[rows]) for s in (part.train, part.test))
-    inner = splits.inner_folds(
+    folds = splits.inner_folds(
       table.frames,
       part.train & usable,
       num_folds=probes.NUM_INNER_FOLDS,
@@ -135,7 +135,7 @@ def _units(names, table, known, drawn, labels, parts, config):
         both,
         train,
         len(rows) + test,
-        folds=[tuple(side[rows[train]] for side in fold) for fold in inner],
+        folds=folds,
         sizes=sizes,
       )
       for unit, value in zip(units, told, strict=True):

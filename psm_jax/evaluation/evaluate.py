@@ -69,9 +69,7 @@ def evaluate(
     ValueError: If there are no tables, two are of the same source, model and
       person, or those of one person differ in their frames or labels.
   """
-  people = collections.defaultdict(list)
-  for table in tables:
-    people[table.person_id].append(table)
+  people = features.by_person(tables)
   if not people:
     raise ValueError('There are no feature tables to evaluate.')
   if num_workers == 0:  # As many as repay the seconds in which each starts.

@@ -6,6 +6,7 @@ n frames, D features.
   tables += features.controls(workdir, tables)
 """
 
+import collections
 import contextlib
 import dataclasses
 import os
@@ -282,6 +283,21 @@ def at(table: FeatureTable, frames: pd.DataFrame) -> FeatureTable:
   return dataclasses.replace(
     table, features=table.features[rows], frames=frames
   )
+
+
+def by_person(tables: Sequence[FeatureTable]) -> dict[str, list[FeatureTable]]:
+  """Returns person_id to that person's tables, in their order.
+
+  Raises:
+    ValueError: If two are of the same source, model and person.
+  """
+  people = collections.defaultdict(list)
+  for table in tables:
+    theirs = people[table.person_id]
+    if any(table.ids == other.ids for other in theirs):
+      raise ValueError(f'There are two feature tables of {table.ids}.')
+    theirs.append(table)
+  return dict(people)
 
 
 def one_a_person(tables: Sequence[FeatureTable]) -> dict[str, FeatureTable]:

@@ -55,13 +55,13 @@ def score(
           train = np.sort(generator.choice(pool, count, replace=False))
           folds = stretches(count)
         else:
-          train, inner = pool, part.train & is_known
-          folds = [
-            tuple(side[pool] for side in fold)
-            for fold in splits.inner_folds(
-              table.frames, inner, num_folds=_NUM_FOLDS, guard_s=config.guard_s
-            )
-          ]
+          train = pool
+          folds = splits.inner_folds(
+            table.frames,
+            part.train & is_known,
+            num_folds=_NUM_FOLDS,
+            guard_s=config.guard_s,
+          )
         told = probe_auc(
           values, known == 1, train, test, folds=folds, sizes=sizes
         )

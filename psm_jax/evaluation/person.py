@@ -40,26 +40,22 @@ def evaluate(
     Rows of results, and of skipped.
 
   Raises:
-    ValueError: If two tables are of the same source and model, or differ in
-      their frames or labels.
+    ValueError: If two tables differ in their frames or labels.
   """
   tables = [table.in_order() for table in tables]
-  for number, table in enumerate(tables):
-    if any(table.ids == other.ids for other in tables[:number]):
-      raise ValueError(f'There are two feature tables of {table.ids}.')
+  for table in tables:
     _check_same_frames(tables[0], table)
   made, reasons = [], []
   learned = [table for table in tables if table.source not in _FIXED]
   # The matrices are small: more threads take twice the processor's time.
   with threadpoolctl.threadpool_limits(limits=1, user_api='blas'):
     for table in learned:
+      spread = {
+        'effective_rank': scores.effective_rank(table.features),
+        'unit_std': scores.unit_std(table.features),
+      }
       made += results.rows(
-        *(table.ids, EMBEDDING),
-        {
-          'effective_rank': scores.effective_rank(table.features),
-          'unit_std': scores.unit_std(table.features),
-        },
-        n_test=len(table.frames),
+        table.ids, EMBEDDING, spread, n_test=len(table.frames)
       )
     for name in config.splits:
       questions = list(_questions(name, tables, config, reasons))

@@ -195,8 +195,9 @@ def inner_folds(
     guard_s: Seconds between the two parts of a fold.
 
   Returns:
-    (fit, validate) for each fold, [n] bool, both inside train and neither
-    empty. A fold that the guard leaves nothing to fit on is left out.
+    (fit, validate) for each fold, [n_train] bool of the training frames in
+    their order, neither empty. A fold that the guard leaves nothing to fit on
+    is left out.
   """
   folds = []
   for block in np.array_split(_in_time(frames, train), num_folds):
@@ -204,7 +205,7 @@ def inner_folds(
     validate[block] = True
     fit = train & ~_near(frames, validate, guard_s)
     if validate.any() and fit.any():
-      folds.append((fit, validate))
+      folds.append((fit[train], validate[train]))
   return folds
 
 

@@ -101,6 +101,11 @@ class EvaluateTest(absltest.TestCase):
     with self.assertRaisesRegex(ValueError, 'no feature tables'):
       _evaluate([])
 
+  def test_the_same_table_twice_is_an_error(self):
+    tables = _tables()
+    with self.assertRaisesRegex(ValueError, 'two feature tables of .*P1'):
+      _evaluate([*tables, tables[0]])
+
 
 class ScoreTest(absltest.TestCase):
   def _score(self, tables, **options):

@@ -153,11 +153,6 @@ class HeldOutTest(absltest.TestCase):
 
 
 class WrongInputTest(parameterized.TestCase):
-  def test_the_same_table_twice_is_an_error(self):
-    table = people.table(_frames())
-    with self.assertRaisesRegex(ValueError, 'two feature tables'):
-      _evaluate(table, table)
-
   @parameterized.parameters(
     (lambda x: x.iloc[:-1], '800 and 799 frames'),
     (lambda x: x.assign(frame=x['frame'] + 1), 'values of frame'),

@@ -252,10 +252,11 @@ class InnerFoldsTest(parameterized.TestCase):
     folds = splits.inner_folds(frames, train, num_folds=4, guard_s=2.0)
     self.assertLen(folds, 4)
     np.testing.assert_array_equal(
-      sum(validate.astype(int) for _, validate in folds), train
+      sum(validate.astype(int) for _, validate in folds), np.ones(train.sum())
     )
-    for fit, validate in folds:
-      self.assertFalse((fit & ~train).any())
+    for fold in folds:
+      fit, validate = np.zeros((2, len(train)), bool)
+      fit[train], validate[train] = fold
       split = splits.Split('within', fit, validate, ())
       self.assertGreater(_smallest_distance_s(frames, split), 2.0)
 
