@@ -11,7 +11,6 @@ import pathlib
 import shutil
 import threading
 
-import cv2
 import numpy as np
 from absl import logging
 from tqdm import auto as tqdm
@@ -141,14 +140,6 @@ def _locked(root):
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _do(job, report, *, options, root, num_threads):
-  """One video, as a task."""
-  cv2.setNumThreads(num_threads)
-  return processing.ingest_video(
-    job, options, root, report=report, num_threads=num_threads
-  )
-
-
 def _run(todo, options, root, num_workers, scheduler):
   """Yields (job, video.json or None, error) as videos are done, with a bar."""
   if not todo:
@@ -178,7 +169,7 @@ def _run(todo, options, root, num_workers, scheduler):
     num_workers = min(num_workers, len(todo))
     num_threads = 1 if scheduler else tasks.num_cores() // max(num_workers, 1)
     function = functools.partial(
-      _do,
+      processing.ingest_video,
       options=options,
       root=root.absolute(),
       num_threads=max(1, num_threads),

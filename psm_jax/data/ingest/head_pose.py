@@ -1,6 +1,7 @@
 """Head pose from landmarks with depth."""
 
 import numpy as np
+from scipy.spatial import transform
 
 
 def pose(
@@ -20,18 +21,9 @@ def pose(
     [3] float64 yaw, pitch and roll in degrees: the face turned to the picture's
     right, down, and clockwise; first by yaw, then by pitch, then by roll.
   """
-  turned = points * [1, -1, -1]
-  weights = weights / weights.sum()
-  turned = turned - weights @ turned
-  frontal = mean_face - weights @ mean_face
-  left, _, right = np.linalg.svd(turned.T @ (weights[:, None] * frontal))
-  left[:, 2] *= np.sign(np.linalg.det(left) * np.linalg.det(right))
-  rotation = left @ right
-  # Rz(-roll) Rx(pitch) Ry(yaw), axes to the right, up and to the camera.
-  return np.degrees(
-    [
-      np.arctan2(-rotation[2, 0], rotation[2, 2]),
-      np.arcsin(np.clip(rotation[2, 1], -1, 1)),
-      -np.arctan2(-rotation[0, 1], rotation[1, 1]),
-    ]
+  turned, weights = points * [1, -1, -1], weights / weights.sum()
+  rotation, _ = transform.Rotation.align_vectors(
+    turned - weights @ turned, mean_face - weights @ mean_face, weights
   )
+  # Rz(-roll) Rx(pitch) Ry(yaw), axes to the right, up and to the camera.
+  return rotation.as_euler('yxz', degrees=True) * [1, 1, -1]

@@ -10,13 +10,12 @@ import hashlib
 import pathlib
 import secrets
 import shutil
-from collections.abc import Callable
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from psm_jax import paths
+from psm_jax import paths, tasks
 from psm_jax.data import frame_times
 from psm_jax.data.ingest import (
   appearance,
@@ -38,10 +37,10 @@ _REPORT_EVERY = 20
 
 def ingest_video(
   job: jobs.Job,
+  report: tasks.Report,
+  *,
   options: jobs.Options,
   root: pathlib.Path,
-  *,
-  report: Callable[[int, float], None] = lambda num_frames, seconds: None,
   num_threads: int = 1,
 ) -> dict:
   """Makes the folder of one video and returns what its video.json says.
@@ -50,16 +49,17 @@ def ingest_video(
 
   Args:
     job: which video.
-    options: how.
-    root: the ingest folder, with its subfolders.
     report: is called now and then with the number of frames searched since, and
       the seconds of video that they are.
-    num_threads: of the decoder.
+    options: how.
+    root: the ingest folder, with its subfolders.
+    num_threads: of the decoder, and of OpenCV.
 
   Raises:
     ValueError: If it is no video, or not one that can be read.
     OSError: If it cannot be read or the folder not be written.
   """
+  cv2.setNumThreads(num_threads)
   counts = video.Counts()
   search, warnings = _search(job, options, counts, report, num_threads)
   warnings += counts.warnings(search.time_s)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
 
+from psm_jax import tasks
 from psm_jax.data import sources
 from psm_jax.data.ingest import (
   detection,
@@ -189,10 +190,11 @@ class IngestTest(absltest.TestCase):
     with mock.patch.object(detection, 'make', return_value=made):
       processing.ingest_video(
         job,
-        jobs.Options(
+        tasks.no_report,
+        options=jobs.Options(
           detector=_options(), min_track_frames=2, size_px=64, **options
         ),
-        root,
+        root=root,
       )
     return root
 
