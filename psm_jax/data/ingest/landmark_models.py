@@ -12,9 +12,9 @@ import os
 import pathlib
 import warnings
 import zipfile
-from collections.abc import Iterator
 
 import numpy as np
+from google.protobuf import empty_pb2, unknown_fields
 
 FILE = 'face_landmarker.task'
 SHA256 = '64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff'
@@ -163,45 +163,25 @@ def read_geometry(content: bytes) -> tuple[np.ndarray, np.ndarray]:
   numbers, weights = [], {}
   for field, value in _fields(content):
     if field == 1:
-      numbers = [_number(v) for f, v in _fields(value) if f == 3]
+      numbers = [bits for inner, bits in _fields(value) if inner == 3]
     elif field == 2:
-      entry = {0: 0} | dict(_fields(value))
-      weights[entry.get(1, 0)] = _number(entry[2])
-  vertices = np.array(numbers, np.float64).reshape(-1, 5)[:, :3]
+      entry = {1: 0} | dict(_fields(value))
+      weights[entry[1]] = entry[2]
+  vertices = _floats(numbers).reshape(-1, 5)[:, :3]
   weight = np.zeros(len(vertices))
-  weight[list(weights)] = list(weights.values())
+  weight[list(weights)] = _floats(list(weights.values()))
   for made in (vertices, weight):
     made.setflags(write=False)
   return vertices, weight
 
 
-def _number(value):
-  return float(np.frombuffer(value, '<f4')[0])
+def _fields(content):
+  """[(number, value)] of a protocol buffer's fields; of a float its bits."""
+  message = empty_pb2.Empty.FromString(content)
+  fields = unknown_fields.UnknownFieldSet(message)
+  return [(field.field_number, field.data) for field in fields]
 
 
-def _fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:
-  """Yields (number, value) of a protocol buffer's fields."""
-  position = 0
-  while position < len(content):
-    tag, position = _varint(content, position)
-    if tag & 7 == 0:
-      value, position = _varint(content, position)
-    else:
-      size = 4
-      if tag & 7 == 2:
-        size, position = _varint(content, position)
-      value = content[position : position + size]
-      position += size
-    yield tag >> 3, value
-
-
-def _varint(content, position):
-  """(a whole number of seven bits a byte, where it ends)."""
-  value = shift = 0
-  while True:
-    byte = content[position]
-    position += 1
-    value |= (byte & 127) << shift
-    shift += 7
-    if byte < 128:
-      return value, position
+def _floats(bits):
+  """[n] float64 of the bits of n numbers in single precision."""
+  return np.array(bits, np.uint32).view(np.float32).astype(np.float64)
