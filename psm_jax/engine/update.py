@@ -29,7 +29,7 @@ class Course:
   """How the training of a model goes, apart from what it learns.
 
   Attributes:
-    rollbacks: () int32, steps whose loss or update was not finite, from which
+    rollbacks: () int32, steps whose loss or gradient was not finite, from which
       it returned to the state before; each halves its learning rate.
     smoothed: () float32, mean training loss of some fifty steps.
     best: () float32, least loss at the end of an epoch: the validation's where
@@ -52,7 +52,7 @@ class TrainState:
     params: The method's parameters.
     opt_state: The optimiser's, such as Adam's moments.
     method_state: The method's own state, () if none.
-    failed_step: () int32, the step whose loss or update was not finite, after
+    failed_step: () int32, the step whose loss or gradient was not finite, after
       which the model is frozen; -1 while it is sound.
     course: How its training goes.
   """
@@ -164,8 +164,9 @@ def train_step(
   """Advances one model by one step.
 
   A model that does not learn any more keeps its state bit for bit. So does one
-  whose loss or update is not finite: it leaves this step out and goes on at
-  half its rate, `train.rollbacks` times; then it is marked as failed.
+  whose loss, gradient (or the square of its norm) or method's state is not
+  finite: it leaves this step out and goes on at half its rate,
+  `train.rollbacks` times; then it is marked as failed.
 
   Args:
     method: What is learned.
@@ -203,16 +204,16 @@ def train_step(
   # A loss of joined examples is the same on all devices, any other one is the
   # mean over own examples: in both cases this is the gradient of the whole.
   loss, terms, grads = jax.tree.map(axis.mean, sums)
+  rate = _rate(schedule, state.course, config) * method.rate_scale(method_state)
   params, opt_state = apply_gradients(
-    method.optimizer,
-    state.params,
-    state.opt_state,
-    grads,
-    _rate(schedule, state.course, config) * method.rate_scale(method_state),
+    method.optimizer, state.params, state.opt_state, grads, rate
   )
   method_state = method.after_update(params, method_state)
   is_active = is_running(state, clock, config)
-  is_finite = _all_finite((loss, params, opt_state, method_state))
+  # Numbers of which the squares have a finite sum keep moments and parameters
+  # finite, which need not be read once more.
+  grad_norm = optax.tree.norm(grads)
+  is_finite = _all_finite((loss, grad_norm, rate, method_state))
   course = state.course
   if config.train.patience and method.validate is None:
     course = _smooth(course, loss, clock, state.step)
@@ -241,7 +242,7 @@ def train_step(
     },
     'loss': loss,
     **terms,
-    'grad_norm': optax.tree.norm(grads),
+    'grad_norm': grad_norm,
     'is_active': is_active,
     'failed_step': new.failed_step,
     'rollbacks': new.course.rollbacks,

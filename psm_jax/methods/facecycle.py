@@ -454,10 +454,7 @@ def _perceptual(target_taps, image_taps):
   terms = {}
   for tap in _PERCEPTUAL_TAPS:
     target = jax.lax.stop_gradient(image_losses.gram(target_taps[tap]))
-    errors = [
-      jnp.mean((image_losses.gram(taps[tap]) - target) ** 2)
-      for taps in image_taps
-    ]
+    errors = [image_losses.gram_loss(taps[tap], target) for taps in image_taps]
     terms[f'perceptual_{tap}'] = sum(errors) / len(errors)
   return terms
 

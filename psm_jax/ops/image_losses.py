@@ -95,6 +95,43 @@ def gram(features: Float[Array, 'B H W C']) -> Float[jax.Array, 'B C C']:
   return products / (height * width)
 
 
+@jax.custom_vjp
+def gram_loss(
+  features: Float[Array, 'B H W C'], target: Float[Array, 'B C C']
+) -> Float[jax.Array, '']:
+  """Returns the mean squared difference of Gram matrices to given ones.
+
+  Its gradient takes one product, as both are symmetric, where that of `gram`
+  takes two.
+
+  Args:
+    features: [B, H, W, C] float.
+    target: [B, C, C] float32, as from `gram`; it has no gradient.
+  """
+  return jnp.mean((gram(features) - target) ** 2)
+
+
+def _gram_loss_forward(features, target):
+  difference = gram(features) - target
+  return jnp.mean(difference**2), (features, difference)
+
+
+def _gram_loss_backward(kept, grad):
+  features, difference = kept
+  _, height, width, _ = features.shape
+  scale = 4 * grad / (difference.size * height * width)
+  pulled_back = jnp.einsum(
+    'bhwc,bcd->bhwd',
+    features,
+    scale * difference,
+    preferred_element_type=jnp.float32,
+  )
+  return pulled_back.astype(features.dtype), jnp.zeros_like(difference)
+
+
+gram_loss.defvjp(_gram_loss_forward, _gram_loss_backward)
+
+
 def asymmetry(image: Float[Array, 'B H W C']) -> Float[jax.Array, '']:
   """Returns the mean difference of the left half to the mirrored right."""
   half = image.shape[2] // 2

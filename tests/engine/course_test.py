@@ -21,6 +21,8 @@ _STEPS = 8
 def _fragile(config, *, heard=None):
   """Returns the toy method; `method_state` is how often its loss is NaN.
 
+  Beyond 1 it is by how much the loss is too large.
+
   Args:
     config: The experiment.
     heard: Is given the loss of each update that is computed.
@@ -34,7 +36,8 @@ def _fragile(config, *, heard=None):
     value, _ = toy.loss(key, params, (), shared, batch, schedule)
     if heard is not None:
       jax.debug.callback(heard, value[0] if value.ndim else value)
-    is_bad = jax.random.uniform(key) < chance
+    value *= jnp.maximum(chance, 1)
+    is_bad = (jax.random.uniform(key) < chance) & (chance <= 1)
     return jnp.where(is_bad, jnp.nan, value), (chance, {})
 
   return dataclasses.replace(toy, init=init, loss=loss, over=None)
@@ -106,6 +109,14 @@ class RollbacksTest(parameterized.TestCase):
     self.assertEqual(states.step.tolist(), [_STEPS, 2, _STEPS])
     active = [metrics['is_active'][1] for metrics in history]
     self.assertEqual(active, [True] * 3 + [False] * (_STEPS - 3))
+
+  def test_a_gradient_without_a_finite_square_is_left_out(self):
+    # Adam's second moment would be infinite ever after.
+    states, history = _run('vmap', chances=(0, 1e25, 0))
+    self.assertTrue(np.isfinite(history[0]['loss']).all())
+    self.assertEqual(states.failed_step.tolist(), [-1, 0, -1])
+    for leaf in jax.tree.leaves((states.params, states.opt_state)):
+      self.assertTrue(np.isfinite(leaf).all())
 
   def test_each_rollback_halves_the_rate(self):
     built, feed = _built('loop', rollbacks=99)

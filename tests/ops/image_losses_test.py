@@ -102,6 +102,20 @@ class GramTest(absltest.TestCase):
     )
 
 
+class GramLossTest(absltest.TestCase):
+  def test_value_and_gradient_are_those_of_the_squared_difference(self):
+    features, other = _draw(2, 3, 5, 4), _draw(2, 3, 5, 4) + 0.5
+    target = image_losses.gram(jnp.asarray(other))
+
+    def plain(features):
+      return jnp.mean((image_losses.gram(features) - target) ** 2)
+
+    expected, expected_grad = jax.value_and_grad(plain)(features)
+    loss, grad = jax.value_and_grad(image_losses.gram_loss)(features, target)
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+    np.testing.assert_allclose(grad, expected_grad, rtol=1e-5, atol=1e-7)
+
+
 class AsymmetryTest(absltest.TestCase):
   def test_a_symmetric_image_has_none(self):
     half = _draw(2, 4, 3, 3)
