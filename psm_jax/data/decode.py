@@ -108,7 +108,7 @@ def read_videos(folder: pathlib.Path, num_frames: int) -> Iterator[dict]:
     read_config=tfds.ReadConfig(interleave_cycle_length=1),
   )
   num_read = 0
-  for video in videos.prefetch(1).as_numpy_iterator():
+  for video in videos.as_numpy_iterator():
     num_read += len(video['frames']['frame'])
     ids = {key: video[key].decode() for key in ('person_id', 'video_id')}
     yield video | ids
@@ -119,6 +119,7 @@ def read_videos(folder: pathlib.Path, num_frames: int) -> Iterator[dict]:
 def _write_person(writer, videos, label_columns, size_px, bar):
   """Writes a person who has frames; returns what cannot be decoded of all."""
   tables, fps, unreadable = [], {}, []
+  report = sources.reporter(unreadable)
   decode = functools.partial(decode_frame, size_px=size_px)
 
   def decoded():
@@ -140,7 +141,6 @@ def _write_person(writer, videos, label_columns, size_px, bar):
       if rows:
         tables.append(_index(video, rows, sizes, label_columns, size_px))
 
-  report = sources.reporter(unreadable)
   pixels = writer.spool(decoded())
   writer.note(unreadable)
   if tables:
