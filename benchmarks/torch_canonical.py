@@ -28,10 +28,6 @@ _LEAST_PX = 4  # Side of the innermost feature map, at least.
 _OUTPUT_STD = 1e-3
 _SQUARE_WEIGHT = 0.1
 _WEIGHT_DECAY = 1e-3
-VARIANTS = {
-  name: dataclasses.replace(switches, share=False)
-  for name, switches in torch_steps.VARIANTS.items()
-}
 
 
 class Encoder(nn.Module):
@@ -163,70 +159,19 @@ def normalise(frames: torch.Tensor) -> torch.Tensor:
   return image.float() / 127.5 - 1
 
 
-def make_step(
-  variant: str,
-  work: workload.Workload,
-  *,
-  switches: torch_steps.Switches | None = None,
-  compile_mode: str = 'default',
-  seed: int = 0,
-) -> torch_steps.Step:
-  """Returns frames and canonical faces -> losses [K] float32.
-
-  Both are [K, 2, B, S, S, 3] uint8 on the device.
-
-  Args:
-    variant: A key of `VARIANTS`.
-    work: Of what size.
-    switches: Instead of the variant's own.
-    compile_mode: torch.compile's `mode`.
-    seed: Of the weights.
-
-  Raises:
-    ValueError: If the variant is unknown.
-  """
-  switches = torch_steps.settle(variant, switches, VARIANTS)
-  torch.manual_seed(seed)
-  is_stacked = variant == 'stacked'
-  models = []
-  for _ in range(work.num_models):
-    model = Canonical(
+def make_models(
+  work: workload.Workload, switches: torch_steps.Switches, *, is_stacked: bool
+) -> list[Canonical]:
+  """Returns K models of a workload's size."""
+  return [
+    Canonical(
       size_px=work.size_px,
       width=work.width,
       autocast=switches.bfloat16,
       stacked=is_stacked,
     )
-    models.append(torch_steps.place(model, work.device, switches))
-  return torch_steps.make_step(
-    models,
-    normalise=normalise,
-    make_optimizer=make_optimizer,
-    pairs=work.pairs,
-    device=work.device,
-    switches=switches,
-    is_stacked=is_stacked,
-    compile_mode=compile_mode,
-  )
-
-
-def make_embed(
-  variant: str,
-  work: workload.Workload,
-  *,
-  switches: torch_steps.Switches | None = None,
-  compile_mode: str = 'default',
-  seed: int = 0,
-) -> torch_steps.Step:
-  """Returns frames [B, S, S, 3] uint8 -> codes [B, D] of one encoder."""
-  switches = torch_steps.settle(variant, switches, VARIANTS)
-  torch.manual_seed(seed)
-  return torch_steps.make_embed(
-    Encoder(size_px=work.size_px, width=work.width),
-    normalise=normalise,
-    device=work.device,
-    switches=switches,
-    compile_mode=compile_mode,
-  )
+    for _ in range(work.num_models)
+  ]
 
 
 def make_optimizer(
@@ -259,3 +204,16 @@ def _block(inputs, outputs, *, stride=1):
     nn.GroupNorm(_GROUPS, outputs, eps=_EPSILON),
     nn.GELU(approximate='tanh'),
   )
+
+
+# They are called with frames and their canonical faces.
+PEER = torch_steps.Peer(
+  make_models=make_models,
+  make_encoder=lambda work: Encoder(size_px=work.size_px, width=work.width),
+  normalise=normalise,
+  make_optimizer=make_optimizer,
+  variants={
+    name: dataclasses.replace(switches, share=False)
+    for name, switches in torch_steps.VARIANTS.items()
+  },
+)

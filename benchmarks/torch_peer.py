@@ -24,7 +24,10 @@ from benchmarks import (
   workload,
 )
 
-METHODS = {'facecycle': torch_facecycle, 'canonical': torch_canonical}
+METHODS = {
+  'facecycle': torch_facecycle.PEER,
+  'canonical': torch_canonical.PEER,
+}
 _COMPILE_MODES = (
   'default',
   'reduce-overhead',
@@ -45,7 +48,7 @@ def prepare(
   The run returns when the device is done.
 
   Args:
-    variant: A key of the method's `VARIANTS`.
+    variant: One of the method's.
     work: What is run.
     switches: Instead of the variant's own.
     compile_mode: torch.compile's `mode`.
@@ -53,8 +56,8 @@ def prepare(
   is_cuda = work.device == 'cuda'
   if is_cuda:
     torch.cuda.reset_peak_memory_stats()
-  method = METHODS[work.method]
-  make = method.make_embed if work.task == 'embed' else method.make_step
+  peer = METHODS[work.method]
+  make = peer.embed if work.task == 'embed' else peer.step
   function = make(variant, work, switches=switches, compile_mode=compile_mode)
   pixels = [array.to(work.device) for array in pixels_of(work)]
 
@@ -64,7 +67,7 @@ def prepare(
       torch.cuda.synchronize()
     return result
 
-  chosen = method.VARIANTS[variant] if switches is None else switches
+  chosen = peer.variants[variant] if switches is None else switches
   return run, {
     'contestant': variant,
     'switches': chosen.names,
@@ -136,7 +139,7 @@ def main():
   """Measures one variant, or a ladder of switches, and prints a table."""
   work = workload.from_flags()
   rows = []
-  for switches in _rungs(METHODS[work.method].VARIANTS):
+  for switches in _rungs(METHODS[work.method].variants):
     run, described = prepare(
       flags.FLAGS.variant,
       work,

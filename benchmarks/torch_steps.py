@@ -11,16 +11,18 @@ Four ways, all with the same loss and the same update:
                 the switches but for torch.compile and channels_last.
 
 A step takes uint8 frames that already lie on the device. Augmentation is left
-out. The methods are `torch_facecycle` and `torch_canonical`: their models are
-called with normalised images and noise, and return the loss before all else.
+out. The methods are `torch_facecycle.PEER` and `torch_canonical.PEER`: their
+models are called with normalised images and noise, and return the loss first.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
+
+from benchmarks import workload
 
 Step = Callable[..., torch.Tensor]
 MakeOptimizer = Callable[..., torch.optim.Optimizer]
@@ -65,28 +67,6 @@ VARIANTS = {
 }
 
 
-def settle(
-  variant: str, switches: Switches | None, variants: dict[str, Switches]
-) -> Switches:
-  """Returns the switches of a variant and sets what PyTorch keeps globally.
-
-  Args:
-    variant: A key of `variants`.
-    switches: Instead of the variant's own.
-    variants: Those of the method.
-
-  Raises:
-    ValueError: If the variant is unknown.
-  """
-  if variant not in variants:
-    raise ValueError(
-      f'variant is {variant!r}; expected one of {tuple(variants)}.'
-    )
-  switches = variants[variant] if switches is None else switches
-  torch.set_float32_matmul_precision('high' if switches.tf32 else 'highest')
-  return switches
-
-
 def place(module: nn.Module, device: str, switches: Switches) -> nn.Module:
   """Returns a module on a device, its kernels laid as the switches say."""
   if switches.channels_last:
@@ -94,70 +74,109 @@ def place(module: nn.Module, device: str, switches: Switches) -> nn.Module:
   return module.to(device)
 
 
-def make_step(
-  models: Sequence[nn.Module],
-  *,
-  normalise: Callable[[torch.Tensor], torch.Tensor],
-  make_optimizer: MakeOptimizer,
-  pairs: int,
-  device: str,
-  switches: Switches,
-  is_stacked: bool,
-  compile_mode: str = 'default',
-) -> Step:
-  """Returns a function that advances K models by one step.
+@dataclasses.dataclass(frozen=True)
+class Peer:
+  """One method's models and what trains them.
 
-  Args:
-    models: K modules that lie on the device: (*images, noise) -> (loss, ...),
-      and `draw_noise`.
-    normalise: uint8 [..., S, S, 3] -> [n, 3, S, S] float32, what the models
-      take.
+  Attributes:
+    make_models: (workload, switches, is_stacked=) -> K modules on the CPU: each
+      is called (*images, noise) -> (loss, ...), and has `draw_noise`.
+    make_encoder: Workload -> a module, images -> embeddings [B, D].
+    normalise: uint8 [..., S, S, 3] -> [n, 3, S, S] float32, what modules take.
     make_optimizer: (parameters, fused=) -> optimiser.
-    pairs: Pairs of a step, B.
-    device: 'cpu' or 'cuda'.
-    switches: What is on.
-    is_stacked: Whether all models are computed at once.
-    compile_mode: torch.compile's `mode`.
-
-  Returns:
-    pixels [K, 2, B, S, S, 3] uint8 on the device, as many arrays of them as the
-    models take images -> losses [K] float32.
+    variants: Switches of each way.
   """
-  draw = functools.partial(
-    models[0].draw_noise, 2 * pairs, device=device, num_models=len(models)
-  )
 
-  def lay(tensor):
-    return _lay(tensor, switches)
+  make_models: Callable[..., Sequence[nn.Module]]
+  make_encoder: Callable[[workload.Workload], nn.Module]
+  normalise: Callable[[torch.Tensor], torch.Tensor]
+  make_optimizer: MakeOptimizer
+  variants: Mapping[str, Switches]
 
-  def images_of(pixels):
-    return lay(normalise(pixels))
+  def step(
+    self,
+    variant: str,
+    work: workload.Workload,
+    *,
+    switches: Switches | None = None,
+    compile_mode: str = 'default',
+    seed: int = 0,
+  ) -> Step:
+    """Returns a function that advances K models by one step.
 
-  make = _stacked if is_stacked else _serial
-  return make(
-    models, draw, images_of, lay, make_optimizer, switches, compile_mode
-  )
+    Args:
+      variant: A key of `variants`.
+      work: Of what size.
+      switches: Instead of the variant's own.
+      compile_mode: torch.compile's `mode`.
+      seed: Of the weights.
 
+    Returns:
+      pixels [K, 2, B, S, S, 3] uint8 on the device, as many arrays of them as
+      the models take images -> losses [K] float32.
 
-def make_embed(
-  encoder: nn.Module,
-  *,
-  normalise: Callable[[torch.Tensor], torch.Tensor],
-  device: str,
-  switches: Switches,
-  compile_mode: str = 'default',
-) -> Step:
-  """Returns pixels [B, S, S, 3] uint8 -> embeddings [B, D] of one encoder."""
-  encoder = place(encoder.eval(), device, switches)
-  encoder = _compiled(encoder, switches, compile_mode)
+    Raises:
+      ValueError: If the variant is unknown.
+    """
+    switches = self._settle(variant, switches, seed)
+    is_stacked = variant == 'stacked'
+    models = [
+      place(model, work.device, switches)
+      for model in self.make_models(work, switches, is_stacked=is_stacked)
+    ]
+    draw = functools.partial(
+      models[0].draw_noise,
+      2 * work.pairs,
+      device=work.device,
+      num_models=len(models),
+    )
 
-  @torch.inference_mode()
-  def embed(pixels):
-    image = _lay(normalise(pixels), switches)
-    with torch.autocast(image.device.type, torch.bfloat16, switches.bfloat16):
-      return encoder(image).float()
+    def lay(tensor):
+      return _lay(tensor, switches)
 
-  return embed
+    def images_of(pixels):
+      return lay(self.normalise(pixels))
+
+    make = _stacked if is_stacked else _serial
+    return make(
+      models, draw, images_of, lay, self.make_optimizer, switches, compile_mode
+    )
+
+  def embed(
+    self,
+    variant: str,
+    work: workload.Workload,
+    *,
+    switches: Switches | None = None,
+    compile_mode: str = 'default',
+    seed: int = 0,
+  ) -> Step:
+    """Returns pixels [B, S, S, 3] uint8 -> embeddings [B, D] of one encoder.
+
+    Arguments and errors are those of `step`.
+    """
+    switches = self._settle(variant, switches, seed)
+    encoder = place(self.make_encoder(work).eval(), work.device, switches)
+    encoder = _compiled(encoder, switches, compile_mode)
+
+    @torch.inference_mode()
+    def embed(pixels):
+      image = _lay(self.normalise(pixels), switches)
+      with torch.autocast(image.device.type, torch.bfloat16, switches.bfloat16):
+        return encoder(image).float()
+
+    return embed
+
+  def _settle(self, variant, switches, seed):
+    """Returns the switches and sets what PyTorch keeps globally."""
+    if variant not in self.variants:
+      raise ValueError(
+        f'variant is {variant!r}; expected one of {tuple(self.variants)}.'
+      )
+    switches = self.variants[variant] if switches is None else switches
+    torch.set_float32_matmul_precision('high' if switches.tf32 else 'highest')
+    torch.manual_seed(seed)
+    return switches
 
 
 def _lay(image, switches):

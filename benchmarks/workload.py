@@ -24,7 +24,7 @@ class Workload:
     width: Multiplier of the channel counts.
     size_px: Side of the images in pixels, S.
     pairs: Pairs of a training step, B.
-    vgg: 'random' or 'none', see `torch_facecycle.make_step`; FaceCycle alone.
+    vgg: 'random' or 'none', see `torch_facecycle.make_models`; FaceCycle alone.
     num_models: Models advanced by one step, K.
     batch_frames: Frames of an embedding.
     device: 'cpu' or 'cuda'.
