@@ -45,8 +45,6 @@ _FOLDERS = {
 
 def _read_labels(root, options, videos, report):
   place = root / options.labels
-  if not place.is_dir():
-    raise ValueError(f'data.tree.labels: {place} is not a folder.')
   folders = {kind: _find_folder(place, kind, report) for kind in _FOLDERS}
   contents = [
     {

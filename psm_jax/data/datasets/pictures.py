@@ -147,16 +147,16 @@ def _usable(groups, report):
       paths.check_id(key[1], what='video_id')
     except ValueError as error:
       report('/'.join(key), f'left out: {error}')
-      continue
-    twin = seen.setdefault('/'.join(key).lower(), key)
-    if twin != key:
-      report(
-        '/'.join(key),
-        f'left out: differs from {"/".join(twin)} in case only, which is one '
-        'folder on many systems',
-      )
-      continue
-    usable.append(key)
+    else:
+      twin = seen.setdefault('/'.join(key).lower(), key)
+      if twin == key:
+        usable.append(key)
+      else:
+        report(
+          '/'.join(key),
+          f'left out: differs from {"/".join(twin)} in case only, which is one '
+          'folder on many systems',
+        )
   return usable
 
 

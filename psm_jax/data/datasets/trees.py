@@ -115,6 +115,10 @@ def scan(
       'makes them of videos).'
     )
   folders.check_options(options.align, options.eye_distance, options.fps)
+  if not (root / options.labels).is_dir():
+    raise ValueError(
+      f'data.tree.labels: {root / options.labels} is not a folder.'
+    )
   problems: list[dict[str, str]] = []
   report = sources.reporter(problems)
   ids = dataset.person_ids(root, options, report) if dataset.person_ids else {}
@@ -237,15 +241,9 @@ def label_folder(
   """Returns the folder of the labels: the user's, or the first usual one.
 
   Without one it is reported and None is returned.
-
-  Raises:
-    ValueError: If data.tree.labels is no folder.
   """
   if options.labels:
-    folder = root / options.labels
-    if not folder.is_dir():
-      raise ValueError(f'data.tree.labels: {folder} is not a folder.')
-    return folder
+    return root / options.labels
   for name in usual:
     if (root / name).is_dir():
       return root / name
