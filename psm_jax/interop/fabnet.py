@@ -10,6 +10,8 @@ import numpy as np
 from psm_jax.models import fabnet
 
 _MOST_STAGES = fabnet.num_stages_of(max(fabnet.SIZES_PX))
+_ANY = 'any'  # As many outputs as there are.
+_OUTPUTS = {'encoder': fabnet.EMBEDDING_SIZE, 'decoder': 2, 'mask': 1}
 _COUNTER = 'num_batches_tracked'
 _NORM_LEAVES = {
   'weight': ('params', 'scale'),
@@ -100,12 +102,16 @@ def _count_stages(tensors, part):
 
 def _read_part(tensors, part, num_stages):
   """Returns ({'params', 'statistics'} of a part, names of its tensors)."""
-  made = {'params': {}, 'statistics': {}}
-  known, channels = set(), None
+  made, known = {'params': {}, 'statistics': {}}, set()
+  channels, kernel_px = 2 * fabnet.EMBEDDING_SIZE, 3
+  if part == 'encoder':
+    channels, kernel_px = 3, 4
   for stage in range(num_stages):
     name = _conv_name(part, stage)
-    weight = _take(tensors, f'{name}.weight')
-    _check_kernel(f'{name}.weight', weight.shape, part, channels)
+    outputs = _OUTPUTS[part] if stage == num_stages - 1 else _ANY
+    weight = _take(
+      tensors, f'{name}.weight', (outputs, channels, kernel_px, kernel_px)
+    )
     channels = weight.shape[0]
     made['params'][f'conv{stage}'] = {
       'kernel': weight.transpose(2, 3, 1, 0),
@@ -119,41 +125,21 @@ def _read_part(tensors, part, num_stages):
       layer = made[group].setdefault(f'norm{stage}', {})
       layer[ours] = _take(tensors, f'{name}.{leaf}', (channels,))
     known |= {f'{name}.{leaf}' for leaf in (*_NORM_LEAVES, _COUNTER)}
-  _check_end(_conv_name(part, num_stages - 1), channels, part)
   return made, known
 
 
-def _take(tensors, name, shape=None):
+def _take(tensors, name, expected):
+  """Returns a tensor, if it is there and of the expected shape."""
   if name not in tensors:
     raise ValueError(
       f'Reference tensor {name} is missing; the file holds {len(tensors)} '
       'tensors. Is it a whole FAb-Net checkpoint?'
     )
-  if shape is not None and tensors[name].shape != shape:
-    raise ValueError(
-      f'Reference tensor {name} has shape {tensors[name].shape}; expected '
-      f'{shape}.'
-    )
-  return tensors[name]
-
-
-def _check_kernel(name, shape, part, channels):
-  """Raises if a convolution's weight is not of the shape [O, C, k, k]."""
-  kernel_px = 4 if part == 'encoder' else 3
-  if channels is None:
-    channels = 3 if part == 'encoder' else 2 * fabnet.EMBEDDING_SIZE
-  if shape[1:] != (channels, kernel_px, kernel_px):
+  shape = tensors[name].shape
+  start = expected.count(_ANY)
+  if len(shape) != len(expected) or shape[start:] != expected[start:]:
     raise ValueError(
       f'Reference tensor {name} has shape {shape}; expected '
-      f'(any, {channels}, {kernel_px}, {kernel_px}).'
+      f'({", ".join(map(str, expected))}).'
     )
-
-
-def _check_end(name, channels, part):
-  """Raises if the last layer of a part does not give what it should."""
-  wanted = {'encoder': fabnet.EMBEDDING_SIZE, 'decoder': 2, 'mask': 1}[part]
-  if channels != wanted:
-    raise ValueError(
-      f'Reference tensor {name}.weight gives {channels} channels as the last '
-      f'of its part; expected {wanted}.'
-    )
+  return tensors[name]

@@ -4,8 +4,8 @@ Reference tensors are a dict {name: array}, names and shapes as PyTorch keeps
 them ('layer1.2.g.weight', [O, C, kh, kw]); no PyTorch is needed.
 """
 
-import jax
 import numpy as np
+from flax import traverse_util
 
 _TORCH_MODULES = {
   'encoder': (
@@ -50,28 +50,27 @@ def from_torch(tensors: dict[str, np.ndarray], *, part: str) -> dict:
   Raises:
     ValueError: If a tensor is missing.
   """
-  params: dict[str, dict] = {}
+  leaves = {}
   for module in _TORCH_MODULES[part]:
+    path = _flax_path(part, module)
     weight = _take(tensors, f'{module}.weight', part)
-    leaf = {'kernel': weight.transpose(_to_flax_axes(module, weight.ndim))}
+    axes = _to_flax_axes(module, weight.ndim)
+    leaves[*path, 'kernel'] = weight.transpose(axes)
     if module not in _WITHOUT_BIAS:
-      leaf['bias'] = _take(tensors, f'{module}.bias', part)
-    _place(params, _flax_path(part, module), leaf)
-  return params
+      leaves[*path, 'bias'] = _take(tensors, f'{module}.bias', part)
+  return traverse_util.unflatten_dict(leaves)
 
 
 def to_torch(params: dict, *, part: str) -> dict[str, np.ndarray]:
   """Returns the reference's tensors of one part's Flax parameters."""
-  tensors = {}
+  leaves, tensors = traverse_util.flatten_dict(params), {}
   for module in _TORCH_MODULES[part]:
-    leaf = params
-    for name in _flax_path(part, module):
-      leaf = leaf[name]
-    kernel = leaf['kernel']
+    path = _flax_path(part, module)
+    kernel = leaves[*path, 'kernel']
     axes = np.argsort(_to_flax_axes(module, kernel.ndim))
     tensors[f'{module}.weight'] = kernel.transpose(tuple(axes))
-    if 'bias' in leaf:
-      tensors[f'{module}.bias'] = leaf['bias']
+    if module not in _WITHOUT_BIAS:
+      tensors[f'{module}.bias'] = leaves[*path, 'bias']
   return tensors
 
 
@@ -101,9 +100,3 @@ def _to_flax_axes(module, ndim):
   if module in _TRANSPOSED:
     return (2, 3, 0, 1)
   return (2, 3, 1, 0)
-
-
-def _place(params: dict, path: tuple[str, ...], leaf: dict[str, jax.Array]):
-  for name in path[:-1]:
-    params = params.setdefault(name, {})
-  params[path[-1]] = leaf

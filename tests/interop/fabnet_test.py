@@ -81,8 +81,8 @@ class TensorsTest(parameterized.TestCase):
   @parameterized.parameters(
     ('encoder.2.weight', (4, 4, 3, 3), r'\(4, 4, 3, 3\).*\(any, 4, 4, 4\)'),
     ('decoder.2.weight', (16, 256, 3, 3), r'expected \(any, 512, 3, 3\)'),
-    ('mask.3.running_var', (5,), r'\(5,\); expected \(16,\)'),
-    ('encoder.11.weight', (128, 16, 4, 4), r'tensor encoder.11.bias'),
+    ('mask.3.running_var', (5,), r'\(5,\); expected \(16\)'),
+    ('encoder.11.weight', (128, 16, 4, 4), r'expected \(256, 16, 4, 4\)'),
   )
   def test_a_tensor_of_another_shape_is_named(self, name, shape, message):
     tensors = _small()
@@ -95,7 +95,9 @@ class TensorsTest(parameterized.TestCase):
     tensors = _small()
     tensors['mask.18.weight'] = tensors['decoder.18.weight']
     tensors['mask.18.bias'] = tensors['decoder.18.bias']
-    with self.assertRaisesRegex(ValueError, 'mask.18.weight .* 2 channels'):
+    with self.assertRaisesRegex(
+      ValueError, r'mask.18.weight has shape \(2, .* expected \(1, '
+    ):
       fabnet.from_torch(tensors)
 
   def test_a_layer_that_no_part_has_is_named(self):
