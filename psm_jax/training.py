@@ -151,13 +151,18 @@ def _train_wave(
     checkpoints = checkpoint.Checkpoints(
       workdir, wave=wave.number, keep_steps=config.train.keep_steps
     )
+    others = []
+    if wandb != wandb_log.OFF:
+      others.append(
+        wandb_log.WandbLog(workdir, config, mode=wandb, wave=wave.number)
+      )
     log = metrics.MetricsLog(
       workdir,
       ids,
       step=first_step,
       wave=wave.number,
       is_shared=is_shared,
-      others=_others(wave, workdir, wandb),
+      others=others,
     )
     shown = models[: metrics.SHOWN_MODELS] if show_faces else []
     draw = previews.drawer(wave.method, shown, wave.store, wave.canonical)
@@ -234,14 +239,6 @@ def _train_wave(
       checkpoints.close()
   _settle(models, host_states, config)
   return is_stopped
-
-
-def _others(wave, workdir, mode):
-  """Returns the logs that a wave has besides the run's own."""
-  if mode == wandb_log.OFF:
-    return ()
-  log = wandb_log.WandbLog(workdir, wave.config, mode=mode, wave=wave.number)
-  return (log,)
 
 
 def _log_start(config, workdir, store, waves, shard):

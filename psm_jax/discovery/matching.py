@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from psm_jax.data import embedded
 from psm_jax.discovery import (
   clusters,
   descriptions,
@@ -30,7 +31,6 @@ from psm_jax.evaluation import features, splits
 Flows = Callable[[features.FeatureTable], np.ndarray | None]
 
 _KEYS = ['video_id', 'frame', 'time_s']
-_LEAST_CELLS = 8  # A mean flow is told on 8 x 8 cells.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,12 +265,12 @@ def _flow_rows(model, flows, rows) -> list[dict]:
   if (
     flow.ndim != 4
     or (flow.shape[0], flow.shape[3]) != (len(table.frames), 2)
-    or min(flow.shape[1:3]) < _LEAST_CELLS
+    or min(flow.shape[1:3]) < embedded.FLOW_CELLS
   ):
     raise ValueError(
       f'The flows of {table.model_id} and person {table.person_id} have shape '
       f'{flow.shape}; expected [{len(table.frames)}, H, W, 2] with H and W at '
-      f'least {_LEAST_CELLS}.'
+      f'least {embedded.FLOW_CELLS}.'
     )
   return [
     {'cluster': label, **cell}

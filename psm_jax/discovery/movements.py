@@ -8,9 +8,8 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
+from psm_jax.data import embedded
 from psm_jax.discovery import clusters
-
-_FLOW_CELLS = 8  # A mean flow is told on 8 x 8 cells.
 
 
 def episodes(
@@ -170,8 +169,12 @@ def flow_difference(flows: np.ndarray, inside: np.ndarray) -> list[dict]:
       'dy': float(cell[..., 0].mean()),
       'dx': float(cell[..., 1].mean()),
     }
-    for row, band in enumerate(np.array_split(difference, _FLOW_CELLS, axis=0))
-    for column, cell in enumerate(np.array_split(band, _FLOW_CELLS, axis=1))
+    for row, band in enumerate(
+      np.array_split(difference, embedded.FLOW_CELLS, axis=0)
+    )
+    for column, cell in enumerate(
+      np.array_split(band, embedded.FLOW_CELLS, axis=1)
+    )
   ]
 
 
