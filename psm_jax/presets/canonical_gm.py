@@ -9,7 +9,7 @@ With --config.population.cohorts=others it trains a model for each person of
 everybody else, all at once.
 
 At half the width on 32 px it took six minutes of one core for twelve synthetic
-people together: AUC .957 across videos, .926 for people whom it never saw
+people together: AUC .957 across videos, .932 for people whom it never saw
 (pixels .919 and .906; docs/science.md).
 """
 
