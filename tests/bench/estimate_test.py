@@ -113,6 +113,8 @@ class CompileTest(absltest.TestCase):
       ('sort', 'engine/update.py'),
       ('gather', 'ops/augment.py'),
       ('gather', 'engine/update.py'),
+      # Of pooling's gradient: counted in its schedule, BENCHMARKS.md.
+      ('select-and-scatter', 'models/vgg.py'),
     }
     listed = {
       (each['operation'], each['source'].split(':')[0])
@@ -121,7 +123,7 @@ class CompileTest(absltest.TestCase):
     self.assertContainsSubset(listed, allowed)
 
 
-_NARROW_CYCLES = 5.91e6
+_NARROW_CYCLES = 5.32e6
 
 if __name__ == '__main__':
   absltest.main()
