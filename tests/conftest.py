@@ -12,9 +12,8 @@ import pytest
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 # Most of the time goes into compiling, which level 1 halves (2 and 3 are XLA's
-# own; 0 is refused to programs that compute a loss, as it has changed one, and so
-# are XLA's older emitters of fusions, which save a third more: with jaxlib 0.10
-# they give CLP's stem a wrong gradient).
+# own). Refused are what changes numbers: level 0 a loss; the older emitters of
+# fusions, a third faster, the gradient of CLP's stem (jaxlib 0.10).
 os.environ['XLA_FLAGS'] = ' '.join(
   (
     '--xla_backend_optimization_level=1',
