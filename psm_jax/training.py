@@ -311,7 +311,7 @@ def _report(models, host):
     if rollbacks > model.rollbacks:
       model.rollbacks = int(rollbacks)
       logging.warning(
-        '%s has left out %d steps, whose loss or update was not finite, and '
+        '%s has left out %d steps, whose loss or gradient was not finite, and '
         'goes on at 1/%d of its learning rate.',
         model.model_id,
         rollbacks,
@@ -320,7 +320,7 @@ def _report(models, host):
     if failed_step >= 0 and model.failed_step is None:
       model.failed_step = int(failed_step)
       logging.error(
-        '%s is frozen: its loss or update was not finite at step %d. The '
+        '%s is frozen: its loss or gradient was not finite at step %d. The '
         'other models go on.',
         model.model_id,
         model.failed_step,

@@ -146,7 +146,7 @@ def get_config():
   # whole videos if there are enough, else the end of each.
   train.validation_share = 0.0
   train.validation_batches = 4  # Looked at when an epoch ends.
-  # How often a model may leave out a step whose loss or update is not finite,
+  # How often a model may leave out a step whose loss or gradient is not finite,
   # and go on at half its rate; then it is frozen.
   train.rollbacks = 0
   # Epochs without a better loss after which a model is done: the validation's

@@ -40,7 +40,7 @@ class Model:
     gap_cap: Largest gap that leaves a batch, if the curriculum met it.
     status: 'running', 'done' or 'failed'.
     steps_done: Updates taken.
-    failed_step: Step whose loss or update was not finite, if one was.
+    failed_step: Step whose loss or gradient was not finite, if one was.
     frames_digest: A text that changes with its cohort's frames.
     shard: Which of the machines that share the run trains it.
     waves: Folders of its checkpoints: the last one is that of the models which

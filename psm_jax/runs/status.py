@@ -126,7 +126,7 @@ def lines(workdir: pathlib.Path) -> list[str]:
   ]
   return text + [
     f'{model.model_id} is frozen since step {model.failed_step}: its loss or '
-    'update was not finite.'
+    'gradient was not finite.'
     for model in opened.models
     if model.status == 'failed'
   ]
