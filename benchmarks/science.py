@@ -149,10 +149,15 @@ def measure_general(workdir: str):
   pixels = np.concatenate([own - own.mean(axis=0) for own in pixels])
   components, sizes = few_labels.components(pixels, fit=pixels[::6])
   borders = np.cumsum([len(own) for own in rows])[:-1]
+  embeddings, random = (
+    science_measures.scaled([states.embed(0, own) for own in rows])
+    for states in (run, begun)
+  )
+  parts = science_measures.scaled(np.split(components, borders))
   sources = {
-    'canonical': ([run.embed(0, own) for own in rows], ()),
-    features.RANDOM_ENCODER: ([begun.embed(0, own) for own in rows], ()),
-    features.PIXEL_PCA: (np.split(components, borders), sizes),
+    'canonical': (embeddings, ()),
+    features.RANDOM_ENCODER: (random, ()),
+    features.PIXEL_PCA: (parts, sizes),
   }
   model = run.run.models[0]
   guard = round(science_measures.GUARD_S * store.videos(people[0])[0].fps)

@@ -306,6 +306,16 @@ def _tested(person, name, plain, tested, *, fit=None, tested_on=None):
   return np.nanmean(values)
 
 
+def scaled(values: Sequence[np.ndarray]) -> list[np.ndarray]:
+  """Returns each person's [n, D] features centred and scaled by their own.
+
+  All of a person's frames count for it, labelled or not.
+  """
+  return [
+    (own - own.mean(axis=0)) / own.std(axis=0).clip(1e-6) for own in values
+  ]
+
+
 def across_people(
   values: Sequence[np.ndarray],
   labels: Sequence[np.ndarray],
@@ -317,28 +327,22 @@ def across_people(
 ) -> float:
   """Returns the mean AUC of a probe of other people on one.
 
-  Features of each person are centred and scaled by the person's own frames,
-  labelled or not.
-
   Args:
-    values: A person's [n, D] features each.
+    values: A person's [n, D] features each, as from `scaled`.
     labels: A person's [n, U] units each.
     number: Who is tested.
     others: From whom the probe learns, of some 2,200 frames at most.
     guard: Frames left out around a stretch that the penalty is chosen on.
     sizes: See `few_labels.probe_auc`.
   """
-  scaled = [
-    (own - own.mean(axis=0)) / own.std(axis=0).clip(1e-6) for own in values
-  ]
   stride = -(-sum(len(values[n]) for n in others) // _MOST_FRAMES)
-  train = np.concatenate([scaled[n][::stride] for n in others])
+  train = np.concatenate([values[n][::stride] for n in others])
   known = np.concatenate([labels[n][::stride] for n in others])
   kept = labels[number].mean(axis=0) > _RAREST
   kept &= known.mean(axis=0) > _RAREST / 2
   both = np.concatenate([known, labels[number]])[:, kept]
   value = few_labels.probe_auc(
-    np.concatenate([train, scaled[number]]),
+    np.concatenate([train, values[number]]),
     both,
     np.arange(len(train)),
     np.arange(len(train), len(both)),

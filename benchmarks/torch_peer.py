@@ -57,8 +57,9 @@ def prepare(
   if is_cuda:
     torch.cuda.reset_peak_memory_stats()
   peer = METHODS[work.method]
-  make = peer.embed if work.task == 'embed' else peer.step
-  function = make(variant, work, switches=switches, compile_mode=compile_mode)
+  function = peer.make(
+    variant, work, switches=switches, compile_mode=compile_mode
+  )
   pixels = [array.to(work.device) for array in pixels_of(work)]
 
   def run():

@@ -93,7 +93,7 @@ class Peer:
   make_optimizer: MakeOptimizer
   variants: Mapping[str, Switches]
 
-  def step(
+  def make(
     self,
     variant: str,
     work: workload.Workload,
@@ -102,24 +102,30 @@ class Peer:
     compile_mode: str = 'default',
     seed: int = 0,
   ) -> Step:
-    """Returns a function that advances K models by one step.
+    """Returns a function that does a workload's task once.
 
     Args:
       variant: A key of `variants`.
-      work: Of what size.
+      work: Which task, of what size.
       switches: Instead of the variant's own.
       compile_mode: torch.compile's `mode`.
       seed: Of the weights.
 
     Returns:
-      pixels [K, 2, B, S, S, 3] uint8 on the device, as many arrays of them as
-      the models take images -> losses [K] float32.
+      To advance K models by one step: pixels [K, 2, B, S, S, 3] uint8 on the
+      device, as many arrays of them as the models take images -> losses [K]
+      float32. To embed: pixels [B, S, S, 3] uint8 -> embeddings [B, D] of one
+      encoder.
 
     Raises:
       ValueError: If the variant is unknown.
     """
     switches = self._settle(variant, switches, seed)
-    is_stacked = variant == 'stacked'
+    if work.task == 'embed':
+      return self._embed(work, switches, compile_mode)
+    return self._step(work, switches, compile_mode, variant == 'stacked')
+
+  def _step(self, work, switches, compile_mode, is_stacked):
     models = [
       place(model, work.device, switches)
       for model in self.make_models(work, switches, is_stacked=is_stacked)
@@ -142,20 +148,7 @@ class Peer:
       models, draw, images_of, lay, self.make_optimizer, switches, compile_mode
     )
 
-  def embed(
-    self,
-    variant: str,
-    work: workload.Workload,
-    *,
-    switches: Switches | None = None,
-    compile_mode: str = 'default',
-    seed: int = 0,
-  ) -> Step:
-    """Returns pixels [B, S, S, 3] uint8 -> embeddings [B, D] of one encoder.
-
-    Arguments and errors are those of `step`.
-    """
-    switches = self._settle(variant, switches, seed)
+  def _embed(self, work, switches, compile_mode):
     encoder = place(self.make_encoder(work).eval(), work.device, switches)
     encoder = _compiled(encoder, switches, compile_mode)
 

@@ -56,8 +56,9 @@ class AcrossPeopleTest(parameterized.TestCase):
     self.assertLess(self._auc([0, 1]), 0.01)
 
   def _auc(self, others):
+    values = science_measures.scaled(self.values)
     return science_measures.across_people(
-      self.values, self.labels, 2, others, guard=10
+      values, self.labels, 2, others, guard=10
     )
 
 

@@ -173,7 +173,7 @@ def test_stacked_models_step_like_models_alone():
   pixels = torch_peer.pixels_of(_WORK)
   losses = {}
   for variant in ('eager', 'stacked'):
-    step = torch_canonical.PEER.step(
+    step = torch_canonical.PEER.make(
       variant, _WORK, switches=torch_steps.Switches(), seed=3
     )
     torch.manual_seed(0)  # Both draw the same noise then.
@@ -185,7 +185,7 @@ def test_stacked_models_step_like_models_alone():
 
 def test_a_way_that_canonical_does_not_know_is_refused():
   with pytest.raises(ValueError, match="variant is 'fast'"):
-    torch_canonical.PEER.step('fast', _WORK)
+    torch_canonical.PEER.make('fast', _WORK)
 
 
 def test_frames_and_faces_are_those_of_psm_jax():

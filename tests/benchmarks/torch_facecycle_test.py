@@ -270,7 +270,7 @@ def _engine_trunk(trunk):
 def test_stacked_models_step_like_models_alone():
   work = workload.Workload(pairs=2, vgg='none', num_models=3, **_NARROW)
   made = {
-    variant: torch_facecycle.PEER.step(
+    variant: torch_facecycle.PEER.make(
       variant, work, switches=torch_steps.Switches(share=True), seed=3
     )
     for variant in ('eager', 'stacked')
