@@ -32,6 +32,7 @@ from psm_jax.data import store as store_lib
 ENCODINGS = ('jpeg', 'png')
 # 44 dB and 2.4 kB a frame on rendered faces of 64 px; 92: 42 dB and 1.9 kB.
 QUALITY = 95
+_AT_ONCE = 512  # Frames that are read.
 
 
 def write(
@@ -60,7 +61,7 @@ def write(
   path = pathlib.Path(path)
   if path.exists():
     raise ValueError(f'{path} exists. Choose another file, or delete it.')
-  encode = _encoder(encoding, quality, store)
+  encode = _encoder(encoding, quality, store.size_px)
   psnr, entries = [], []
   with (
     paths.writing_atomic(path, mode=0o600) as file,
@@ -70,10 +71,12 @@ def write(
     for person_id in store.person_ids:
       videos, pictures = store.videos(person_id), []
       rows = range(videos[0].start, videos[-1].stop)
-      for picture, lost in tasks.in_threads(encode, rows):
-        pictures.append(picture)
-        psnr.append(lost)
-        bar.update()
+      for start in rows[::_AT_ONCE]:
+        frames = store.frames[start : min(start + _AT_ONCE, rows.stop)]
+        for picture, lost in tasks.in_threads(encode, frames):
+          pictures.append(picture)
+          psnr.append(lost)
+          bar.update()
       content = _member(store, person_id, rows, pictures)
       _add(archive, person_id + store_files.SUFFIX, content)
       entries.append(
@@ -219,9 +222,9 @@ class _Damage(RuntimeError):
   """Names the damaged part of a pack."""
 
 
-def _encoder(encoding, quality, store):
-  """Returns a function from a frame's row to its picture and PSNR in dB."""
-  cv2, size_px = _opencv(), store.size_px
+def _encoder(encoding, quality, size_px):
+  """Returns a function from a frame to its picture and its PSNR in dB."""
+  cv2 = _opencv()
   suffix, options = '.png', [cv2.IMWRITE_PNG_COMPRESSION, 9]
   if encoding == 'jpeg':
     suffix, options = (
@@ -236,8 +239,7 @@ def _encoder(encoding, quality, store):
     )
   decode = _decoder(size_px)
 
-  def encode(row):
-    frame = store.frames[row]
+  def encode(frame):
     picture = np.ascontiguousarray(
       frame.reshape(size_px, size_px, 3)[..., ::-1]
     )
