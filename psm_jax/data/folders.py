@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from absl import logging
 
 from psm_jax import json_files, paths
-from psm_jax.data import alignment, sources
+from psm_jax.data import alignment, frame_times, sources
 
 ALIGNMENTS = ('none', 'eyes')
-DEFAULT_FPS = 25.0
 
 
 def scan(
@@ -106,9 +105,9 @@ def _dataset_fps(root):
     logging.warning(
       '%s gives no fps; times assume %g frames a second. Set data.fps.',
       path,
-      DEFAULT_FPS,
+      frame_times.DEFAULT_FPS,
     )
-    return DEFAULT_FPS
+    return frame_times.DEFAULT_FPS
   json_files.check(fps, float, f'{path}, fps')
   if fps <= 0:
     raise ValueError(f'{path}: fps is {fps!r}, expected a positive number.')

@@ -13,6 +13,7 @@ stores; docs/frame_store.md describes every field.
 
 import dataclasses
 import itertools
+import numbers
 import os
 import pathlib
 import threading
@@ -68,7 +69,11 @@ class Frames:
       ValueError: If a person's frames are damaged; names the file.
       IndexError: If there is no such row; an array's count from 0.
     """
-    if not isinstance(rows, np.ndarray) or rows.dtype == bool:
+    if isinstance(rows, slice):
+      rows = np.arange(*rows.indices(len(self)))
+    elif isinstance(rows, numbers.Integral):
+      rows = np.asarray(range(len(self))[rows])
+    elif not isinstance(rows, np.ndarray) or rows.dtype == bool:
       rows = np.arange(len(self))[rows]
     flat = np.ravel(rows)
     if flat.size and not 0 <= flat.min() <= flat.max() < len(self):
