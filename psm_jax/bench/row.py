@@ -254,12 +254,20 @@ def _models(method, num_models, config, options):
 def random_plan(
   number: int, num_frames: int, config: ml_collections.ConfigDict
 ) -> sampling.Plan:
-  """Returns the plan of one of several models, each of a video of its own."""
+  """Returns the plan of one of several models, each of people of its own.
+
+  It is one person, or as many as give a batch an epoch; a video a person.
+  """
+  draws = config.curriculum.draws_per_person
+  num_people = -(-config.train.batch_size // draws)
+  length = num_frames // num_people
+  first = number * num_frames
   cohort = sampling.Cohort(
     name=f'model{number}',
-    rows=np.arange(number * num_frames, (number + 1) * num_frames),
-    video_lengths=np.array([num_frames]),
-    fps=np.array([20.0]),
+    rows=np.arange(first, first + num_people * length),
+    video_lengths=np.full(num_people, length),
+    fps=np.full(num_people, 20.0),
+    video_people=np.arange(num_people),
   )
   return sampling.make_plan(cohort, config, seed=number)[0]
 

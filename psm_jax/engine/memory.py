@@ -15,6 +15,18 @@ from psm_jax.methods import interface
 
 _GIB = 2**30
 
+# What a TPU's program stores of a forward pass, by the names of JAX's primitives:
+# what the matrix units, the warps and the generator of random numbers gave. XLA
+# computes the rest again, inside the fusions of the backward pass that read it.
+_STORED_ON_TPU = frozenset({
+  'conv_general_dilated',
+  'custom_vjp_call',
+  'custom_vmap_call',
+  'dot_general',
+  'random_bits',
+  'transpose',
+})
+
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
@@ -68,7 +80,8 @@ def estimate(
   """Returns what a population needs on each of its devices.
 
   Activations are those that the gradient of the loss refers to; the compiled
-  program may keep fewer or, for its scratch space, more.
+  program may keep fewer or, for its scratch space, more. On a TPU they are those
+  that cost most to compute, and arrays fill tiles (BENCHMARKS.md compares).
 
   Args:
     method: What is learned.
@@ -81,19 +94,24 @@ def estimate(
   num_parts = config.train.microbatches
   batch_size = config.train.batch_size // (population.axis.size * num_parts)
   batch = method.batch_shapes(batch_size)
+  platform = population.devices[0].platform
+  kept = _kept(method, config, state, clock, batch, platform)
   return Estimate(
-    state=_num_bytes(state),
-    step=_num_bytes(_kept(method, config, state, clock, batch))
+    state=_num_bytes(state, platform),
+    step=_num_bytes(kept, platform)
     # Gradients, and their sum over the parts of a batch.
-    + min(num_parts, 2) * _num_bytes(state.params),
+    + min(num_parts, 2) * _num_bytes(state.params, platform),
     frames=frame_bytes,
     models=population.num_slots * population.slot_models,
     models_at_once=population.models_at_once,
   )
 
 
-def _kept(method, config, state, clock, batch):
+def _kept(method, config, state, clock, batch, platform):
   """Returns the shapes of what the backward pass of one model refers to."""
+
+  def is_stored(primitive, *_, **__):
+    return primitive.name in _STORED_ON_TPU
 
   def pull_back(state, clock, batch):
     key = jax.random.wrap_key_data(clock.key, impl='threefry2x32')
@@ -104,17 +122,36 @@ def _kept(method, config, state, clock, batch):
         key, params, state.method_state, method.shared, batch, schedule
       )
 
+    if platform == 'tpu':
+      loss_of = jax.checkpoint(loss_of, policy=is_stored)
     # The pulled-back function is a tree whose leaves are what it keeps.
     return jax.vjp(loss_of, state.params, has_aux=True)[1]
 
   return jax.eval_shape(pull_back, state, clock, batch)
 
 
-def _num_bytes(tree):
+def _num_bytes(tree, platform):
+  count = _num_tiled if platform == 'tpu' else math.prod
   return sum(
-    math.prod(leaf.shape) * leaf.dtype.itemsize
-    for leaf in jax.tree.leaves(tree)
+    count(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree)
   )
+
+
+def _num_tiled(shape):
+  """Returns the numbers that an array takes in tiles of 8 rows by 128 lanes.
+
+  Lanes are channels; where these are few (colours, flows), columns of an image.
+  """
+  if len(shape) < 2:
+    return math.prod(shape)
+  *outer, rows, lanes = shape
+  if lanes < 16:
+    rows, lanes = lanes, rows
+  return math.prod(outer) * _up_to(8, rows) * _up_to(128, lanes)
+
+
+def _up_to(multiple, size):
+  return -(-size // multiple) * multiple
 
 
 def limit_of(device: jax.Device) -> int:

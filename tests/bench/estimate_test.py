@@ -107,6 +107,8 @@ class CompileTest(absltest.TestCase):
     self.assertEqual(row['collectives'], {})
     self.assertGreater(row['donated_share'], 0.99)
     self.assertLess(row['hbm_bytes'], 0.2 * 2**30)
+    expected = row['expected']['total']
+    self.assertLess(abs(expected / row['hbm_bytes'] - 1), 0.2, row)
     self.assertLess(abs(row['estimated_cycles'] / _NARROW_CYCLES - 1), 0.1, row)
     allowed = {
       ('sort', 'ops/augment.py'),

@@ -6,9 +6,10 @@ import statistics
 from unittest import mock
 
 import jax
+import numpy as np
 from absl.testing import absltest, parameterized
 
-from psm_jax import methods
+from psm_jax import methods, presets
 from psm_jax.bench import flops, row
 from tests import tiny
 from tests.training_runs import write_store
@@ -28,6 +29,19 @@ def _measure(task='step', **fields):
   # As it comes from another process.
   content = json.loads(json.dumps(config.to_dict()))
   return row.measure(task, content, 3, defaults | fields)
+
+
+class RandomPlanTest(parameterized.TestCase):
+  @parameterized.parameters(*presets.NAMES)
+  def test_every_preset_can_be_timed_without_data(self, name):
+    config = presets.get(name)
+    plan = row.random_plan(2, 600, config)
+    self.assertGreater(plan.clock.total_steps, 0)
+    self.assertBetween(plan.rows.min(), 1200, 1799)
+    self.assertBetween(plan.rows.max(), 1200, 1799)
+    people = len(plan.person_start) - 1
+    draws = config.curriculum.draws_per_person
+    self.assertBetween(people * draws, config.train.batch_size, np.inf)
 
 
 class RowTest(parameterized.TestCase):
