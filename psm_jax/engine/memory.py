@@ -26,6 +26,9 @@ _STORED_ON_TPU = frozenset({
   'random_bits',
   'transpose',
 })
+# Scratch space, which keeps the estimate of FaceCycle's programs above their
+# compiler's figure and within a fifth of it (BENCHMARKS.md).
+_WITH_SCRATCH_ON_TPU = 1.15
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,12 +98,15 @@ def estimate(
   batch_size = config.train.batch_size // (population.axis.size * num_parts)
   batch = method.batch_shapes(batch_size)
   platform = population.devices[0].platform
-  kept = _kept(method, config, state, clock, batch, platform)
+  kept = _num_bytes(
+    _kept(method, config, state, clock, batch, platform), platform
+  )
+  if platform == 'tpu':
+    kept = int(_WITH_SCRATCH_ON_TPU * kept)
   return Estimate(
     state=_num_bytes(state, platform),
-    step=_num_bytes(kept, platform)
     # Gradients, and their sum over the parts of a batch.
-    + min(num_parts, 2) * _num_bytes(state.params, platform),
+    step=kept + min(num_parts, 2) * _num_bytes(state.params, platform),
     frames=frame_bytes,
     models=population.num_slots * population.slot_models,
     models_at_once=population.models_at_once,
