@@ -15,17 +15,19 @@ from psm_jax.methods import interface
 
 _GIB = 2**30
 
-# What a TPU's program stores of a forward pass, by the names of JAX's primitives:
+# What a TPU's program stores of a forward pass, by JAX's names of primitives:
 # what the matrix units, the warps and the generator of random numbers gave. XLA
 # computes the rest again, inside the fusions of the backward pass that read it.
-_STORED_ON_TPU = frozenset({
-  'conv_general_dilated',
-  'custom_vjp_call',
-  'custom_vmap_call',
-  'dot_general',
-  'random_bits',
-  'transpose',
-})
+_STORED_ON_TPU = frozenset(
+  {
+    'conv_general_dilated',
+    'custom_vjp_call',
+    'custom_vmap_call',
+    'dot_general',
+    'random_bits',
+    'transpose',
+  }
+)
 # Scratch space, which keeps the estimate of FaceCycle's programs above their
 # compiler's figure and within a fifth of it (BENCHMARKS.md).
 _WITH_SCRATCH_ON_TPU = 1.15
@@ -83,8 +85,8 @@ def estimate(
   """Returns what a population needs on each of its devices.
 
   Activations are those that the gradient of the loss refers to; the compiled
-  program may keep fewer or, for its scratch space, more. On a TPU they are those
-  that cost most to compute, and arrays fill tiles (BENCHMARKS.md compares).
+  program may keep fewer or, for its scratch space, more. On a TPU they are
+  those that cost most to compute, and arrays fill tiles (BENCHMARKS.md).
 
   Args:
     method: What is learned.

@@ -18,7 +18,7 @@ _COLUMNS = {'step': int, 'model_id': str, 'steps_per_s': float}
 _HEADER = (
   'shard',
   'models',
-  'running',
+  'unfinished',
   'step',
   'of',
   'steps/s',
@@ -32,8 +32,8 @@ _HEADER = (
 def parts(opened: run.Run) -> list[dict]:
   """Returns how each shard of a run stands; one for a run of no shards.
 
-  Each is {'shard', 'models', 'running': how many of them, 'step' and 'total':
-  steps of all of them, 'rate': steps a second or None, 'left_s',
+  Each is {'shard', 'models', 'unfinished': how many of them, 'step' and
+  'total': steps of all of them, 'rate': steps a second or None, 'left_s',
   'row_age_s', 'saved_age_s': seconds or None if unknown, 'is_held'}.
   """
   logged = _logged(opened.workdir)
@@ -79,7 +79,7 @@ def _part(opened, shard, models, logged):
   return {
     'shard': shard,
     'models': len(models),
-    'running': len(running),
+    'unfinished': len(running),
     'step': sum(steps.values()),
     'total': sum(model.total_steps for model in models),
     'rate': rate,
@@ -113,7 +113,11 @@ def lines(workdir: pathlib.Path) -> list[str]:
     ValueError: If it is no run directory.
   """
   opened = run.open_run(workdir)
-  states = collections.Counter(model.status for model in opened.models)
+  # Whether a process is at work on them, the locks say, not the models.
+  words = {'running': 'not finished'}
+  states = collections.Counter(
+    words.get(model.status, model.status) for model in opened.models
+  )
   counted = ', '.join(f'{count} {state}' for state, count in states.items())
   text = [f'{workdir}: {len(opened.models)} models, {counted}.']
   rows = [_HEADER] + [_cells(part) for part in parts(opened)]
@@ -135,7 +139,7 @@ def lines(workdir: pathlib.Path) -> list[str]:
 def _cells(part):
   rate = part['rate']
   return (
-    *(str(part[name]) for name in ('shard', 'models', 'running')),
+    *(str(part[name]) for name in ('shard', 'models', 'unfinished')),
     *(str(part[name]) for name in ('step', 'total')),
     '-' if rate is None else f'{rate:.2f}',
     _in_words(part['left_s']),

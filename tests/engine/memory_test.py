@@ -77,8 +77,8 @@ class TpuTest(absltest.TestCase):
       built, devices=(mock.Mock(spec=jax.Device, platform='tpu'),)
     )
     self.needed = memory.estimate(tiny.conv_method(config), on_tpu, 0, config)
-    # Kernels of 3x3x3x4, 1x1x4x4 and 4x4x4x3, float32: few channels, so that rows
-    # are filled up to 128 lanes and channels to 8 rows.
+    # Kernels of 3x3x3x4, 1x1x4x4 and 4x4x4x3, float32: few channels, so that
+    # rows are filled up to 128 lanes and channels to 8 rows.
     self.params = 4 * 8 * 128 * (3 * 3 + 1 + 4 * 4)
 
   def test_few_channels_fill_a_tile_of_8_rows_by_128_lanes(self):
@@ -87,8 +87,8 @@ class TpuTest(absltest.TestCase):
     self.assertLess(self.needed.state, moments_too + 1024)
 
   def test_what_convolutions_gave_is_stored_and_the_rest_computed_again(self):
-    # Codes before relu and before tanh, and the image drawn: 4 or 3 channels in 8
-    # rows, 16 and 32 columns in 128 lanes.
+    # Codes before relu and before tanh, and the image drawn: 4 or 3 channels in
+    # 8 rows, 16 and 32 columns in 128 lanes.
     drawn = 4 * self.batch_size * 8 * 128 * (16 + 16 + tiny.SIZE_PX)
     given = 4 * self.batch_size * 8 * 128 * (2 * tiny.SIZE_PX)
     self.assertGreaterEqual(self.needed.step, drawn + self.params)

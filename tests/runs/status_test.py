@@ -34,11 +34,12 @@ class StatusTest(absltest.TestCase):
   def test_a_run_that_has_logged_nothing_is_told_without_times(self):
     self._start(1)
     (part,) = status.parts(run.open_run(self.workdir))
-    self.assertEqual((part['models'], part['running'], part['step']), (3, 3, 0))
+    counts = (part['models'], part['unfinished'], part['step'])
+    self.assertEqual(counts, (3, 3, 0))
     self.assertIsNone(part['left_s'])
     self.assertIsNone(part['saved_age_s'])
     self.assertFalse(part['is_held'])
-    self.assertIn('3 models, 3 running', status.lines(self.workdir)[0])
+    self.assertIn('3 models, 3 not finished', status.lines(self.workdir)[0])
 
   def test_the_time_left_follows_from_the_last_rate(self):
     self._start(1)
@@ -73,7 +74,7 @@ class StatusTest(absltest.TestCase):
     self.assertEqual([part['left_s'] for part in parts], [None, 25.0, 0.0])
     self.assertAlmostEqual(parts[1]['saved_age_s'], 600, delta=60)
     text = '\n'.join(status.lines(self.workdir))
-    self.assertIn('3 models, 2 running, 1 failed', text)
+    self.assertIn('3 models, 2 not finished, 1 failed', text)
     self.assertIn('10 min ago', text)
     self.assertIn('facecycle-C-s0 is frozen since step 7', text)
 
