@@ -7,6 +7,8 @@ two frames only. B images, S sources, P pixels a side (a power of two, 256 in
 the paper), D = 256 embedding units. `width` multiplies hidden channel counts.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +16,6 @@ from flax import linen as nn
 from jaxtyping import Float, Float32, Key
 
 from psm_jax.models import layers, vgg
-from psm_jax.ops import conv as conv_ops
 from psm_jax.ops import data_axis
 from psm_jax.ops import warp as warp_ops
 from psm_jax.ops.arrays import Array
@@ -27,30 +28,6 @@ SIZES_PX = (16, 32, 64, 128, 256)
 _ENCODER_CHANNELS = (32, 64, 128, 256, 256, 256, 256)
 _DECODER_CHANNELS = (256, 256, 256, 256, 128, 64, 32)
 _MOMENTUM = 0.1  # Of running statistics, in PyTorch's sense (reference).
-
-
-class _Conv(nn.Module):
-  """Convolution with one pixel of padding and PyTorch's default init."""
-
-  features: int
-  kernel_px: int
-  stride: int
-  lowering: str
-
-  @nn.compact
-  def __call__(self, x):
-    init = layers.fan_in_uniform(x.shape[-1] * self.kernel_px**2)
-    shape = (self.kernel_px, self.kernel_px, x.shape[-1], self.features)
-    kernel = self.param('kernel', init, shape)
-    bias = self.param('bias', init, (self.features,))
-    y = conv_ops.conv(
-      x,
-      kernel.astype(x.dtype),
-      stride=self.stride,
-      padding=1,
-      lowering=self.lowering,
-    )
-    return y + bias.astype(x.dtype)[None, None, None]
 
 
 class Encoder(nn.Module):
@@ -81,18 +58,23 @@ class Encoder(nn.Module):
     """
     num_stages = num_stages_of(image.shape[1])
     hidden = _ENCODER_CHANNELS[: num_stages - 1]
+    conv = functools.partial(
+      layers.Conv,
+      kernel_px=4,
+      stride=2,
+      init_scheme='default',
+      lowering=self.lowering,
+    )
     x = image
     for stage, channels in enumerate(hidden):
       features = vgg.scaled(channels, self.width)
-      x = _Conv(features, 4, 2, self.lowering, name=f'conv{stage}')(x)
+      x = conv(features, name=f'conv{stage}')(x)
       if stage:
         x = layers.BatchNorm(self.axis, _MOMENTUM, name=f'norm{stage}')(
           x, train=train
         )
       x = jax.nn.leaky_relu(x, 0.2)
-    x = _Conv(
-      EMBEDDING_SIZE, 4, 2, self.lowering, name=f'conv{num_stages - 1}'
-    )(x)
+    x = conv(EMBEDDING_SIZE, name=f'conv{num_stages - 1}')(x)
     return x[:, 0, 0, :]
 
 
@@ -132,18 +114,19 @@ class Decoder(nn.Module):
     """
     num_stages = num_stages_of(self.size_px)
     hidden = _DECODER_CHANNELS[-(num_stages - 1) :]
+    conv = functools.partial(
+      layers.Conv, init_scheme='default', lowering=self.lowering
+    )
     x = embedding[:, None, None, :]
     for stage, channels in enumerate(hidden):
       x = double(jax.nn.relu(x), align_corners=self.align_corners)
       features = vgg.scaled(channels, self.width)
-      x = _Conv(features, 3, 1, self.lowering, name=f'conv{stage}')(x)
+      x = conv(features, name=f'conv{stage}')(x)
       x = layers.BatchNorm(self.axis, _MOMENTUM, name=f'norm{stage}')(
         x, train=train
       )
     x = double(jax.nn.relu(x), align_corners=self.align_corners)
-    x = _Conv(self.features, 3, 1, self.lowering, name=f'conv{num_stages - 1}')(
-      x
-    )
+    x = conv(self.features, name=f'conv{num_stages - 1}')(x)
     return jnp.tanh(x.astype(jnp.float32))
 
 

@@ -74,7 +74,7 @@ class Conv(nn.Module):
       x,
       kernel.astype(x.dtype),
       stride=self.stride,
-      padding=self.kernel_px // 2,
+      padding=(self.kernel_px - 1) // 2,
       lowering=self.lowering,
     )
     if not self.use_bias:

@@ -132,7 +132,7 @@ class LayoutTest(absltest.TestCase):
     tensors |= {f'encoder.3.{name}': v for name, v in values.items()}
     params, statistics = fabnet.from_torch(tensors)
     image = draw(1, 6, 6, 4)
-    conv = networks._Conv(8, 4, 2, 'matmul')
+    conv = layers.Conv(8, 4, 2, init_scheme='default')
     x = conv.apply({'params': params['encoder']['conv1']}, image)
     # Output (1, 1) sees rows and columns 1 to 4 of the unpadded image.
     window = image[0, 1:5, 1:5].transpose(2, 0, 1)
