@@ -120,7 +120,7 @@ def _block(x, features, *, stride, lowering):
 
 def _dense(x, features, *, name):
   """Applies a linear layer whose output varies as its input does."""
-  return layers.Dense(features, x.shape[-1] ** -0.5, name=name)(x)
+  return layers.dense(x, features, std=x.shape[-1] ** -0.5, name=name)
 
 
 def _scaled(channels, width):

@@ -27,9 +27,10 @@ class Projector(nn.Module):
   ) -> Float[jax.Array, 'n {self.features}']:
     """Maps [n, Dh] to [n, features]."""
     hidden = embedding.shape[-1]
-    x = layers.Dense(hidden, math.sqrt(2 / hidden), name='hidden')(embedding)
-    out = layers.Dense(self.features, math.sqrt(1 / hidden), name='out')
-    return out(jax.nn.relu(x))
+    std = math.sqrt(2 / hidden)
+    x = layers.dense(embedding, hidden, std=std, name='hidden')
+    std = math.sqrt(1 / hidden)
+    return layers.dense(jax.nn.relu(x), self.features, std=std, name='out')
 
 
 class Networks:

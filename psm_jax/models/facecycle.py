@@ -6,6 +6,8 @@ pixels a side (a multiple of 16; 64 in the papers), D = 256 embedding units.
 `width` multiplies every hidden channel count.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -70,9 +72,9 @@ class Encoder(nn.Module):
     # The reference flattens channels first.
     x = jnp.transpose(x, (0, 3, 1, 2)).reshape(x.shape[0], -1)
     hidden = vgg.scaled(512, self.width)
-    x = act(layers.Dense(hidden, self.code_std, name='expresscode_0')(x))
-    x = layers.Dense(EMBEDDING_SIZE, self.code_std, name='expresscode_2')(x)
-    return jnp.tanh(x)
+    dense = functools.partial(layers.dense, std=self.code_std)
+    x = act(dense(x, hidden, name='expresscode_0'))
+    return jnp.tanh(dense(x, EMBEDDING_SIZE, name='expresscode_2'))
 
 
 class FlowNet(nn.Module):

@@ -104,22 +104,12 @@ class ConvTranspose(nn.Module):
     return y + bias.astype(x.dtype)[None, None, None]
 
 
-class Dense(nn.Module):
-  """Linear layer with a normal kernel and zero bias."""
-
-  features: int
-  std: float = 0.01
-
-  @nn.compact
-  def __call__(
-    self, x: Float[Array, 'B C']
-  ) -> Float[jax.Array, 'B {self.features}']:
-    """Maps [B, C] to [B, features]."""
-    x = jnp.asarray(x)
-    init = nn.initializers.normal(self.std)
-    kernel = self.param('kernel', init, (x.shape[-1], self.features))
-    bias = self.param('bias', nn.initializers.zeros, (self.features,))
-    return x @ kernel.astype(x.dtype) + bias.astype(x.dtype)[None]
+def dense(
+  x: Float[Array, '*rest C'], features: int, *, std: float, name: str
+) -> Float[jax.Array, '*rest {features}']:
+  """Applies a linear layer with a normal kernel and zero bias."""
+  init = nn.initializers.normal(std)
+  return nn.Dense(features, dtype=x.dtype, kernel_init=init, name=name)(x)
 
 
 class ChannelAttention(nn.Module):

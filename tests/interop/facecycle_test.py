@@ -3,6 +3,7 @@ import functools
 import jax
 import numpy as np
 from absl.testing import absltest, parameterized
+from flax import linen as nn
 
 from psm_jax.interop import facecycle
 from psm_jax.methods import facecycle as method
@@ -126,7 +127,7 @@ class LayoutTest(absltest.TestCase):
       expresscode__0__bias=bias,
     )
     x = self._draw(2, 3)
-    out = layers.Dense(6).apply({'params': params}, x)
+    out = nn.Dense(6).apply({'params': params}, x)
     np.testing.assert_allclose(out, x @ weight.T + bias, rtol=1e-4, atol=1e-5)
 
 

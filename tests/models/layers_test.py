@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
+from flax import linen as nn
 
 from psm_jax.models import layers
 
@@ -82,8 +83,13 @@ class InitialisationTest(parameterized.TestCase):
     self.assertBetween(np.abs(params['bias']).max(), 0.5 * bound, bound)
 
   def test_dense_kernels_have_the_given_spread(self):
-    layer = layers.Dense(256, 0.01)
-    params = _jit(layer.init)(jax.random.key(0), np.zeros((1, 256)))['params']
+    class Layer(nn.Module):
+      @nn.compact
+      def __call__(self, x):
+        return layers.dense(x, 256, std=0.01, name='dense')
+
+    init, x = _jit(Layer().init), np.zeros((1, 256), np.float32)
+    params = init(jax.random.key(0), x)['params']['dense']
     self.assertAlmostEqual(np.std(params['kernel']) / 0.01, 1, delta=0.02)
     np.testing.assert_array_equal(params['bias'], np.zeros(256))
 
