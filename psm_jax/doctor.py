@@ -106,13 +106,8 @@ def needs(
   sizes = [len(members) for members in waves.values()]
   devices = layout.devices_of(config)
   method = methods.make(precision.settled(config, devices[0].platform))
-  (largest,) = population_lib.build_waves(
-    method,
-    plans[: max(sizes)],
-    config,
-    devices=devices,
-    sizes=[max(sizes)],
-    is_placed=False,
+  largest = population_lib.build(
+    method, plans[: max(sizes)], config, devices=devices, is_placed=False
   )
   limit = memory.limit_of(devices[0])
   frame_bytes = waves_lib.frame_bytes(largest, store, config)

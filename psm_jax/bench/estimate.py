@@ -49,13 +49,8 @@ def lower(
   config = precision.settled(config, devices[0].platform)
   method = methods.abstract(config)
   plan = row_lib.random_plan(0, _NUM_FRAMES, config)
-  (built,) = population.build_waves(
-    method,
-    [plan] * num_models,
-    config,
-    devices=devices,
-    sizes=[num_models],
-    is_placed=False,
+  built = population.build(
+    method, [plan] * num_models, config, devices=devices, is_placed=False
   )
   needed = memory.estimate(method, built, 0, config)
   macs = flops.step_macs(method, config).total()

@@ -42,7 +42,6 @@ class Population:
 
   Attributes:
     num_models: N, without the inert members.
-    first_model: Index in the run of the first of them.
     devices: D devices of this process.
     axis: The devices of all processes that share each batch; one device where
       devices hold models of their own.
@@ -65,7 +64,6 @@ class Population:
   """
 
   num_models: int
-  first_model: int
   devices: tuple[jax.Device, ...]
   axis: data_axis.DataAxis
   first_place: int
@@ -238,6 +236,7 @@ def build(
   config: ml_collections.ConfigDict,
   *,
   devices: Sequence[jax.Device] | None = None,
+  is_placed: bool = True,
 ) -> Population:
   """Returns the population of some plans, all resident at once.
 
@@ -246,12 +245,18 @@ def build(
     plans: One model's tables each.
     config: The experiment.
     devices: Where to train; the first `population.num_devices` by default.
+    is_placed: See `build_waves`.
 
   Raises:
     ValueError: If there are fewer devices than asked for.
   """
   (population,) = build_waves(
-    method, plans, config, devices=devices, sizes=[len(plans)]
+    method,
+    plans,
+    config,
+    sizes=[len(plans)],
+    devices=devices,
+    is_placed=is_placed,
   )
   return population
 
@@ -261,8 +266,8 @@ def build_waves(
   plans: Sequence[sampling.Plan],
   config: ml_collections.ConfigDict,
   *,
+  sizes: Sequence[int],
   devices: Sequence[jax.Device] | None = None,
-  sizes: Sequence[int] | None = None,
   is_placed: bool = True,
 ) -> list[Population]:
   """Returns the populations that train one after another, in one program.
@@ -271,10 +276,9 @@ def build_waves(
     method: What every model learns.
     plans: One model's tables each.
     config: The experiment.
+    sizes: Numbers of models of the populations, in the plans' order. Those with
+      fewer than the largest are filled up with inert members.
     devices: Where to train; the first `population.num_devices` by default.
-    sizes: Numbers of models of the populations, in the plans' order; by default
-      `population.wave` each, of which 0 is all. Those with fewer than the
-      largest are filled up with inert members.
     is_placed: Whether clocks and frozen weights are put on the devices. If not,
       their shapes take their places: enough for `lower` and for estimates of
       memory, and the devices need not be there.
@@ -283,10 +287,6 @@ def build_waves(
     ValueError: If there are fewer devices than asked for, or the method or the
       batch cannot be shared by them.
   """
-  wave = min(config.population.wave or len(plans), len(plans))
-  sizes = sizes or [
-    min(wave, len(plans) - first) for first in range(0, len(plans), wave)
-  ]
   wave = max(sizes)
   devices = tuple(devices or layout.devices_of(config))
   axis, num_copies, first_place = data_axis.ONE_DEVICE, 1, 0
@@ -344,28 +344,25 @@ def build_waves(
     'observe_slot': over_devices(over_models(told, (0, 0, 0)), donate=(0,)),
   }
   shared = place(shared) if shared else ()
-  populations: list[Population] = []
   placed = place_plans(plans, sizes=sizes, shape=shape, num_copies=num_copies)
-  for size, slots in zip(sizes, placed, strict=True):
-    populations.append(
-      Population(
-        num_models=size,
-        first_model=sum(sizes[: len(populations)]),
-        devices=devices,
-        axis=axis,
-        first_place=first_place,
-        strategy=strategy,
-        num_slots=shape[1],
-        slot_models=slot_models,
-        models_at_once=at_once,
-        lanes=lanes,
-        plans=slots,
-        shared=shared,
-        clocks=tuple(place(plan.clock) for plan in slots),
-        **functions,
-      )
+  return [
+    Population(
+      num_models=size,
+      devices=devices,
+      axis=axis,
+      first_place=first_place,
+      strategy=strategy,
+      num_slots=shape[1],
+      slot_models=slot_models,
+      models_at_once=at_once,
+      lanes=lanes,
+      plans=slots,
+      shared=shared,
+      clocks=tuple(place(plan.clock) for plan in slots),
+      **functions,
     )
-  return populations
+    for size, slots in zip(sizes, placed, strict=True)
+  ]
 
 
 def _shapes(tree, *lead):

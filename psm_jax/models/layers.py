@@ -191,13 +191,11 @@ class BatchNorm(nn.Module):
     axis: The devices that share the batch.
     momentum: Share of the batch's statistics in the running ones.
     epsilon: Added to the variance.
-    use_affine: Whether a scale and a bias per channel are learned.
   """
 
   axis: data_axis.DataAxis = data_axis.ONE_DEVICE
   momentum: float = 0.1
   epsilon: float = 1e-5
-  use_affine: bool = True
 
   @nn.compact
   def __call__(
@@ -229,8 +227,7 @@ class BatchNorm(nn.Module):
     axes = (None,) * (x.ndim - 1)
     scale = jax.lax.rsqrt(var + self.epsilon)
     offset = -mean * scale
-    if self.use_affine:
-      gain = self.param('scale', nn.initializers.ones, channels)
-      bias = self.param('bias', nn.initializers.zeros, channels)
-      scale, offset = scale * gain, offset * gain + bias
+    gain = self.param('scale', nn.initializers.ones, channels)
+    bias = self.param('bias', nn.initializers.zeros, channels)
+    scale, offset = scale * gain, offset * gain + bias
     return x * scale.astype(x.dtype)[axes] + offset.astype(x.dtype)[axes]

@@ -31,9 +31,11 @@ class BatchNormTest(absltest.TestCase):
 
   def test_evaluation_uses_the_running_statistics(self):
     x = _data()
-    layer = layers.BatchNorm(use_affine=False)
+    layer = layers.BatchNorm()
+    variables = layer.init(jax.random.key(0), x, train=True)
     running = {'mean': jnp.array([1.0, 2, 3]), 'var': jnp.array([4.0, 9, 1])}
-    out = layer.apply({layers.STATISTICS: running}, x, train=False)
+    variables = {**variables, layers.STATISTICS: running}
+    out = layer.apply(variables, x, train=False)
     np.testing.assert_allclose(
       out, (x - [1, 2, 3]) / np.sqrt(np.array([4, 9, 1]) + 1e-5), atol=1e-5
     )
