@@ -1,7 +1,6 @@
 """Checks of a whole configuration, before anything is read or compiled."""
 
 import math
-import operator
 
 import ml_collections
 from flax import traverse_util
@@ -14,67 +13,78 @@ from psm_jax.ops import augment, conv, precision
 from psm_jax.runs import planning, warm_start
 from psm_jax.sampling import curriculum
 
-_CHOICES = {
-  'data.source': prepare.SOURCES,
-  'data.feed': feed.FEEDS,
-  'data.align': ('none', 'eyes', 'landmarks'),
-  'data.tree.label_shift': shifts.CHOICES,
-  'method.name': tuple(methods.METHODS),
-  'init.match': warm_start.MATCHES,
-  'population.cohorts': planning.COHORTS,
-  'population.strategy': layout.STRATEGIES,
-  'population.lowering': conv.LOWERINGS,
-  'population.precision': precision.PRECISIONS,
-  'curriculum.pairing': sampling.PAIRINGS,
-  'curriculum.gap.schedule': curriculum.GAP_SCHEDULES,
-  'curriculum.gap.unit': ('frames', 'seconds'),
-  'optim.schedule': curriculum.RATE_SCHEDULES,
-  'augment.flip': ('independent', 'shared', 'none'),
-}
-_AT_LEAST = {
-  'seed': 0,
-  'data.min_frames': 0,
-  'data.fps': 0,
-  'data.synthetic.num_people': 1,
-  'data.synthetic.num_videos': 1,
-  'data.synthetic.num_frames': 2,
-  'data.synthetic.seed': 0,
-  'population.num_devices': 0,
-  'population.wave': 0,
-  'population.chunk': 0,
-  'train.batch_size': 1,
-  'train.microbatches': 1,
-  'train.steps': 0,
-  'train.epochs': 0,
-  'train.validation_batches': 1,
-  'train.rollbacks': 0,
-  'train.patience': 0,
-  'train.log_every': 1,
-  'train.save_steps': 0,
-  'train.keep_steps': 0,
-  'curriculum.draws_per_person': 1,
-  'curriculum.num_sources': 1,
-  'curriculum.clip_frames': 1,
-  'curriculum.clip_gap': 1,
-  'curriculum.gap.start': 0,
-  'curriculum.gap.end': 0,
-  'optim.final_learning_rate': 0,
-  'optim.warmup_steps': 0,
-}
 _STEP = 2**31 - 1  # Steps and seeds are 32-bit numbers on the devices.
-_AT_MOST = {
-  'seed': _STEP,
-  'data.size_px': 1024,
-  'data.synthetic.seed': _STEP,
-  'data.synthetic.num_people': 100_000,
-  'method.width': 16,
-  'train.batch_size': 1 << 16,
-  'train.steps': _STEP,
-  'train.epochs': sampling.MAX_EPOCHS,
-  'curriculum.draws_per_person': _STEP >> 8,
-  'curriculum.num_sources': 1 << 10,
-  'curriculum.clip_frames': 1 << 10,
-  'curriculum.clip_gap': _STEP >> 8,
+_EXPECTED = {
+  'one of': {
+    'data.source': prepare.SOURCES,
+    'data.feed': feed.FEEDS,
+    'data.align': ('none', 'eyes', 'landmarks'),
+    'data.tree.label_shift': shifts.CHOICES,
+    'method.name': tuple(methods.METHODS),
+    'init.match': warm_start.MATCHES,
+    'population.cohorts': planning.COHORTS,
+    'population.strategy': layout.STRATEGIES,
+    'population.lowering': conv.LOWERINGS,
+    'population.precision': precision.PRECISIONS,
+    'curriculum.pairing': sampling.PAIRINGS,
+    'curriculum.gap.schedule': curriculum.GAP_SCHEDULES,
+    'curriculum.gap.unit': ('frames', 'seconds'),
+    'optim.schedule': curriculum.RATE_SCHEDULES,
+    'augment.flip': ('independent', 'shared', 'none'),
+  },
+  'at most': {
+    'seed': _STEP,
+    'data.size_px': 1024,
+    'data.synthetic.seed': _STEP,
+    'data.synthetic.num_people': 100_000,
+    'method.width': 16,
+    'train.batch_size': 1 << 16,
+    'train.steps': _STEP,
+    'train.epochs': sampling.MAX_EPOCHS,
+    'curriculum.draws_per_person': _STEP >> 8,
+    'curriculum.num_sources': 1 << 10,
+    'curriculum.clip_frames': 1 << 10,
+    'curriculum.clip_gap': _STEP >> 8,
+  },
+  'at least': {
+    'seed': 0,
+    'data.min_frames': 0,
+    'data.fps': 0,
+    'data.synthetic.num_people': 1,
+    'data.synthetic.num_videos': 1,
+    'data.synthetic.num_frames': 2,
+    'data.synthetic.seed': 0,
+    'population.num_devices': 0,
+    'population.wave': 0,
+    'population.chunk': 0,
+    'train.batch_size': 1,
+    'train.microbatches': 1,
+    'train.steps': 0,
+    'train.epochs': 0,
+    'train.validation_batches': 1,
+    'train.rollbacks': 0,
+    'train.patience': 0,
+    'train.log_every': 1,
+    'train.save_steps': 0,
+    'train.keep_steps': 0,
+    'curriculum.draws_per_person': 1,
+    'curriculum.num_sources': 1,
+    'curriculum.clip_frames': 1,
+    'curriculum.clip_gap': 1,
+    'curriculum.gap.start': 0,
+    'curriculum.gap.end': 0,
+    'optim.final_learning_rate': 0,
+    'optim.warmup_steps': 0,
+  },
+  'above': {
+    'method.width': 0,
+    'method.code_std': 0,
+    'train.save_minutes': 0,
+    'curriculum.gap.full_at': 0,
+    'optim.learning_rate': 0,
+    'data.eye_distance': 0,
+    'data.synthetic.fps': 0,
+  },
 }
 _PLACES = (
   'data.path',
@@ -83,15 +93,6 @@ _PLACES = (
   'data.tree.folds',
   'init.path',
   'method.vgg_path',
-)
-_ABOVE_ZERO = (
-  'method.width',
-  'method.code_std',
-  'train.save_minutes',
-  'curriculum.gap.full_at',
-  'optim.learning_rate',
-  'data.eye_distance',
-  'data.synthetic.fps',
 )
 
 
@@ -114,17 +115,7 @@ def check(config: ml_collections.ConfigDict):
     numbers = value if isinstance(value, (tuple, list)) else (value,)
     if any(isinstance(x, float) and not math.isfinite(x) for x in numbers):
       interface.refuse(field, value, 'finite numbers')
-  for field, choices in _CHOICES.items():
-    if values[field] not in choices:
-      interface.refuse(field, values[field], f'one of {", ".join(choices)}')
-  for words, is_within, limits in (
-    ('at most', operator.le, _AT_MOST),
-    ('at least', operator.ge, _AT_LEAST),
-    ('above', operator.gt, dict.fromkeys(_ABOVE_ZERO, 0)),
-  ):
-    for field, limit in limits.items():
-      if not is_within(values[field], limit):
-        interface.refuse(field, values[field], f'{words} {limit}')
+  interface.check_fields(values, _EXPECTED)
   if bool(config.train.steps) == bool(config.train.epochs):
     raise ValueError(
       f'train.steps is {config.train.steps} and train.epochs is '

@@ -25,7 +25,17 @@ from psm_jax.ops import warp as warp_ops
 
 _SQUARE_WEIGHT = 0.1
 _WEIGHT_DECAY = 1e-3
-_DISTURBANCES = ('log_gain', 'bias', 'shift', 'turn_deg', 'log_scale')
+_EXPECTED = {
+  'at least': {
+    'code_size': 1,
+    'reach': 0,
+    'log_gain': 0,
+    'bias': 0,
+    'shift': 0,
+    'turn_deg': 0,
+    'log_scale': 0,
+  }
+}
 _NUM_DRAWS = 10  # An image's gains, biases, shift, turn and scale.
 
 
@@ -125,14 +135,7 @@ def check(config: ml_collections.ConfigDict):
     interface.refuse(
       'data.size_px', size_px, f'16 or more, here a multiple of {factor}'
     )
-  for name, low in (
-    ('code_size', 1),
-    *((name, 0) for name in ('reach', *_DISTURBANCES)),
-  ):
-    if options[name] < low:
-      interface.refuse(
-        f'method.canonical.{name}', options[name], f'at least {low}'
-      )
+  interface.check_fields(options, _EXPECTED, prefix='method.canonical.')
 
 
 class Networks:

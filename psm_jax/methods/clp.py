@@ -236,41 +236,48 @@ def _temporal_terms(query, keys, options):
   }
 
 
-OPTIMIZERS = ('sgd', 'adamw')
-MOMENTUM_SCHEDULES = ('constant', 'cosine')
 SIZES_PX = (32, 256)
 # The dictionary is used once it holds this many times K entries of others.
 FILL = 4
 
-_CHOICES = {
-  'stem_px': networks.STEMS_PX,
-  'temporal': contrast.TEMPORAL,
-  'cross_identity': contrast.CROSS_IDENTITY,
-  'negatives': contrast.NEGATIVES,
-  'key_momentum_schedule': MOMENTUM_SCHEDULES,
-  'optimizer': OPTIMIZERS,
+_EXPECTED = {
+  'one of': {
+    'stem_px': networks.STEMS_PX,
+    'temporal': contrast.TEMPORAL,
+    'cross_identity': contrast.CROSS_IDENTITY,
+    'negatives': contrast.NEGATIVES,
+    'key_momentum_schedule': ('constant', 'cosine'),
+    'optimizer': ('sgd', 'adamw'),
+  },
+  'at most': {
+    'key_momentum': 1,
+    'grey_probability': 1,
+    'blur_probability': 1,
+  },
+  'at least': {
+    'key_momentum': 0,
+    'grey_probability': 0,
+    'blur_probability': 0,
+    'temporal_weight': 0,
+    'temporal_margin': 0,
+    'additive_margin': 0,
+    'cross_identity_weight': 0,
+    'num_nearest': 0,
+    'weight_decay': 0,
+  },
+  'above': {
+    'projection_size': 0,
+    'dictionary_size': 0,
+    'temperature': 0,
+    'weight_temperature': 0,
+  },
 }
-_NOT_NEGATIVE = (
-  'temporal_weight',
-  'temporal_margin',
-  'additive_margin',
-  'cross_identity_weight',
-  'num_nearest',
-  'weight_decay',
-)
-_ABOVE_ZERO = (
-  'projection_size',
-  'dictionary_size',
-  'temperature',
-  'weight_temperature',
-)
-_SHARES = ('key_momentum', 'grey_probability', 'blur_probability')
 
 
 def check(config: ml_collections.ConfigDict):
   """Raises ValueError, naming the field, if CLP cannot run a configuration."""
   options = config.method.clp
-  _check_values(options)
+  interface.check_fields(options, _EXPECTED, prefix='method.clp.')
   num_frames = config.curriculum.clip_frames
   interface.check_whole_batch(config)
   interface.check_pairing(config, 'clips')
@@ -324,26 +331,6 @@ def check_cohort(config: ml_collections.ConfigDict, num_people: int):
       f'than the {needed} ({FILL} * method.clp.num_nearest) from which on it '
       'is used. Raise it, or lower method.clp.num_nearest.'
     )
-
-
-def _check_values(options):
-  """Checks each option of `config.method.clp` by itself."""
-  for name, choices in _CHOICES.items():
-    if options[name] not in choices:
-      interface.refuse(
-        f'method.clp.{name}',
-        options[name],
-        f'one of {", ".join(map(str, choices))}',
-      )
-  for name in _NOT_NEGATIVE:
-    if not options[name] >= 0:
-      interface.refuse(f'method.clp.{name}', options[name], 'at least 0')
-  for name in _ABOVE_ZERO:
-    if not options[name] > 0:
-      interface.refuse(f'method.clp.{name}', options[name], 'above 0')
-  for name in _SHARES:
-    if not 0 <= options[name] <= 1:
-      interface.refuse(f'method.clp.{name}', options[name], 'in [0, 1]')
 
 
 def _check_dictionary(config):

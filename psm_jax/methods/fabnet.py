@@ -176,21 +176,14 @@ def check(config: ml_collections.ConfigDict):
     )
   networks.num_stages_of(config.data.size_px)
   fields = config.method.fabnet
-  if fields.crop not in CROPS:
-    raise ValueError(
-      f'method.fabnet.crop is {fields.crop!r}; expected one of '
-      f'{", ".join(CROPS)}.'
-    )
+  expected = {'one of': {'crop': CROPS}, 'at least': {'patience': 0}}
+  interface.check_fields(fields, expected, prefix='method.fabnet.')
   low, high = fields.window
   if not 0 <= low < high <= fields.window_end <= 10:
     raise ValueError(
       f'method.fabnet.window is {tuple(fields.window)} and window_end is '
       f'{fields.window_end}; expected 0 <= low < high <= window_end <= 10, '
       'tenths of a batch.'
-    )
-  if fields.patience < 0:
-    raise ValueError(
-      f'method.fabnet.patience is {fields.patience}; expected 0 or more epochs.'
     )
 
 

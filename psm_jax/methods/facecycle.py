@@ -26,9 +26,14 @@ _MEAN = np.array((0.485, 0.456, 0.406))
 _STD = np.array((0.229, 0.224, 0.225))
 # PSM release: Adam, no clipping, no weight decay; the rate is the schedule's.
 OPTIMIZER = optax.scale_by_adam(b1=0.5, b2=0.999, eps=1e-8)
-ENCODERS = ('published', 'plain')
-SSIM_IMAGES = ('normalised', 'positive')
-VGG = ('random', 'none', 'file')
+_EXPECTED = {
+  'one of': {
+    'vgg': ('random', 'none', 'file'),
+    'ssim_images': ('normalised', 'positive'),
+    'encoder': ('published', 'plain'),
+  },
+  'at least': {'neutral_consistency': 0},
+}
 # The random trunk is the same for every run: it stands in for a file.
 _RANDOM_TRUNK_SEED = 0
 _PERCEPTUAL_TAPS = ('relu2_1', 'relu3_1', 'relu4_1')
@@ -132,19 +137,7 @@ def check(config: ml_collections.ConfigDict):
   if size < 16 or size % 16:
     interface.refuse('data.size_px', size, 'a multiple of 16')
   interface.check_microbatches(config)
-  for field, choices in (
-    ('vgg', VGG),
-    ('ssim_images', SSIM_IMAGES),
-    ('encoder', ENCODERS),
-  ):
-    if method[field] not in choices:
-      interface.refuse(
-        f'method.{field}', method[field], f'one of {", ".join(choices)}'
-      )
-  if method.neutral_consistency < 0:
-    interface.refuse(
-      'method.neutral_consistency', method.neutral_consistency, '0 or more'
-    )
+  interface.check_fields(method, _EXPECTED, prefix='method.')
   if method.vgg == 'file' and not method.vgg_path:
     interface.refuse('method.vgg_path', '', 'the file of the VGG19 weights')
   interface.check_pairing(

@@ -4,7 +4,8 @@ M members of an example, B examples of a step, S pixels a side.
 """
 
 import dataclasses
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax
@@ -159,6 +160,35 @@ class Method:
 def refuse(field: str, value: object, expected: str):
   """Raises the ValueError of a configuration's field that cannot be."""
   raise ValueError(f'{field} is {value!r}; expected {expected}.')
+
+
+_IS_MET: dict[str, Callable[[Any, Any], bool]] = {
+  'one of': lambda value, choices: value in choices,
+  'at most': operator.le,
+  'at least': operator.ge,
+  'above': operator.gt,
+}
+
+
+def check_fields(
+  values: Mapping[str, Any],
+  expected: Mapping[str, Any],
+  *,
+  prefix: str = '',
+):
+  """Raises ValueError, naming the field, unless values are as expected.
+
+  Args:
+    values: Field to value.
+    expected: 'one of', 'at most', 'at least' and 'above' to the fields of which
+      that is expected, each with its choices or its limit.
+    prefix: Of the fields' names, as they are told.
+  """
+  for words, limits in expected.items():
+    for field, limit in limits.items():
+      if not _IS_MET[words](values[field], limit):
+        told = ', '.join(map(str, limit)) if words == 'one of' else limit
+        refuse(f'{prefix}{field}', values[field], f'{words} {told}')
 
 
 def check_pairing(config: ml_collections.ConfigDict, *pairings: str):
