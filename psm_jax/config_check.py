@@ -158,10 +158,8 @@ def check(config: ml_collections.ConfigDict):
       interface.refuse(
         f'curriculum.gap.{end}', gap[end], 'above 0 for geometric widening'
       )
-  ranges = config.augment.to_dict()
-  del ranges['enabled']
   try:
-    augment.Augmentation(**ranges)
+    augment.of_config(config.augment)
   except ValueError as error:
     raise ValueError(f'augment.{error}') from None
   methods.abstract(config).check(config)

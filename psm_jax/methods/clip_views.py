@@ -21,27 +21,13 @@ _BLUR_SIGMA = (0.1, 2.0)
 _BLUR_SIZE_PX = 224
 
 
-@dataclasses.dataclass(frozen=True)
-class ClipAugmentation:
-  """What is changed and how often.
-
-  Attributes:
-    images: Crop and flip of a clip, colours of a view; any flip but 'none'
-      turns whole clips.
-    grey_probability: How often a view loses its colours.
-    blur_probability: How often a view is blurred.
-  """
-
-  images: augment.Augmentation
-  grey_probability: float
-  blur_probability: float
-
-
 def draw(
   key: jax.Array,
   clips: jax.Array,
   *,
-  config: ClipAugmentation,
+  config: augment.Augmentation,
+  grey_probability: float,
+  blur_probability: float,
   axis: data_axis.DataAxis,
 ) -> tuple[jax.Array, jax.Array]:
   """Returns two views of each clip.
@@ -52,15 +38,18 @@ def draw(
   Args:
     key: () key of this step, the same on all devices.
     clips: [B, T, S, S, 3] float32 in [0, 1], of this device.
-    config: What to change; static under jit.
+    config: Crop and flip of a clip, colours of a view; any flip but 'none'
+      turns whole clips. This and what follows is static under jit.
+    grey_probability: How often a view loses its colours.
+    blur_probability: How often a view is blurred.
     axis: The devices that share the batch.
 
   Returns:
     Two [B, T, S, S, 3] float32 in [0, 1].
   """
-  geometry = dataclasses.replace(config.images, jitter_probability=0)
+  geometry = dataclasses.replace(config, jitter_probability=0)
   colours = dataclasses.replace(
-    config.images, crop_scale=(1, 1), crop_aspect=(1, 1), flip='none'
+    config, crop_scale=(1, 1), crop_aspect=(1, 1), flip='none'
   )
 
   def of_frames(key, clip, images):
@@ -73,13 +62,13 @@ def draw(
     colour_key, other_key = jax.random.split(key)
     clip = of_frames(colour_key, clip, colours)
     chances = jax.random.uniform(other_key, (3,))
-    if config.grey_probability:
+    if grey_probability:
       grey = pix.rgb_to_grayscale(clip, keep_dims=True)
-      clip = jnp.where(chances[0] < config.grey_probability, grey, clip)
-    if config.blur_probability:
+      clip = jnp.where(chances[0] < grey_probability, grey, clip)
+    if blur_probability:
       low, high = (clip.shape[1] * s / _BLUR_SIZE_PX for s in _BLUR_SIGMA)
       blurred = blur(clip, low + (high - low) * chances[2])
-      clip = jnp.where(chances[1] < config.blur_probability, blurred, clip)
+      clip = jnp.where(chances[1] < blur_probability, blurred, clip)
     return clip
 
   def views_of(index, clip):

@@ -64,7 +64,7 @@ def make(
     lowering=config.population.lowering,
     axis=axis,
   )
-  augmentation = _augmentation(config)
+  augmentation = augment.of_config(config.augment)
 
   def init(key):
     params, statistics = nets.init(key)
@@ -89,7 +89,12 @@ def make(
     views = (clips, clips)
     if augmentation is not None:
       views = clip_views.draw(
-        view_key, clips / 255, config=augmentation, axis=axis
+        view_key,
+        clips / 255,
+        config=augmentation,
+        grey_probability=options.grey_probability,
+        blur_probability=options.blur_probability,
+        axis=axis,
       )
       views = [255 * view for view in views]
     first, second = (facecycle.normalise(view) for view in views)
@@ -171,18 +176,6 @@ def key_momentum(
     return start
   share = jnp.clip(step.astype(jnp.float32) / config.train.steps, 0, 1)
   return 1 - (1 - start) * (1 + jnp.cos(jnp.pi * share)) / 2
-
-
-def _augmentation(config):
-  """Returns the augmentation of a configuration, None if switched off."""
-  values = config.augment.to_dict()
-  if not values.pop('enabled'):
-    return None
-  return clip_views.ClipAugmentation(
-    images=augment.Augmentation(**values),
-    grey_probability=config.method.clp.grey_probability,
-    blur_probability=config.method.clp.blur_probability,
-  )
 
 
 def _loss_of_embeddings(key, query, keys, identity, dictionary, options, axis):

@@ -68,7 +68,7 @@ def make(
       else None
     ),
   )
-  augmentation = _augmentation(config.augment)
+  augmentation = augment.of_config(config.augment)
   trunk_shape = _abstract_trunk(config.method)
 
   def loss(key, params, method_state, trunk, batch, schedule):
@@ -169,14 +169,6 @@ def _load_trunk(config):
   )
   draw = functools.partial(vgg.init, width=config.width)
   return jax.jit(draw)(jax.random.key(_RANDOM_TRUNK_SEED))
-
-
-def _augmentation(config):
-  """Returns the augmentation of a configuration, None if switched off."""
-  if not config.enabled:
-    return None
-  values = {key: value for key, value in config.items() if key != 'enabled'}
-  return augment.Augmentation(**values)
 
 
 def normalise(image: jax.Array) -> jax.Array:

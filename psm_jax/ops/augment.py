@@ -19,6 +19,7 @@ import chex
 import dm_pix as pix
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 from jaxtyping import Float32, Int32, Key
 
@@ -86,6 +87,18 @@ class Augmentation:
       raise ValueError(
         f"flip is {self.flip!r}; it must be 'independent', 'shared' or 'none'."
       )
+
+
+def of_config(config: ml_collections.ConfigDict) -> Augmentation | None:
+  """Returns what `config.augment` asks for, None if it is switched off.
+
+  Raises:
+    ValueError: If a value cannot be, switched off or not; names it.
+  """
+  values = config.to_dict()
+  is_enabled = values.pop('enabled')
+  augmentation = Augmentation(**values)
+  return augmentation if is_enabled else None
 
 
 def augment(

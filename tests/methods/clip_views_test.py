@@ -16,11 +16,13 @@ _NO_COLOURS = augment.Augmentation(
   jitter_probability=0.0,
   flip='shared',
 )
-_GEOMETRY = clip_views.ClipAugmentation(
-  images=_NO_COLOURS, grey_probability=0.0, blur_probability=0.0
-)
-_COLOURS = clip_views.ClipAugmentation(
-  images=augment.Augmentation(
+_GEOMETRY = {
+  'config': _NO_COLOURS,
+  'grey_probability': 0.0,
+  'blur_probability': 0.0,
+}
+_COLOURS = {
+  'config': augment.Augmentation(
     crop_scale=(1.0, 1.0),
     crop_aspect=(1.0, 1.0),
     brightness=0.4,
@@ -29,12 +31,12 @@ _COLOURS = clip_views.ClipAugmentation(
     hue=0.1,
     flip='none',
   ),
-  grey_probability=0.2,
-  blur_probability=0.5,
-)
+  'grey_probability': 0.2,
+  'blur_probability': 0.5,
+}
 _draw = jax.jit(
   clip_views.draw,
-  static_argnames=('config', 'axis'),
+  static_argnames=(*_GEOMETRY, 'axis'),
   compiler_options={'xla_backend_optimization_level': 0},
 )
 
@@ -55,7 +57,7 @@ class DrawTest(absltest.TestCase):
     clips = np.broadcast_to(_positions(), (_CLIPS, _FRAMES, _SIZE, _SIZE, 3))
     first, second = map(
       np.asarray,
-      _draw(jax.random.key(0), clips, config=_GEOMETRY, axis=_ONE_DEVICE),
+      _draw(jax.random.key(0), clips, **_GEOMETRY, axis=_ONE_DEVICE),
     )
     np.testing.assert_array_equal(first, second)
     for frame in range(1, _FRAMES):
@@ -70,7 +72,7 @@ class DrawTest(absltest.TestCase):
     clips = np.repeat(_clips()[:, :1], _FRAMES, axis=1)
     first, second = map(
       np.asarray,
-      _draw(jax.random.key(1), clips, config=_COLOURS, axis=_ONE_DEVICE),
+      _draw(jax.random.key(1), clips, **_COLOURS, axis=_ONE_DEVICE),
     )
     for view in (first, second):
       self.assertBetween(view.min(), 0, 1)
@@ -88,7 +90,7 @@ class DrawTest(absltest.TestCase):
     clips = _clips()
     changed = np.concatenate([clips[:4], 1 - clips[4:]])
     ours, theirs = (
-      _draw(jax.random.key(2), x, config=_COLOURS, axis=_ONE_DEVICE)[0]
+      _draw(jax.random.key(2), x, **_COLOURS, axis=_ONE_DEVICE)[0]
       for x in (clips, changed)
     )
     np.testing.assert_array_equal(ours[:4], theirs[:4])
@@ -96,11 +98,11 @@ class DrawTest(absltest.TestCase):
 
   def test_two_devices_draw_as_one(self):
     clips = _clips()
-    whole = _draw(jax.random.key(2), clips, config=_GEOMETRY, axis=_ONE_DEVICE)
+    whole = _draw(jax.random.key(2), clips, **_GEOMETRY, axis=_ONE_DEVICE)
     draw = functools.partial(
       clip_views.draw,
       jax.random.key(2),
-      config=_GEOMETRY,
+      **_GEOMETRY,
       axis=data_axis.DataAxis('data', 2),
     )
     halves = jax.pmap(draw, axis_name='data', devices=jax.devices()[:2])(
@@ -110,14 +112,12 @@ class DrawTest(absltest.TestCase):
       np.testing.assert_allclose(ours.reshape(clips.shape), theirs, atol=1e-6)
 
   def test_nothing_changes_where_nothing_is_asked_for(self):
-    off = dataclasses.replace(
-      _GEOMETRY,
-      images=dataclasses.replace(
-        _NO_COLOURS, crop_scale=(1.0, 1.0), flip='none'
-      ),
+    images = dataclasses.replace(
+      _NO_COLOURS, crop_scale=(1.0, 1.0), flip='none'
     )
+    off = _GEOMETRY | {'config': images}
     clips = _clips()
-    for view in _draw(jax.random.key(0), clips, config=off, axis=_ONE_DEVICE):
+    for view in _draw(jax.random.key(0), clips, **off, axis=_ONE_DEVICE):
       np.testing.assert_array_equal(view, clips)
 
 
