@@ -112,16 +112,27 @@ def nearest(
 
 def _neighbours(frames, train, test):
   """Returns [n_test] positions in train of the frames around, -1 for none."""
-  video = frames['video_id'].astype(str).to_numpy()
-  time_s = frames['time_s'].to_numpy(np.float64)
-  before, after = np.full((2, len(test)), -1)
-  for video_id in np.unique(video[test]):
-    known = np.flatnonzero(video[train] == video_id)
-    if not len(known):
-      continue
-    known = known[np.argsort(time_s[train[known]], kind='stable')]
-    asked = np.flatnonzero(video[test] == video_id)
-    place = np.searchsorted(time_s[train[known]], time_s[test[asked]], 'right')
-    around = np.pad(known, 1, constant_values=-1)
-    before[asked], after[asked] = around[place], around[place + 1]
-  return before, after
+  keys = frames[['video_id', 'time_s']].astype(
+    {'video_id': str, 'time_s': float}
+  )
+  known, asked = (
+    keys.iloc[rows]
+    .assign(place=np.arange(len(rows)))
+    .sort_values('time_s', kind='stable')
+    for rows in (train, test)
+  )
+  return [
+    pd.merge_asof(
+      asked,
+      known,
+      on='time_s',
+      by='video_id',
+      suffixes=('', '_known'),
+      direction=direction,
+      allow_exact_matches=direction == 'backward',
+    )
+    .sort_values('place')['place_known']
+    .fillna(-1)
+    .to_numpy(int)
+    for direction in ('backward', 'forward')
+  ]

@@ -316,19 +316,20 @@ def _in_time(frames, chosen) -> np.ndarray:
 
 def _near(frames, chosen, guard_s) -> np.ndarray:
   """Returns [n] bool: chosen, or within guard_s of a chosen frame."""
-  video = frames['video_id'].astype(str).to_numpy()
-  time_s = frames['time_s'].to_numpy(np.float64)
-  near = chosen.copy()
-  for video_id in np.unique(video[chosen]):
-    here = video == video_id
-    border = np.sort(time_s[here & chosen])
-    after = np.searchsorted(border, time_s[here])
-    distance = np.minimum(
-      np.abs(time_s[here] - border[np.minimum(after, len(border) - 1)]),
-      np.abs(time_s[here] - border[np.maximum(after - 1, 0)]),
-    )
-    near[here] |= distance <= guard_s + TIME_TOLERANCE_S
-  return near
+  keys = frames[['video_id', 'time_s']].astype(
+    {'video_id': str, 'time_s': float}
+  )
+  keys = keys.assign(row=np.arange(len(frames))).sort_values('time_s')
+  found = pd.merge_asof(
+    keys,
+    keys[chosen[keys['row']]],
+    on='time_s',
+    by='video_id',
+    suffixes=('', '_chosen'),
+    tolerance=guard_s + TIME_TOLERANCE_S,
+    direction='nearest',
+  )
+  return found.sort_values('row')['row_chosen'].notna().to_numpy()
 
 
 def _choices(generator):
