@@ -47,11 +47,6 @@ def of_store(store: store_lib.FrameStore) -> CanonicalFaces:
   )
 
 
-def of_video(frames: np.ndarray) -> CanonicalFaces:
-  """Returns the canonical face of frames [n, S * S * 3] uint8 of one video."""
-  return CanonicalFaces(median(frames)[None], np.zeros(len(frames), np.int32))
-
-
 def median(frames: np.ndarray) -> np.ndarray:
   """Returns the median over time of a video's aligned frames.
 

@@ -24,6 +24,7 @@ from psm_jax.data import store as store_lib
 from psm_jax.embedding import driven as driven_lib
 from psm_jax.embedding import grey
 from psm_jax.embedding import trained as trained_lib
+from psm_jax.engine import feed, inference
 from psm_jax.runs import run_states, shards, zoo
 
 _KEYS = list(store_lib.KEY_COLUMNS)
@@ -123,17 +124,20 @@ def write_with(
     )
   root = pathlib.Path(out) / embedded.EMBEDDINGS
   origin = _origin(model.model_id, model.steps, model, model.config)
-  written = [
-    _write(
-      root,
-      store,
+  method, written = methods.abstract(model.config), []
+  embed = inference.embedder(method)
+  faces = feed.canonical_of(method, store)
+  for rows in _videos(store, store.person_ids):
+    values = inference.in_batches(
+      embed,
+      model.params,
+      model.method_state,
+      store.frames,
       rows,
-      model.embed(store.frames[rows]),
-      origin,
-      store.index.iloc[rows],
+      canonical=faces,
     )
-    for rows in _videos(store, store.person_ids)
-  ]
+    described = store.index.iloc[rows]
+    written.append(_write(root, store, rows, values, origin, described))
   logging.info('Wrote %d tables to %s', len(written), out)
   return written
 

@@ -8,7 +8,6 @@ ZOO/MODEL_ID/
   README.md          the same in words
 
   exported = zoo.load('zoo/facecycle-AV001-s0')
-  embeddings = exported.embed(frames)
 
 `psm_jax.load` makes of it what a lab works with (model.py).
 
@@ -17,7 +16,6 @@ biometric data like the videos it learned from; the folders are private (0700).
 """
 
 import dataclasses
-import functools
 import hashlib
 import os
 import pathlib
@@ -32,8 +30,6 @@ import safetensors.numpy
 from absl import logging
 
 from psm_jax import json_files, methods, paths, presets
-from psm_jax.data import canonical_faces
-from psm_jax.engine import inference
 from psm_jax.methods import interface
 from psm_jax.runs import checkpoint, model_card, resuming, run, run_states
 
@@ -77,40 +73,6 @@ class Model:
   steps: int | None
   origin: str = 'psm_jax'
   crops: dict = dataclasses.field(default_factory=dict)
-
-  @functools.cached_property
-  def _embed(self):
-    return inference.embedder(methods.abstract(self.config))
-
-  def embed(self, frames: np.ndarray) -> np.ndarray:
-    """Returns [n, D] float32 embeddings.
-
-    Args:
-      frames: [n, S, S, 3] or [n, S * S * 3] uint8, R, G, B, aligned as those
-        the model learned from (`config.data`), S = config.data.size_px; of one
-        video, whose canonical face is theirs, if the method needs it.
-
-    Raises:
-      ValueError: If the frames have another size or type.
-    """
-    size = self.config.data.size_px
-    flat = frames.reshape((len(frames), -1))
-    if flat.dtype != np.uint8 or flat.shape[1] != size * size * 3:
-      raise ValueError(
-        f'{self.model_id} embeds uint8 frames of {size} x {size} x 3, but was '
-        f'given {frames.dtype} of shape {frames.shape}.'
-      )
-    faces = None
-    if methods.abstract(self.config).uses_canonical:
-      faces = canonical_faces.of_video(flat)
-    return inference.in_batches(
-      self._embed,
-      self.params,
-      self.method_state,
-      flat,
-      np.arange(len(flat)),
-      canonical=faces,
-    )
 
 
 def export_run(

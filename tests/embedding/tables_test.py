@@ -16,7 +16,7 @@ from psm_jax import embedding, methods, sampling, training
 from psm_jax.data import store as store_lib
 from psm_jax.embedding import grey, pictures, tables
 from psm_jax.evaluation import features
-from psm_jax.runs import planning, run, run_states
+from psm_jax.runs import planning, run, run_states, zoo
 from tests import tiny, training_runs
 
 _STEPS = 10
@@ -94,6 +94,25 @@ class RunTest(absltest.TestCase):
     first, second = (table.frames.attrs for table in self.learned)
     self.assertNotEqual(first['state'], second['state'])
     self.assertEqual(first['config'], second['config'])
+
+  def test_an_exported_model_writes_the_table_of_its_run(self):
+    model_id = self.trained.run.models[1].model_id
+    (folder,) = zoo.export_run(
+      self.workdir, self.folder / 'zoo', model_ids=[model_id]
+    )
+    store = store_lib.open_store(self.store)
+    written = embedding.write_with(zoo.load(folder), store, self.folder / 'out')
+    of_run = self.learned[1]
+    videos = [p for p in written if p.parent.name == of_run.person_id]
+    values = pd.concat(map(pd.read_parquet, videos)).filter(regex=r'^e\d')
+    np.testing.assert_allclose(values, of_run.features, atol=1e-5)
+
+  def test_a_store_of_another_size_is_refused(self):
+    model = types.SimpleNamespace(model_id='m', config=tiny.config())
+    store = store_lib.open_store(self.store)
+    other = dataclasses.replace(store, size_px=store.size_px // 2)
+    with self.assertRaisesRegex(ValueError, 'embeds frames of 32 px'):
+      embedding.write_with(model, other, self.folder / 'out')
 
   def test_the_state_is_that_of_the_parameters(self):
     again, other, start = (

@@ -11,6 +11,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from psm_jax import methods, sampling
+from psm_jax import model as model_lib
 from psm_jax.data import canonical_faces
 from psm_jax.engine import feed, population, update
 from psm_jax.methods import canonical, interface
@@ -275,7 +276,10 @@ class EmbedTest(parameterized.TestCase):
     model = zoo.Model('m', ('p',), _config(**fields), params, (), steps=5)
     out = pathlib.Path(self.create_tempdir().full_path) / 'zoo'
     folder = zoo.save(model, out)
-    embedded = zoo.load(folder).embed(frames)
+    table = model_lib.Model(zoo.load(folder)).transform(
+      frames.reshape(3, _SIZE, _SIZE, 3), errors=False
+    )
+    embedded = table.filter(regex=r'^e\d').to_numpy(np.float32)
     self.assertEqual(embedded.shape, (3, 256))
     embed = jax.jit(method.embed)
     faces = np.repeat(canonical_faces.median(frames)[None], 3, axis=0)

@@ -59,20 +59,6 @@ class ZooTest(parameterized.TestCase):
       self.assertEqual(model.cohort, (f'p{model.model_id}',))
       self.assertEqual(model.steps, 5)
 
-  def test_it_embeds_as_in_its_run_however_many_frames(self):
-    (folder,) = zoo.export_run(self.workdir, self.out, model_ids=['m1'])
-    frames = tiny.frames(70)
-    params = jax.tree.map(lambda leaf: leaf[1], self.states.params)
-    expected = self.method.embed(params, (), frames)
-    side = tiny.SIZE_PX
-    ours = zoo.load(folder).embed(frames.reshape(-1, side, side, 3))
-    np.testing.assert_allclose(ours, expected, atol=1e-5)
-
-  def test_frames_of_another_size_are_refused(self):
-    (folder,) = zoo.export_run(self.workdir, self.out, model_ids=['m1'])
-    with self.assertRaisesRegex(ValueError, 'frames of 32 x 32 x 3'):
-      zoo.load(folder).embed(np.zeros((2, 16, 16, 3), np.uint8))
-
   def test_a_failed_model_is_left_out(self):
     self._save(self.states.replace(failed_step=np.array([-1, 3], np.int32)))
     folders = zoo.export_run(self.workdir, self.out)
