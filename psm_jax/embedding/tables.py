@@ -24,7 +24,7 @@ from psm_jax.data import store as store_lib
 from psm_jax.embedding import driven as driven_lib
 from psm_jax.embedding import grey
 from psm_jax.embedding import trained as trained_lib
-from psm_jax.engine import feed, inference
+from psm_jax.engine import feed, inference, programs
 from psm_jax.runs import run_states, shards, zoo
 
 _KEYS = list(store_lib.KEY_COLUMNS)
@@ -70,9 +70,8 @@ def write_embeddings(
     )
     written += _write_pixels(trained, root / embedded.PIXELS)
   if flows:
-    written += _write_models(
-      trained, root / embedded.FLOWS, function=_flow_cells(trained)
-    )
+    cells_of = _flow_cells(programs.of(trained.run.config))
+    written += _write_models(trained, root / embedded.FLOWS, function=cells_of)
   if driven:
     written += _write_driven(trained)
   if kept_steps:
@@ -353,7 +352,7 @@ def _origin(model_id, step, state, config: ml_collections.ConfigDict) -> dict:
   }
 
 
-def _flow_cells(trained: trained_lib.Trained) -> Callable[..., np.ndarray]:
+def _flow_cells(computed: programs.Programs) -> Callable[..., np.ndarray]:
   """Returns what makes flows of frames, [n, 8, 8, 2] float32, (dy, dx).
 
   In sides of the picture, down and to the right: where what the neutral face
@@ -363,31 +362,20 @@ def _flow_cells(trained: trained_lib.Trained) -> Callable[..., np.ndarray]:
     ValueError: If the method draws no flow from a neutral face, or a coarse
       one.
   """
-  method, state = trained.method, trained.model_state(trained.indices[0])
-  args = jax.random.key(0), state.params, state.method_state, method.shared
-  frames = trained.store.frames[:2]
-  faces = frames if method.uses_canonical else ()
-  made = jax.eval_shape(method.pictures, *args, frames, faces)
+  method, drawn = computed.method, computed.drawn
   # Without a neutral face a flow leads from one frame to any other.
-  if not {'neutral', 'flow'} <= made.keys():
+  if not {'neutral', 'flow'} <= drawn.keys():
     raise ValueError(f'{method.name} draws no flow from a neutral face.')
-  height, width = made['flow'].shape[1:3]
+  height, width = drawn['flow'].shape[1:3]
   if min(height, width) < embedded.FLOW_CELLS:
     raise ValueError(
       f'{method.name} of {method.size_px} px draws flows of {height} x '
       f'{width}; expected {embedded.FLOW_CELLS} or more a side.'
     )
 
-  # What else is in the pictures is then not computed.
-  @jax.jit
-  def flow_of(params, method_state, frames, faces=()):
-    return method.pictures(
-      jax.random.key(0), params, method_state, method.shared, frames, faces
-    )['flow']
-
   def cells_of(*args):
     # It was (x, y) in halves of the side.
-    flow = np.asarray(flow_of(*args))[..., ::-1] / 2
+    flow = np.asarray(computed.picture('flow')(*args))[..., ::-1] / 2
     for axis in (1, 2):
       parts = np.array_split(flow, embedded.FLOW_CELLS, axis=axis)
       flow = np.stack([part.mean(axis=axis) for part in parts], axis=axis)

@@ -37,7 +37,8 @@ class Programs:
   Attributes:
     method: The method.
     embed: Gives embeddings.
-    drawn: The names of the pictures that the method draws.
+    drawn: The names of the pictures that the method draws, with the shapes of
+      those of two frames.
   """
 
   def __init__(self, config: ml_collections.ConfigDict):
@@ -47,9 +48,7 @@ class Programs:
     frames = jax.ShapeDtypeStruct((2, config.data.size_px**2 * 3), np.uint8)
     state = jax.eval_shape(self.method.init, jax.random.key(0))
     canonical = (frames,) if self.method.uses_canonical else ()
-    self.drawn = tuple(
-      jax.eval_shape(self._all_pictures, *state, frames, *canonical)
-    )
+    self.drawn = jax.eval_shape(self._all_pictures, *state, frames, *canonical)
 
   def _all_pictures(self, params, method_state, frames, canonical=()):
     return self.method.pictures(

@@ -7,7 +7,7 @@ import tempfile
 import types
 from unittest import mock
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
@@ -15,6 +15,7 @@ from absl.testing import absltest, parameterized
 from psm_jax import embedding, methods, sampling, training
 from psm_jax.data import store as store_lib
 from psm_jax.embedding import grey, pictures, tables
+from psm_jax.engine import programs
 from psm_jax.evaluation import features
 from psm_jax.runs import planning, run, run_states, zoo
 from tests import tiny, training_runs
@@ -223,77 +224,51 @@ def _pictures(key, params, method_state, shared, frames, canonical):
   return {'neutral': flow, 'flow': flow}
 
 
-def _trained(pictures_of=_pictures):
-  """Returns a run of two models of A and B, as Trained shows it."""
-  store = tiny.empty_store(A=(3, 4), B=(5,))
-  frames = np.arange(24, dtype=np.uint8).reshape(12, 2)
-  return types.SimpleNamespace(
-    method=types.SimpleNamespace(
-      name='toy',
-      size_px=36,
-      shared=(),
-      pictures=pictures_of,
-      uses_canonical=False,
-    ),
-    canonical=None,
-    indices=(0, 1),
-    store=dataclasses.replace(store, frames=frames),
-    model_state=lambda index: types.SimpleNamespace(
-      params=np.float32(index + 1), method_state=()
-    ),
+def _computed(pictures_of=_pictures):
+  """Returns the programs of a method of one parameter that draws pictures."""
+  method = dataclasses.replace(
+    tiny.toy_method(tiny.config()),
+    init=lambda key: (jnp.float32(1), ()),
+    pictures=pictures_of,
   )
+  with mock.patch.object(methods, 'make', lambda config: method):
+    return programs.Programs(tiny.config())
 
 
 class FlowsTest(parameterized.TestCase):
   def test_flows_are_down_and_right_in_sides_of_the_picture(self):
-    trained = _trained()
-    cells_of = tables._flow_cells(trained)
+    frames, cells_of = tiny.frames(3), tables._flow_cells(_computed())
     for scale in (1, 2):
-      cells = cells_of(np.float32(scale), (), trained.store.frames[[5, 0, 3]])
+      cells = cells_of(np.float32(scale), (), frames)
       self.assertEqual(cells.shape, (3, 8, 8, 2))
-      x_y = scale * trained.store.frames[[5, 0, 3]]
-      np.testing.assert_allclose(cells[:, 7, 0], x_y[:, ::-1] / 2)
+      y_x = scale * frames[:, 1::-1].astype(np.float32)
+      np.testing.assert_allclose(cells[:, 7, 0], y_x / 2)
 
   def test_a_cell_is_the_mean_of_its_part_of_the_picture(self):
     flow = np.random.default_rng(0).normal(size=(2, 16, 24, 2))
-    trained = _trained(lambda *args: {'neutral': 0, 'flow': flow})
-    with mock.patch.object(
-      jax, 'eval_shape', lambda function, *a: function(*a)
-    ):
-      cells_of = tables._flow_cells(trained)
-    cells = cells_of(1.0, (), trained.store.frames[:2])
+    computed = _computed(lambda *args: {'neutral': 0, 'flow': flow})
+    cells = tables._flow_cells(computed)(1.0, (), tiny.frames(2))
     expected = flow.reshape(2, 8, 2, 8, 3, 2).mean(axis=(2, 4))[..., ::-1] / 2
     np.testing.assert_allclose(cells, expected, rtol=1e-5, atol=1e-7)
 
   def test_a_flow_too_coarse_is_an_error(self):
-    trained = _trained(
+    computed = _computed(
       lambda *args: {n: f[:, :4] for n, f in _pictures(*args).items()}
     )
-    with self.assertRaisesRegex(ValueError, 'toy of 36 px .* 4 x 10'):
-      tables._flow_cells(trained)
+    with self.assertRaisesRegex(ValueError, 'toy of 32 px .* 4 x 10'):
+      tables._flow_cells(computed)
 
   @parameterized.parameters(
     ('facecycle', 'gap'), ('canonical', 'repaired'), ('fabnet', 'views')
   )
   def test_only_a_flow_from_a_neutral_face_counts(self, name, pairing):
-    method = methods.make(
-      tiny.config(method__name=name, curriculum__pairing=pairing)
-    )
-    params, method_state = jax.eval_shape(method.init, jax.random.key(0))
-    trained = types.SimpleNamespace(
-      method=method,
-      canonical=None,
-      indices=(0,),
-      store=types.SimpleNamespace(frames=tiny.frames(3)),
-      model_state=lambda index: types.SimpleNamespace(
-        params=params, method_state=method_state
-      ),
-    )
+    config = tiny.config(method__name=name, curriculum__pairing=pairing)
+    computed = programs.of(config)
     if name != 'fabnet':
-      tables._flow_cells(trained)
+      tables._flow_cells(computed)
     else:
       with self.assertRaisesRegex(ValueError, f'{name} draws no flow'):
-        tables._flow_cells(trained)
+        tables._flow_cells(computed)
 
 
 class PicturesTest(absltest.TestCase):
