@@ -154,7 +154,7 @@ def _compare(
   )
   purity = _purity(other.distances, model)
   rival = verdicts.Rival(other.labels, other.grid, purity)
-  judged = verdicts.judge(
+  verdict_of, profiles, judged_person = verdicts.judge(
     model.table.person_id,
     model.labels,
     [rival, *other_seeds],
@@ -173,14 +173,14 @@ def _compare(
     truth=config.truth,
   )
   return {
-    'persons': [described_person | judged.person],
+    'persons': [described_person | judged_person],
     'settings': descriptions.settings(
       model, settings, working=working, method=config.clusters.method
     ),
     'clusters': [
-      {**row, **judged.clusters.get(row['cluster'], {})} for row in described
+      {**row, **verdict_of.get(row['cluster'], {})} for row in described
     ],
-    'profiles': judged.profiles,
+    'profiles': profiles,
     'exemplars': descriptions.exemplars(
       model, num_exemplars=config.num_exemplars
     ),

@@ -8,7 +8,7 @@ a cluster novel if no similarity, rescaled to [0, 1] over the person's pairs,
 exceeds 0.8:
 
   first = novelty.profiles(labels, active)
-  compared = novelty.compare(first, second)  # compared.novel_first, ...
+  compared = novelty.compare(first, second)  # compared.novel, ...
 
 Rescaling makes it relative: among pairs that are all alike the least alike is
 0, so that it finds novel clusters in random groups too. The stricter rule
@@ -84,14 +84,12 @@ class Comparison:
   Attributes:
     metric: [I, J] float64, correlation less the sum of absolute differences.
     normalised: [I, J] float64 in [0, 1], rescaled over the whole matrix.
-    novel_first: [I] bool.
-    novel_second: [J] bool.
+    novel: [I] bool, which clusters of the first model are.
   """
 
   metric: np.ndarray
   normalised: np.ndarray
-  novel_first: np.ndarray
-  novel_second: np.ndarray
+  novel: np.ndarray
 
 
 def profiles(
@@ -159,10 +157,10 @@ def normalise(
 def compare(
   first: Profiles, second: Profiles, *, threshold: float = THRESHOLD
 ) -> Comparison:
-  """Applies the published rule to the clusters of two models.
+  """Applies the published rule to the clusters of a model, against another's.
 
-  If one model has no cluster with an active action unit, all clusters of the
-  other are novel (our choice).
+  If the other has no cluster with an active action unit, all clusters of the
+  first are novel (our choice).
 
   Args:
     first: I clusters.
@@ -171,13 +169,7 @@ def compare(
   """
   metric = similarity(first.values, second.values)
   normalised = normalise(metric)
-  alike = normalised > threshold
-  return Comparison(
-    metric=metric,
-    normalised=normalised,
-    novel_first=~alike.any(axis=1),
-    novel_second=~alike.any(axis=0),
-  )
+  return Comparison(metric, normalised, ~(normalised > threshold).any(axis=1))
 
 
 def city_block(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -47,21 +47,6 @@ class Rival:
   purity: Mapping[int, float]
 
 
-@dataclasses.dataclass(frozen=True)
-class Judgement:
-  """What is said of one model's clusters; empty without labels.
-
-  Attributes:
-    clusters: Cluster to its columns of clusters.csv.
-    profiles: Rows of profiles.csv.
-    person: Columns of persons.csv.
-  """
-
-  clusters: dict[int, dict]
-  profiles: list[dict]
-  person: dict
-
-
 def judge(
   person_id: str,
   labels: np.ndarray,
@@ -72,7 +57,7 @@ def judge(
   *,
   config: novelty.NoveltyConfig,
   min_size: int,
-) -> Judgement:
+) -> tuple[dict[int, dict], list[dict], dict]:
   """Applies both rules to the clusters of one model.
 
   Args:
@@ -86,9 +71,13 @@ def judge(
     described: A row a cluster with cluster, num_episodes, jaccard and purity.
     config: The rules.
     min_size: Labelled frames below which a cluster does not count.
+
+  Returns:
+    Cluster to its columns of clusters.csv, rows of profiles.csv, and columns of
+    persons.csv; all empty without labels.
   """
   if not labelled.active.size:
-    return Judgement({}, [], {})
+    return {}, [], {}
   told = labels[labelled.known]
   groups = novelty.profiles(told, labelled.active, keep_silent=True)
   counterparts = _counterparts(rivals, labelled, min_size)
@@ -111,21 +100,19 @@ def judge(
     labels, rivals[0], seeds, labelled, rows
   )
   p_novel = (1 + int((counts >= num_novel).sum())) / (1 + len(counts))
-  return Judgement(
-    clusters=rows,
-    profiles=_profile_rows(groups, counterparts, apart, labelled.units),
-    person={
-      'num_novel': num_novel,
-      'chance_mean': float(counts.mean()),
-      'chance_95': float(np.quantile(counts, 0.95)),
-      'p_novel': p_novel,
-      'num_novel_seed': max(num_novel_seed, default=None),
-      'is_above_null': p_novel <= config.level
-      and num_novel > max(num_novel_seed, default=-1),
-      'num_strictly_novel': sum(r['is_strictly_novel'] for r in rows.values()),
-      'num_strictly_novel_seed': max(num_strict_seed, default=None),
-    },
-  )
+  person = {
+    'num_novel': num_novel,
+    'chance_mean': float(counts.mean()),
+    'chance_95': float(np.quantile(counts, 0.95)),
+    'p_novel': p_novel,
+    'num_novel_seed': max(num_novel_seed, default=None),
+    'is_above_null': p_novel <= config.level
+    and num_novel > max(num_novel_seed, default=-1),
+    'num_strictly_novel': sum(r['is_strictly_novel'] for r in rows.values()),
+    'num_strictly_novel_seed': max(num_strict_seed, default=None),
+  }
+  profiles = _profile_rows(groups, counterparts, apart, labelled.units)
+  return rows, profiles, person
 
 
 def _strict(
@@ -241,13 +228,13 @@ def _published(labels, rival, seeds, labelled, rows) -> tuple[int, list[int]]:
   for row in rows.values():
     row['is_novel'] = False
   for i, label in enumerate(mine.labels.tolist()):
-    rows[label]['is_novel'] = bool(compared.novel_first[i])
+    rows[label]['is_novel'] = bool(compared.novel[i])
     if len(theirs.labels):
       best = compared.normalised[i].argmax()
       rows[label]['similarity'] = compared.normalised[i, best]
       rows[label]['nearest'] = theirs.labels[best]
-  return int(compared.novel_first.sum()), [
-    int(novelty.compare(mine, another).novel_first.sum()) for another in others
+  return int(compared.novel.sum()), [
+    int(novelty.compare(mine, another).novel.sum()) for another in others
   ]
 
 

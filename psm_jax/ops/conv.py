@@ -15,9 +15,7 @@ into the batch whatever the lowering. Capitals: B images, H W pixels, C input
 channels, O output channels. All arrays are NHWC, kernels HWIO.
 """
 
-import dataclasses
 import functools
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -112,17 +110,17 @@ def _transposed_conv(lowering):
 
   if lowering == 'matmul':
     return parities
-  whole = _batched(2, ((1, 1), (1, 1)), lowering)
+  forward, image_grad, kernel_grad = _batched(2, ((1, 1), (1, 1)), lowering)
 
   def dilated(image, kernel):
     batch, height, width, _ = image.shape
     shape = (batch, 2 * height, 2 * width, kernel.shape[3])
-    return whole.image_grad(shape)(image, kernel.swapaxes(2, 3))
+    return image_grad(shape)(image, kernel.swapaxes(2, 3))
 
   def dilated_grads(image, kernel, grad):
     swapped = kernel.swapaxes(2, 3)
-    to_kernel = whole.kernel_grad(swapped.shape)(image, grad)
-    return whole.forward(grad, swapped), to_kernel.swapaxes(2, 3)
+    to_kernel = kernel_grad(swapped.shape)(image, grad)
+    return forward(grad, swapped), to_kernel.swapaxes(2, 3)
 
   @jax.custom_vjp
   def apply(image, kernel):
@@ -174,38 +172,23 @@ def _native(image, kernel, stride, padding):
   )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Batched:
-  """A convolution and its gradients, each with our rule for many models.
-
-  Attributes:
-    forward: (image, kernel) -> result.
-    image_grad: shape of the image -> function of (grad, kernel).
-    kernel_grad: shape of the kernel -> function of (grad, image).
-  """
-
-  forward: Callable[[jax.Array, jax.Array], jax.Array]
-  image_grad: Callable[[tuple[int, ...]], Callable]
-  kernel_grad: Callable[[tuple[int, ...]], Callable]
-
-
 @functools.cache
 def _batched_conv(stride, padding, lowering):
   """Builds the differentiable convolution of one geometry."""
-  batched = _batched(stride, padding, lowering)
+  forward, image_grad, kernel_grad = _batched(stride, padding, lowering)
 
   @jax.custom_vjp
   def apply(image, kernel):
-    return batched.forward(image, kernel)
+    return forward(image, kernel)
 
   def apply_forward(image, kernel):
-    return batched.forward(image, kernel), (image, kernel)
+    return forward(image, kernel), (image, kernel)
 
   def apply_backward(residuals, grad):
     image, kernel = residuals
     return (
-      batched.image_grad(image.shape)(grad, kernel),
-      batched.kernel_grad(kernel.shape)(grad, image),
+      image_grad(image.shape)(grad, kernel),
+      kernel_grad(kernel.shape)(grad, image),
     )
 
   apply.defvjp(apply_forward, apply_backward)
@@ -214,7 +197,13 @@ def _batched_conv(stride, padding, lowering):
 
 @functools.cache
 def _batched(stride, padding, lowering):
-  """Builds the convolution of one geometry with its three batching rules."""
+  """Builds the convolution of one geometry with its three batching rules.
+
+  Returns:
+    forward: (image, kernel) -> result.
+    image_grad: Shape of the image -> function of (grad, kernel).
+    kernel_grad: Shape of the kernel -> function of (grad, image).
+  """
 
   def forward(image, kernel):
     return _native(image, kernel, stride, padding)
@@ -276,7 +265,7 @@ def _batched(stride, padding, lowering):
       lowering,
     )
 
-  return _Batched(batched_forward, batched_image_grad, batched_kernel_grad)
+  return batched_forward, batched_image_grad, batched_kernel_grad
 
 
 def _num_parts(grad, kernel_shape):

@@ -18,7 +18,7 @@ class UnseenTest(parameterized.TestCase):
       {'cluster': cluster, 'num_episodes': 5, 'jaccard': 1.0, 'purity': 1.0}
       for cluster in (0, 1)
     ]
-    return verdicts.judge(
+    found, _, _ = verdicts.judge(
       'P1',
       labels,
       rivals,
@@ -27,7 +27,8 @@ class UnseenTest(parameterized.TestCase):
       described,
       config=novelty.NoveltyConfig(num_draws=20, max_purity=0.5),
       min_size=10,
-    ).clusters[0]
+    )
+    return found[0]
 
   @parameterized.parameters((0.2, 0.9), (0.9, 0.2))
   def test_what_any_seed_of_the_rival_keeps_together_is_not_unseen(
@@ -48,7 +49,7 @@ class ChanceTest(absltest.TestCase):
     # One cluster of all frames: labels dealt out again are the same ones.
     labels = np.zeros(80, int)
     active = np.random.default_rng(0).random((80, 3)) < 0.4
-    judged = verdicts.judge(
+    _, _, person = verdicts.judge(
       'P1',
       labels,
       [verdicts.Rival(labels, labels[None], {0: 1.0})],
@@ -58,9 +59,9 @@ class ChanceTest(absltest.TestCase):
       config=novelty.NoveltyConfig(num_draws=20),
       min_size=10,
     )
-    self.assertEqual(judged.person['num_novel'], 0)
-    self.assertEqual(judged.person['chance_mean'], 0)
-    self.assertEqual(judged.person['p_novel'], 1.0)
+    self.assertEqual(person['num_novel'], 0)
+    self.assertEqual(person['chance_mean'], 0)
+    self.assertEqual(person['p_novel'], 1.0)
 
 
 if __name__ == '__main__':
