@@ -18,6 +18,7 @@ import socket
 import sys
 import threading
 import time
+import types
 from collections.abc import Iterator
 
 SIGNALS = tuple(
@@ -36,17 +37,15 @@ class Stopped(KeyboardInterrupt):
   """A signal asked the process to stop; its text is the signal's name."""
 
 
-class _Process:
-  """What signals have asked of this process; one, as its handlers are."""
-
-  def __init__(self):
-    self.asked = threading.Event()
-    self.has_handlers = self.was_handled = False
-    self.num_polling = self.num_finishing = 0
-    self.lock = threading.Lock()
-
-
-_PROCESS = _Process()
+# What signals have asked of this process; one, as its handlers are.
+_PROCESS = types.SimpleNamespace(
+  asked=threading.Event(),
+  has_handlers=False,
+  was_handled=False,
+  num_polling=0,
+  num_finishing=0,
+  lock=threading.Lock(),
+)
 
 
 def is_asked() -> bool:
