@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks import measurement, workload
 from psm_jax import methods, presets, sampling
 from psm_jax.data import canonical_faces
-from psm_jax.engine import feed, inference, population
+from psm_jax.engine import feed, population, programs
 
 # The published full-size FaceCycle; the method that a laptop is enough for.
 _PRESETS = {'facecycle': 'base', 'canonical': 'canonical_narrow'}
@@ -114,7 +114,7 @@ def _embed_run(work, config):
   params, method_state = jax.jit(method.init)(jax.random.key(0))
   frames = jax.device_put(work.frames().reshape(work.num_frames, -1))
   pixels = (frames, frames) if method.uses_canonical else (frames,)
-  embed = inference.embedder(method)
+  embed = programs.embedder(method)
   return lambda: embed(params, method_state, *pixels).block_until_ready()
 
 

@@ -18,7 +18,7 @@ from psm_jax import paths
 from psm_jax.data import canonical_faces, embedded, recordings
 from psm_jax.data import store as store_lib
 from psm_jax.data.labels import weak
-from psm_jax.engine import feed, inference, programs
+from psm_jax.engine import feed, programs
 from psm_jax.runs import run, zoo
 
 Source = str | os.PathLike | np.ndarray | store_lib.FrameStore
@@ -319,7 +319,7 @@ class Model:
         f'{self.model_id} sees frames of {method.size_px} px, those of '
         f'{store.path} have {store.size_px}.'
       )
-    return inference.in_batches(
+    return programs.in_batches(
       function,
       self.exported.params,
       self.exported.method_state if state is None else state,

@@ -28,7 +28,7 @@ from psm_jax import methods, presets, sampling
 from psm_jax.bench import flops
 from psm_jax.data import canonical_faces
 from psm_jax.data import store as store_lib
-from psm_jax.engine import feed, inference, population
+from psm_jax.engine import feed, population, programs
 from psm_jax.ops import precision
 from psm_jax.runs import planning
 
@@ -133,7 +133,7 @@ def _measure_embedding(method, config, options):
   params, method_state = jax.jit(method.init)(jax.random.key(0))
   frames = jax.device_put(_noise(EMBED_BATCH, method.size_px))
   pixels = (frames, frames) if method.uses_canonical else (frames,)
-  embed = inference.embedder(method)
+  embed = programs.embedder(method)
 
   def run(steps):
     start = time.perf_counter()

@@ -24,7 +24,7 @@ from psm_jax.data import store as store_lib
 from psm_jax.embedding import driven as driven_lib
 from psm_jax.embedding import grey
 from psm_jax.embedding import trained as trained_lib
-from psm_jax.engine import feed, inference, programs
+from psm_jax.engine import feed, programs
 from psm_jax.runs import run_states, shards, zoo
 
 _KEYS = list(store_lib.KEY_COLUMNS)
@@ -124,10 +124,10 @@ def write_with(
   root = pathlib.Path(out) / embedded.EMBEDDINGS
   origin = _origin(model.model_id, model.steps, model, model.config)
   method, written = methods.abstract(model.config), []
-  embed = inference.embedder(method)
+  embed = programs.embedder(method)
   faces = feed.canonical_of(method, store)
   for rows in _videos(store, store.person_ids):
-    values = inference.in_batches(
+    values = programs.in_batches(
       embed,
       model.params,
       model.method_state,

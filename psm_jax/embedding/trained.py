@@ -12,7 +12,7 @@ import numpy as np
 
 from psm_jax import methods
 from psm_jax.data import store as store_lib
-from psm_jax.engine import feed, inference, update
+from psm_jax.engine import feed, programs, update
 from psm_jax.runs import planning, run, run_states, shards
 
 
@@ -64,7 +64,7 @@ class Trained:
     self.indices = shards.indices_of(self.run, shard)
     states = run_states.RunStates(self.run, self.method, indices=self.indices)
     self.step, self.model_state = states.step, states.model
-    self._embed = inference.embedder(self.method)
+    self._embed = programs.embedder(self.method)
     self._init = update.initialiser(self.method, jax.local_devices()[0])
     self.canonical = feed.canonical_of(self.method, self.store)
 
@@ -115,7 +115,7 @@ class Trained:
     Returns:
       [n, ...] float32.
     """
-    return inference.in_batches(
+    return programs.in_batches(
       function or self._embed,
       state.params,
       state.method_state,
