@@ -26,7 +26,7 @@ import pandas as pd
 from absl import flags, logging
 
 from psm_jax.cli import probe_flags, program
-from psm_jax.discovery import agreement, named_movements
+from psm_jax.discovery import named_movements
 from psm_jax.evaluation import (
   approach_table,
   approaches,
@@ -96,7 +96,9 @@ def main() -> int | None:
   more = ([], [])
   if _MOVEMENTS.value is not None:
     learned = [table for approach in compared for table in approach.tables]
-    more = agreement.agreement([*learned, *controls], _movements(compared))
+    more = named_movements.agreement(
+      [*learned, *controls], _movements(compared)
+    )
   tables = compare.compare(
     compared,
     baseline=baseline,

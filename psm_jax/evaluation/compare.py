@@ -54,7 +54,7 @@ def compare(
     omitted: What take_common left out, to be written along.
     config: How action units are probed; None is the default on SPLITS.
     more: Further rows of results and of skipped, e.g. of discovery's
-      agreement.py.
+      named_movements.py.
     align_to: An approach of one general model, onto which the embeddings of the
       person-specific approaches are rotated; None is without.
     show_progress: Show a progress bar over the persons.

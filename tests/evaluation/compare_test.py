@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from absl.testing import absltest
 
-from psm_jax.discovery import agreement, named_movements
+from psm_jax.discovery import named_movements
 from psm_jax.evaluation import (
   approach_table,
   approaches,
@@ -105,7 +105,7 @@ class CompareTest(absltest.TestCase):
     cls.comparison = _compare(
       cls.found,
       controls=cls.controls,
-      more=agreement.agreement([*tables, *cls.controls], movements),
+      more=named_movements.agreement([*tables, *cls.controls], movements),
       align_to='gm',
     )
     cls.wide = results.wide(cls.comparison['results'])
