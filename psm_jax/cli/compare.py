@@ -34,7 +34,6 @@ from psm_jax.evaluation import (
   coordinates,
   probes,
   results,
-  shared_frames,
 )
 
 _RUN = flags.DEFINE_multi_string(
@@ -83,7 +82,7 @@ def main() -> int | None:
   """Does the program's work; returns its exit code, None for 0."""
   compared = _read()
   baseline = _BASELINE.value or compared[0].name
-  compared, omitted = shared_frames.take_common(compared, labels_of=baseline)
+  compared, omitted = approaches.take_common(compared, labels_of=baseline)
   for row in omitted.itertuples():
     logging.warning(
       'Left out %d frames of person %s of %s: %s',

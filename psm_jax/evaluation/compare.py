@@ -27,7 +27,6 @@ from psm_jax.evaluation import (
   procrustes,
   results,
   retrieval,
-  shared_frames,
   splits,
 )
 
@@ -48,7 +47,7 @@ def compare(
   """Scores approaches on the same frames, beside controls.
 
   Args:
-    compared: Approaches with equal frames, see shared_frames.take_common.
+    compared: Approaches with equal frames, see approaches.take_common.
     baseline: The approach from which differences are taken.
     controls: Features of the same frames, see approaches.controls_of.
     omitted: What take_common left out, to be written along.
@@ -63,7 +62,7 @@ def compare(
     approaches (see approach_table.py); results, summary and skipped of all
     sources (see results.py), with differences to the baseline and the
     controls; scores, as evaluate.py writes them; costs (see approaches.py); and
-    omitted (see shared_frames.py).
+    omitted (see approaches.py).
 
   Raises:
     ValueError: If baseline or align_to is none of the approaches, or align_to
@@ -106,7 +105,7 @@ def compare(
     ),
     **named,
     'scores': results.wide(table),
-    'omitted': pd.DataFrame(omitted, columns=shared_frames.OMITTED_COLUMNS),
+    'omitted': pd.DataFrame(omitted, columns=approaches.OMITTED_COLUMNS),
   }
 
 

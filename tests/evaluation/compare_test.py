@@ -13,7 +13,6 @@ from psm_jax.evaluation import (
   compare,
   probes,
   results,
-  shared_frames,
 )
 from tests.evaluation import people
 
@@ -68,7 +67,7 @@ def _approach(name, tables, *, seconds=10.0, steps=100):
 
 
 def _compare(found, **options):
-  found, omitted = shared_frames.take_common(found, labels_of=found[0].name)
+  found, omitted = approaches.take_common(found, labels_of=found[0].name)
   options = {
     'baseline': found[0].name,
     'config': _CONFIG,

@@ -19,7 +19,6 @@ from psm_jax.evaluation import (
   compare,
   probes,
   results,
-  shared_frames,
 )
 from psm_jax.report import page
 from tests import tiny, training_runs
@@ -81,7 +80,7 @@ class RealRunsTest(absltest.TestCase):
       approaches.read_run(name, self.root / name)
       for name in ('each', 'all', 'transfer')
     ]
-    both, omitted = shared_frames.take_common(read, labels_of='each')
+    both, omitted = approaches.take_common(read, labels_of='each')
     tables = compare.compare(
       both,
       baseline='all',
