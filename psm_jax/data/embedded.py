@@ -14,7 +14,7 @@ neutral_faces/            the neutral faces that networks made of the frames, as
                           32 x 32 grey pixels
 steps/<step>/             labelled frames at every checkpoint that was kept
 pictures/<model_id>.npz   what a model makes of example frames: these show faces
-pictures/films/           the same as films, see psm_jax/embedding/films.py
+pictures/films/           the same as films, see psm_jax/embedding/pictures.py
 
 The tables have the columns model_id, person_id, video_id, frame, time_s and
 e000, e001, ... `pd.read_parquet(path).attrs` says of what they are: model_id,

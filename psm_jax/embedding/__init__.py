@@ -3,9 +3,8 @@
 psm_jax/data/embedded.py says what is written, and where.
 """
 
-from psm_jax.embedding.films import write_films
 from psm_jax.embedding.grey import grey_pixels
-from psm_jax.embedding.pictures import write_pictures
+from psm_jax.embedding.pictures import write_films, write_pictures
 from psm_jax.embedding.tables import (
   epochs_at,
   write_csv,
