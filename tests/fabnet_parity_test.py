@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from psm_jax.engine import update
-from psm_jax.interop import fabnet as interop
+from psm_jax.interop import layouts
 from psm_jax.methods import fabnet, loss_window
 from psm_jax.models import fabnet as networks
 from tests import goldens
@@ -29,7 +29,8 @@ _GAINS = {
   'fabnet.decoder.30.weight': 0.02,
   'fabnet.mask.30.weight': 1.0,
 }
-_BUFFERS = ('running_mean', 'running_var', 'num_batches_tracked')
+_BUFFERS = ('running_mean', 'running_var')
+_LAYOUT = layouts.fab_net(8)
 # Biases right before a norm: their gradient is rounding noise.
 _ZERO_GRADIENT = tuple(
   [f'encoder.{index}.bias' for index in range(2, 18, 3)]
@@ -48,6 +49,17 @@ def _golden(path):
   return np.load(path, allow_pickle=False)
 
 
+def _from_torch(tensors):
+  """Returns (parameters, running statistics)."""
+  variables = layouts.from_torch(tensors, _LAYOUT)
+  return variables['params'], variables['statistics']
+
+
+def _to_torch(params, statistics):
+  variables = {'params': params, 'statistics': statistics}
+  return layouts.to_torch(variables, _LAYOUT)
+
+
 @functools.cache
 def _weights(path):
   """Returns (parameters, buffers) by torch name, filled from the seed."""
@@ -56,7 +68,7 @@ def _weights(path):
   zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, 'f4'), shapes)
   tensors = {
     name: goldens.fill(seed, f'fabnet.{name}', tensor.shape, _GAINS)
-    for name, tensor in interop.to_torch(*zeros).items()
+    for name, tensor in _to_torch(*zeros).items()
   }
   buffers = {n: t for n, t in tensors.items() if n.endswith(_BUFFERS)}
   return {n: t for n, t in tensors.items() if n not in buffers}, buffers
@@ -78,11 +90,11 @@ def _views(path, num_sources):
 
 
 def _loss(weights, buffers, image, low, high, *, lowering='matmul'):
-  params, statistics = interop.from_torch({**weights, **buffers})
+  params, statistics = _from_torch({**weights, **buffers})
   nets = networks.Networks(lowering=lowering)
   outputs, statistics = nets.transfer(params, statistics, image, train=True)
   errors = fabnet.per_example(outputs['result'], image[0])
-  moved = interop.to_torch(params, statistics)
+  moved = _to_torch(params, statistics)
   moved = {name: moved[name] for name in buffers}
   return loss_window.mean(errors, low, high), (outputs, errors, moved)
 
@@ -294,7 +306,7 @@ def test_embeddings_by_running_statistics_match(path):
 
   @jax.jit
   def encode(tensors, image):
-    return networks.Networks().encode(*interop.from_torch(tensors), image)
+    return networks.Networks().encode(*_from_torch(tensors), image)
 
   ours = encode({**weights, **buffers}, _views(path, 0)[0])
   expected = _golden(path)['eval.emb.target']
@@ -312,7 +324,7 @@ def test_conventions_of_corners_match(path, upsample, sample):
     nets = networks.Networks(
       upsample_align_corners=upsample, sample_align_corners=sample
     )
-    outputs, _ = nets.transfer(*interop.from_torch(tensors), image, train=True)
+    outputs, _ = nets.transfer(*_from_torch(tensors), image, train=True)
     return fabnet.per_example(outputs['result'], image[0])
 
   weights, buffers = _weights(path)
@@ -325,7 +337,7 @@ def test_conventions_of_corners_match(path, upsample, sample):
 def test_reference_tensors_round_trip(path):
   weights, buffers = _weights(path)
   tensors = {**weights, **buffers}
-  back = interop.to_torch(*interop.from_torch(tensors))
+  back = _to_torch(*_from_torch(tensors))
   assert back.keys() == tensors.keys()
   for name, tensor in tensors.items():
     np.testing.assert_array_equal(back[name], tensor)

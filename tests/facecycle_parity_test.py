@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from psm_jax.engine import update
-from psm_jax.interop import facecycle as interop
+from psm_jax.interop import layouts
 from psm_jax.methods import facecycle
 from tests import goldens
 
@@ -58,11 +58,13 @@ def _torch_weights(seed):
     weights[part] = {
       name: goldens.fill(
         seed,
-        f'{interop.NETWORKS[part]}.{name}',
+        f'{layouts.NETWORKS[part]}.{name}',
         tensor.shape,
         goldens.FACECYCLE_GAINS,
       )
-      for name, tensor in interop.to_torch(like, part=part).items()
+      for name, tensor in layouts.to_torch(
+        like, layouts.facecycle(part)
+      ).items()
     }
   trunk = {}
   for index, layer in enumerate(_VGG_LAYERS):
@@ -94,7 +96,7 @@ def _noise(seed, step, num_images):
 
 def _loss(weights, trunk, image, noise, *, lowering='matmul', dtype=np.float32):
   params = {
-    part: interop.from_torch(tensors, part=part)
+    part: layouts.from_torch(tensors, layouts.facecycle(part))
     for part, tensors in weights.items()
   }
   nets = facecycle.Networks(lowering=lowering, dtype=dtype)
@@ -220,7 +222,7 @@ def _check_terms(golden, aux):
 def _gradient_errors(golden, seed, grads, *, of='f32'):
   """Returns the errors of norms and of probes, relative, by tensor."""
   named = {
-    f'{interop.NETWORKS[part]}.{name}': grad
+    f'{layouts.NETWORKS[part]}.{name}': grad
     for part, tensors in grads.items()
     for name, grad in tensors.items()
   }
@@ -311,8 +313,8 @@ def test_adam_trajectory_matches(path):
 def test_reference_tensors_round_trip(path):
   weights = _case(path)[3]
   for part, tensors in weights.items():
-    params = interop.from_torch(tensors, part=part)
-    back = interop.to_torch(params, part=part)
+    params = layouts.from_torch(tensors, layouts.facecycle(part))
+    back = layouts.to_torch(params, layouts.facecycle(part))
     assert back.keys() == tensors.keys()
     for name, tensor in tensors.items():
       np.testing.assert_array_equal(back[name], tensor)

@@ -7,8 +7,8 @@ import jax
 import ml_collections
 
 from psm_jax import methods
-from psm_jax.interop import fabnet, facecycle
-from psm_jax.models import tensor_files
+from psm_jax.interop import layouts
+from psm_jax.models import fabnet, tensor_files
 from psm_jax.runs import zoo
 
 METHODS = ('facecycle', 'fabnet')
@@ -66,7 +66,7 @@ def read_model(
 
 
 def _facecycle(tensors, config):
-  parts = dict(facecycle.NETWORKS)
+  parts = dict(layouts.NETWORKS)
   if config.method.vgg == 'random':
     raise ValueError(
       'method.vgg is random, but the generator of a reference checkpoint was '
@@ -74,11 +74,12 @@ def _facecycle(tensors, config):
     )
   if config.method.vgg == 'file':
     del parts['stem']
-  params = {}
-  for part, network in parts.items():
-    of_network = _under(tensors, f'{network}.')
-    params[part] = facecycle.from_torch(of_network, part=part)
-  return params, ()
+  layout = {
+    f'{network}.{name}': (part, *path)
+    for part, network in parts.items()
+    for name, path in layouts.facecycle(part).items()
+  }
+  return layouts.from_torch(tensors, layout), ()
 
 
 def _fabnet(tensors, config):
@@ -87,9 +88,20 @@ def _fabnet(tensors, config):
     if any(name.startswith('encoder.') for name in of_model):
       tensors = of_model
       break
-  params, statistics = fabnet.from_torch(tensors)
+  layout = layouts.fab_net(fabnet.num_stages_of(config.data.size_px))
+  for name in tensors:
+    is_counter = name.endswith('.num_batches_tracked')
+    is_of_part = name.split('.')[0] in fabnet.PARTS
+    if is_of_part and name not in layout and not is_counter:
+      raise ValueError(
+        f'Reference tensor {name} belongs to no layer of a model of '
+        f'{config.data.size_px} px. Only the model FrontaliseModelMasks_wider '
+        'of FAb-Net can be read.'
+      )
+  variables = layouts.from_torch(tensors, layout)
   _, method_state = methods.abstract(config).init(jax.random.key(0))
-  return params, method_state.replace(statistics=statistics)
+  statistics = variables['statistics']
+  return variables['params'], method_state.replace(statistics=statistics)
 
 
 def _under(tensors, prefix):

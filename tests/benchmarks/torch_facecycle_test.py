@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from psm_jax.interop import facecycle as interop
+from psm_jax.interop import layouts
 from psm_jax.methods import facecycle
 from psm_jax.models import vgg
 from tests import goldens
@@ -39,7 +39,7 @@ _needs_goldens = pytest.mark.skipif(
 def _golden_name(name):
   """Returns the reference's name of a parameter of the peer."""
   part, rest = name.split('.', 1)
-  return f'{interop.NETWORKS[part]}.{rest}'
+  return f'{layouts.NETWORKS[part]}.{rest}'
 
 
 def _refill(module, seed, rename):
@@ -227,7 +227,7 @@ def _engine_terms(model, frames, noise):
   params = {}
   for part in ('encoder', 'flow_net', 'generator'):
     tensors = _numpy(getattr(model, part).state_dict())
-    params[part] = interop.from_torch(tensors, part=part)
+    params[part] = layouts.from_torch(tensors, layouts.facecycle(part))
   trunk = _engine_trunk(model.trunk or model.stem)
   if model.trunk is None:
     params['stem'], trunk = trunk, ()

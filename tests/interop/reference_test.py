@@ -9,9 +9,7 @@ import safetensors.numpy
 from absl.testing import absltest, parameterized
 
 from psm_jax import methods
-from psm_jax.interop import fabnet as fabnet_tensors
-from psm_jax.interop import facecycle as facecycle_tensors
-from psm_jax.interop import reference
+from psm_jax.interop import layouts, reference
 from psm_jax.models import tensor_files
 from psm_jax.runs import zoo
 from tests import tiny
@@ -36,14 +34,13 @@ def _tensors(config):
   params, state = _filled(shapes[0]), shapes[1]
   if config.method.name == 'fabnet':
     statistics = _filled(state.statistics, seed=1)
-    return (
-      params,
-      statistics,
-      {'state_dict': fabnet_tensors.to_torch(params, statistics)},
-    )
+    variables = {'params': params, 'statistics': statistics}
+    tensors = layouts.to_torch(variables, layouts.fab_net(6))
+    tensors['encoder.3.num_batches_tracked'] = np.int64(0)
+    return params, statistics, {'state_dict': tensors}
   content = {}
-  for part, network in facecycle_tensors.NETWORKS.items():
-    own = facecycle_tensors.to_torch(params[part], part=part)
+  for part, network in layouts.NETWORKS.items():
+    own = layouts.to_torch(params[part], layouts.facecycle(part))
     content.setdefault(network, {}).update(own)
   return params, (), content
 
@@ -97,8 +94,9 @@ class ReferenceTest(parameterized.TestCase):
   def test_a_missing_tensor_is_named(self):
     _, _, content = _tensors(_config())
     tensors = _flat(content)
-    del tensors['exptoflow.toflow4.3.weight']
-    with self.assertRaisesRegex(ValueError, 'toflow4.3.weight.*missing'):
+    name = 'exptoflow.toflow4.3.weight'
+    del tensors[name]
+    with self.assertRaisesRegex(ValueError, f'tensor {name} is missing'):
       reference.read_model(self._save(tensors), _config(), model_id='x')
 
   def test_another_width_is_named(self):
@@ -107,6 +105,27 @@ class ReferenceTest(parameterized.TestCase):
     config = _config(method__width=1 / 8)
     with self.assertRaisesRegex(ValueError, r'params/\S+, but a model of its'):
       reference.read_model(path, config, model_id='x')
+
+  @parameterized.parameters(
+    ('encoder.2.weight', (8, 4, 3, 3), r'\(3, 3, 4, 8\) as .*encoder/conv1'),
+    ('decoder.2.weight', (8, 16), r'\(16, 8\) as params/decoder/conv0/kernel'),
+    ('mask.3.running_var', (5,), r'\(5,\) as .*mask/norm0/var, but a model'),
+  )
+  def test_a_tensor_of_another_shape_is_named(self, name, shape, message):
+    _, _, content = _tensors(_config('fabnet'))
+    self.assertIn(name, content['state_dict'])
+    content['state_dict'][name] = np.zeros(shape, np.float32)
+    path = self._save(_flat(content))
+    with self.assertRaisesRegex(ValueError, message):
+      reference.read_model(path, _config('fabnet'), model_id='x')
+
+  @parameterized.parameters('encoder.4.weight', 'mask.30.bias')
+  def test_a_layer_that_no_part_has_is_named(self, name):
+    _, _, content = _tensors(_config('fabnet'))
+    content['state_dict'][name] = np.zeros((4,), np.float32)
+    path = self._save(_flat(content))
+    with self.assertRaisesRegex(ValueError, f'{name} belongs to no layer .*64'):
+      reference.read_model(path, _config('fabnet'), model_id='x')
 
   def test_a_random_trunk_is_refused(self):
     _, _, content = _tensors(_config())
