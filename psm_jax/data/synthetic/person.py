@@ -65,41 +65,50 @@ _CLOTHES = (
 )
 _GOLDEN = 0.6180339887498949
 
+# Mean and deviation of proportions around 1 (or 0), wide enough apart to tell
+# people by.
+_SHAPE = {
+  'face_width': (1.0, 0.065),
+  'jaw_width': (1.0, 0.08),
+  'chin_width': (1.0, 0.16),
+  'chin_length': (0.0, 0.035),
+  'cheek': (0.0, 0.02),
+  'eye_distance': (0.290, 0.016),
+  'eye_width': (0.172, 0.012),
+  'eye_height': (1.0, 0.12),
+  'eye_tilt': (0.02, 0.02),
+  'lid_heaviness': (0.3, 0.2),
+  'iris_size': (0.086, 0.005),
+  'brow_height': (-0.035, 0.020),
+  'brow_thickness': (0.036, 0.010),
+  'brow_arch': (0.026, 0.012),
+  'nose_width': (1.0, 0.15),
+  'nose_length': (0.0, 0.03),
+  'nose_height': (1.0, 0.15),
+  'mouth_width': (0.262, 0.024),
+  'mouth_height': (0.0, 0.015),
+  'lip_fullness': (1.0, 0.22),
+  'cupid_bow': (1.0, 0.3),
+}
+_Shape = dataclasses.make_dataclass(
+  '_Shape', [(name, float) for name in _SHAPE], frozen=True, kw_only=True
+)
 
-@dataclasses.dataclass(frozen=True)
-class Person:
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Person(_Shape):
   """One invented person; colours are RGB in 0-255, lengths face units.
 
-  Ratios such as `jaw_width` are relative to the average face. The habits say
-  how the person moves: `rates` are events a minute of each action unit,
-  `strengths` the typical peak (0-5), `asymmetry` how much stronger the right
-  half of the picture moves (-1 to 1), `combinations` the person's own
-  co-activations (weights of the action units, 0-1), `speech` the share of the
-  time spent talking.
+  The proportions of the face are the fields of `_SHAPE`; ratios such as
+  `jaw_width` are relative to the average face. The habits say how the person
+  moves: `rates` are events a minute of each action unit, `strengths` the
+  typical peak (0-5), `asymmetry` how much stronger the right half of the
+  picture moves (-1 to 1), `combinations` the person's own co-activations
+  (weights of the action units, 0-1), `speech` the share of the time spent
+  talking.
   """
 
   person_id: str
-  face_width: float
-  jaw_width: float
-  chin_width: float
-  chin_length: float
-  cheek: float
-  eye_distance: float
-  eye_width: float
-  eye_height: float
-  eye_tilt: float
-  lid_heaviness: float
-  iris_size: float
-  brow_height: float
-  brow_thickness: float
-  brow_arch: float
-  nose_width: float
-  nose_length: float
-  nose_height: float
-  mouth_width: float
-  mouth_height: float
-  lip_fullness: float
-  cupid_bow: float
   age: float
   skin: tuple[float, float, float]
   hair: tuple[float, float, float]
@@ -172,32 +181,6 @@ def sample_person(seed: int, person_index: int) -> Person:
     **_sample_habits(generator),
   )
 
-
-# Mean and deviation of proportions around 1 (or 0), wide enough apart to tell
-# people by.
-_SHAPE = {
-  'face_width': (1.0, 0.065),
-  'jaw_width': (1.0, 0.08),
-  'chin_width': (1.0, 0.16),
-  'chin_length': (0.0, 0.035),
-  'cheek': (0.0, 0.02),
-  'eye_distance': (0.290, 0.016),
-  'eye_width': (0.172, 0.012),
-  'eye_height': (1.0, 0.12),
-  'eye_tilt': (0.02, 0.02),
-  'lid_heaviness': (0.3, 0.2),
-  'iris_size': (0.086, 0.005),
-  'brow_height': (-0.035, 0.020),
-  'brow_thickness': (0.036, 0.010),
-  'brow_arch': (0.026, 0.012),
-  'nose_width': (1.0, 0.15),
-  'nose_length': (0.0, 0.03),
-  'nose_height': (1.0, 0.15),
-  'mouth_width': (0.262, 0.024),
-  'mouth_height': (0.0, 0.015),
-  'lip_fullness': (1.0, 0.22),
-  'cupid_bow': (1.0, 0.3),
-}
 
 # Co-activations that people share more or less: smile, surprise, frown,
 # sadness, doubt, fear, disgust, stretched smile.
