@@ -36,16 +36,31 @@ _CODES = range(len(EXPRESSIONS))
 _SEQUENCE = re.compile(r'(?:^|[/_])(S\d{3})[/_](\d{3})(?=$|[/_])')
 _FRAME = re.compile(r'_(\d+)_(?:emotion|facs|landmarks)')
 _IMAGES = 'cohn-kanade-images'
-_FOLDERS = {
-  'emotion': ('Emotion_labels/Emotion', 'Emotion'),
-  'facs': ('FACS_labels/FACS', 'FACS'),
-  'landmarks': ('Landmarks/Landmarks', 'Landmarks'),
+# Of each kind: usual folders, what a file holds, and whether its rows are such.
+_KINDS = {
+  'emotion': (
+    ('Emotion_labels/Emotion', 'Emotion'),
+    'one code 0 to 7',
+    lambda rows: [len(row) for row in rows] == [1] and rows[0][0] in _CODES,
+  ),
+  'facs': (
+    ('FACS_labels/FACS', 'FACS'),
+    'lines of action unit and intensity, not the pain scores of UNBC-McMaster',
+    lambda rows: all(
+      len(row) == 2 and row[0] % 1 == 0 and 0 <= row[1] <= 5 for row in rows
+    ),
+  ),
+  'landmarks': (
+    ('Landmarks/Landmarks', 'Landmarks'),
+    '68 lines of x and y',
+    lambda rows: [len(row) for row in rows] == [2] * labels.NUM_LANDMARKS,
+  ),
 }
 
 
 def _read_labels(root, options, videos, report):
   place = root / options.labels
-  folders = {kind: _find_folder(place, kind, report) for kind in _FOLDERS}
+  folders = {kind: _find_folder(place, kind, report) for kind in _KINDS}
   contents = [
     {
       kind: _read_files(folder, kind, video, report)
@@ -56,10 +71,10 @@ def _read_labels(root, options, videos, report):
   ]
   units = sorted(
     {
-      unit
+      int(unit)
       for content in contents
-      for codes in content.get('facs', {}).values()
-      for unit in codes
+      for listed in content.get('facs', {}).values()
+      for unit, _ in listed
     }
   )
   return {
@@ -70,16 +85,17 @@ def _read_labels(root, options, videos, report):
 
 def _find_folder(place, kind, report):
   """The folder of one kind of labels, None if it is not there."""
-  for name in _FOLDERS[kind]:
+  names = _KINDS[kind][0]
+  for name in names:
     if (place / name).is_dir():
       return place / name
-  report(_FOLDERS[kind][-1], f'no such folder in {place}; labels missing')
+  report(names[-1], f'no such folder in {place}; labels missing')
   return None
 
 
 def _read_files(folder, kind, video, report):
   """From frame numbers to the content of one sequence's files of one kind."""
-  content_of = {}
+  (_, expected, fits), content_of = _KINDS[kind], {}
   sequence = paths.child(folder, video.person_id, video.video_id)
   for path in sorted(sequence.glob(f'*_{kind}.txt')):
     frame = _FRAME.search(path.stem)
@@ -90,49 +106,23 @@ def _read_files(folder, kind, video, report):
       rows = [
         [float(x) for x in line.split()] for line in lines if line.strip()
       ]
-      content_of[int(frame[1])] = _CHECKS[kind](rows)
+      if not fits(rows):
+        raise ValueError(
+          f'expected {expected}; got {len(rows)} lines, first {rows[:1]}'
+        )
+      content_of[int(frame[1])] = rows
     except (OSError, ValueError) as error:
       report(path, f'not used: {error}')
   return content_of
 
 
-def _check_emotion(rows):
-  if len(rows) != 1 or len(rows[0]) != 1 or rows[0][0] not in _CODES:
-    raise ValueError(f'expected one code 0 to 7, got {rows}')
-  return rows[0][0]
-
-
-def _check_facs(rows):
-  if len(rows) == 1 and len(rows[0]) == 1:
-    raise ValueError(
-      'it holds one number, as the pain scores of UNBC-McMaster do; expected '
-      'lines of action unit and intensity'
-    )
-  if any(len(row) != 2 or row[0] % 1 or not 0 <= row[1] <= 5 for row in rows):
-    raise ValueError(f'expected lines of action unit and intensity, got {rows}')
-  return {int(unit): intensity for unit, intensity in rows}
-
-
-def _check_landmarks(rows):
-  if len(rows) != labels.NUM_LANDMARKS or any(len(row) != 2 for row in rows):
-    raise ValueError(f'expected 68 lines of x and y, got {len(rows)} lines')
-  return np.array(rows)
-
-
-_CHECKS = {
-  'emotion': _check_emotion,
-  'facs': _check_facs,
-  'landmarks': _check_landmarks,
-}
-
-
 def _make_table(video, contents, units):
   """One sequence's labels: a row a picture, most of them empty."""
   rows = {frame: {} for frame in video.frames}
-  for frame, code in contents.get('emotion', {}).items():
+  for frame, ((code,),) in contents.get('emotion', {}).items():
     rows.setdefault(frame, {})['expression'] = code
-  for frame, codes in contents.get('facs', {}).items():
-    row = rows.setdefault(frame, {})
+  for frame, listed in contents.get('facs', {}).items():
+    row, codes = rows.setdefault(frame, {}), dict(listed)
     for unit in units:
       row[f'AU{unit:02d}_c'] = float(unit in codes)
       # An intensity of 0 is listed for units that are present, not graded.
