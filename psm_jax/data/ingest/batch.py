@@ -23,7 +23,6 @@ from psm_jax.data.ingest import (
   jobs,
   layout,
   listing,
-  planning,
   processing,
   summary,
   tracks,
@@ -97,7 +96,7 @@ def ingest(
   root = pathlib.Path(output)
   inputs = listing.list_inputs(path, person_from=person_from, leave_out=root)
   with _locked(root):
-    plan = planning.make(inputs, root, options, boxes)
+    plan = jobs.make_plan(inputs, root, options, boxes)
     rows = plan.rows
     num_workers = 0 if in_process else num_workers or tasks.num_cores()
     for job, content, error in _run(
