@@ -38,9 +38,9 @@ def machine(folder: str | os.PathLike) -> dict[str, str]:
   """
   try:
     # PyAV is not needed where frames are prepared elsewhere.
-    from psm_jax.data import codecs
+    from psm_jax.data.ingest import video
 
-    videos = ', '.join(codecs.readable())
+    videos = ', '.join(video.readable())
   except ModuleNotFoundError as error:
     videos = f'none: there is no module {error.name}'
   devices = jax.local_devices()

@@ -17,6 +17,7 @@ import numpy as np
 
 from psm_jax.data import frame_times, picture_files
 
+CODECS = ('h264', 'hevc', 'mpeg4', 'mjpeg', 'vp9', 'av1')
 # A playlist inside a video file must not open anything on the network.
 _OPTIONS = {'protocol_whitelist': 'file'}
 # Before 19, PyAV refused titles that are no text unless it was told not to.
@@ -25,6 +26,11 @@ _METADATA = (
   if int(av.__version__.split('.')[0]) < 19
   else {}
 )
+
+
+def readable() -> list[str]:
+  """Returns those of `CODECS` that this machine can read."""
+  return [kind for kind in CODECS if kind in av.codecs_available]
 
 
 @dataclasses.dataclass
