@@ -74,11 +74,14 @@ NO_FACES = Faces(np.zeros((0, 4)), np.zeros((0, 5, 2)), np.zeros(0))
 
 
 def joined(parts: Sequence[Faces]) -> Faces:
-  """Returns faces one behind another; all of them have details."""
+  """Returns faces one behind another; all of them have details, or none."""
   columns = zip(*((f.boxes, f.points, f.scores) for f in parts), strict=True)
-  details = zip(*(f.details for f in parts if f.details), strict=True)
+  details = [
+    np.concatenate(column)
+    for column in zip(*(f.details for f in parts if f.details), strict=True)
+  ]
   return Faces(
-    *map(np.concatenate, columns), Details(*map(np.concatenate, details))
+    *map(np.concatenate, columns), Details(*details) if details else None
   )
 
 

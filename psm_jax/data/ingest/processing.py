@@ -110,7 +110,7 @@ def _search(job, options, counts, report, num_threads):
       if table is None and frame.index % every == 0:
         faces = _detect(detector, frame)
         if len(faces):
-          found.append(_packed(frame.index, faces))
+          found.append((frame.index, faces))
     if counts.decoded % _REPORT_EVERY == 0:
       report(_REPORT_EVERY, _REPORT_EVERY / counts.rate)
   rest = counts.decoded % _REPORT_EVERY
@@ -120,7 +120,10 @@ def _search(job, options, counts, report, num_threads):
   time_s = counts.time_s()
   begins = np.array(sound, int)[finder.cuts()]
   if table is None:
-    frames, faces = _unpacked(found or [_packed(0, faces_lib.NO_FACES)])
+    frames = np.array([i for i, faces in found for _ in faces.boxes], int)
+    faces = faces_lib.joined(
+      [faces for _, faces in found] or [faces_lib.NO_FACES]
+    )
   else:
     frames, faces, warnings = box_tables.place(
       table, time_s, counts, options.boxes
@@ -147,33 +150,6 @@ def _search(job, options, counts, report, num_threads):
       'faces_dropped': len(frames) - sum(map(len, kept)),
     },
   ), warnings
-
-
-def _packed(index, faces):
-  """What is kept of a frame's faces: [F, 16] float64 rows, and details.
-
-  A row is frame, box, points, score.
-  """
-  rows = np.column_stack(
-    [
-      np.full(len(faces), index),
-      faces.boxes,
-      faces.points.reshape(-1, 2 * len(faces_lib.POINTS)),
-      faces.scores,
-    ]
-  )
-  return (rows, *faces.details) if faces.details else (rows,)
-
-
-def _unpacked(frames):
-  """([F] int64 frames, F faces) of what was kept of one frame or more."""
-  rows, *details = map(np.concatenate, zip(*frames, strict=True))
-  return rows[:, 0].astype(np.int64), faces_lib.Faces(
-    boxes=rows[:, 1:5],
-    points=rows[:, 5:-1].reshape(-1, len(faces_lib.POINTS), 2),
-    scores=rows[:, -1],
-    details=faces_lib.Details(*details) if details else None,
-  )
 
 
 def _detect(detector, frame):

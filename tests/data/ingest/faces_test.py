@@ -34,6 +34,13 @@ class FacesTest(absltest.TestCase):
   def test_no_faces_stay_no_faces(self):
     self.assertEmpty(faces.without_doubles(faces.NO_FACES))
 
+  def test_joined_faces_lie_one_behind_another(self):
+    parts = [_faces([[0, 0, 4, 6]], [0.5]), _faces([[2, 3, 5, 5]] * 2)]
+    joined = faces.joined(parts)
+    np.testing.assert_array_equal(joined.scores, [0.5, 0.9, 0.9])
+    np.testing.assert_array_equal(joined.boxes[1:], parts[1].boxes)
+    self.assertIsNone(joined.details)
+
   def test_scaling_moves_boxes_and_points(self):
     found = faces.Faces(
       np.array([[1.0, 2, 3, 4]]), np.ones((1, 5, 2)), np.ones(1)
