@@ -5,7 +5,7 @@ proportion to its intensity, after which the head is turned and projected.
 Units and axes are those of `person`: y down, z towards the camera.
 """
 
-import dataclasses
+import functools
 
 import numpy as np
 
@@ -19,25 +19,6 @@ SIDES = (-1.0, 1.0)
 def unit_index(name: str) -> int:
   """Returns the column of an action unit such as 'AU12'."""
   return UNITS.index(name)
-
-
-@dataclasses.dataclass(frozen=True)
-class Curves:
-  """Named curves of one person with their response to action units.
-
-  Attributes:
-    base: [P, 3] points of all curves in the neutral face.
-    basis: [12, P, 3] displacement at full intensity (5).
-    names: from a curve's name to its slice of the P points.
-  """
-
-  base: np.ndarray
-  basis: np.ndarray
-  names: dict[str, slice]
-
-  def posed(self, weights: np.ndarray) -> np.ndarray:
-    """Returns the [P, 3] points under [12] intensities divided by 5."""
-    return self.base + np.tensordot(weights, self.basis, axes=1)
 
 
 def rotation(pose_deg: np.ndarray) -> np.ndarray:
@@ -161,21 +142,21 @@ def side_gain(person: person_lib.Person, name: str, side: float) -> float:
   )
 
 
-def build_curves(person: person_lib.Person) -> Curves:
-  """Returns all curves of a face except the eyelids."""
+@functools.lru_cache(maxsize=32)
+def build_curves(
+  person: person_lib.Person,
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+  """Returns all curves of a face except the eyelids, of the last 32 people.
+
+  Returns:
+    By name, [P, 3] points in the neutral face, and their [12, P, 3]
+    displacement at full intensity (5) of each action unit.
+  """
   parts = {'outline': _outline(person), **_lips(person)}
   for side, suffix in zip(SIDES, ('_left', '_right'), strict=True):
     parts['brow' + suffix] = _brow(person, side)
     parts.update(_nose(person, side, suffix))
-  names, start = {}, 0
-  for name, (base, _) in parts.items():
-    names[name] = slice(start, start + len(base))
-    start += len(base)
-  return Curves(
-    base=np.concatenate([base for base, _ in parts.values()]),
-    basis=np.concatenate([basis for _, basis in parts.values()], axis=1),
-    names=names,
-  )
+  return parts
 
 
 def smooth_closed(points: np.ndarray, per_segment: int) -> np.ndarray:

@@ -5,6 +5,7 @@ turns and projects them with the head.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -41,8 +42,9 @@ _STYLES = {
 }
 
 
+@functools.lru_cache(maxsize=32)
 def build_hair(person: person_lib.Person) -> Hair:
-  """Returns the hair of one person."""
+  """Returns the hair of one person; the last 32 are kept."""
   style = _STYLES.get(person.hair_style)
   if style is None:
     return Hair(None, None, None, covers_ears=False)

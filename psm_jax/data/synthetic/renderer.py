@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from psm_jax.data.synthetic import features, geometry
+from psm_jax.data.synthetic import hair as hair_lib
 from psm_jax.data.synthetic import performance as performance_lib
 from psm_jax.data.synthetic import person as person_lib
 from psm_jax.data.synthetic import scene as scene_lib
@@ -38,7 +39,6 @@ def render(
   side = size_px * max(2, min(4, 256 // size_px))
   scene = scene_lib.Scene(
     person=person,
-    face=scene_lib.build_face(person),
     weights=performance.intensity[frame_index] / person_lib.MAX_INTENSITY,
     blink=float(performance.blink[frame_index]),
     gaze=np.radians(performance.gaze[frame_index].astype(np.float64)),
@@ -50,9 +50,9 @@ def render(
   azimuth_deg, elevation_deg, brightness = performance.light[frame_index]
   _draw_background(scene, performance.background)
   _draw_behind(scene)
-  curves = scene.project(scene.face.curves.posed(scene.weights))
   parts = {
-    name: curves[where] for name, where in scene.face.curves.names.items()
+    name: scene.project(base + np.tensordot(scene.weights, basis, axes=1))
+    for name, (base, basis) in geometry.build_curves(person).items()
   }
   _draw_skin(scene, parts['outline'], _light(azimuth_deg, elevation_deg))
   features.draw_nose(scene, parts)
@@ -94,7 +94,7 @@ def _draw_background(scene, background):
 
 def _draw_behind(scene):
   """Shoulders, hair behind the head, neck and ears."""
-  person, hair = scene.person, scene.face.hair
+  person, hair = scene.person, hair_lib.build_hair(scene.person)
   if hair.back is not None:
     scene.fill(scene.project(hair.back), scene_lib.scaled(person.hair, 0.72))
   lean = scene.shift * 0.6
@@ -136,7 +136,7 @@ def _draw_ears(scene):
 
 def _draw_skin(scene, outline, light):
   """The shaded head inside its outline."""
-  maps = scene.face.maps
+  maps = skin_lib.build_maps(scene.person)
   lambert = maps.normals @ (light @ scene.turn).astype('f4')
   shade = 0.58 + 0.50 * np.maximum(lambert, 0.0)
   folds = np.tensordot(scene.weights.astype('f4'), maps.wrinkles, axes=1)
@@ -158,7 +158,7 @@ def _draw_skin(scene, outline, light):
 
 
 def _draw_front_hair(scene):
-  hair = scene.face.hair
+  hair = hair_lib.build_hair(scene.person)
   if hair.front is None:
     return
   colour = scene.person.hair

@@ -1,13 +1,11 @@
 """One frame being drawn: the head's state, its projection and the canvas."""
 
 import dataclasses
-import functools
 
 import cv2
 import numpy as np
 
 from psm_jax.data.synthetic import geometry
-from psm_jax.data.synthetic import hair as hair_lib
 from psm_jax.data.synthetic import person as person_lib
 from psm_jax.data.synthetic import skin as skin_lib
 
@@ -17,32 +15,12 @@ CENTRE = np.array([0.0, 0.06])
 SUBPIXEL_BITS = 4
 
 
-@dataclasses.dataclass(frozen=True)
-class Face:
-  """What is computed once a person."""
-
-  curves: geometry.Curves
-  maps: skin_lib.SkinMaps
-  hair: hair_lib.Hair
-
-
-@functools.lru_cache(maxsize=32)
-def build_face(person: person_lib.Person) -> Face:
-  """Returns a person's curves, maps and hair; the last 32 are kept."""
-  return Face(
-    curves=geometry.build_curves(person),
-    maps=skin_lib.build_maps(person),
-    hair=hair_lib.build_hair(person),
-  )
-
-
 @dataclasses.dataclass
 class Scene:
   """One frame being drawn.
 
   Attributes:
     person: who is drawn.
-    face: the person's curves, maps and hair.
     weights: [12] intensities divided by 5.
     blink: 0 open to 1 closed.
     gaze: (yaw, pitch) in radians.
@@ -53,7 +31,6 @@ class Scene:
   """
 
   person: person_lib.Person
-  face: Face
   weights: np.ndarray
   blink: float
   gaze: np.ndarray
@@ -89,7 +66,7 @@ class Scene:
     Returns:
       [size_px, size_px, 2] float32 (x, y) in face units.
     """
-    maps = self.face.maps
+    maps = skin_lib.build_maps(self.person)
     motion = np.tensordot(self.weights.astype('f4'), maps.motion, axes=1)
     field = np.concatenate([motion, maps.depth[..., None]], axis=-1)
     axis = (np.arange(self.size_px) + 0.5) / self.size_px - 0.5

@@ -5,6 +5,7 @@ Maps are square arrays over x and y from -EXTENT to EXTENT of the neutral face;
 """
 
 import dataclasses
+import functools
 
 import cv2
 import numpy as np
@@ -37,8 +38,9 @@ class SkinMaps:
   depth: np.ndarray
 
 
+@functools.lru_cache(maxsize=32)
 def build_maps(person: person_lib.Person) -> SkinMaps:
-  """Returns the maps of one person."""
+  """Returns the maps of one person; the last 32 are kept."""
   x, y = _grid(MAP_PX)
   z = geometry.depth(person, x, y)
   slope_y, slope_x = np.gradient(z, 2 * EXTENT / (MAP_PX - 1))

@@ -149,7 +149,7 @@ class RenderTest(parameterized.TestCase):
     turn = geometry.rotation(np.array([15.0, 0.0, 0.0]))
 
     def shift(name):
-      points = curves.base[curves.names[name]]
+      points, _ = curves[name]
       turned = (points - geometry.PIVOT) @ turn.T + geometry.PIVOT
       return (turned - points)[:, 0].mean()
 

@@ -14,7 +14,6 @@ def _make_scene(*, pose, **units):
     weights[geometry.unit_index(name)] = value
   return scene.Scene(
     person=person,
-    face=scene.build_face(person),
     weights=weights,
     blink=0.0,
     gaze=np.zeros(2),
