@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from psm_jax import paths, tasks
-from psm_jax.data import frame_times
+from psm_jax.data import frame_times, sources
 from psm_jax.data.ingest import (
   appearance,
   box_tables,
@@ -86,12 +86,16 @@ def ingest_video(
 
 def _digest_of(folder):
   """16 hex digits of the content of all files in a folder and below."""
-  made = hashlib.sha256()
-  for path in sorted(folder.rglob('*')):
-    if path.is_file():
-      content = hashlib.sha256(path.read_bytes()).hexdigest()
-      made.update(f'{path.relative_to(folder)} {content}\n'.encode())
-  return made.hexdigest()[:16]
+  return sources.digest(
+    [
+      (
+        str(path.relative_to(folder)),
+        hashlib.sha256(path.read_bytes()).hexdigest(),
+      )
+      for path in sorted(folder.rglob('*'))
+      if path.is_file()
+    ]
+  )
 
 
 def _search(job, options, counts, report, num_threads):
