@@ -74,14 +74,7 @@ def read_video(folder: pathlib.Path) -> dict:
   path = folder / 'video.json'
   remedy = f'Delete {folder} and ingest it again.'
   try:
-    content = json_files.read(path, {'schema_version': int})
-    version = content['schema_version']
-    if version != SCHEMA_VERSION:
-      raise ValueError(
-        f'{path} has schema version {version!r}, this program reads '
-        f'{SCHEMA_VERSION}.'
-      )
-    json_files.check(content, _VIDEO, path)
+    content = json_files.read_version(path, _VIDEO, version=SCHEMA_VERSION)
   except ValueError as error:
     raise ValueError(f'{error} {remedy}') from error
   if content['video_id'] != folder.name:
