@@ -24,7 +24,6 @@ EXTENSIONS = tuple(
 
 PERSON_FROM = ('ask', 'file', 'folder')
 LEFT_OUT = 'not taken for a video by its name'
-_MOST_NAMED = 20  # Files of one kind in one folder; more are counted.
 _PIECE = 1 << 20
 
 
@@ -134,20 +133,12 @@ def _search(root, person_from, leave_out):
     names[:] = entered
     above = '-'.join(here.relative_to(root).parts)
     person_id = safe_id(above) if above and person_from == 'folder' else ''
-    others = {}
     for path in sorted(here / name for name in files):
-      kind = path.suffix.lower()
-      if path.name.startswith('.') or kind not in EXTENSIONS:
-        others.setdefault(kind, []).append(path)
-      else:
+      if path.suffix.lower() in EXTENSIONS and not path.name.startswith('.'):
         add(path, person_id=person_id)
-    for kind, paths_of in others.items():
-      for path in paths_of[:_MOST_NAMED]:
+      else:
         reason = LEFT_OUT if path.exists() else 'a link to nothing'
         add(path, problem=reason, is_left_out=True)
-      if (more := len(paths_of) - _MOST_NAMED) > 0:
-        reason = f'and {more} more like it: {LEFT_OUT}'
-        add(here / f'*{kind}', problem=reason, is_left_out=True)
   return inputs
 
 
