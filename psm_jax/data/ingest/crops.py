@@ -7,7 +7,6 @@ the first by this track's own frontal proportion, keeps its length in both; its
 running median over seconds leaves expressions and outliers out.
 """
 
-import dataclasses
 import math
 
 import cv2
@@ -33,24 +32,9 @@ _EYES_IN_BOX = ((0.29, 0.40), (0.71, 0.40))
 _LARGEST_OVERSAMPLING = 32
 
 
-@dataclasses.dataclass(frozen=True)
-class Alignment:
-  """Where the crops of a track's n frames lie.
-
-  Attributes:
-    crops: [n, 2, 3] float64, see `psm_jax.data.alignment`.
-    side_px: [n] float64, side of the crop in pixels of the picture.
-    roll_deg: [n] float64, clockwise turn of the eyes' line.
-  """
-
-  crops: np.ndarray
-  side_px: np.ndarray
-  roll_deg: np.ndarray
-
-
 def align(
   times_s: np.ndarray, found: faces_lib.Faces, *, eye_distance: float
-) -> Alignment:
+) -> np.ndarray:
   """Returns the crops of a track.
 
   Args:
@@ -59,6 +43,9 @@ def align(
       in the box.
     eye_distance: distance of the eyes as a share of the crop's side, when the
       head is not turned.
+
+  Returns:
+    [n, 2, 3] float64, see `psm_jax.data.alignment`.
 
   Raises:
     ValueError: If there is no face.
@@ -79,7 +66,7 @@ def steady(
   scale: np.ndarray,
   *,
   eye_distance: float,
-) -> Alignment:
+) -> np.ndarray:
   """Returns crops that neither shake nor zoom, from those of single frames.
 
   Args:
@@ -88,6 +75,9 @@ def steady(
     across: [n, 2] float64, from the left eye to the right, of length 1.
     scale: [n] float64, the eyes' distance in pixels, were the head not turned.
     eye_distance: distance of the eyes as a share of the crop's side.
+
+  Returns:
+    [n, 2, 3] float64, see `psm_jax.data.alignment`.
   """
   place = np.concatenate([middle, across], axis=1)
   place = _smooth(times_s, _median(place, 3), _POSITION_S)
@@ -98,11 +88,7 @@ def steady(
   across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-9)
   half = 0.5 * scale * across
   level = np.stack([place[:, :2] - half, place[:, :2] + half], axis=1)
-  return Alignment(
-    crops=alignment.eye_crop(level, eye_distance=eye_distance),
-    side_px=scale[:, 0] / eye_distance,
-    roll_deg=np.degrees(np.arctan2(across[:, 1], across[:, 0])),
-  )
+  return alignment.eye_crop(level, eye_distance=eye_distance)
 
 
 def _eyes_and_scale(found):

@@ -148,7 +148,7 @@ def landmark_crops(
       points + cut[rows][:, None, :, 2],
       own[list(weak.POSE_COLUMNS)].to_numpy(np.float64),
       eye_distance=eye_distance,
-    ).crops
+    )
   made[..., 2] -= cut[..., 2]
   return size_px * np.linalg.inv(cut[..., :2]) @ made
 

@@ -31,7 +31,7 @@ def align(
   pose_deg: np.ndarray,
   *,
   eye_distance: float,
-) -> crops.Alignment:
+) -> np.ndarray:
   """Returns the crops of a track, steady in time as those of `crops.align`.
 
   Args:

@@ -172,9 +172,7 @@ def _track_rows(frames, faces, time_s, options, every):
     frames=frames,
     faces=faces,
     is_made_up=is_made_up,
-    alignment=crops.align(
-      time_s[frames], faces, eye_distance=options.eye_distance
-    ),
+    crops=crops.align(time_s[frames], faces, eye_distance=options.eye_distance),
     measured=np.full((len(frames), 3), np.nan, np.float32),
   )
 
@@ -239,7 +237,7 @@ def _due(tracks):
 
 def _cut(track, row, picture, options):
   """One crop; what is measured of it goes into the track."""
-  where = track.alignment.crops[row]
+  where = track.crops[row]
   crop = crops.cut(picture, where, size_px=options.size_px)
   height, width = picture.shape[:2]
   is_inside = crops.is_inside(where, (width, height))

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from psm_jax.data import alignment, frame_times
-from psm_jax.data.ingest import crops, video
 from psm_jax.data.ingest import faces as faces_lib
+from psm_jax.data.ingest import video
 from psm_jax.data.labels import weak
 
 UNITS = {
@@ -53,7 +53,7 @@ class TrackRows:
     frames: [n] int64, increasing.
     faces: where the face is.
     is_made_up: [n] bool, see `tracking.fill`.
-    alignment: where the crops lie.
+    crops: [n, 2, 3] float64, see `psm_jax.data.alignment`.
     measured: [n, 3] float32: whether the crop lies within the picture,
       `crops.blur` and `crops.brightness`.
     changes_at: frame from which the face seems to be another, None if it stays
@@ -63,7 +63,7 @@ class TrackRows:
   frames: np.ndarray
   faces: faces_lib.Faces
   is_made_up: np.ndarray
-  alignment: crops.Alignment
+  crops: np.ndarray
   measured: np.ndarray
   changes_at: int | None = None
 
@@ -112,7 +112,8 @@ def frames_table(video_id: str, search: Search) -> pd.DataFrame:
 
 
 def _track_table(number, track):
-  boxes, crop = track.faces.boxes, track.alignment.crops
+  boxes, crop = track.faces.boxes, track.crops
+  across = crop[:, :, 0]
   centre = crop @ np.array([0.5, 0.5, 1.0])
   columns = {
     'success': True,
@@ -121,8 +122,8 @@ def _track_table(number, track):
     'confidence': track.faces.scores,
     'crop_x_px': centre[:, 0],
     'crop_y_px': centre[:, 1],
-    'crop_side_px': track.alignment.side_px,
-    'roll_deg': track.alignment.roll_deg,
+    'crop_side_px': np.linalg.norm(across, axis=1),
+    'roll_deg': np.degrees(np.arctan2(across[:, 1], across[:, 0])),
     'face_px': np.sqrt(boxes[:, 2] * boxes[:, 3]),
     'blur': track.measured[:, 1],
     'brightness': track.measured[:, 2],
@@ -152,7 +153,7 @@ def details_tables(
   details = track.faces.chosen(sought).details
   frames = track.frames[sought]
   places = alignment.to_frame(
-    details.landmarks, track.alignment.crops[sought], size_px=size_px
+    details.landmarks, track.crops[sought], size_px=size_px
   ).astype(np.float32)
   landmarks = pd.DataFrame(
     {

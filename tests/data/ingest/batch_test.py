@@ -580,18 +580,18 @@ class TrainingDataTest(_FolderTest):
     points = np.array([(36, 60), (58, 64), (47, 74), (38, 90), (56, 92)])
     points = points + np.linspace(0, 9, 12)[:, None, None]
     faces = faces_lib.Faces(boxes, points, np.ones(12))
-    alignment = crops.align(times, faces, eye_distance=0.4)
+    aligned = crops.align(times, faces, eye_distance=0.4)
     rows = video_tables.TrackRows(
       frames=np.arange(12),
       faces=faces,
       is_made_up=np.zeros(12, bool),
-      alignment=alignment,
+      crops=aligned,
       measured=np.ones((12, 3)),
     )
     search = video_tables.Search(times, [rows], {})
     table = video_tables.frames_table('a', search)
     np.testing.assert_allclose(
-      frame_tables.read_crops(table), alignment.crops, atol=1e-4
+      frame_tables.read_crops(table), aligned, atol=1e-4
     )
 
   def test_long_videos_are_written_in_parts_and_joined(self):

@@ -228,7 +228,7 @@ class IngestTest(absltest.TestCase):
     def align(times_s, landmarks, pose_deg, *, eye_distance):
       del times_s, pose_deg, eye_distance
       np.testing.assert_allclose(landmarks.min(axis=1), low, atol=0.01)
-      return mock.Mock(crops=cut)
+      return cut
 
     with mock.patch.object(landmark_alignment, 'align', align):
       again = frame_tables.landmark_crops(
