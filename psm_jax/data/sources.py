@@ -6,12 +6,13 @@ with anything that would change the frames; caches are named by it, so a stale
 one is never used.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,15 @@ def reporter(problems: list[dict[str, str]]) -> Report:
   return lambda path, reason: problems.append(
     {'path': str(path), 'reason': reason}
   )
+
+
+@contextlib.contextmanager
+def reporting(path: str | pathlib.Path, report: Report) -> Iterator[None]:
+  """Has a file that turns out not to be readable reported as not used."""
+  try:
+    yield
+  except (OSError, ValueError) as error:
+    report(path, f'not used: {error}')
 
 
 def fingerprint(how: Sequence[Any], videos: Sequence[Video]) -> str:
@@ -251,11 +261,9 @@ def labels_of(
   """
   table, name = video.labels, labels_name(video)
   if isinstance(table, pathlib.Path):
-    try:
-      table = labels_lib.read_labels(table)
-    except ValueError as error:
-      report(name, f'labels not used: {error}')
-      table = None
+    path, table = table, None
+    with reporting(name, report):
+      table = labels_lib.read_labels(path)
   if table is None:
     return pd.DataFrame(index=range(len(frames))), None
   place = table.values.index.get_indexer(frames)

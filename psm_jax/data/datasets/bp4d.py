@@ -14,6 +14,7 @@ import re
 
 import pandas as pd
 
+from psm_jax.data import sources
 from psm_jax.data.datasets import trees
 
 BENCHMARK = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
@@ -36,7 +37,11 @@ def _read_labels(root, options, videos, report):
     name = f'{video.person_id}_{video.video_id}'
     parts = []
     if codes is not None:
-      parts += _read_presence(codes / f'{name}.csv', options, report)
+      path = codes / f'{name}.csv'
+      with sources.reporting(path, report):
+        parts.append(
+          trees.read_codes(path, options, report, is_frame_first=True)
+        )
     if grades is not None:
       parts += _read_intensity(grades, name, options, report)
     if parts:
@@ -49,18 +54,6 @@ def _grades_folder(root, codes):
   places = [root] if codes is None else [root, codes, codes.parent]
   folders = (place / name for place in places for name in _GRADES_FOLDERS)
   return next((folder for folder in folders if folder.is_dir()), None)
-
-
-def _read_presence(path, options, report):
-  """[table of AU01_c, ...] of one video, [] if it cannot be read."""
-  if not path.is_file():
-    report(path, 'there is no such file; labels missing')
-    return []
-  try:
-    return [trees.read_codes(path, options, report, is_frame_first=True)]
-  except ValueError as error:
-    report(path, f'labels not used: {error}')
-    return []
 
 
 def _read_intensity(folder, name, options, report):
@@ -78,20 +71,17 @@ def _read_intensity(folder, name, options, report):
     if not files:
       report(unit_folder / f'{name}*.csv', 'there is no such file')
       continue
-    try:
+    with sources.reporting(files[0], report):
       frames, values = trees.read_pairs(files[0])
-    except ValueError as error:
-      report(files[0], f'labels not used: {error}')
-      continue
-    unit = int(code[1])
-    # A header of codes, as in the files of presence, looks like a row.
-    if frames[0] == 0 and values[0] == unit:
-      frames, values = frames[1:], values[1:]
-    values = trees.checked_labels(
-      values, files[0], options, report, high=5, what='intensities'
-    )
-    graded = pd.Series(values, frames, name=f'AU{unit:02d}')
-    series.append(trees.once(graded, files[0], report))
+      unit = int(code[1])
+      # A header of codes, as in the files of presence, looks like a row.
+      if frames[0] == 0 and values[0] == unit:
+        frames, values = frames[1:], values[1:]
+      values = trees.checked_labels(
+        values, files[0], options, report, high=5, what='intensities'
+      )
+      graded = pd.Series(values, frames, name=f'AU{unit:02d}')
+      series.append(trees.once(graded, files[0], report))
   return series
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from psm_jax import paths, tabular
-from psm_jax.data import folds, labels
+from psm_jax.data import folds, labels, sources
 from psm_jax.data.datasets import trees
 
 EXPRESSIONS = (
@@ -99,7 +99,7 @@ def _read_files(folder, kind, video, report):
   sequence = paths.child(folder, video.person_id, video.video_id)
   for path in sorted(sequence.glob(f'*_{kind}.txt')):
     frame = _FRAME.search(path.stem)
-    try:
+    with sources.reporting(path, report):
       if frame is None:
         raise ValueError('its name has no frame number')
       lines = tabular.read_bytes(path, _MAX_BYTES).decode().splitlines()
@@ -111,8 +111,6 @@ def _read_files(folder, kind, video, report):
           f'expected {expected}; got {len(rows)} lines, first {rows[:1]}'
         )
       content_of[int(frame[1])] = rows
-    except (OSError, ValueError) as error:
-      report(path, f'not used: {error}')
   return content_of
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from psm_jax import paths
+from psm_jax.data import sources
 from psm_jax.data.datasets import trees
 
 ACTION_UNITS = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
@@ -51,10 +52,8 @@ def _read_person(folder, person_id, options, report):
     if not path.is_file():
       missing.append(unit)
       continue
-    try:
+    with sources.reporting(path, report):
       columns[f'AU{unit:02d}'] = _read_unit(path, options, report)
-    except ValueError as error:
-      report(path, f'not used: {error}')
   if missing:
     report(
       f'{folder.name}/{person_id}',

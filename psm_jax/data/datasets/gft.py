@@ -9,6 +9,7 @@ Codes become AU06_c (0 or 1); a column named AU6_r is an intensity, AU06.
 """
 
 from psm_jax import paths
+from psm_jax.data import sources
 from psm_jax.data.datasets import trees
 
 ACTION_UNITS = (1, 2, 4, 6, 10, 12, 14, 15, 23, 24)
@@ -31,12 +32,9 @@ def _read_labels(root, options, videos, report):
     if path is None:
       report(video.name, f'no table of labels in {folder}; labels missing')
       continue
-    try:
+    with sources.reporting(path, report):
       codes = trees.read_codes(path, options, report)
-    except ValueError as error:
-      report(path, f'labels not used: {error}')
-      continue
-    tables[video.key] = trees.as_labels(codes)
+      tables[video.key] = trees.as_labels(codes)
   return tables
 
 

@@ -15,6 +15,7 @@ import re
 import pandas as pd
 
 from psm_jax import tabular
+from psm_jax.data import sources
 from psm_jax.data.datasets import trees
 
 _TRACK = r'([^/]+)(?:/([^/]+))?$'
@@ -49,19 +50,19 @@ def _read_meta(root, options, number, report):
   if path is None:
     report(file, 'not found; people have no fold, and are called as on disk')
     return None
-  try:
+  with sources.reporting(path, report):
     table = tabular.read(path, {}).rename(columns=str.lower)
     wanted = {
       'person_id': f'voxceleb{number} id',
       'name': f'vggface{number} id',
       'set': 'set',
     }
+    if absent := [name for name in wanted.values() if name not in table]:
+      raise ValueError(f'it has no column {absent[0]!r}')
     return pd.DataFrame(
       {column: table[name].str.strip() for column, name in wanted.items()}
     )
-  except (OSError, ValueError, KeyError) as error:
-    report(path, f'not used: {error}')
-    return None
+  return None
 
 
 def _find_folds(root, options, videos, *, number):

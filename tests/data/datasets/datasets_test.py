@@ -223,7 +223,9 @@ class Bp4dTest(_TreeTest):
   def test_a_sequence_without_table_is_named(self):
     (self.root / 'AUCoding' / 'AU_OCC' / 'F001_T2.csv').unlink()
     source = self.scan()
-    self.assertIn('F001_T2.csv: there is no such file', self.reasons(source))
+    self.assertRegex(
+      self.reasons(source), 'F001_T2.csv: not used: .*No such file'
+    )
     self.assertNotIn('AU01_c', source.videos[1].labels.values)
 
 
@@ -345,6 +347,14 @@ class Voxceleb1Test(_TreeTest):
     self.assertEqual(self.names(source), ['id10002/vabc_00001'])
     self.assertIn('A.J._Buckley', self.reasons(source))
     self.assertIn('vox1_meta.csv: not found', self.reasons(source))
+
+  def test_a_table_without_a_column_is_not_used(self):
+    fake_trees.voxceleb1(self.root)
+    (self.root / 'vox1_meta.csv').write_text('VoxCeleb1 ID\tSet\nid1\tdev\n')
+    source = self.scan()
+    self.assertRegex(
+      self.reasons(source), "meta.csv: not used: .* no column 'vggface1 id'"
+    )
 
   def test_the_release_without_tracks_has_a_frame_a_second(self):
     for second in (1, 2):
