@@ -5,7 +5,6 @@ Rows have the table's own numbers, and `base`, that of the video's first frame.
 """
 
 import dataclasses
-import json
 import pathlib
 import re
 
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
-from psm_jax import tabular
+from psm_jax import json_files, tabular
 from psm_jax.data import alignment
 from psm_jax.data.ingest import faces as faces_lib
 from psm_jax.data.labels import columns as label_columns
@@ -290,15 +289,12 @@ def _from_list(cells, units, path):
   """From a column of lists to a column a unit."""
   rows = []
   for line, cell in enumerate(cells, start=2):
-    try:
-      row = json.loads(cell) if cell.strip() else [np.nan] * len(units)
-      row = [float(value) for value in row]
-    except (TypeError, ValueError) as error:
-      raise ValueError(f'{path}, line {line}: {cell!r} is no list.') from error
+    row, where = [np.nan] * len(units), f'{path}, line {line}, {cells.name}'
+    if cell.strip():
+      row = json_files.parse(cell.encode(), [float], where)
     if len(row) != len(units):
       raise ValueError(
-        f'{path}, line {line}: a list of {len(row)} values for the units '
-        f'{units}.'
+        f'{where}: a list of {len(row)} values for the units {units}.'
       )
     rows.append(row)
   array = np.array(rows, np.float64).reshape(-1, len(units))

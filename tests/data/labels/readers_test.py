@@ -145,9 +145,17 @@ class OtherToolsTest(_ReaderTest):
     self.assertEqual(table.numbers.tolist(), [0, 1])
     np.testing.assert_allclose(table.values['AU12_raw'], [0.2, 0.4])
 
-  @parameterized.parameters('[1]', 'one, two', '[1, [2]]')
-  def test_a_list_of_another_form_is_named_by_line(self, cell):
-    with self.assertRaisesRegex(ValueError, 'table.csv, line 3'):
+  @parameterized.parameters(
+    ('[1]', 'a list of 1 values'),
+    ('one, two', 'no JSON'),
+    ('[1, [2]]', r'\[1\] should be a number, but is \[2\]'),
+    ('[1, "2"]', r"\[1\] should be a number, but is '2'"),
+    ('[NaN, 2]', r'\[0\] should be a number, but is nan'),
+  )
+  def test_a_list_of_another_form_is_named_by_line(self, cell, reason):
+    with self.assertRaisesRegex(
+      ValueError, f'table.csv, line 3, action_units.*{reason}'
+    ):
       self.read(
         f'frame\taction_units\n0\t[1, 2]\n1\t{cell}\n',
         'openface3',
