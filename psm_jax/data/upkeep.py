@@ -59,16 +59,6 @@ class StoreWriter:
     """Who is done."""
     return {entry['person_id'] for entry in self.people}
 
-  @property
-  def index(self) -> pd.DataFrame:
-    """The index of all who are done."""
-    return store_files.join(
-      [
-        store_files.open_person(self._folder, entry, self._size_px).index
-        for entry in self.people
-      ]
-    )
-
   def spool(self, frames: Iterable[np.ndarray]) -> np.ndarray:
     """Returns one person's frames, given one by one, through the disk.
 
