@@ -190,44 +190,25 @@ def _mixed_sizes(index):
 def decode_frame(
   encoded: bytes, crop: np.ndarray, *, size_px: int
 ) -> tuple[np.ndarray | None, tuple[int, int] | str]:
-  """Returns the frame that is cut out of an encoded picture.
+  """Returns the frame that is cut out of an encoded picture by `crops.cut`.
 
   Args:
     encoded: JPEG or PNG.
-    crop: see `cut_crop`.
-    size_px: side of the frame.
-
-  Returns:
-    [size_px, size_px, 3] uint8, and (width, height) of the picture; None and
-    the reason if it cannot be decoded.
-  """
-  try:
-    picture = decode_picture(encoded)
-  except tf.errors.InvalidArgumentError as error:
-    return None, str(error.message).splitlines()[0]
-  return cut_crop(picture, crop, size_px), picture.shape[1::-1]
-
-
-def decode_picture(encoded: bytes) -> np.ndarray:
-  """Returns an encoded picture (JPEG, PNG) as [H, W, 3] uint8, RGB."""
-  return tf.io.decode_image(
-    encoded, channels=3, expand_animations=False
-  ).numpy()
-
-
-def cut_crop(picture: np.ndarray, crop: np.ndarray, size_px: int) -> np.ndarray:
-  """Resamples a crop of a picture as `crops.cut` does.
-
-  Args:
-    picture: [H, W, 3] uint8.
     crop: [2, 3] float32, see `alignment`; NaN for the centre square.
     size_px: side of the frame.
 
   Returns:
-    [size_px, size_px, 3] uint8; the picture itself where the crop is the whole
-    picture and the sizes agree.
+    [size_px, size_px, 3] uint8, RGB, the picture itself where the crop is the
+    whole picture and the sizes agree, and (width, height) of the picture; None
+    and the reason if it cannot be decoded.
   """
+  try:
+    picture = tf.io.decode_image(
+      encoded, channels=3, expand_animations=False
+    ).numpy()
+  except tf.errors.InvalidArgumentError as error:
+    return None, str(error.message).splitlines()[0]
+  size = picture.shape[1::-1]
   if np.isnan(crop).any():
-    height, width = picture.shape[:2]
-    crop = alignment.centre_crop(width, height)
-  return crops_lib.cut(picture, crop.astype(np.float64), size_px=size_px)
+    crop = alignment.centre_crop(*size)
+  return crops_lib.cut(picture, crop.astype(np.float64), size_px=size_px), size

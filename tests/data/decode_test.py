@@ -10,7 +10,11 @@ _noise = np.random.default_rng(0)
 
 
 def _crop(picture, crop, size_px):
-  return decode.cut_crop(picture, np.asarray(crop, np.float32), size_px)
+  encoded = cv2.imencode('.png', picture[..., ::-1])[1].tobytes()
+  crop = np.asarray(crop, np.float32)
+  frame, size = decode.decode_frame(encoded, crop, size_px=size_px)
+  assert size == picture.shape[1::-1]
+  return frame
 
 
 def _picture(height, width):
@@ -133,14 +137,14 @@ class DecodePictureTest(parameterized.TestCase):
     bgr = np.zeros((8, 8, 3), np.uint8)
     bgr[..., 2] = 250
     encoded = cv2.imencode(extension, bgr)[1].tobytes()
-    decoded = decode.decode_picture(encoded)
+    decoded = decode.decode_frame(encoded, _CENTRE, size_px=8)[0]
     np.testing.assert_allclose(decoded[4, 4], [250, 0, 0], atol=6)
 
   @parameterized.parameters(1, 4)
   def test_grey_and_transparent_pictures_become_colour(self, channels):
     picture = np.full((8, 8, channels), 77, np.uint8)
     encoded = cv2.imencode('.png', picture)[1].tobytes()
-    decoded = decode.decode_picture(encoded)
+    decoded = decode.decode_frame(encoded, _CENTRE, size_px=8)[0]
     np.testing.assert_array_equal(decoded, np.full((8, 8, 3), 77))
 
 

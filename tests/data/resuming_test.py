@@ -105,10 +105,10 @@ class DecodingTest(absltest.TestCase):
     whole_path = self.folder / 'whole'
     for path, num_decoded in ((self.path, 25), (whole_path, 50)):
       with mock.patch.object(
-        decode, 'decode_picture', side_effect=decode.decode_picture
-      ) as decode_picture:
+        decode, 'decode_frame', side_effect=decode.decode_frame
+      ) as decode_frame:
         decode.fill_store(self.made, path, size_px=_SIZE, source={})
-      self.assertEqual(decode_picture.call_count, num_decoded)
+      self.assertEqual(decode_frame.call_count, num_decoded)
     names = ['A.arrow', 'B.arrow', 'store.json']
     for path in (self.path, whole_path):
       self.assertEqual(sorted(entry.name for entry in path.iterdir()), names)
