@@ -8,6 +8,7 @@ Units and axes are those of `person`: y down, z towards the camera.
 import functools
 
 import numpy as np
+from scipy.spatial import transform
 
 from psm_jax.data.synthetic import person as person_lib
 
@@ -26,18 +27,8 @@ def rotation(pose_deg: np.ndarray) -> np.ndarray:
 
   Yaw turns towards +x, pitch towards +y, roll from +x to +y.
   """
-  yaw, pitch, roll = np.radians(pose_deg)
-  cos, sin = np.cos, np.sin
-  turn = np.array(
-    [[cos(yaw), 0, sin(yaw)], [0, 1, 0], [-sin(yaw), 0, cos(yaw)]]
-  )
-  nod = np.array(
-    [[1, 0, 0], [0, cos(pitch), sin(pitch)], [0, -sin(pitch), cos(pitch)]]
-  )
-  tilt = np.array(
-    [[cos(roll), -sin(roll), 0], [sin(roll), cos(roll), 0], [0, 0, 1]]
-  )
-  return tilt @ nod @ turn
+  angles = pose_deg * [1, -1, 1]
+  return transform.Rotation.from_euler('yxz', angles, degrees=True).as_matrix()
 
 
 def bump(x, y, centre, size):

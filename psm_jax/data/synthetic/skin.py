@@ -56,11 +56,6 @@ def build_maps(person: person_lib.Person) -> SkinMaps:
   )
 
 
-def hairline(person: person_lib.Person, x) -> np.ndarray:
-  """Returns the height at which the hair begins, at positions x."""
-  return -0.66 + 1.15 * np.abs(x / person.face_width) ** 2.6
-
-
 def _grid(size):
   axis = np.linspace(-EXTENT, EXTENT, size)
   return np.meshgrid(axis, axis)
@@ -144,7 +139,8 @@ def _body_hair(generator, person, colour, x, y):
   }[person.beard]
   colour = _blend(colour, dark, np.clip(strength * mask * strands, 0, 1))
   if person.hair_style == 'buzz':
-    crop = _step(hairline(person, x) - y, 0.03) * strands
+    hairline = -0.66 + 1.15 * width**2.6
+    crop = _step(hairline - y, 0.03) * strands
     colour = _blend(colour, dark, np.clip(0.8 * crop, 0, 1))
   return colour
 
