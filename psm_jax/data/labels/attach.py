@@ -64,7 +64,8 @@ def to_frames(
       known = columns.read_labels(paths_of[name]).values.reindex(frames[name])
       there[name] = tabular.read(paths_of[name], {})
       _refuse_present(there[name], made[name], options, paths_of[name])
-      notes += _lag_note(name, frames[name], known, labels.values)
+      if remark := lags.remark(frames[name], known, labels.values):
+        notes.append((name, remark))
   written = [
     paths.write_atomic(
       paths_of[name], _merge(there.get(name), frames[name], table)
@@ -210,7 +211,8 @@ def to_embeddings(
         )
       if path == files[video.name][0] and video.name in joined:
         values = joined[video.name].values
-        notes += _lag_note(video.name, video.frames, table, values)
+        if remark := lags.remark(video.frames, table, values):
+          notes.append((video.name, remark))
       labelled = table.drop(columns=names, errors='ignore').join(added)
       labelled.attrs = table.attrs  # Of which model and step it is.
       with paths.writing_atomic(path) as file:
@@ -278,25 +280,6 @@ def _finish(summary, notes, written):
     else '',
   )
   return summary
-
-
-def _lag_note(name, frames, known, joined):
-  """A remark if both sources agree better one or more frames apart."""
-  whole = np.arange(frames[0], frames[-1] + 1)
-  units = [c for c in known if re.fullmatch(r'AU\d{2,}', str(c))]
-  ours = known[units].set_axis(frames).reindex(whole)
-  shift = lags.lag(ours, joined.set_axis(frames).reindex(whole))
-  if shift is None:
-    return []
-  unit, late, best, as_joined = shift
-  return [
-    (
-      name,
-      f"{unit} of both sources agrees best if the tool's are taken {late:+d} "
-      f'frames later (correlation {best:.3f}, as joined {as_joined:.3f}): are '
-      'the frame numbers of one of them shifted?',
-    )
-  ]
 
 
 def _merge(there, frames, made):

@@ -1,4 +1,5 @@
 import pathlib
+import re
 
 import numpy as np
 import pandas as pd
@@ -317,6 +318,14 @@ class FirstFrameTest(parameterized.TestCase):
     self.assertEqual(numbering.first_frame(pairs, choice='check')[0], 0)
 
 
+def _remark(own, joined):
+  return lags.remark(
+    np.arange(len(own)),
+    pd.DataFrame({'AU12': own}),
+    pd.DataFrame({'AU12_r': joined}),
+  )
+
+
 class LagTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
@@ -325,29 +334,19 @@ class LagTest(parameterized.TestCase):
 
   @parameterized.parameters(-1, 1, 3)
   def test_labels_on_the_wrong_frames_are_noticed(self, late):
-    shift = lags.lag(
-      pd.DataFrame({'AU12': self.signal}),
-      pd.DataFrame({'AU12_r': self.signal.shift(late)}),
-    )
-    self.assertEqual(shift[:2], ('AU12', late))
-    self.assertGreater(shift[2], 0.999)
-    self.assertLess(shift[3], 0.9)
+    remark = _remark(self.signal, self.signal.shift(late))
+    self.assertRegex(remark, rf'^AU12 .* taken \{late:+d} frames later')
+    best, as_joined = map(float, re.findall(r'0\.\d+|1\.000', remark))
+    self.assertGreater(best, 0.999)
+    self.assertLess(as_joined, 0.9)
 
   def test_labels_on_the_right_frames_are_not(self):
     noisy = self.signal + 0.1 * np.random.default_rng(1).standard_normal(400)
-    self.assertIsNone(
-      lags.lag(
-        pd.DataFrame({'AU12': self.signal}), pd.DataFrame({'AU12_r': noisy})
-      )
-    )
+    self.assertEqual(_remark(self.signal, noisy), '')
 
   def test_too_few_frames_say_nothing(self):
     few = self.signal[:50]
-    self.assertIsNone(
-      lags.lag(
-        pd.DataFrame({'AU12': few}), pd.DataFrame({'AU12_r': few.shift(1)})
-      )
-    )
+    self.assertEqual(_remark(few, few.shift(1)), '')
 
 
 if __name__ == '__main__':
