@@ -4,7 +4,7 @@ A probe is a logistic regression of embeddings to a label. n frames, D features.
 """
 
 import numpy as np
-from sklearn import metrics
+from sklearn import metrics, model_selection
 
 from psm_jax.evaluation import logistic, scores
 
@@ -54,11 +54,8 @@ def tell(values: np.ndarray, label: np.ndarray) -> tuple | None:
 
 def _folds(present):
   """Returns (rest, stretch) of the labelled frames, each rest of both kinds."""
-  folds = []
-  for stretch in np.array_split(np.arange(len(present)), _FOLDS):
-    rest = ~np.isin(np.arange(len(present)), stretch)
-    if len(stretch) and len(set(present[rest])) == 2:
-      folds.append((rest, ~rest))
+  cut = model_selection.KFold(min(_FOLDS, len(present))).split(present)
+  folds = [fold for fold in cut if len(set(present[fold[0]])) == 2]
   told = {kind for _, stretch in folds for kind in present[stretch]}
   return folds if len(told) == 2 else []
 
