@@ -26,8 +26,7 @@ from absl import flags
 
 from benchmarks import engine, workload
 from psm_jax import paths
-from psm_jax.bench import layers, sweep
-from psm_jax.bench import row as row_lib
+from psm_jax.bench import layers, row as row_lib, sweep
 from psm_jax.cli import program
 
 REQUIRED = ()

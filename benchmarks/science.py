@@ -34,8 +34,7 @@ from absl import app, flags, logging
 
 from benchmarks import science_measures, science_rows
 from psm_jax import embedding, methods
-from psm_jax.data import canonical_faces
-from psm_jax.data import store as store_lib
+from psm_jax.data import canonical_faces, store as store_lib
 from psm_jax.engine import feed, population
 from psm_jax.evaluation import features, few_labels
 from psm_jax.methods import canonical, interface

@@ -12,16 +12,15 @@ import ml_collections
 import numpy as np
 import pandas as pd
 
-from psm_jax.data import canonical_faces, driven_squares
-from psm_jax.data import store as store_lib
+from psm_jax.data import canonical_faces, driven_squares, store as store_lib
 from psm_jax.evaluation import (
   features,
   few_labels,
+  person as person_lib,
   probes,
   results,
   splits,
 )
-from psm_jax.evaluation import person as person_lib
 from psm_jax.methods import canonical
 
 _ACTIVE = 2.0  # Intensity from which a unit is active.

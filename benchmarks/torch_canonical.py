@@ -15,8 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks import torch_networks as networks
-from benchmarks import torch_steps, workload
+from benchmarks import torch_networks as networks, torch_steps, workload
 from psm_jax import presets
 from psm_jax.ops import regions
 

@@ -9,8 +9,12 @@ from collections.abc import Iterable
 
 import torch
 
-from benchmarks import torch_loss, torch_steps, workload
-from benchmarks import torch_networks as networks
+from benchmarks import (
+  torch_loss,
+  torch_networks as networks,
+  torch_steps,
+  workload,
+)
 
 _LEARNING_RATE = 8e-5  # PSM release, first epochs.
 

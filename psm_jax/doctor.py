@@ -20,12 +20,14 @@ import ml_collections
 
 from psm_jax import config_check, methods
 from psm_jax.bench import row as bench
-from psm_jax.engine import feed as feed_lib
-from psm_jax.engine import layout, memory
-from psm_jax.engine import population as population_lib
+from psm_jax.engine import (
+  feed as feed_lib,
+  layout,
+  memory,
+  population as population_lib,
+)
 from psm_jax.ops import precision
-from psm_jax.runs import planning, resuming, shards
-from psm_jax.runs import waves as waves_lib
+from psm_jax.runs import planning, resuming, shards, waves as waves_lib
 
 _GIB = 2**30
 

@@ -17,8 +17,7 @@ import numpy as np
 import pandas as pd
 from sklearn import base, exceptions
 
-from psm_jax import embedding, paths, presets, training
-from psm_jax import model as model_lib
+from psm_jax import embedding, model as model_lib, paths, presets, training
 from psm_jax.data import frame_files, recordings
 from psm_jax.runs import run, zoo
 

@@ -16,8 +16,7 @@ import pandas as pd
 from matplotlib.backends import backend_agg
 
 from psm_jax import model as model_lib
-from psm_jax.data import movies
-from psm_jax.data import store as store_lib
+from psm_jax.data import movies, store as store_lib
 from psm_jax.data.ingest import folder
 from psm_jax.data.labels import LANDMARK_COLUMNS
 

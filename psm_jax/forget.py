@@ -23,8 +23,12 @@ import numpy as np
 from absl import logging
 
 from psm_jax import methods, paths
-from psm_jax.data import embedded, store_changes, store_files
-from psm_jax.data import store as store_lib
+from psm_jax.data import (
+  embedded,
+  store as store_lib,
+  store_changes,
+  store_files,
+)
 from psm_jax.labelling import tables as labelled
 from psm_jax.runs import (
   checkpoint,

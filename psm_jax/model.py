@@ -15,8 +15,12 @@ import numpy as np
 import pandas as pd
 
 from psm_jax import paths
-from psm_jax.data import canonical_faces, embedded, recordings
-from psm_jax.data import store as store_lib
+from psm_jax.data import (
+  canonical_faces,
+  embedded,
+  recordings,
+  store as store_lib,
+)
 from psm_jax.data.labels import weak
 from psm_jax.engine import feed, programs
 from psm_jax.runs import run, zoo

@@ -11,21 +11,20 @@ import numpy as np
 from absl import logging
 
 from psm_jax import config_check, paths, stopping
-from psm_jax.engine import compilation, processes, update
-from psm_jax.engine import feed as feed_lib
+from psm_jax.engine import compilation, feed as feed_lib, processes, update
 from psm_jax.runs import (
   checkpoint,
   locks,
   metrics,
   planning,
   previews,
+  progress as progress_lib,
   run,
   run_states,
   shards,
   wandb_log,
+  waves as waves_lib,
 )
-from psm_jax.runs import progress as progress_lib
-from psm_jax.runs import waves as waves_lib
 
 
 @dataclasses.dataclass(frozen=True)

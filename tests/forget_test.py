@@ -13,8 +13,7 @@ import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax import embedding, forget, methods, training
-from psm_jax.data import store as store_lib
-from psm_jax.data import upkeep
+from psm_jax.data import store as store_lib, upkeep
 from psm_jax.evaluation import evaluate
 from psm_jax.report import page
 from psm_jax.runs import locks, metrics, run, zoo

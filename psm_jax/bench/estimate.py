@@ -13,8 +13,7 @@ import jax
 import ml_collections
 
 from psm_jax import config_check, methods
-from psm_jax.bench import flops, hlo, topology
-from psm_jax.bench import row as row_lib
+from psm_jax.bench import flops, hlo, row as row_lib, topology
 from psm_jax.engine import memory, population
 from psm_jax.ops import precision
 

@@ -26,8 +26,7 @@ import numpy as np
 
 from psm_jax import methods, presets, sampling
 from psm_jax.bench import flops
-from psm_jax.data import canonical_faces
-from psm_jax.data import store as store_lib
+from psm_jax.data import canonical_faces, store as store_lib
 from psm_jax.engine import feed, population, programs
 from psm_jax.ops import precision
 from psm_jax.runs import planning

@@ -17,8 +17,7 @@ import os
 from absl import flags, logging
 
 from psm_jax.cli import program
-from psm_jax.data import pack
-from psm_jax.data import store as store_lib
+from psm_jax.data import pack, store as store_lib
 
 _STORE = flags.DEFINE(program.PLACE, 'store', None, 'The frame store to pack.')
 _PACK = flags.DEFINE(program.PLACE, 'pack', None, 'The pack to unpack.')

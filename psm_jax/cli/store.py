@@ -20,8 +20,7 @@ import pathlib
 from absl import flags, logging
 
 from psm_jax.cli import program
-from psm_jax.data import store as store_lib
-from psm_jax.data import store_changes, upkeep
+from psm_jax.data import store as store_lib, store_changes, upkeep
 
 _PATH = flags.DEFINE(
   program.PLACE, 'path', None, 'The frame store: a folder with store.json.'

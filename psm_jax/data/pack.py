@@ -26,8 +26,7 @@ from absl import logging
 from tqdm import auto as tqdm
 
 from psm_jax import paths, tasks
-from psm_jax.data import picture_files, store_files, upkeep
-from psm_jax.data import store as store_lib
+from psm_jax.data import picture_files, store as store_lib, store_files, upkeep
 
 ENCODINGS = ('jpeg', 'png')
 # 44 dB and 2.4 kB a frame on rendered faces of 64 px; 92: 42 dB and 1.9 kB.

@@ -20,8 +20,7 @@ import pandas as pd
 from absl import logging
 
 from psm_jax import paths
-from psm_jax.data import prepare
-from psm_jax.data import store as store_lib
+from psm_jax.data import prepare, store as store_lib
 from psm_jax.data.ingest import folder, frame_tables, layout
 
 ROW_COLUMNS = (*store_lib.KEY_COLUMNS, 'success', 'confidence')

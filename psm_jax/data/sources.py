@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from psm_jax.data import alignment, picture_files, store
-from psm_jax.data import labels as labels_lib
+from psm_jax.data import alignment, labels as labels_lib, picture_files, store
 
 # Takes (path, reason) of what is left out or doubtful.
 Report = Callable[[str, str], None]

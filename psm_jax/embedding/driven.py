@@ -9,10 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from psm_jax.data import canonical_faces, driven_squares
-from psm_jax.data import store as store_lib
-from psm_jax.embedding import grey
-from psm_jax.embedding import trained as trained_lib
+from psm_jax.data import canonical_faces, driven_squares, store as store_lib
+from psm_jax.embedding import grey, trained as trained_lib
 from psm_jax.engine import programs, update
 
 

@@ -16,10 +16,8 @@ import pathlib
 import numpy as np
 from absl import logging
 
-from psm_jax import model as model_lib
-from psm_jax import paths
-from psm_jax.data import embedded, movies
-from psm_jax.data import store as store_lib
+from psm_jax import model as model_lib, paths
+from psm_jax.data import embedded, movies, store as store_lib
 from psm_jax.embedding import trained as trained_lib
 from psm_jax.runs import run
 

@@ -19,11 +19,8 @@ import tqdm
 from absl import logging
 
 from psm_jax import csv_files, methods, paths, sampling
-from psm_jax.data import embedded
-from psm_jax.data import store as store_lib
-from psm_jax.embedding import driven as driven_lib
-from psm_jax.embedding import grey
-from psm_jax.embedding import trained as trained_lib
+from psm_jax.data import embedded, store as store_lib
+from psm_jax.embedding import driven as driven_lib, grey, trained as trained_lib
 from psm_jax.engine import feed, programs
 from psm_jax.runs import run_states, shards, zoo
 

@@ -21,8 +21,7 @@ from jaxtyping import UInt8
 
 from psm_jax import sampling
 from psm_jax.data import canonical_faces, store
-from psm_jax.engine import memory
-from psm_jax.engine import population as population_lib
+from psm_jax.engine import memory, population as population_lib
 from psm_jax.methods import interface
 
 FEEDS = ('auto', 'resident', 'stream')

@@ -9,8 +9,7 @@ import ml_collections
 import numpy as np
 
 from psm_jax import sampling
-from psm_jax.engine import population as population_lib
-from psm_jax.engine import update
+from psm_jax.engine import population as population_lib, update
 from psm_jax.methods import interface
 
 _GIB = 2**30

@@ -14,9 +14,11 @@ from jaxtyping import UInt8
 
 from psm_jax import sampling
 from psm_jax.data import canonical_faces, store
-from psm_jax.engine import feed as feed_lib
-from psm_jax.engine import population as population_lib
-from psm_jax.engine import update
+from psm_jax.engine import (
+  feed as feed_lib,
+  population as population_lib,
+  update,
+)
 
 
 class Validation:

@@ -17,8 +17,7 @@ import pandas as pd
 from absl import logging
 
 from psm_jax import paths, tabular
-from psm_jax.data import embedded
-from psm_jax.data import store as store_lib
+from psm_jax.data import embedded, store as store_lib
 from psm_jax.data.ingest import layout, sheets
 from psm_jax.evaluation import features
 from psm_jax.labelling import choose, exports, probes

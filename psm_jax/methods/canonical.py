@@ -20,8 +20,7 @@ import optax
 
 from psm_jax.methods import interface
 from psm_jax.models import canonical as networks
-from psm_jax.ops import data_axis, precision, regions
-from psm_jax.ops import warp as warp_ops
+from psm_jax.ops import data_axis, precision, regions, warp as warp_ops
 
 _SQUARE_WEIGHT = 0.1
 _WEIGHT_DECAY = 1e-3

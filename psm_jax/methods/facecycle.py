@@ -17,10 +17,15 @@ import optax
 from absl import logging
 
 from psm_jax.methods import interface
-from psm_jax.models import canonical, vgg, vgg_files
-from psm_jax.models import facecycle as networks
-from psm_jax.ops import augment, data_axis, image_losses, precision, regions
-from psm_jax.ops import warp as warp_ops
+from psm_jax.models import canonical, facecycle as networks, vgg, vgg_files
+from psm_jax.ops import (
+  augment,
+  data_axis,
+  image_losses,
+  precision,
+  regions,
+  warp as warp_ops,
+)
 
 _MEAN = np.array((0.485, 0.456, 0.406))
 _STD = np.array((0.229, 0.224, 0.225))

@@ -16,8 +16,7 @@ from flax import linen as nn
 from jaxtyping import Float, Float32, Key
 
 from psm_jax.models import layers, vgg
-from psm_jax.ops import data_axis
-from psm_jax.ops import warp as warp_ops
+from psm_jax.ops import data_axis, warp as warp_ops
 from psm_jax.ops.arrays import Array
 
 EMBEDDING_SIZE = 256

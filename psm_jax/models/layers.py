@@ -11,8 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float, Key
 
-from psm_jax.ops import conv as conv_ops
-from psm_jax.ops import data_axis
+from psm_jax.ops import conv as conv_ops, data_axis
 from psm_jax.ops.arrays import Array
 
 

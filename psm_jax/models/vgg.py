@@ -13,8 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Float32, Key
 
 from psm_jax.models import layers
-from psm_jax.ops import conv as conv_ops
-from psm_jax.ops import pool
+from psm_jax.ops import conv as conv_ops, pool
 from psm_jax.ops.arrays import Array
 
 CHANNELS = (64, 64, 128, 128, 256, 256, 256, 256, 512)

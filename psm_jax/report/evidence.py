@@ -20,8 +20,13 @@ import pandas as pd
 from psm_jax.data import store as store_lib
 from psm_jax.discovery import maps
 from psm_jax.evaluation import features, results, splits
-from psm_jax.report import formats, movement, reading, sources
-from psm_jax.report import run as report_run
+from psm_jax.report import (
+  formats,
+  movement,
+  reading,
+  run as report_run,
+  sources,
+)
 
 _TRAIN = ('python -m launch.train --config=... --workdir=...',)
 _EVALUATE = (

@@ -5,8 +5,7 @@ import pathlib
 import markupsafe
 import numpy as np
 
-from psm_jax.report import evidence, formats, scores, tables
-from psm_jax.report import run as report_run
+from psm_jax.report import evidence, formats, run as report_run, scores, tables
 
 _ORDER = ('failed', 'running', 'done')
 _COSTS = {

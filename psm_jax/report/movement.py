@@ -10,8 +10,7 @@ import pathlib
 import pandas as pd
 
 from psm_jax import json_files, tabular
-from psm_jax.data import embedded
-from psm_jax.data import store as store_lib
+from psm_jax.data import embedded, store as store_lib
 from psm_jax.data.ingest import folder as ingest_folder
 from psm_jax.data.labels import weak
 from psm_jax.evaluation import probes, splits

@@ -6,8 +6,7 @@ for text in notices.find(read): ...
 import numpy as np
 
 from psm_jax.evaluation import results
-from psm_jax.report import evidence, formats, tables
-from psm_jax.report import run as report_run
+from psm_jax.report import evidence, formats, run as report_run, tables
 
 _STALE_S = 60.0  # The files of one copy may be written in any order.
 _UNEQUAL = 1.05  # Budgets that differ by more are told.

@@ -11,8 +11,7 @@ import numpy as np
 from psm_jax import json_files
 from psm_jax.data import embedded
 from psm_jax.evaluation import person, results
-from psm_jax.report import evidence, formats, tables
-from psm_jax.report import run as report_run
+from psm_jax.report import evidence, formats, run as report_run, tables
 from psm_jax.runs import run as run_lib
 
 PANELS = ('input', 'neutral face', 'reconstruction', 'movement')

@@ -9,8 +9,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from psm_jax.data import labels, movies
-from psm_jax.data import store as store_lib
+from psm_jax.data import labels, movies, store as store_lib
 
 _SIDE_PX = 44
 _COLUMNS = 40

@@ -10,8 +10,7 @@ import pandas as pd
 
 from psm_jax import json_files
 from psm_jax.report import formats, reading
-from psm_jax.runs import metrics
-from psm_jax.runs import run as run_lib
+from psm_jax.runs import metrics, run as run_lib
 
 # Columns of metrics.csv that are not terms of the loss.
 _STEP_COLUMNS = frozenset(

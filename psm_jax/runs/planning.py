@@ -15,8 +15,7 @@ import numpy as np
 from absl import logging
 
 from psm_jax import methods, paths, sampling
-from psm_jax.data import prepare
-from psm_jax.data import store as store_lib
+from psm_jax.data import prepare, store as store_lib
 from psm_jax.engine import update
 from psm_jax.runs import run, warm_start
 

@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
-from psm_jax.data import canonical_faces
-from psm_jax.data import store as store_lib
+from psm_jax.data import canonical_faces, store as store_lib
 from psm_jax.engine import update
 from psm_jax.methods import interface
 from psm_jax.runs import run

@@ -13,8 +13,7 @@ import numpy as np
 from absl import logging
 
 from psm_jax import methods, sampling
-from psm_jax.data import canonical_faces
-from psm_jax.data import store as store_lib
+from psm_jax.data import canonical_faces, store as store_lib
 from psm_jax.engine import (
   dispatch,
   feed,

@@ -24,11 +24,11 @@ torch = pytest.importorskip(
 from benchmarks import (  # noqa: E402
   torch_facecycle,
   torch_loss,
+  torch_networks as networks,  # noqa: E402
   torch_peer,
   torch_steps,
   workload,
 )
-from benchmarks import torch_networks as networks  # noqa: E402
 
 _FILES = sorted(goldens.FOLDER.glob('facecycle_seed*.npz'))
 _needs_goldens = pytest.mark.skipif(

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 from absl.testing import absltest
 
-from psm_jax.data import builder as builder_lib
-from psm_jax.data import decode, folders, store
+from psm_jax.data import builder as builder_lib, decode, folders, store
 from psm_jax.data.tf import tfds
 
 

@@ -16,8 +16,7 @@ import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax import methods, tasks, training
-from psm_jax.data import builder as builder_lib
-from psm_jax.data import prepare, store
+from psm_jax.data import builder as builder_lib, prepare, store
 from psm_jax.data.ingest import batch, jobs
 from psm_jax.engine import feed, population
 from psm_jax.runs import planning

@@ -1,8 +1,7 @@
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from psm_jax.data import builder as builder_lib
-from psm_jax.data import invented, synthetic
+from psm_jax.data import builder as builder_lib, invented, synthetic
 from psm_jax.data.tf import tfds
 
 _OPTIONS = {

@@ -10,8 +10,7 @@ from unittest import mock
 import pytest
 from absl.testing import absltest
 
-from psm_jax.data import builder as builder_lib
-from psm_jax.data import decode, folders, store, upkeep
+from psm_jax.data import builder as builder_lib, decode, folders, store, upkeep
 from tests.data import fake_trees, stores
 
 _ROOT = pathlib.Path(__file__).parents[2]

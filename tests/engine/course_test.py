@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from psm_jax.engine import feed as feed_lib
-from psm_jax.engine import population, update
+from psm_jax.engine import feed as feed_lib, population, update
 from psm_jax.sampling import plan as plan_lib
 from tests import tiny
 

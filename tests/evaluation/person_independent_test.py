@@ -4,8 +4,12 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 from absl.testing import absltest, parameterized
-from sklearn import linear_model, metrics, pipeline
-from sklearn import preprocessing as skl_preprocessing
+from sklearn import (
+  linear_model,
+  metrics,
+  pipeline,
+  preprocessing as skl_preprocessing,
+)
 
 from psm_jax.evaluation import features, person_independent, probes, results
 

@@ -10,8 +10,8 @@ from sklearn import (
   metrics,
   model_selection,
   pipeline,
+  preprocessing as skl_preprocessing,
 )
-from sklearn import preprocessing as skl_preprocessing
 
 from psm_jax.evaluation import (
   asking,

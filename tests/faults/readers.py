@@ -27,16 +27,19 @@ from psm_jax.data import (
   store_files,
 )
 from psm_jax.data.datasets import trees
-from psm_jax.data.ingest import folder as ingest_folder
-from psm_jax.data.ingest import frame_tables, layout, listing, tracks
+from psm_jax.data.ingest import (
+  folder as ingest_folder,
+  frame_tables,
+  layout,
+  listing,
+  tracks,
+)
 from psm_jax.data.labels import readers as tool_tables
 from psm_jax.discovery import named_movements
 from psm_jax.evaluation import features
-from psm_jax.labelling import exports
-from psm_jax.labelling import tables as filled_tables
+from psm_jax.labelling import exports, tables as filled_tables
 from psm_jax.models import tensor_files
-from psm_jax.report import pictures, reading
-from psm_jax.report import run as report_run
+from psm_jax.report import pictures, reading, run as report_run
 from psm_jax.runs import events, planning, run, seal, status, zoo
 from tests import tiny
 from tests.data import stores

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from psm_jax import methods, sampling
-from psm_jax import model as model_lib
+from psm_jax import methods, model as model_lib, sampling
 from psm_jax.data import canonical_faces
 from psm_jax.engine import feed, population, update
 from psm_jax.methods import canonical, interface

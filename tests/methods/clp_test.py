@@ -13,8 +13,7 @@ from psm_jax.engine import update
 from psm_jax.methods import clp, contrast, interface
 from psm_jax.models import clp as networks
 from psm_jax.ops import data_axis
-from psm_jax.presets import base
-from psm_jax.presets import clp as clp_experiment
+from psm_jax.presets import base, clp as clp_experiment
 from tests import tiny
 
 _CLIPS, _FRAMES = 4, 3

@@ -11,8 +11,7 @@ from absl.testing import absltest, parameterized
 
 from psm_jax import sampling
 from psm_jax.presets import base
-from psm_jax.sampling import curriculum, feistel
-from psm_jax.sampling import plan as plan_lib
+from psm_jax.sampling import curriculum, feistel, plan as plan_lib
 
 _GOLDEN = (
   pathlib.Path(__file__).resolve().parents[3] / 'shared/parity/ctl_pairs.json'

@@ -12,8 +12,7 @@ import pathlib
 import numpy as np
 
 from psm_jax import tabular
-from psm_jax.data.ingest import faces as faces_lib
-from psm_jax.data.ingest import video
+from psm_jax.data.ingest import faces as faces_lib, video
 from psm_jax.data.labels import joining, numbering, readers, tools
 
 

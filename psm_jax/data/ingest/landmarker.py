@@ -14,9 +14,13 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from psm_jax.data.ingest import crops as crops_lib
-from psm_jax.data.ingest import faces as faces_lib
-from psm_jax.data.ingest import head_pose, landmark_models, video
+from psm_jax.data.ingest import (
+  crops as crops_lib,
+  faces as faces_lib,
+  head_pose,
+  landmark_models,
+  video,
+)
 from psm_jax.data.ingest.faces import Details, Faces
 
 # Anchors lie in the middle of each cell: (cells a side, anchors a cell).

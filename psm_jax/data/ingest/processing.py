@@ -23,6 +23,7 @@ from psm_jax.data.ingest import (
   crops,
   cuts,
   detection,
+  faces as faces_lib,
   jobs,
   layout,
   sheets,
@@ -30,7 +31,6 @@ from psm_jax.data.ingest import (
   video,
   video_tables,
 )
-from psm_jax.data.ingest import faces as faces_lib
 
 _REPORT_EVERY = 20
 

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from psm_jax.data import alignment, frame_times
-from psm_jax.data.ingest import faces as faces_lib
-from psm_jax.data.ingest import video
+from psm_jax.data.ingest import faces as faces_lib, video
 from psm_jax.data.labels import weak
 
 UNITS = {

@@ -10,8 +10,12 @@ from absl import logging
 
 from psm_jax import csv_files, paths, tabular
 from psm_jax.data import embedded, folders
-from psm_jax.data.ingest import folder as ingest_folder
-from psm_jax.data.ingest import frame_tables, layout, tracks
+from psm_jax.data.ingest import (
+  folder as ingest_folder,
+  frame_tables,
+  layout,
+  tracks,
+)
 from psm_jax.data.labels import (
   collection,
   columns,

@@ -15,8 +15,7 @@ from absl import logging
 from psm_jax import json_files, tabular
 from psm_jax.data import alignment
 from psm_jax.data.ingest import faces as faces_lib
-from psm_jax.data.labels import columns as label_columns
-from psm_jax.data.labels import tools
+from psm_jax.data.labels import columns as label_columns, tools
 
 _INTEGER = re.compile(r'[0-9]+')
 _PICTURE = re.compile(r'\.(?:jpe?g|png|bmp|tiff?|webp)$', re.IGNORECASE)

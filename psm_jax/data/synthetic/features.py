@@ -3,8 +3,7 @@
 import cv2
 import numpy as np
 
-from psm_jax.data.synthetic import geometry
-from psm_jax.data.synthetic import scene as scene_lib
+from psm_jax.data.synthetic import geometry, scene as scene_lib
 
 
 def draw_nose(scene, parts):

@@ -9,8 +9,7 @@ import functools
 
 import numpy as np
 
-from psm_jax.data.synthetic import geometry
-from psm_jax.data.synthetic import person as person_lib
+from psm_jax.data.synthetic import geometry, person as person_lib
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,12 +7,15 @@ is drawn as polygons on a larger canvas that is averaged down at the end.
 import cv2
 import numpy as np
 
-from psm_jax.data.synthetic import features, geometry
-from psm_jax.data.synthetic import hair as hair_lib
-from psm_jax.data.synthetic import performance as performance_lib
-from psm_jax.data.synthetic import person as person_lib
-from psm_jax.data.synthetic import scene as scene_lib
-from psm_jax.data.synthetic import skin as skin_lib
+from psm_jax.data.synthetic import (
+  features,
+  geometry,
+  hair as hair_lib,
+  performance as performance_lib,
+  person as person_lib,
+  scene as scene_lib,
+  skin as skin_lib,
+)
 
 
 def render(

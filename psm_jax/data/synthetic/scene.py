@@ -5,9 +5,11 @@ import dataclasses
 import cv2
 import numpy as np
 
-from psm_jax.data.synthetic import geometry
-from psm_jax.data.synthetic import person as person_lib
-from psm_jax.data.synthetic import skin as skin_lib
+from psm_jax.data.synthetic import (
+  geometry,
+  person as person_lib,
+  skin as skin_lib,
+)
 
 # Where the picture lies in face units: its side is 1 / ZOOM.
 ZOOM = 0.455

@@ -10,8 +10,7 @@ import functools
 import cv2
 import numpy as np
 
-from psm_jax.data.synthetic import geometry
-from psm_jax.data.synthetic import person as person_lib
+from psm_jax.data.synthetic import geometry, person as person_lib
 
 EXTENT = 1.3
 MAP_PX = 128

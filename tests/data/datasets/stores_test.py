@@ -6,8 +6,13 @@ import tempfile
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from psm_jax.data import alignment, labels, prepare, store
-from psm_jax.data import builder as builder_lib
+from psm_jax.data import (
+  alignment,
+  builder as builder_lib,
+  labels,
+  prepare,
+  store,
+)
 from psm_jax.data.tf import tfds
 from tests import tiny
 from tests.data import fake_trees

@@ -16,12 +16,12 @@ import pandas as pd
 from absl.testing import absltest
 
 from psm_jax import tasks
-from psm_jax.data import builder as builder_lib
-from psm_jax.data import decode, labels, store
+from psm_jax.data import builder as builder_lib, decode, labels, store
 from psm_jax.data.ingest import (
   batch,
   crops,
   detection,
+  faces as faces_lib,
   folder,
   frame_tables,
   jobs,
@@ -29,7 +29,6 @@ from psm_jax.data.ingest import (
   processing,
   video_tables,
 )
-from psm_jax.data.ingest import faces as faces_lib
 from psm_jax.data.labels import attach, collection
 from tests.data.ingest import films
 

@@ -13,6 +13,7 @@ from psm_jax import tasks
 from psm_jax.data import sources
 from psm_jax.data.ingest import (
   detection,
+  folder as ingest_folder,
   frame_tables,
   head_pose,
   jobs,
@@ -24,7 +25,6 @@ from psm_jax.data.ingest import (
   processing,
   video,
 )
-from psm_jax.data.ingest import folder as ingest_folder
 from psm_jax.data.labels import weak
 from tests.data.ingest import films
 
