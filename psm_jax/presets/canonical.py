@@ -14,14 +14,18 @@ from psm_jax.presets import base
 
 def get_config():
   config = base.get_config()
-  config.data.align = 'eyes'
-  config.method.name = 'canonical'
-  config.train.batch_size = 16  # 32 frames.
-  config.train.epochs = 0
-  config.train.steps = 4000
-  config.curriculum.pairing = 'repaired'
-  config.optim.schedule = 'cosine'
-  config.optim.learning_rate = 2e-3
-  config.optim.final_learning_rate = 0.0
-  config.optim.warmup_steps = 50
+  config.update_from_flattened_dict(
+    {
+      'data.align': 'eyes',
+      'method.name': 'canonical',
+      'train.batch_size': 16,  # 32 frames.
+      'train.epochs': 0,
+      'train.steps': 4000,
+      'curriculum.pairing': 'repaired',
+      'optim.schedule': 'cosine',
+      'optim.learning_rate': 2e-3,
+      'optim.final_learning_rate': 0.0,
+      'optim.warmup_steps': 50,
+    }
+  )
   return config

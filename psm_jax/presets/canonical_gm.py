@@ -18,7 +18,11 @@ from psm_jax.presets import canonical
 
 def get_config():
   config = canonical.get_config()
-  config.method.canonical.sees_difference = True
-  config.population.cohorts = 'all'
-  config.curriculum.pairing = 'drawn'
+  config.update_from_flattened_dict(
+    {
+      'method.canonical.sees_difference': True,
+      'population.cohorts': 'all',
+      'curriculum.pairing': 'drawn',
+    }
+  )
   return config

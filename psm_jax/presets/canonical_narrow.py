@@ -13,7 +13,11 @@ from psm_jax.presets import canonical
 
 def get_config():
   config = canonical.get_config()
-  config.data.size_px = 32
-  config.method.width = 0.5
-  config.train.steps = 2000
+  config.update_from_flattened_dict(
+    {
+      'data.size_px': 32,
+      'method.width': 0.5,
+      'train.steps': 2000,
+    }
+  )
   return config

@@ -17,16 +17,20 @@ from psm_jax.presets import base
 
 def get_config():
   config = base.get_config()
-  config.data.size_px = 112
-  config.method.name = 'clp'
-  config.method.vgg = 'none'
-  config.population.cohorts = 'all'
-  config.train.batch_size = 64  # Clips; 320 frames.
-  config.train.epochs = 0
-  config.train.steps = 100_000
-  config.curriculum.pairing = 'clips'
-  config.curriculum.clip_frames = 5
-  config.curriculum.clip_gap = 5
+  config.update_from_flattened_dict(
+    {
+      'data.size_px': 112,
+      'method.name': 'clp',
+      'method.vgg': 'none',
+      'population.cohorts': 'all',
+      'train.batch_size': 64,  # Clips; 320 frames.
+      'train.epochs': 0,
+      'train.steps': 100_000,
+      'curriculum.pairing': 'clips',
+      'curriculum.clip_frames': 5,
+      'curriculum.clip_gap': 5,
+    }
+  )
   optim = config.optim
   optim.schedule = 'cosine'
   # 0.03 for 256 frames a step (MoCo), times 320 / 256.

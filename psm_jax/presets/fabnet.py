@@ -19,18 +19,22 @@ from psm_jax.presets import base
 
 def get_config():
   config = base.get_config()
-  config.data.size_px = 256
-  config.method.name = 'fabnet'
-  config.method.vgg = 'none'
-  config.population.cohorts = 'all'
-  config.train.batch_size = 128
-  config.train.epochs = 10_000
-  config.train.validation_share = 0.1  # The loss window moves by it.
-  config.curriculum.pairing = 'views'
-  config.curriculum.num_sources = 1
-  config.curriculum.draws_per_person = 1  # FAb-Net release.
-  # SGD with momentum; validation lowers the rate (see psm_jax/methods).
-  config.optim.schedule = 'constant'
-  config.optim.learning_rate = 1e-4  # FAb-Net release.
-  config.augment.enabled = False  # Its own jitter: method.fabnet.crop.
+  config.update_from_flattened_dict(
+    {
+      'data.size_px': 256,
+      'method.name': 'fabnet',
+      'method.vgg': 'none',
+      'population.cohorts': 'all',
+      'train.batch_size': 128,
+      'train.epochs': 10_000,
+      'train.validation_share': 0.1,  # The loss window moves by it.
+      'curriculum.pairing': 'views',
+      'curriculum.num_sources': 1,
+      'curriculum.draws_per_person': 1,  # FAb-Net release.
+      # SGD with momentum; validation lowers the rate (see psm_jax/methods).
+      'optim.schedule': 'constant',
+      'optim.learning_rate': 1e-4,  # FAb-Net release.
+      'augment.enabled': False,  # Its own jitter: method.fabnet.crop.
+    }
+  )
   return config

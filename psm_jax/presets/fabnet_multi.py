@@ -18,7 +18,11 @@ from psm_jax.presets import fabnet
 
 def get_config():
   config = fabnet.get_config()
-  config.init.match = 'own'
-  config.curriculum.num_sources = 3
-  config.method.fabnet.freeze_decoder = True
+  config.update_from_flattened_dict(
+    {
+      'init.match': 'own',
+      'curriculum.num_sources': 3,
+      'method.fabnet.freeze_decoder': True,
+    }
+  )
   return config

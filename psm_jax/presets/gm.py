@@ -18,9 +18,13 @@ from psm_jax.presets import base
 
 def get_config():
   config = base.get_config()
-  config.population.cohorts = 'all'
-  config.curriculum.pairing = 'drawn'
-  # Published; narrow models learn more without (BENCHMARKS.md).
-  config.augment.mirror_probability = 0.5
-  config.train.epochs = 17  # PSM release's shipped configurations.
+  config.update_from_flattened_dict(
+    {
+      'population.cohorts': 'all',
+      'curriculum.pairing': 'drawn',
+      # Published; narrow models learn more without (BENCHMARKS.md).
+      'augment.mirror_probability': 0.5,
+      'train.epochs': 17,  # PSM release's shipped configurations.
+    }
+  )
   return config

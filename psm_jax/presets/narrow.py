@@ -16,25 +16,29 @@ from psm_jax.presets import base
 
 def get_config():
   config = base.get_config()
-  config.data.size_px = 32
-  config.data.align = 'eyes'
-  config.method.width = 0.125
-  config.method.vgg = 'none'
-  # The reference's 0.01 leaves the embedding nearly one-dimensional for the
-  # first hundreds of steps.
-  config.method.code_std = 0.12
-  # Colours may invert otherwise, see methods/facecycle.py.
-  config.method.ssim_images = 'positive'
-  config.train.batch_size = 8
-  config.train.epochs = 0
-  config.train.steps = 2500
-  config.curriculum.pairing = 'gap'
-  config.curriculum.gap.schedule = 'linear'
-  config.curriculum.gap.unit = 'seconds'
-  config.curriculum.gap.start = 0.1
-  config.curriculum.gap.end = 7.5
-  config.optim.schedule = 'cosine'
-  config.optim.learning_rate = 5e-4
-  config.optim.final_learning_rate = 1e-5
-  config.augment.flip = 'none'
+  config.update_from_flattened_dict(
+    {
+      'data.size_px': 32,
+      'data.align': 'eyes',
+      'method.width': 0.125,
+      'method.vgg': 'none',
+      # The reference's 0.01 leaves the embedding nearly one-dimensional for the
+      # first hundreds of steps.
+      'method.code_std': 0.12,
+      # Colours may invert otherwise, see methods/facecycle.py.
+      'method.ssim_images': 'positive',
+      'train.batch_size': 8,
+      'train.epochs': 0,
+      'train.steps': 2500,
+      'curriculum.pairing': 'gap',
+      'curriculum.gap.schedule': 'linear',
+      'curriculum.gap.unit': 'seconds',
+      'curriculum.gap.start': 0.1,
+      'curriculum.gap.end': 7.5,
+      'optim.schedule': 'cosine',
+      'optim.learning_rate': 5e-4,
+      'optim.final_learning_rate': 1e-5,
+      'augment.flip': 'none',
+    }
+  )
   return config

@@ -15,6 +15,10 @@ from psm_jax.presets import base
 
 def get_config():
   config = base.get_config()
-  config.curriculum.pairing = 'gap'
-  config.train.epochs = 200  # The paper's curriculum figure ends there.
+  config.update_from_flattened_dict(
+    {
+      'curriculum.pairing': 'gap',
+      'train.epochs': 200,  # The paper's curriculum figure ends there.
+    }
+  )
   return config

@@ -10,9 +10,13 @@ from psm_jax.presets import canonical_narrow
 
 def get_config():
   config = canonical_narrow.get_config()
-  config.train.steps = 500
-  config.data.source = 'synthetic_faces'
-  config.data.align = 'none'
-  config.data.synthetic.num_people = 4
-  config.data.synthetic.num_frames = 300
+  config.update_from_flattened_dict(
+    {
+      'train.steps': 500,
+      'data.source': 'synthetic_faces',
+      'data.align': 'none',
+      'data.synthetic.num_people': 4,
+      'data.synthetic.num_frames': 300,
+    }
+  )
   return config

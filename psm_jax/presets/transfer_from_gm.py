@@ -17,6 +17,10 @@ from psm_jax.presets import psm
 
 def get_config():
   config = psm.get_config()
-  config.init.match = 'one'
-  config.train.epochs = 10
+  config.update_from_flattened_dict(
+    {
+      'init.match': 'one',
+      'train.epochs': 10,
+    }
+  )
   return config
