@@ -25,16 +25,9 @@ from sklearn.metrics import pairwise
 
 from psm_jax.evaluation import features, splits
 
-DBSCAN = 'dbscan'
-HDBSCAN = 'hdbscan'
-METHODS = (DBSCAN, HDBSCAN)
-SPREAD = 'spread'
-UNIT = 'unit'
-SCALES = (SPREAD, UNIT)
-AUTO = 'auto'
-VIDEO = 'video'
-NONE = 'none'
-CENTRES = (AUTO, VIDEO, NONE)
+METHODS = DBSCAN, HDBSCAN = 'dbscan', 'hdbscan'
+SCALES = SPREAD, UNIT = 'spread', 'unit'
+CENTRES = AUTO, VIDEO, NONE = 'auto', 'video', 'none'
 NOISE = -1
 
 MAX_FRAMES = 16_000  # Two matrices of distances are then 2 GiB.

@@ -21,11 +21,12 @@ from psm_jax.data import embedded, labels
 from psm_jax.data.labels import weak
 
 TRAINED = 'trained'
-RANDOM_ENCODER = 'random_encoder'
-PIXEL_PCA = 'pixel_pca'
-HEAD_POSE = 'head_pose'
-NEAREST_IN_TIME = 'nearest_in_time'
-CONTROLS = (RANDOM_ENCODER, PIXEL_PCA, HEAD_POSE, NEAREST_IN_TIME)
+CONTROLS = RANDOM_ENCODER, PIXEL_PCA, HEAD_POSE, NEAREST_IN_TIME = (
+  'random_encoder',
+  'pixel_pca',
+  'head_pose',
+  'nearest_in_time',
+)
 _MADE = {RANDOM_ENCODER: embedded.RANDOM_ENCODER, PIXEL_PCA: embedded.PIXELS}
 
 FRAME_COLUMNS = ('person_id', 'video_id', 'frame', 'time_s')

@@ -17,11 +17,9 @@ from psm_jax.data.labels import weak
 # blendshapes of labels.weak.
 UNIT = rf'AU\d|{weak.PREFIX}'
 
-RANDOM = 'random'
-BLOCKED = 'blocked'
-CROSS_VIDEO = 'cross_video'
+# What any labelled videos allow.
+SPLITS = RANDOM, BLOCKED, CROSS_VIDEO = 'random', 'blocked', 'cross_video'
 HELD_OUT = 'held_out'
-SPLITS = (RANDOM, BLOCKED, CROSS_VIDEO)  # What any labelled videos allow.
 ALL_SPLITS = (*SPLITS, HELD_OUT)
 
 WITHIN = 'within'  # Direction of a split that does not cross videos.
