@@ -43,7 +43,7 @@ python="$venv/bin/python"
 "$python" -m mypy
 NO_MKDOCS_2_WARNING=1 "$python" -m mkdocs build --quiet --site-dir build/site
 # A file stays with one worker: its tests share what they compile.
-"$python" -m pytest -n 2 --dist loadfile "$@"
+"$python" -m pytest -n 2 --dist loadfile -m 'not slow' "$@"
 
 if (($#)); then # Only a part was asked for.
   exit

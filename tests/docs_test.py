@@ -19,6 +19,7 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
+import pytest
 from absl import flags
 from absl.testing import absltest, parameterized
 
@@ -183,6 +184,7 @@ class CommandTest(parameterized.TestCase):
         ):
           self.assertTrue((_ROOT / file).is_file(), file)
 
+  @pytest.mark.thorough
   def test_the_commands_of_ones_own_faces_lead_to_the_page(self):
     (block,) = (
       b for b in _fenced(_ROOT / 'README.md', 'bash') if 'psm_ctl' in b
@@ -214,6 +216,7 @@ class CommandTest(parameterized.TestCase):
     self.assertIn('1 person-specific model of facial movement', text)
     self.assertIn('class="verdict"', text)
 
+  @pytest.mark.thorough
   def test_the_commands_of_shards_on_one_machine_lead_to_the_page(self):
     (block,) = (
       b

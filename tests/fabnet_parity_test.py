@@ -20,9 +20,12 @@ from psm_jax.models import fabnet as networks
 from tests import goldens
 
 _FILES = sorted(goldens.FOLDER.glob('fabnet_seed*.npz'))
-pytestmark = pytest.mark.skipif(
-  not _FILES, reason=f'no fabnet_seed*.npz in {goldens.FOLDER}'
-)
+pytestmark = [
+  pytest.mark.thorough,
+  pytest.mark.skipif(
+    not _FILES, reason=f'no fabnet_seed*.npz in {goldens.FOLDER}'
+  ),
+]
 
 _GAINS = {
   'fabnet.encoder.20.weight': 1.0,

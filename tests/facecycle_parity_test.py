@@ -20,9 +20,12 @@ from psm_jax.methods import facecycle
 from tests import goldens
 
 _FILES = sorted(goldens.FOLDER.glob('facecycle_seed*.npz'))
-pytestmark = pytest.mark.skipif(
-  not _FILES, reason=f'no facecycle_seed*.npz in {goldens.FOLDER}'
-)
+pytestmark = [
+  pytest.mark.thorough,
+  pytest.mark.skipif(
+    not _FILES, reason=f'no facecycle_seed*.npz in {goldens.FOLDER}'
+  ),
+]
 
 _VGG_LAYERS = (0, 2, 5, 7, 10, 12, 14, 16, 19)
 # The loss does not depend on these biases: their gradient is rounding noise.

@@ -130,6 +130,7 @@ class ForgetTest(parameterized.TestCase):
     shutil.rmtree(self.begun)
     shutil.copytree(self.safe, self.begun)
 
+  @pytest.mark.thorough
   def test_nothing_of_the_person_is_left_and_the_rest_goes_on(self):
     before = {name: _states(self.root / name) for name in ('each', 'stacked')}
     theirs = _windows_of(_GONE, self.root, before.values())
@@ -176,6 +177,7 @@ class ForgetTest(parameterized.TestCase):
     (metrics, 'drop_models'),
     (run, 'rewrite'),
   )
+  @pytest.mark.thorough
   def test_killed_at_any_moment_the_same_command_goes_on(self, module, name):
     before = {name: _states(self.root / name) for name in ('each', 'stacked')}
     theirs = _windows_of(_GONE, self.root, before.values())
@@ -205,6 +207,7 @@ class ForgetTest(parameterized.TestCase):
     after = {p: data for p, data in content().items() if p.name != '.lock'}
     self.assertEqual(after, {k: v for k, v in before.items() if k in after})
 
+  @pytest.mark.thorough
   def test_a_general_model_that_is_kept_stays_as_it_was(self):
     before = _states(self.root / 'all')['facecycle-all-s0']
     forget.forget(_GONE, [self.root], general=forget.KEEP)

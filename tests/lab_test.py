@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 from unittest import mock
 
+import pytest
 from absl.testing import absltest
 
 from psm_jax import lab, methods, tasks
@@ -63,6 +64,7 @@ class LabTest(absltest.TestCase):
       self._run([alone])
     self.assertEqual(self.detector.name, detection.LANDMARKER)
 
+  @pytest.mark.thorough
   def test_faces_are_named_once_and_then_a_page_is_there(self):
     pair = model_test.video(
       self.root, 'pair', [(range(24), 2, 10), (range(24), 70, 10)]

@@ -21,6 +21,8 @@ from psm_jax.report import run as report_run
 from psm_jax.runs import run, run_states, shards, waves
 from tests import tiny, training_runs
 
+pytestmark = pytest.mark.thorough
+
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 

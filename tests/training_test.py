@@ -43,6 +43,7 @@ def _metric_rows(workdir):
     return list(csv.DictReader(file))
 
 
+@pytest.mark.thorough
 class KilledRunTest(parameterized.TestCase):
   """Runs in processes of their own."""
 
@@ -371,6 +372,7 @@ class WavesTest(absltest.TestCase):
     self.assertLen(set(keys), len(keys))
     self.assertLen({model_id for model_id, _ in keys}, 5)
 
+  @pytest.mark.thorough
   def test_a_run_cut_off_in_its_second_wave_ends_as_an_unbroken_one(self):
     workdir = self.folder / 'cut'
     original = training.checkpoint.Checkpoints.save
@@ -409,6 +411,7 @@ class WavesTest(absltest.TestCase):
       training.train(self.config, self.unbroken)
     stepped.assert_not_called()
 
+  @pytest.mark.thorough
   def test_models_of_other_runs_can_begin_with_these(self):
     config = training_runs.config(
       self.folder / 'store',

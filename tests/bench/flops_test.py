@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax.bench import flops
@@ -112,6 +113,7 @@ class FaceCycleTest(absltest.TestCase):
     stem = flops.count(self._features(5), self.image)
     self.assertAlmostEqual(stem.total() / 1e6, 460.1, delta=0.05)
 
+  @pytest.mark.thorough
   def test_a_step_costs_what_its_layers_do(self):
     num_images = 2 * self.config.train.batch_size
     forward = flops.step_macs(self.method, self.config, with_gradient=False)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from unittest import mock
 
+import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax.bench import row, summary, sweep
@@ -138,6 +139,7 @@ class ProcessTest(absltest.TestCase):
     config = tiny.config(data__feed='resident')
     return sweep.measure_row(task, config, 1, options)
 
+  @pytest.mark.thorough
   def test_a_row_is_measured_in_a_process_of_its_own(self):
     flags = {'XLA_FLAGS': '--xla_backend_optimization_level=0'}
     with mock.patch.dict(os.environ, flags):

@@ -111,6 +111,7 @@ class SourcesTest(parameterized.TestCase):
     cls.folder = pathlib.Path(temporary.name)
 
   @parameterized.parameters(*_SOURCES)
+  @pytest.mark.thorough
   def test_a_source_is_trained_on_and_streams_what_lies_on_the_devices(
     self, source
   ):

@@ -10,6 +10,7 @@ from unittest import mock
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax import embedding, methods, sampling, training
@@ -60,6 +61,7 @@ class EpochsTest(parameterized.TestCase):
     self.assertAlmostEqual(tables.epochs_at(plan, step, batch_size=3), epochs)
 
 
+@pytest.mark.thorough
 class RunTest(absltest.TestCase):
   @classmethod
   def setUpClass(cls):

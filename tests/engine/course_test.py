@@ -6,6 +6,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax.engine import feed as feed_lib, population, update
@@ -84,6 +85,7 @@ def _assert_same(ours, theirs, index):
     np.testing.assert_array_equal(our[index], their[index])
 
 
+@pytest.mark.thorough
 class RollbacksTest(parameterized.TestCase):
   @parameterized.parameters(*_STRATEGIES)
   def test_a_model_goes_on_from_before_and_the_rest_is_untouched(
@@ -130,6 +132,7 @@ class RollbacksTest(parameterized.TestCase):
     np.testing.assert_allclose(moved(2), moved(0) / 4, atol=1e-7)
 
 
+@pytest.mark.thorough
 class PatienceTest(parameterized.TestCase):
   @parameterized.parameters(*_STRATEGIES)
   def test_a_model_without_progress_stops_and_the_rest_is_untouched(

@@ -141,6 +141,7 @@ class TogetherEqualsAloneTest(parameterized.TestCase):
     ('map', 'matmul'),
     ('loop', 'matmul'),
   )
+  @pytest.mark.thorough
   def test_three_small_models_end_as_each_alone(self, strategy, lowering):
     self._check(strategy, lowering, 'conv')
 
@@ -319,6 +320,7 @@ class DevicesTest(parameterized.TestCase):
     )
 
   @parameterized.parameters('vmap', 'map', 'loop')
+  @pytest.mark.thorough
   def test_four_devices_agree_with_one(self, strategy):
     results = []
     for num_devices, layout in ((1, 'loop'), (4, strategy)):
@@ -415,6 +417,7 @@ class DevicesTest(parameterized.TestCase):
 
 class WavesTest(parameterized.TestCase):
   @parameterized.parameters('vmap', 'loop')
+  @pytest.mark.thorough
   def test_waves_train_in_one_program_as_they_would_together(self, strategy):
     people = tiny.cohorts(30, 21, 47, 25, 33)
     config = tiny.config(population__strategy=strategy)

@@ -49,6 +49,7 @@ def _train(strategy, num_devices, source='resident'):
 
 class DataParallelTest(parameterized.TestCase):
   @parameterized.product(strategy=('vmap', 'loop'), num_devices=(2, 4))
+  @pytest.mark.thorough
   def test_devices_train_what_one_would(self, strategy, num_devices):
     alone, own_states, own_losses = _train(strategy, 1)
     shared, states, losses = _train(strategy, num_devices)

@@ -4,6 +4,7 @@ import stat
 
 import numpy as np
 import pandas as pd
+import pytest
 from absl.testing import absltest
 
 from psm_jax.evaluation import (
@@ -80,6 +81,7 @@ class EvaluateTest(absltest.TestCase):
     together = self.table.query("person_id == 'P1'").reset_index(drop=True)
     pd.testing.assert_frame_equal(results.table(alone), together)
 
+  @pytest.mark.thorough
   def test_processes_give_the_same_rows(self):
     spread, _ = _evaluate(self.given, num_workers=2)
     pd.testing.assert_frame_equal(results.table(spread), self.table)

@@ -81,6 +81,7 @@ class SignalsTest(parameterized.TestCase):
   @parameterized.parameters(
     ('compile', signal.SIGUSR1), ('save', signal.SIGKILL)
   )
+  @pytest.mark.thorough
   def test_a_run_ends_as_an_unbroken_one(self, phase, number):
     self._check(phase, number)
 

@@ -64,6 +64,7 @@ class ReferenceTest(parameterized.TestCase):
     return path
 
   @parameterized.product(name=('facecycle', 'fabnet'), between=('', 'module.'))
+  @pytest.mark.thorough
   def test_a_checkpoint_becomes_its_model_and_returns_from_the_zoo(
     self, name, between
   ):

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import optax
+import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax import sampling
@@ -163,6 +164,7 @@ class MethodTest(absltest.TestCase):
     for leaf in jax.tree.leaves(grads):
       self.assertGreater(np.abs(leaf).max(), 0)
 
+  @pytest.mark.thorough
   def test_three_models_together_have_the_gradients_of_each_alone(self):
     def stack(trees):
       return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
@@ -178,6 +180,7 @@ class MethodTest(absltest.TestCase):
         name = jax.tree_util.keystr(path)
         self.assertLess(_relative(leaf, expected), 1e-4, name)
 
+  @pytest.mark.thorough
   def test_two_devices_have_the_loss_and_gradients_of_one(self):
     axis = data_axis.DataAxis('data', 2)
     method = clp.make(_config(), axis=axis)

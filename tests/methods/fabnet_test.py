@@ -225,6 +225,7 @@ class CropTest(parameterized.TestCase):
 
 
 class LossTest(absltest.TestCase):
+  @pytest.mark.thorough
   def test_three_models_together_have_the_gradients_of_each_alone(self):
     method, keys, (params, state), alone = _alone()
     batches = _batch(3, 1 + _SOURCES, _NUM)

@@ -5,12 +5,13 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax import methods
 from psm_jax.methods import facecycle, interface
 from psm_jax.models import vgg
-from psm_jax.ops import image_losses
+from psm_jax.ops import augment, image_losses
 from psm_jax.presets import base
 from tests import tiny
 
@@ -241,6 +242,7 @@ class TrainedStemTest(absltest.TestCase):
     self.assertEqual(self.terms['perceptual'].dtype, self.total.dtype)
     self.assertEmpty([n for n in self.terms if n.startswith('perceptual_')])
 
+  @pytest.mark.thorough
   def test_the_stem_is_trained(self):
     self.assertEqual(set(self.params['stem']), {f'conv{i}' for i in range(5)})
     for name, layer in self.grads.items():
@@ -450,9 +452,9 @@ class MakeTest(absltest.TestCase):
   def test_an_augmentation_s_fields_are_the_config_s(self):
     config = ml_collections.ConfigDict(_config().augment.to_dict())
     config.enabled, config.hue = True, 0.25
-    self.assertEqual(facecycle._augmentation(config).hue, 0.25)
+    self.assertEqual(augment.of_config(config).hue, 0.25)
     config.enabled = False
-    self.assertIsNone(facecycle._augmentation(config))
+    self.assertIsNone(augment.of_config(config))
 
 
 class SsimTest(absltest.TestCase):

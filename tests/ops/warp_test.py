@@ -3,6 +3,7 @@ import inspect
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax.ops import warp
@@ -145,6 +146,7 @@ class WarpTest(parameterized.TestCase):
     # On the pixels, between them, and far out of the image.
     scale=(0, 0.6, 3),
   )
+  @pytest.mark.thorough
   def test_on_a_tpu_values_and_gradients_are_those_of_a_cpu(self, image, scale):
     flow = np.float32(scale) * _draw(image[0], 4, 4, 2)
     drawn = _draw(*image), flow, _draw(*image) / 2

@@ -8,6 +8,7 @@ import tempfile
 
 import numpy as np
 import pandas as pd
+import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax.data import embedded, movies
@@ -112,6 +113,7 @@ class WholePage(parameterized.TestCase):
     self.assertEmpty({'nan', 'None', 'NaN', '<NA>'}.intersection(cells))
 
 
+@pytest.mark.thorough
 class RunTest(WholePage):
   @staticmethod
   def fill(folder):
@@ -328,6 +330,7 @@ class PageTest(parameterized.TestCase):
       page.write(self._folder(), pictures={'m-P77': _pictures()})
 
   @parameterized.parameters(1, 27, 500)
+  @pytest.mark.thorough
   def test_any_number_of_people_stays_small_and_says_who_is_off(self, number):
     people = [f'P{i:03d}' for i in range(number)]
     models = [fake.model(person) for person in people]

@@ -11,6 +11,7 @@ from unittest import mock
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+import pytest
 from absl.testing import absltest
 
 from psm_jax import embedding, methods, training
@@ -24,6 +25,8 @@ from psm_jax.report import page
 from tests import tiny, training_runs
 from tests.data import stores
 from tests.report import checker
+
+pytestmark = pytest.mark.thorough
 
 # As few probes as say that there are scores.
 _CONFIG = dataclasses.replace(
