@@ -3,7 +3,6 @@ from unittest import mock
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 import pytest
 from absl.testing import absltest, parameterized
@@ -11,7 +10,7 @@ from absl.testing import absltest, parameterized
 from psm_jax import methods
 from psm_jax.methods import facecycle, interface
 from psm_jax.models import vgg
-from psm_jax.ops import augment, image_losses
+from psm_jax.ops import image_losses
 from psm_jax.presets import base
 from tests import tiny
 
@@ -448,13 +447,6 @@ class MakeTest(absltest.TestCase):
   def test_a_trunk_file_that_is_missing_is_named(self):
     with self.assertRaisesRegex(ValueError, 'nowhere.npz'):
       methods.make(_config(vgg='file', vgg_path='nowhere.npz'))
-
-  def test_an_augmentation_s_fields_are_the_config_s(self):
-    config = ml_collections.ConfigDict(_config().augment.to_dict())
-    config.enabled, config.hue = True, 0.25
-    self.assertEqual(augment.of_config(config).hue, 0.25)
-    config.enabled = False
-    self.assertIsNone(augment.of_config(config))
 
 
 class SsimTest(absltest.TestCase):

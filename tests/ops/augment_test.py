@@ -13,6 +13,7 @@ import PIL.ImageEnhance
 from absl.testing import absltest, parameterized
 
 from psm_jax.ops import augment
+from psm_jax.presets import base
 
 _ALL = augment.Augmentation()
 _OFF = augment.Augmentation(
@@ -376,6 +377,13 @@ class AugmentPairsTest(chex.TestCase):
 
 
 class AugmentationTest(parameterized.TestCase):
+  def test_its_fields_are_the_config_s_unless_it_is_switched_off(self):
+    config = base.get_config().augment
+    config.enabled, config.hue = True, 0.25
+    self.assertEqual(augment.of_config(config).hue, 0.25)
+    config.enabled = False
+    self.assertIsNone(augment.of_config(config))
+
   @parameterized.parameters(
     ('crop_scale', (1.05, 0.95)),
     ('crop_scale', (0, 1)),
