@@ -9,6 +9,7 @@ from unittest import mock
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+import pytest
 from absl.testing import absltest
 
 import psm_jax
@@ -202,6 +203,7 @@ class ImportTest(absltest.TestCase):
       psm_jax.lod  # noqa: B018
 
 
+@pytest.mark.thorough
 class EstimatorTest(absltest.TestCase):
   def test_it_fits_and_embeds_arrays(self):
     self.enterContext(

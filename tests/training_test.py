@@ -244,6 +244,7 @@ class RunTest(parameterized.TestCase):
     shutil.copytree(self.unbroken, workdir)
     return workdir
 
+  @pytest.mark.thorough
   def test_a_run_may_be_made_longer_and_ends_as_one_that_was_planned_so(self):
     longer = training_runs.config(self.store, train__steps=_STEPS + 6)
     workdir = self._copy('longer')

@@ -7,6 +7,7 @@ from unittest import mock
 
 import jax
 import numpy as np
+import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax import methods, presets
@@ -44,6 +45,7 @@ class RandomPlanTest(parameterized.TestCase):
     self.assertBetween(people * draws, config.train.batch_size, np.inf)
 
 
+@pytest.mark.thorough
 class RowTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()

@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 import pandas as pd
+import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax.discovery import clusters, matching, movements, novelty, search
@@ -96,6 +97,7 @@ def _strict(results):
 
 
 class PlantedTest(absltest.TestCase):
+  @pytest.mark.thorough
   def test_a_movement_of_one_person_is_found_in_that_person_alone(self):
     found = [
       _strict(_discover(*_population(seed, planted_in='P1')))

@@ -2,6 +2,7 @@ import dataclasses
 from unittest import mock
 
 import jax
+import pytest
 from absl.testing import absltest
 
 from psm_jax import methods
@@ -44,6 +45,7 @@ class EstimateTest(absltest.TestCase):
     }
     self.assertEqual(at_once, {'vmap': 4, 'map': 2, 'loop': 2})
 
+  @pytest.mark.thorough
   def test_parts_and_recomputation_keep_fewer_activations(self):
     def step_bytes(**fields):
       config = tiny.config(train__batch_size=4, **fields)

@@ -123,6 +123,7 @@ def _model(states, index):
   return jax.tree.map(lambda leaf: leaf[index], states)
 
 
+@pytest.mark.thorough
 class TogetherEqualsAloneTest(parameterized.TestCase):
   def _check(self, strategy, lowering, method):
     together, losses = _trained(strategy, lowering, (0, 1, 2), method)
@@ -367,6 +368,7 @@ class DevicesTest(parameterized.TestCase):
     self.assertRegex(text, r'\bdot\b|convolution')
 
   @parameterized.parameters('vmap', 'map', 'loop')
+  @pytest.mark.thorough
   def test_widening_the_gap_compiles_nothing_new(self, strategy):
     built, source = self._six_models(
       4,

@@ -9,6 +9,7 @@ from unittest import mock
 
 import jax
 import numpy as np
+import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax import sampling
@@ -57,6 +58,7 @@ class StreamTest(parameterized.TestCase):
             self.assertEqual((a.dtype, a.sharding), (b.dtype, b.sharding))
 
   @parameterized.parameters(*sampling.PAIRINGS)
+  @pytest.mark.thorough
   def test_streamed_batches_are_the_resident_ones(self, pairing):
     config = _config(
       curriculum__pairing=pairing,

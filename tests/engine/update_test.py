@@ -128,6 +128,7 @@ class MicrobatchesTest(parameterized.TestCase):
     return built.to_host(states).params, np.array(history)
 
   @parameterized.parameters((2, 1), (4, 1), (2, 2))
+  @pytest.mark.thorough
   def test_parts_train_what_the_whole_batch_would(self, parts, num_devices):
     params, history = self._train()
     own_params, own_history = self._train(

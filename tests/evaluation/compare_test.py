@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 import pandas as pd
+import pytest
 from absl.testing import absltest
 
 from psm_jax.discovery import named_movements
@@ -142,6 +143,7 @@ class CompareTest(absltest.TestCase):
     )
     self.assertTrue(np.isnan(self.table.loc['psm', 'auc_cross_video_seed_sd']))
 
+  @pytest.mark.thorough
   def test_a_person_whom_one_seed_lacks_is_no_spread_of_seeds(self):
     rows = []
     for person_id, seed, value in (

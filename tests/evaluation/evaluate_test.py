@@ -50,6 +50,7 @@ class EvaluateTest(absltest.TestCase):
     cls.rows, cls.skipped = _evaluate(cls.given)
     cls.table = results.table(cls.rows)
 
+  @pytest.mark.thorough
   def test_all_sources_see_the_same_frames(self):
     rows = self.table[self.table['metric'] == 'n_positive']
     rows = rows[rows['source'] != 'nearest_in_time']
@@ -136,6 +137,7 @@ class ScoreTest(absltest.TestCase):
       {*splits.SPLITS, 'few_labels_30'},
     )
 
+  @pytest.mark.thorough
   def test_held_out_frames_make_a_split_unless_others_were_asked_for(self):
     tables = []
     for table in _tables(persons=('P1',)):

@@ -8,6 +8,7 @@ import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax import methods, model as model_lib, sampling
@@ -373,6 +374,7 @@ class PopulationTest(absltest.TestCase):
         np.linalg.norm(ours - theirs), 0.02 * moved, jax.tree_util.keystr(path)
       )
 
+  @pytest.mark.thorough
   def test_a_broken_model_leaves_the_others_bitwise(self):
     expected, _ = self._end('vmap', self.begun)
     broken = jax.tree.map(np.array, self.begun)

@@ -267,6 +267,7 @@ class MethodTest(absltest.TestCase):
       )
       self.assertEqual(moved.step, 1)
 
+  @pytest.mark.thorough
   def test_embeddings_are_each_frame_s_own(self):
     params, state = self.models[0]
     frames = self.batches[0].frames[0]

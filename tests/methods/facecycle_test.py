@@ -175,6 +175,7 @@ class LossTest(absltest.TestCase):
       places=3,
     )
 
+  @pytest.mark.thorough
   def test_a_frozen_trunk_is_not_among_the_parameters(self):
     self.assertEqual(set(self.params), {'encoder', 'flow_net', 'generator'})
 

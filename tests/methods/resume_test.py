@@ -67,6 +67,7 @@ class ResumeTest(parameterized.TestCase):
     restored = self._back(saved, method)
     jax.tree.map(np.testing.assert_array_equal, restored, saved)
 
+  @pytest.mark.thorough
   def test_a_model_goes_on_from_its_checkpoint(self):
     # Canonical faces beside the frames, weight decay.
     self._check(_CANONICAL)

@@ -3,6 +3,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax.models import facecycle
@@ -107,6 +108,7 @@ class EncoderTest(absltest.TestCase):
     np.testing.assert_allclose(embedding[0], self.embedding[1], atol=1e-6)
     self.assertGreater(np.abs(embedding[1] - self.embedding[0]).max(), 1e-3)
 
+  @pytest.mark.thorough
   def test_code_layers_have_their_own_spread(self):
     encoder = facecycle.Encoder(0.5, code_std=0.12)
     params = _jit(encoder.init)(_KEY, np.zeros((1, 16, 16, 3), np.float32))

@@ -152,6 +152,7 @@ class RunTest(WholePage):
     self.assertGreater(np.ptp(drawn, axis=0).max(), 2)
 
 
+@pytest.mark.thorough
 class ComparisonTest(WholePage):
   @staticmethod
   def fill(folder):
@@ -295,6 +296,7 @@ class PageTest(parameterized.TestCase):
     self.assertIn(f'because {hostile}', checker.text(path))
     self.assertIn('<title>&#34;&gt;&lt;img', path.read_text('utf-8'))
 
+  @pytest.mark.thorough
   def test_faces_are_shown_when_frames_are_given_and_never_after(self):
     folder = self._unscored(['P1', 'P2'])
     index = pd.concat([fake.frames(p) for p in ('P1', 'P2')], ignore_index=True)

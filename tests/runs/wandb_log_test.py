@@ -5,6 +5,7 @@ import sys
 import types
 from unittest import mock
 
+import pytest
 from absl.testing import absltest
 
 from psm_jax import methods, training
@@ -68,6 +69,7 @@ class WandbTest(absltest.TestCase):
       self.assertEqual({type(value) for value in scalars.values()}, {float})
     self.assertEqual(package.finished, 1)
 
+  @pytest.mark.thorough
   def test_a_run_that_goes_on_is_the_same_there(self):
     first = self._train(wandb='offline').begun
     self.config.train.steps = 6

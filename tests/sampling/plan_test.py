@@ -313,6 +313,7 @@ class InTurnTest(parameterized.TestCase):
 
 class PlanTest(parameterized.TestCase):
   @parameterized.parameters(*sampling.PAIRINGS)
+  @pytest.mark.thorough
   def test_stacked_plans_on_the_device_equal_single_ones_on_the_host(
     self, pairing
   ):
