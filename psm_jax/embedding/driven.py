@@ -11,7 +11,7 @@ import pandas as pd
 
 from psm_jax.data import canonical_faces, driven_squares, store as store_lib
 from psm_jax.embedding import grey, trained as trained_lib
-from psm_jax.engine import programs, update
+from psm_jax.engine import update
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ def of_person(
     state: Of the model.
     person_id: Whose videos.
   """
-  store, computed = trained.store, programs.of(trained.run.config)
+  store, computed = trained.store, trained.programs
   videos = _first_two(store, person_id)
   if len(videos) < 2:
     return

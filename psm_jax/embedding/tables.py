@@ -67,7 +67,7 @@ def write_embeddings(
     )
     written += _write_pixels(trained, root / embedded.PIXELS)
   if flows:
-    cells_of = _flow_cells(programs.of(trained.run.config))
+    cells_of = _flow_cells(trained.programs)
     written += _write_models(trained, root / embedded.FLOWS, function=cells_of)
   if driven:
     written += _write_driven(trained)

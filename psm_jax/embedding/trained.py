@@ -10,7 +10,6 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from psm_jax import methods
 from psm_jax.data import store as store_lib
 from psm_jax.engine import feed, programs, update
 from psm_jax.runs import planning, run, run_states, shards
@@ -32,6 +31,7 @@ class Trained:
   Attributes:
     run: The run directory's content.
     store: The frames it was trained on.
+    programs: What its models compute of frames.
     method: The method.
     plans: The models' plans.
     canonical: The canonical faces of the store, if the method uses them.
@@ -60,11 +60,11 @@ class Trained:
     config = self.run.config
     self.store = open_frames(workdir)
     self.plans = planning.plans_of(self.run.models, config, self.store)
-    self.method = methods.make(config)
+    self.programs = programs.of(config)
+    self.method = self.programs.method
     self.indices = shards.indices_of(self.run, shard)
     states = run_states.RunStates(self.run, self.method, indices=self.indices)
     self.step, self.model_state = states.step, states.model
-    self._embed = programs.embedder(self.method)
     self._init = update.initialiser(self.method, jax.local_devices()[0])
     self.canonical = feed.canonical_of(self.method, self.store)
 
@@ -116,7 +116,7 @@ class Trained:
       [n, ...] float32.
     """
     return programs.in_batches(
-      function or self._embed,
+      function or self.programs.embed,
       state.params,
       state.method_state,
       self.store.frames,

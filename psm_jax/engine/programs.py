@@ -42,18 +42,21 @@ class Programs:
   Attributes:
     method: The method.
     embed: Gives embeddings.
-    drawn: The names of the pictures that the method draws, with the shapes of
-      those of two frames.
   """
 
   def __init__(self, config: ml_collections.ConfigDict):
     """Compiles nothing yet."""
     self.method = methods.make(config)
     self.embed = embedder(self.method)
-    frames = jax.ShapeDtypeStruct((2, config.data.size_px**2 * 3), np.uint8)
+    self._size_px = config.data.size_px
+
+  @functools.cached_property
+  def drawn(self) -> dict[str, jax.ShapeDtypeStruct]:
+    """Names of the pictures that the method draws, with two frames' shapes."""
+    frames = jax.ShapeDtypeStruct((2, self._size_px**2 * 3), np.uint8)
     state = jax.eval_shape(self.method.init, jax.random.key(0))
     canonical = (frames,) if self.method.uses_canonical else ()
-    self.drawn = jax.eval_shape(self._all_pictures, *state, frames, *canonical)
+    return jax.eval_shape(self._all_pictures, *state, frames, *canonical)
 
   def _all_pictures(self, params, method_state, frames, canonical=()):
     return self.method.pictures(

@@ -1,5 +1,4 @@
 import types
-from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -45,13 +44,12 @@ class OfPersonTest(absltest.TestCase):
     )
     trained = types.SimpleNamespace(
       store=store,
-      run=types.SimpleNamespace(config=None),
+      programs=computed,
       method=types.SimpleNamespace(uses_canonical=uses_canonical),
       apply=lambda state, rows, *, function: function(state.method_state, rows),
     )
     state = update.TrainState(0, (), (), (), -1, ())
-    with mock.patch.object(driven.programs, 'of', return_value=computed):
-      return list(driven.of_person(trained, state, 'P'))
+    return list(driven.of_person(trained, state, 'P'))
 
   def test_the_face_is_the_canonical_one_of_the_other_video(self):
     store = _store()
