@@ -99,7 +99,9 @@ def _fabnet(tensors, config):
         'of FAb-Net can be read.'
       )
   variables = layouts.from_torch(tensors, layout)
-  _, method_state = methods.abstract(config).init(jax.random.key(0))
+  # Compiled, what is not used is not drawn (eagerly: ten seconds).
+  method = methods.abstract(config)
+  method_state = jax.jit(lambda key: method.init(key)[1])(jax.random.key(0))
   statistics = variables['statistics']
   return variables['params'], method_state.replace(statistics=statistics)
 

@@ -175,6 +175,7 @@ class PatienceTest(parameterized.TestCase):
     self.assertEqual((state.course.best, state.course.stale), (1, 1))
 
 
+@pytest.mark.thorough
 class CostTest(parameterized.TestCase):
   """How many updates are computed."""
 

@@ -318,6 +318,7 @@ def _source(built, config):
   return feed.ResidentFeed(built, frames, config, canonical=faces)
 
 
+@pytest.mark.thorough
 class PopulationTest(absltest.TestCase):
   """Three models: stacked on two devices, and one after another."""
 
@@ -374,7 +375,6 @@ class PopulationTest(absltest.TestCase):
         np.linalg.norm(ours - theirs), 0.02 * moved, jax.tree_util.keystr(path)
       )
 
-  @pytest.mark.thorough
   def test_a_broken_model_leaves_the_others_bitwise(self):
     expected, _ = self._end('vmap', self.begun)
     broken = jax.tree.map(np.array, self.begun)

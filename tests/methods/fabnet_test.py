@@ -281,6 +281,7 @@ class LossTest(absltest.TestCase):
       for name, term in terms.items():
         np.testing.assert_allclose(both_terms[name][device], term, rtol=1e-5)
 
+  @pytest.mark.thorough
   def test_the_loss_is_of_the_window_and_terms_say_which(self):
     _, keys, (params, state), alone = _alone()
     params, state = _model(params, 0), _model(state, 0)

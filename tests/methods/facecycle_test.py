@@ -220,6 +220,7 @@ class MendedTest(absltest.TestCase):
     self.assertAlmostEqual(total / expected, 1, places=5)
 
 
+@pytest.mark.thorough
 class TrainedStemTest(absltest.TestCase):
   """The loss without a trunk, and the stem's gradient."""
 
@@ -242,7 +243,6 @@ class TrainedStemTest(absltest.TestCase):
     self.assertEqual(self.terms['perceptual'].dtype, self.total.dtype)
     self.assertEmpty([n for n in self.terms if n.startswith('perceptual_')])
 
-  @pytest.mark.thorough
   def test_the_stem_is_trained(self):
     self.assertEqual(set(self.params['stem']), {f'conv{i}' for i in range(5)})
     for name, layer in self.grads.items():
