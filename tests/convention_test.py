@@ -1,6 +1,7 @@
 """What holds for all of the code, so that no reviewer has to look for it."""
 
 import ast
+import functools
 import importlib
 import importlib.metadata
 import inspect
@@ -54,10 +55,15 @@ _FLOORS = (
 def _sources(*folders):
   """Returns (path relative to the root, syntax tree) of every Python file."""
   return [
-    (path.relative_to(_ROOT), ast.parse(path.read_text(encoding='utf-8')))
+    (path.relative_to(_ROOT), _parsed(path))
     for folder in folders
     for path in sorted((_ROOT / folder).rglob('*.py'))
   ]
+
+
+@functools.cache
+def _parsed(path):
+  return ast.parse(path.read_text(encoding='utf-8'))
 
 
 def _modules():

@@ -131,6 +131,7 @@ class SweepTest(parameterized.TestCase):
       self._run(self.fail, **{'num_models': (1,), **fields})
 
 
+@pytest.mark.thorough
 class ProcessTest(absltest.TestCase):
   """Real processes."""
 
@@ -139,7 +140,6 @@ class ProcessTest(absltest.TestCase):
     config = tiny.config(data__feed='resident')
     return sweep.measure_row(task, config, 1, options)
 
-  @pytest.mark.thorough
   def test_a_row_is_measured_in_a_process_of_its_own(self):
     flags = {'XLA_FLAGS': '--xla_backend_optimization_level=0'}
     with mock.patch.dict(os.environ, flags):

@@ -180,6 +180,7 @@ class LossTest(absltest.TestCase):
     self.assertEqual(set(self.params), {'encoder', 'flow_net', 'generator'})
 
 
+@pytest.mark.thorough
 class MendedTest(absltest.TestCase):
   def test_it_weighs_regions_and_compares_the_neutral_faces_of_a_pair(self):
     generator = np.random.default_rng(5)

@@ -8,6 +8,7 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
+import pytest
 from absl.testing import absltest
 
 from psm_jax import tasks
@@ -35,6 +36,7 @@ def _locked(content):
   return content[:start] + noise + content[start + size :]
 
 
+@pytest.mark.thorough
 class ProgramTest(absltest.TestCase):
   @classmethod
   def setUpClass(cls):
