@@ -147,6 +147,7 @@ class RunTest(parameterized.TestCase):
     training.metrics.MetricsLog.write = write_and_stop
     self.addCleanup(setattr, training.metrics.MetricsLog, 'write', original)
 
+  @pytest.mark.thorough
   def test_a_stopped_run_goes_on_under_another_strategy(self):
     workdir = self.folder / 'strategies'
     config = self.config.copy_and_resolve_references()
@@ -263,6 +264,7 @@ class RunTest(parameterized.TestCase):
     ):
       training.train(self.config, workdir)
 
+  @pytest.mark.thorough
   def test_a_schedule_that_depends_on_the_end_cannot_be_made_longer(self):
     config = training_runs.config(self.store, optim__schedule='cosine')
     workdir = self.folder / 'cosine'

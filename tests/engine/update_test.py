@@ -67,6 +67,7 @@ class DataParallelTest(parameterized.TestCase):
       first, second = np.asarray(leaf)
       np.testing.assert_array_equal(first, second)
 
+  @pytest.mark.thorough
   def test_streamed_parts_are_the_resident_ones(self):
     built, resident, _ = _train('loop', 2)
     _, streamed, _ = _train('loop', 2, source='stream')

@@ -153,6 +153,7 @@ class ScoreTest(absltest.TestCase):
     ]
     self.assertEqual(set(held_out['n_test']), {2 * 59})
 
+  @pytest.mark.thorough
   def test_a_model_of_everybody_is_probed_across_people(self):
     found = self._score(_tables(shared=True), fold_config=_ONE_PARTITION)
     summary = found['person_independent_summary']

@@ -92,6 +92,7 @@ class LossTest(absltest.TestCase):
     self.assertAlmostEqual(total / (pixel + 0.1 * square), 1, places=5)
     self.assertEqual(state, ())
 
+  @pytest.mark.thorough
   def test_parts_of_a_batch_have_the_loss_of_the_whole(self):
     method, loss = _made()
     params, batch = _params(method), _batch()

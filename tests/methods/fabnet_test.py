@@ -198,6 +198,7 @@ class CropTest(parameterized.TestCase):
       ((small + 0.5) / 64)[2:-2, 2:-2], centres[2:-2, 2:-2], atol=1e-4
     )
 
+  @pytest.mark.thorough
   def test_two_devices_draw_what_one_would(self):
     image = _frames(3, 4).reshape(3, 4, _SIZE_PX, _SIZE_PX, 3)
     key, epoch = jax.random.key(3), jnp.int32(1)

@@ -287,6 +287,7 @@ class MethodTest(absltest.TestCase):
     self.assertEqual(seen['neutral_weight'], 0.5)
     self.assertEqual((loss, state, terms), (0.0, ('kept',), {'pixel': 0.0}))
 
+  @pytest.mark.thorough
   def test_terms_do_not_depend_on_augmentation_or_its_absence(self):
     schedule = interface.Schedule(*(jnp.float32(1) for _ in range(4)))
     terms = []
@@ -365,6 +366,7 @@ class MethodTest(absltest.TestCase):
       {'neutral': image, 'reconstruction': image, 'flow': flow},
     )
 
+  @pytest.mark.thorough
   def test_a_face_is_drawn_by_its_embedding_alone(self):
     generator = np.random.default_rng(5)
     embedding = generator.normal(size=(_PAIRS, 256)).astype(np.float32)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import PIL.Image
 import PIL.ImageEnhance
+import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax.ops import augment
@@ -367,6 +368,7 @@ class AugmentPairsTest(chex.TestCase):
     delta = 4 * math.sqrt(0.25 / 1000)
     self.assertAlmostEqual(is_mirrored.mean(), 0.5, delta=delta)
 
+  @pytest.mark.thorough
   def test_pairs_on_another_device_are_those_of_the_whole_batch(self):
     config = dataclasses.replace(_ALL, mirror_probability=0.5)
     whole = _augment_pairs(self.key, self.frames, config=config)

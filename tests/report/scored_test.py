@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 import tempfile
 
+import pytest
 from absl.testing import absltest, parameterized
 
 from psm_jax.evaluation import evaluate, features
@@ -52,6 +53,7 @@ class ScoredTest(parameterized.TestCase):
       1,
     ),
   )
+  @pytest.mark.thorough
   def test_a_page_is_drawn_of(self, frames, num_people):
     path = _written({f'P{i}': frames(f'P{i}') for i in range(num_people)})
     self.assertNotRegex(checker.text(path), r'\bnan\b')
