@@ -37,7 +37,6 @@ from psm_jax.runs import (
   planning,
   run,
   wandb_log,
-  warm_start,
   zoo,
 )
 
@@ -201,14 +200,10 @@ def _plan(opened, person_id, folders):
       f'The frames of {opened.workdir} are in {frames}, which is below none of '
       '--roots. Name it as well.'
     )
-  pool = {}
-  if opened.config.init.path:
-    # Whatever may be wrong there is not this program's to mend.
-    with contextlib.suppress(ValueError, OSError):
-      pool = warm_start.open_pool(opened.config).cohorts
+  pretrained = run.read_pretrained(opened.workdir)
   theirs, general = set(), set()
   for model in opened.models:
-    began_with = pool.get(model.init_from, ())
+    began_with = pretrained.get(model.init_from, ())
     if model.cohort == (person_id,) or _names(model.model_id, person_id):
       theirs.add(model.model_id)
     elif person_id in (*model.cohort, *began_with):
@@ -228,8 +223,8 @@ def _exports(folders, person_id):
     described = zoo.describe(path)
     if _names(described['model_id'], person_id):
       exports.append((path, False))
-    elif person_id in described['cohort']:
-      exports.append((path, len(described['cohort']) > 1))
+    elif person_id in described['cohort'] + described['pretrained_on']:
+      exports.append((path, described['cohort'] != [person_id]))
   return exports
 
 
@@ -273,7 +268,11 @@ def _forget_export(path, person_id, is_general, general):
     paths.remove(path)
     return f'Deleted {path}.'
   model = zoo.load(path)
-  kept = dataclasses.replace(model, cohort=_without(model.cohort, person_id))
+  kept = dataclasses.replace(
+    model,
+    cohort=_without(model.cohort, person_id),
+    pretrained_on=_without(model.pretrained_on, person_id),
+  )
   if zoo.save(kept, path.parent) != path:
     paths.remove(path)
   return f'Kept {path} without the name.'
@@ -310,6 +309,9 @@ def _forget_in_run(planned, person_id, general):
       opened, config, stay, person_id, begins_anew=begins_anew
     )
   run.rewrite(workdir, config, stay, opened.data_dir)
+  if pretrained := run.read_pretrained(workdir):
+    without = {m: _without(p, person_id) for m, p in pretrained.items()}
+    run.write_pretrained(workdir, without)
   return lines
 
 
@@ -321,19 +323,24 @@ def _without(names, person_id):
 def _planned_anew(opened, config, models, person_id, *, begins_anew):
   """Returns models that learned from several people as they are planned now."""
   before = {model.model_id: model for model in models}
+  fields = _PLACE if begins_anew else (*_PLACE, *run.STATE)
   try:
     store = planning.open_frames(config, opened.data_dir)
     anew, _ = planning.plan_models(config, store)
-  except ValueError as error:  # Too few are left to train: only to be used.
+  except ValueError as error:  # Nothing to train with: too few, or no start.
     logging.warning('%s: %s', opened.workdir, error)
+    # The defaults of what changes in training.
+    state = {n: vars(run.Model)[n] for n in run.STATE.keys() - {'model_id'}}
     anew = [
-      dataclasses.replace(model, cohort=_without(model.cohort, person_id))
+      dataclasses.replace(
+        model, cohort=_without(model.cohort, person_id), **state
+      )
       for model in models
     ]
   for model in anew:
     was = before.get(model.model_id)
     if was is not None:
-      for field in _PLACE if begins_anew else (*_PLACE, *run.STATE):
+      for field in fields:
         setattr(model, field, getattr(was, field))
   return anew
 

@@ -2,6 +2,7 @@
 
 LAB/videos/     links to the videos, if several were named
 LAB/ingested/   faces, and tracks.csv, which says who is who
+LAB/general/    the run of the general model, if one was asked for
 LAB/run/        the run directory, its page among it
 LAB/steps.json  what was asked and what is done
 
@@ -59,6 +60,7 @@ def run(
   *,
   config: ml_collections.ConfigDict | None = None,
   person_from: str = 'ask',
+  general: bool = False,
   show_faces: bool = False,
 ) -> Outcome:
   """Does all that is not done yet, from videos to the page.
@@ -68,11 +70,15 @@ def run(
     out: The lab's folder; holds faces, so it is made mode 0700.
     config: What is trained; None: what the machine trains in hours.
     person_from: See `batch.ingest`.
+    general: Whether to train a general model of everybody first, for twice
+      `train.steps`, and each person's own from it, for a quarter of them.
     show_faces: Whether the page may show faces.
 
   Raises:
     ValueError: If a video, option or file of the folder cannot be used.
   """
+  if general and config is not None:
+    _check_general(config)
   root = paths.make_private_dir(out)
   ingested, workdir = root / 'ingested', root / 'run'
   detector = detection.DetectorOptions(name=detection.AUTO).resolved()
@@ -85,12 +91,19 @@ def run(
   if not _is_named(root, ingested, outcome):
     return Outcome(ASKS)
   if config is None:
-    config = presets.get(preset(num_people=len(outcome.people)))
-  config = ml_collections.ConfigDict(config)
+    config = presets.get(
+      preset(num_people=len(outcome.people), general=general)
+    )
+  config = config.copy_and_resolve_references()
   config.data.source, config.data.path = 'video_folder', str(ingested)
   config.data.align = 'none'
-  if training.train(config, workdir, show_faces=show_faces).was_stopped:
-    return Outcome(STOPPED)
+  runs = _general_first(config, root) if general else {workdir: config}
+  for place, trained in runs.items():
+    ended = training.train(
+      trained, place, data_dir=workdir / 'data', show_faces=show_faces
+    )
+    if ended.was_stopped:
+      return Outcome(STOPPED)
   _once(root, 'embed', embedding.write_embeddings)
   kind = labels_of(embedding.open_frames(workdir).label_columns)
   if kind:
@@ -108,7 +121,7 @@ def run(
   return Outcome(DONE, page.write(workdir, pictures=shown, store=store))
 
 
-def preset(*, num_people: int) -> str:
+def preset(*, num_people: int, general: bool = False) -> str:
   """Returns the preset for this machine; logs why, and how long it takes."""
   backend, devices = jax.default_backend(), jax.devices()
   name = _ON_CPU if backend == 'cpu' else _ON_ACCELERATOR
@@ -121,17 +134,49 @@ def preset(*, num_people: int) -> str:
     ', '.join(presets.NAMES),
   )
   if name == _ON_CPU:
-    steps = presets.get(name).train.steps
-    hours = num_people * steps * _STEP_CORE_S / tasks.num_cores() / 3600
+    times = 2 + num_people / 4 if general else num_people
+    steps = times * presets.get(name).train.steps
+    hours = steps * _STEP_CORE_S / tasks.num_cores() / 3600
     logging.info(
-      'Training %d models for %d steps should take about %.1f h.',
-      num_people,
-      steps,
-      hours,
+      'Training %d people should take about %.1f h.', num_people, hours
     )
   else:
     logging.info('How long that takes is said after the first steps.')
   return name
+
+
+def _check_general(config):
+  """Raises ValueError unless a general model can be trained first."""
+  if config.method.name != 'canonical' or not config.train.steps:
+    raise ValueError(
+      'A general model first goes with method.name canonical and train.steps '
+      f'above 0, not with {config.method.name} and {config.train.steps}. Leave '
+      'it out, or train both as docs/presets.md says.'
+    )
+
+
+def _general_first(config, root):
+  """Returns configurations of a general model and own ones, by run directory.
+
+  How long each is trained was measured on twelve people (docs/science.md).
+
+  Raises:
+    ValueError: If own ones were begun without.
+  """
+  if (root / 'run').exists() and not (root / 'general').exists():
+    raise ValueError(
+      f'The models of {root / "run"} were begun without a general one. Leave '
+      '--general out, or give another --out.'
+    )
+  config.method.canonical.sees_difference = True
+  first, own = (config.copy_and_resolve_references() for _ in range(2))
+  first.train.steps, own.train.steps = (
+    config.train.steps * 2,
+    config.train.steps // 4,
+  )
+  first.population.cohorts, first.curriculum.pairing = 'all', 'drawn'
+  own.init.path = str(root.absolute() / 'general')
+  return {root / 'general': first, root / 'run': own}
 
 
 def labels_of(columns: Sequence[str]) -> str:

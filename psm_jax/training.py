@@ -23,6 +23,7 @@ from psm_jax.runs import (
   run_states,
   shards,
   wandb_log,
+  warm_start,
   waves as waves_lib,
 )
 
@@ -121,6 +122,10 @@ def _begin(config, workdir, data_dir, shard, held):
       held.enter_context(locks.locked(workdir, name=shard.lock))
       store, models, plans = plan()
       planning.check_longer(workdir, config, store, models, plans)
+      pool = warm_start.open_pool(config)
+      if pool and not (workdir / 'checkpoints').exists():
+        names = {model.init_from for model in models}
+        run.write_pretrained(workdir, {n: pool.people[n] for n in names})
       shards.start(workdir, config, models, data_dir, shard=shard)
       if store.source.get('crops'):
         run.write_crops(workdir, store.source['crops'])

@@ -248,6 +248,105 @@ class ForgetTest(parameterized.TestCase):
     self.assertEqual(done.left, (str(notes),))
 
 
+class PretrainedTest(parameterized.TestCase):
+  """A general model, own ones from it, and one from an export of those."""
+
+  def setUp(self):
+    super().setUp()
+    self.enterContext(_toy_methods())
+    self.root = pathlib.Path(self.create_tempdir().full_path)
+    training_runs.write_store(self.root, lengths=(30, 21, 24), people=_PEOPLE)
+    (self.root / 'few').mkdir()
+    training_runs.write_store(
+      self.root / 'few', lengths=(30,), people=_PEOPLE[:1]
+    )
+    self._train('general', population__cohorts='all')
+    self._train('own', init__path=str(self.root / 'general'))
+    zoo.export_run(self.root / 'own', self.root / 'zoo')
+    self._train(
+      'further',
+      init__path=str(self.root / 'zoo'),
+      init__match='own',
+      data__path=str(self.root / 'few' / 'store'),
+    )
+
+  def _train(self, name, **fields):
+    config = training_runs.config(self.root / 'store', **fields)
+    return training.train(config, self.root / name).models
+
+  def _cohorts(self):
+    """Returns whom each export learned from, and whom its beginning."""
+    described = map(zoo.describe, (self.root / 'zoo').iterdir())
+    return sorted((d['cohort'], d['pretrained_on']) for d in described)
+
+  def test_an_export_says_of_whom_it_learned_before(self):
+    self.assertEqual(
+      self._cohorts(), [([name], list(_PEOPLE)) for name in sorted(_PEOPLE)]
+    )
+
+  @parameterized.parameters('', 'general', 'zoo')
+  def test_all_are_named_wherever_they_began(self, lost):
+    if lost:
+      shutil.rmtree(self.root / lost)
+    with self.assertRaises(ValueError) as caught:
+      forget.forget(_GONE, [self.root])
+    for name in {'general', 'own', 'further'} - {lost}:
+      self.assertIn(f'{self.root / name}: ', str(caught.exception))
+    if lost != 'zoo':
+      self.assertIn(
+        str(self.root / 'zoo' / 'facecycle-'), str(caught.exception)
+      )
+
+  @parameterized.parameters(None, '_forget_in_run', 'rewrite')
+  def test_all_begin_anew_without_the_person(self, killed_in):
+    if killed_in:
+      module = run if killed_in == 'rewrite' else forget
+      with (
+        mock.patch.object(
+          module,
+          killed_in,
+          side_effect=_once_then_killed(getattr(module, killed_in)),
+        ),
+        self.assertRaises(KeyboardInterrupt),
+      ):
+        forget.forget(_GONE, [self.root], general=forget.REMOVE)
+    done = forget.forget(_GONE, [self.root], general=forget.REMOVE)
+    self.assertEqual(done.left, ())
+    self.assertEmpty(list((self.root / 'zoo').iterdir()))
+    for name in ('general', 'own', 'further'):
+      self.assertFalse((self.root / name / 'checkpoints').exists(), name)
+      for model in run.open_run(self.root / name).models:
+        self.assertEqual((model.status, model.steps_done), ('running', 0))
+    self._train('general', population__cohorts='all')
+    models = self._train('own', init__path=str(self.root / 'general'))
+    self.assertEqual([model.status for model in models], ['done'] * 2)
+    stay = tuple(name for name in _PEOPLE if name != _GONE)
+    self.assertEqual(
+      run.read_pretrained(self.root / 'own'), {'facecycle-all-s0': stay}
+    )
+
+  def test_all_are_kept_without_the_name(self):
+    done = forget.forget(_GONE, [self.root], general=forget.KEEP)
+    self.assertEqual(done.left, ())
+    stay = [name for name in _PEOPLE if name != _GONE]
+    self.assertEqual(self._cohorts(), [([name], stay) for name in sorted(stay)])
+    with self.assertRaisesRegex(ValueError, 'Nothing below'):
+      forget.forget(_GONE, [self.root])
+
+
+def _once_then_killed(function):
+  """Returns a function that works once, and the second time is killed."""
+  calls = []
+
+  def called(*args, **kwargs):
+    calls.append(args)
+    if len(calls) > 1:
+      raise KeyboardInterrupt
+    return function(*args, **kwargs)
+
+  return called
+
+
 class SixPeopleTest(parameterized.TestCase):
   # The mark of what is parameterized would be lost.
   @parameterized.parameters('loop', 'vmap')

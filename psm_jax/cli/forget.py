@@ -6,9 +6,10 @@ Everything below the folders is looked at: frame stores and the records they
 were made from, runs (the person's model leaves the checkpoints, the metrics and
 the tables; evaluations and reports are deleted, to be made again) and exported
 models. A run stays usable for everybody else. Models that learned from the
-person and from others are named, and nothing is changed until --remove_models
-or --keep_models says what becomes of them. Videos and pictures that the frames
-came from, packs, and copies elsewhere are yours to delete.
+person and from others, or began with such a model, are named, and nothing is
+changed until --remove_models or --keep_models says what becomes of them. Videos
+and pictures that the frames came from, packs, and copies elsewhere are yours to
+delete.
 
 Exit codes: 0 done, 1 failed or something is left, 2 wrong usage, 75 stopped by
 a signal: the same command goes on.

@@ -39,6 +39,13 @@ _PERSON_FROM = flags.DEFINE_enum(
   'folder, one person in all of a folder (PERSON/video.mp4); ask, whom you '
   'name.',
 )
+_GENERAL = flags.DEFINE_bool(
+  'general',
+  False,
+  "Train a general model of everybody first, and each person's own from it: "
+  'better than from nothing, and less work from three people on. All models '
+  'then learned from everybody, which psm forget asks about.',
+)
 _SHOW_FACES = flags.DEFINE_bool(
   'show_faces', False, 'Show faces in the page. Without it none is in it.'
 )
@@ -54,6 +61,7 @@ def main(*videos: str) -> int | None:
     _OUT.value,
     config=_CONFIG.value,
     person_from=_PERSON_FROM.value,
+    general=_GENERAL.value,
     show_faces=_SHOW_FACES.value,
   )
   if outcome.page:

@@ -9,6 +9,7 @@ def text(content: Mapping[str, Any]) -> str:
   """Returns the README.md that goes with the content of a model.json."""
   method, data = content['config']['method'], content['config']['data']
   people = ', '.join(content['cohort']) or 'unknown'
+  before = ', '.join(content['pretrained_on']) or '-'
   steps = 'unknown' if content['steps'] is None else f'{content["steps"]:,}'
   return f"""# {content['model_id']}
 
@@ -19,6 +20,7 @@ A model of facial movement, learned without labels.
 | method | {method['name']}, width {method['width']:g} |
 | frames | {data['size_px']} px, alignment {data['align']} |
 | learned from | {people} |
+| pretrained on | {before} |
 | gradient steps | {steps} |
 | origin | {content['origin']} |
 | versions | {json.dumps(content['versions'])} |

@@ -1,15 +1,16 @@
 """The run directory: its configuration, its models, and who may write it.
 
-config.json   the experiment and the versions of the packages
-models.json   the models: cohort, seed, steps, status, who trains them
-crops.json    how the frames were cut out of videos, if launch.ingest did it
+config.json      the experiment and the versions of the packages
+models.json      the models: cohort, seed, steps, status, who trains them
+pretrained.json  of whom the models had learned that these began with, if any
+crops.json       how frames were cut out of videos, if launch.ingest did it
 checkpoints/  embeddings/  evaluation/  metrics.csv  report.html
 """
 
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -21,7 +22,7 @@ from psm_jax.presets import base
 from psm_jax.runs import resuming
 
 SCHEMA_VERSION = 1
-_CROPS = 'crops.json'
+_CROPS, _PRETRAINED = 'crops.json', 'pretrained.json'
 
 
 @dataclasses.dataclass
@@ -99,6 +100,7 @@ STATE = {
     'stopped_early',
   )
 }
+_PRETRAINED_SHAPE = {'models': [{'model_id': str, 'people': [str]}]}
 _CONFIG_SHAPE = {'versions': dict, 'computed_in': str}
 
 
@@ -193,6 +195,25 @@ def read_crops(workdir: str | os.PathLike) -> dict:
   """Returns how a run's frames were cut out of videos, {} if unknown."""
   path = pathlib.Path(workdir) / _CROPS
   return json_files.read(path, dict) if path.is_file() else {}
+
+
+def write_pretrained(
+  workdir: pathlib.Path, people: Mapping[str, Sequence[str]]
+):
+  """Writes pretrained.json: each model to begin with and its people."""
+  models = [{'model_id': m, 'people': list(p)} for m, p in people.items()]
+  paths.write_json(workdir / _PRETRAINED, {'models': models})
+
+
+def read_pretrained(
+  workdir: str | os.PathLike,
+) -> dict[str | None, tuple[str, ...]]:
+  """Returns of whom models had learned that a run's began with, {} for none."""
+  path = pathlib.Path(workdir) / _PRETRAINED
+  if not path.is_file():
+    return {}
+  content = json_files.read(path, _PRETRAINED_SHAPE)
+  return {m['model_id']: tuple(m['people']) for m in content['models']}
 
 
 def write_models(

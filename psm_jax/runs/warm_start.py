@@ -77,11 +77,13 @@ class Pool:
     path: As the configuration names it.
     cohorts: Person ids that each sound model learned from, by model id, in the
       order in which they are best read.
+    people: The same, and those of the models that these began with, and so on.
     read: model_id -> (params, method_state), NumPy.
   """
 
   path: str
   cohorts: dict[str, tuple[str, ...]]
+  people: dict[str, tuple[str, ...]]
   read: Callable[[str], tuple[interface.Tree, interface.Tree]]
 
 
@@ -100,18 +102,19 @@ def open_pool(config: ml_collections.ConfigDict) -> Pool | None:
 
 def _of_zoo(path, config):
   folders = zoo.folders_of(path)
-  cohorts = {}
+  cohorts, people = {}, {}
   for name, folder in folders.items():
     described = zoo.describe(folder)
     theirs = presets.config_of(described['config'], where=folder)
     _check_shapes(config, theirs, folder)
     cohorts[name] = tuple(described['cohort'])
+    people[name] = (*described['cohort'], *described['pretrained_on'])
 
   def read(name):
     model = zoo.load(folders[name])
     return model.params, model.method_state
 
-  return Pool(path, cohorts, read)
+  return Pool(path, cohorts, people, read)
 
 
 def _of_run(path, config):
@@ -128,7 +131,12 @@ def _of_run(path, config):
     return state.params, state.method_state
 
   sound = [model for model in opened.models if model.failed_step is None]
-  return Pool(path, {m.model_id: tuple(m.cohort) for m in sound}, read)
+  cohorts = {model.model_id: tuple(model.cohort) for model in sound}
+  pretrained = run.read_pretrained(path)
+  people = {
+    m.model_id: (*m.cohort, *pretrained.get(m.init_from, ())) for m in sound
+  }
+  return Pool(path, cohorts, people, read)
 
 
 def _check_shapes(config, theirs, path):

@@ -40,6 +40,7 @@ _BEFORE = '.before'  # What is being replaced; all there is after a kill.
 _SHAPE = {
   'model_id': str,
   'cohort': [str],
+  'pretrained_on': [str],
   'steps': (int, type(None)),
   'origin': str,
   'sha256': str,
@@ -60,6 +61,7 @@ class Model:
     params: The method's parameters, NumPy.
     method_state: The method's state, NumPy.
     steps: Updates taken; None if unknown.
+    pretrained_on: Person ids that the model it began with had learned from.
     origin: 'psm_jax', or what a reference checkpoint was read from.
     crops: How the frames it learned from were cut out of videos, see
       `jobs.Options.of`; {} if unknown.
@@ -71,6 +73,7 @@ class Model:
   params: interface.Tree
   method_state: interface.Tree
   steps: int | None
+  pretrained_on: tuple[str, ...] = ()
   origin: str = 'psm_jax'
   crops: dict = dataclasses.field(default_factory=dict)
 
@@ -111,6 +114,7 @@ def of_run(
       f'{len(ids)}, such as {ids[0]}.'
     )
   states = run_states.RunStates(trained, methods.abstract(trained.config))
+  pretrained = run.read_pretrained(workdir)
   for index, described in enumerate(trained.models):
     if model_ids and described.model_id not in model_ids:
       continue
@@ -129,6 +133,7 @@ def of_run(
       params=state.params,
       method_state=state.method_state,
       steps=int(state.step),
+      pretrained_on=pretrained.get(described.init_from, ()),
       crops=run.read_crops(workdir),
     )
 
@@ -166,6 +171,7 @@ def _write(model, folder):
     'model_id': model.model_id,
     'method': model.config.method.name,
     'cohort': list(model.cohort),
+    'pretrained_on': list(model.pretrained_on),
     'steps': model.steps,
     'origin': model.origin,
     'sha256': hashlib.sha256(data).hexdigest(),
@@ -221,6 +227,7 @@ def load(folder: str | os.PathLike) -> Model:
     params=params,
     method_state=method_state,
     steps=content['steps'],
+    pretrained_on=tuple(content['pretrained_on']),
     origin=content['origin'],
     crops=content['crops'],
   )
@@ -254,7 +261,7 @@ def describe(folder: str | os.PathLike) -> dict:
   shape = {**_SHAPE, 'config': run.config_shape()}
   content = json_files.read_version(path, shape, version=SCHEMA_VERSION)
   paths.check_id(content['model_id'], what=f'model_id in {path}')
-  for person in content['cohort']:
+  for person in content['cohort'] + content['pretrained_on']:
     paths.check_id(person, what=f'person_id in {path}')
   return content
 

@@ -130,6 +130,14 @@ def _of_runs(workdir):
       'json',
       lambda: run.read_crops(workdir),
     ),
+    'pretrained.json': Reader(
+      _text(
+        workdir / 'pretrained.json',
+        '{"models": [{"model_id": "m", "people": ["P1"]}]}',
+      ),
+      'json',
+      lambda: run.read_pretrained(workdir),
+    ),
     'metrics.csv': Reader(
       workdir / 'metrics.csv',
       'table',
