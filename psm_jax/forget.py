@@ -41,7 +41,6 @@ from psm_jax.runs import (
 )
 
 KEEP, REMOVE = 'keep', 'remove'
-_TRAINED = ('checkpoints', 'tensorboard', 'metrics.csv', 'shards')
 # What programs make of a whole run.
 _MADE = (
   'evaluation',
@@ -60,7 +59,18 @@ _BY_PERSON = (
   embedded.NEUTRAL_FACES,
   embedded.STEPS,
 )
-_PLACE = ('shard', 'waves')
+# All of a run but its frames, in the order in which it goes: what says of whom
+# its models learned last.
+_WHOLE = (
+  *_BY_PERSON,
+  'checkpoints',
+  'tensorboard',
+  'metrics.csv',
+  'shards',
+  'config.json',
+  'models.json',
+  'pretrained.json',
+)
 # Shorter ids occur by chance in numbers.
 _LONG_ID = 8
 _TEXTS = ('.csv', '.json', '.html', '.md', '.txt', '.tsv', '.svg')
@@ -281,33 +291,26 @@ def _forget_export(path, person_id, is_general, general):
 def _forget_in_run(planned, person_id, general):
   """Removes a person from a run; returns what was done."""
   opened, workdir = planned.opened, planned.opened.workdir
-  begins_anew = general == REMOVE and bool(planned.general)
-  gone = planned.theirs | (planned.general if begins_anew else frozenset())
   is_listed = person_id in opened.config.data.persons
   if not (planned.theirs or planned.general or is_listed):
     return []
-  lines = _forget_tables(workdir, person_id, gone)
-  if begins_anew:
-    lines += _delete_all(workdir / name for name in _BY_PERSON)
-  config = opened.config.copy_and_resolve_references()
-  config.data.persons = _without(config.data.persons, person_id)
+  lines = _forget_tables(workdir, person_id, planned.theirs)
   stay = [m for m in opened.models if m.model_id not in planned.theirs]
-  if begins_anew:
-    _delete_all(workdir / name for name in _TRAINED)
-    lines.append(f'{workdir} begins anew: its models learned from {person_id}.')
-  elif planned.theirs:
+  begins_anew = general == REMOVE and bool(planned.general)
+  if begins_anew or not stay:
+    if begins_anew:
+      lines.append(f'{workdir} begins anew: it learned from {person_id}.')
+    return [*lines, *_delete_all(workdir / name for name in _WHOLE)]
+  if planned.theirs:
     _rewrite_checkpoints(opened, planned.theirs)
     metrics.drop_models(workdir, planned.theirs)
     lines.append(
       f'Removed {store_lib.list_some(sorted(planned.theirs))} from {workdir}.'
     )
-  if not stay:
-    whole = (*_TRAINED, 'config.json', 'models.json')
-    return [*lines, *_delete_all(workdir / name for name in whole)]
+  config = opened.config.copy_and_resolve_references()
+  config.data.persons = _without(config.data.persons, person_id)
   if planned.general:
-    stay = _planned_anew(
-      opened, config, stay, person_id, begins_anew=begins_anew
-    )
+    stay = _planned_anew(opened, config, stay, person_id)
   run.rewrite(workdir, config, stay, opened.data_dir)
   if pretrained := run.read_pretrained(workdir):
     without = {m: _without(p, person_id) for m, p in pretrained.items()}
@@ -320,27 +323,22 @@ def _without(names, person_id):
   return tuple(name for name in names if name != person_id)
 
 
-def _planned_anew(opened, config, models, person_id, *, begins_anew):
+def _planned_anew(opened, config, models, person_id):
   """Returns models that learned from several people as they are planned now."""
   before = {model.model_id: model for model in models}
-  fields = _PLACE if begins_anew else (*_PLACE, *run.STATE)
   try:
     store = planning.open_frames(config, opened.data_dir)
     anew, _ = planning.plan_models(config, store)
-  except ValueError as error:  # Nothing to train with: too few, or no start.
+  except ValueError as error:  # Too few are left to train: only to be used.
     logging.warning('%s: %s', opened.workdir, error)
-    # The defaults of what changes in training.
-    state = {n: vars(run.Model)[n] for n in run.STATE.keys() - {'model_id'}}
-    anew = [
-      dataclasses.replace(
-        model, cohort=_without(model.cohort, person_id), **state
-      )
+    return [
+      dataclasses.replace(model, cohort=_without(model.cohort, person_id))
       for model in models
     ]
   for model in anew:
     was = before.get(model.model_id)
     if was is not None:
-      for field in fields:
+      for field in ('shard', 'waves', *run.STATE):
         setattr(model, field, getattr(was, field))
   return anew
 

@@ -17,7 +17,7 @@ from psm_jax.engine import update
 from psm_jax.interop import layouts
 from psm_jax.methods import fabnet, loss_window
 from psm_jax.models import fabnet as networks
-from tests import goldens
+from tests import goldens, torch_tensors
 
 _FILES = sorted(goldens.FOLDER.glob('fabnet_seed*.npz'))
 pytestmark = [
@@ -60,7 +60,7 @@ def _from_torch(tensors):
 
 def _to_torch(params, statistics):
   variables = {'params': params, 'statistics': statistics}
-  return layouts.to_torch(variables, _LAYOUT)
+  return torch_tensors.of(variables, _LAYOUT)
 
 
 @functools.cache

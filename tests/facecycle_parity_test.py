@@ -17,7 +17,7 @@ import pytest
 from psm_jax.engine import update
 from psm_jax.interop import layouts
 from psm_jax.methods import facecycle
-from tests import goldens
+from tests import goldens, torch_tensors
 
 _FILES = sorted(goldens.FOLDER.glob('facecycle_seed*.npz'))
 pytestmark = [
@@ -65,7 +65,7 @@ def _torch_weights(seed):
         tensor.shape,
         goldens.FACECYCLE_GAINS,
       )
-      for name, tensor in layouts.to_torch(
+      for name, tensor in torch_tensors.of(
         like, layouts.facecycle(part)
       ).items()
     }
@@ -317,7 +317,7 @@ def test_reference_tensors_round_trip(path):
   weights = _case(path)[3]
   for part, tensors in weights.items():
     params = layouts.from_torch(tensors, layouts.facecycle(part))
-    back = layouts.to_torch(params, layouts.facecycle(part))
+    back = torch_tensors.of(params, layouts.facecycle(part))
     assert back.keys() == tensors.keys()
     for name, tensor in tensors.items():
       np.testing.assert_array_equal(back[name], tensor)

@@ -162,12 +162,11 @@ class ForgetTest(parameterized.TestCase):
       self.assertLen(
         embedding.write_embeddings(self.root / name, controls=False), 4
       )
-    (model,) = run.open_run(self.root / 'all').models
-    self.assertEqual(model.cohort, (_PEOPLE[0], _PEOPLE[2]))
-    self.assertEqual((model.status, model.steps_done), ('running', 0))
+    self.assertFalse((self.root / 'all' / 'checkpoints').exists())
     config = self._config(self.root, population__cohorts='all')
-    outcome = training.train(config, self.root / 'all')
-    self.assertEqual(outcome.models[0].status, 'done')
+    (model,) = training.train(config, self.root / 'all').models
+    self.assertEqual(model.cohort, (_PEOPLE[0], _PEOPLE[2]))
+    self.assertEqual((model.status, model.steps_done), ('done', 12))
     self.assertLen(list((self.root / 'zoo').iterdir()), 2)
 
   @parameterized.parameters(
@@ -297,16 +296,12 @@ class PretrainedTest(parameterized.TestCase):
         str(self.root / 'zoo' / 'facecycle-'), str(caught.exception)
       )
 
-  @parameterized.parameters(None, '_forget_in_run', 'rewrite')
+  @parameterized.parameters(None, '_forget_in_run', '_delete_all')
   def test_all_begin_anew_without_the_person(self, killed_in):
     if killed_in:
-      module = run if killed_in == 'rewrite' else forget
+      work = getattr(forget, killed_in)
       with (
-        mock.patch.object(
-          module,
-          killed_in,
-          side_effect=_once_then_killed(getattr(module, killed_in)),
-        ),
+        mock.patch.object(forget, killed_in, _once_then_killed(work)),
         self.assertRaises(KeyboardInterrupt),
       ):
         forget.forget(_GONE, [self.root], general=forget.REMOVE)
@@ -314,9 +309,9 @@ class PretrainedTest(parameterized.TestCase):
     self.assertEqual(done.left, ())
     self.assertEmpty(list((self.root / 'zoo').iterdir()))
     for name in ('general', 'own', 'further'):
+      with self.assertRaisesRegex(ValueError, 'is no run directory'):
+        run.open_run(self.root / name)
       self.assertFalse((self.root / name / 'checkpoints').exists(), name)
-      for model in run.open_run(self.root / name).models:
-        self.assertEqual((model.status, model.steps_done), ('running', 0))
     self._train('general', population__cohorts='all')
     models = self._train('own', init__path=str(self.root / 'general'))
     self.assertEqual([model.status for model in models], ['done'] * 2)

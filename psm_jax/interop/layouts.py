@@ -1,4 +1,4 @@
-"""Where the reference's tensors lie among Flax variables, and the way between.
+"""Where the reference's tensors lie among Flax variables, and the way there.
 
 Reference tensors are a dict {name: array}, names and shapes as PyTorch keeps
 them ('layer1.2.g.weight', [O, C, kh, kw]). A layout says of each name at which
@@ -110,17 +110,6 @@ def from_torch(
       )
     leaves[path] = tensors[name].transpose(_axes(path, tensors[name].ndim))
   return traverse_util.unflatten_dict(leaves)
-
-
-def to_torch(
-  variables: dict, layout: Mapping[str, tuple[str, ...]]
-) -> dict[str, np.ndarray]:
-  """Returns the reference's tensors of Flax variables."""
-  leaves, tensors = traverse_util.flatten_dict(variables), {}
-  for name, path in layout.items():
-    axes = np.argsort(_axes(path, leaves[path].ndim))
-    tensors[name] = leaves[path].transpose(tuple(axes))
-  return tensors
 
 
 def _axes(path, ndim):

@@ -167,9 +167,7 @@ def rewrite(
   """Writes another configuration and other models into a run directory."""
   content = _read_content(workdir)
   began = {name: content[name] for name in _CONFIG_SHAPE}
-  # Models that begin anew are dealt anew.
-  is_shared = any(model.shard for model in models)
-  num_shards = open_run(workdir).num_shards if is_shared else 1
+  num_shards = open_run(workdir).num_shards
   _write(workdir, config, models, data_dir, began, num_shards)
 
 

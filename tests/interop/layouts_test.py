@@ -8,6 +8,7 @@ from flax import linen as nn
 from psm_jax.interop import layouts
 from psm_jax.methods import facecycle
 from psm_jax.models import fabnet, layers
+from tests import torch_tensors
 
 # Shapes of some tensors as the reference's checkpoints keep them.
 _FACECYCLE = {
@@ -73,14 +74,14 @@ def _fab_net(size_px=256, width=1.0):
 
 
 def _small():
-  return layouts.to_torch(_fab_net(32, 1 / 16), layouts.fab_net(5))
+  return torch_tensors.of(_fab_net(32, 1 / 16), layouts.fab_net(5))
 
 
 @parameterized.parameters(*_FACECYCLE)
 class FaceCycleTest(parameterized.TestCase):
   def test_names_and_shapes_are_the_reference_s(self, part):
     layout = layouts.facecycle(part)
-    tensors = layouts.to_torch(_facecycle()[part], layout)
+    tensors = torch_tensors.of(_facecycle()[part], layout)
     self.assertLen(tensors, _NUM_TENSORS[part])
     for name, shape in _FACECYCLE[part].items():
       self.assertEqual(tensors[name].shape, shape, name)
@@ -88,12 +89,12 @@ class FaceCycleTest(parameterized.TestCase):
   def test_there_and_back_is_the_same_tree(self, part):
     layout = layouts.facecycle(part)
     params = _facecycle(1 / 16)[part]
-    back = layouts.from_torch(layouts.to_torch(params, layout), layout)
+    back = layouts.from_torch(torch_tensors.of(params, layout), layout)
     jax.tree.map(np.testing.assert_array_equal, back, params)
 
   def test_a_missing_tensor_is_named(self, part):
     layout = layouts.facecycle(part)
-    tensors = layouts.to_torch(_facecycle(1 / 16)[part], layout)
+    tensors = torch_tensors.of(_facecycle(1 / 16)[part], layout)
     for name in tensors:
       rest = {key: value for key, value in tensors.items() if key != name}
       with self.assertRaisesRegex(ValueError, f'tensor {name} is missing'):
@@ -101,7 +102,7 @@ class FaceCycleTest(parameterized.TestCase):
 
   def test_tensors_of_other_parts_are_ignored(self, part):
     layout = layouts.facecycle(part)
-    tensors = layouts.to_torch(_facecycle(1 / 16)[part], layout)
+    tensors = torch_tensors.of(_facecycle(1 / 16)[part], layout)
     expected = layouts.from_torch(tensors, layout)
     tensors['normalizer.torgb.weight'] = np.zeros((3, 128, 1, 1))
     params = layouts.from_torch(tensors, layout)
@@ -121,7 +122,7 @@ class FaceCycleLayersTest(absltest.TestCase):
   def _converted(self, part, path, **tensors):
     """Returns one layer's parameters after conversion of given tensors."""
     layout = layouts.facecycle(part)
-    params = layouts.to_torch(_facecycle(1 / 16)[part], layout)
+    params = torch_tensors.of(_facecycle(1 / 16)[part], layout)
     params.update({name.replace('__', '.'): v for name, v in tensors.items()})
     converted = layouts.from_torch(params, layout)
     return converted[path]
@@ -164,7 +165,7 @@ class FaceCycleLayersTest(absltest.TestCase):
 
 class FabNetTest(parameterized.TestCase):
   def test_names_and_shapes_are_the_reference_s(self):
-    tensors = layouts.to_torch(_fab_net(), layouts.fab_net(8))
+    tensors = torch_tensors.of(_fab_net(), layouts.fab_net(8))
     counts = {
       part: sum(name.startswith(f'{part}.') for name in tensors)
       for part in fabnet.PARTS
@@ -177,7 +178,7 @@ class FabNetTest(parameterized.TestCase):
   def test_there_and_back_is_the_same_tree_at_any_size(self, size_px):
     variables = _fab_net(size_px, 1 / 16)
     layout = layouts.fab_net(fabnet.num_stages_of(size_px))
-    back = layouts.from_torch(layouts.to_torch(variables, layout), layout)
+    back = layouts.from_torch(torch_tensors.of(variables, layout), layout)
     jax.tree.map(np.testing.assert_array_equal, back, variables)
 
   def test_a_missing_tensor_is_named(self):
@@ -205,7 +206,7 @@ class FabNetLayersTest(absltest.TestCase):
       return generator.standard_normal(shape).astype(np.float32)
 
     layout = layouts.fab_net(4)
-    tensors = layouts.to_torch(_fab_net(16, 1 / 8), layout)
+    tensors = torch_tensors.of(_fab_net(16, 1 / 8), layout)
     weight, bias = draw(8, 4, 4, 4), draw(8)
     tensors |= {'encoder.2.weight': weight, 'encoder.2.bias': bias}
     values = {name: draw(8) for name in ('weight', 'bias', 'running_mean')} | {

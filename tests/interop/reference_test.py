@@ -12,7 +12,7 @@ from psm_jax import methods
 from psm_jax.interop import layouts, reference
 from psm_jax.models import tensor_files
 from psm_jax.runs import zoo
-from tests import tiny
+from tests import tiny, torch_tensors
 
 
 def _config(name='facecycle', **fields):
@@ -35,12 +35,12 @@ def _tensors(config):
   if config.method.name == 'fabnet':
     statistics = _filled(state.statistics, seed=1)
     variables = {'params': params, 'statistics': statistics}
-    tensors = layouts.to_torch(variables, layouts.fab_net(6))
+    tensors = torch_tensors.of(variables, layouts.fab_net(6))
     tensors['encoder.3.num_batches_tracked'] = np.int64(0)
     return params, statistics, {'state_dict': tensors}
   content = {}
   for part, network in layouts.NETWORKS.items():
-    own = layouts.to_torch(params[part], layouts.facecycle(part))
+    own = torch_tensors.of(params[part], layouts.facecycle(part))
     content.setdefault(network, {}).update(own)
   return params, (), content
 
