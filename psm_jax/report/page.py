@@ -195,6 +195,8 @@ def _about(read: evidence.Evidence) -> list[str]:
     if steps := sorted({model.total_steps for model in read.run.models}):
       ends = dict.fromkeys(formats.count(steps[at]) for at in (0, -1))
       facts.append(f'{" to ".join(ends)} steps a model')
+    if starts := sorted(filter(None, {m.init_from for m in read.run.models})):
+      facts.append(f'begun from {formats.listing(starts, limit=2)}')
   if read.units:
     facts.append(formats.plural(len(read.units), read.unit))
   if last is not None:

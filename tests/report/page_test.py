@@ -356,6 +356,13 @@ class PageTest(parameterized.TestCase):
     text = checker.text(page.write(folder))
     self.assertIn('1 model of facial movement, 2 people', text)
 
+  def test_what_models_began_with_stands_below_the_title(self):
+    for start, is_said in ((None, False), ('gm-all-s0', True)):
+      folder = self._folder()
+      fake.trained(folder, [fake.model('P1', init_from=start)])
+      text = checker.text(page.write(folder))
+      self.assertEqual('begun from gm-all-s0' in text, is_said)
+
 
 del WholePage  # Only of its subclasses is there a page.
 
