@@ -28,6 +28,8 @@ _BRANCHES = re.compile(
   r'|(?:true|false)_computation=(%?[\w.\-]+))'
 )
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+_CONDITION = re.compile(r'condition=%?([\w.\-]+)')
+_NUMBER = re.compile(r'(\d+)\)')
 _FRAME = re.compile(r'stack_frame_id=(\d+)')
 COLLECTIVES = (
   'all-gather',
@@ -145,8 +147,7 @@ def _run(computations, sources, name, times) -> Iterator[Instruction]:
   for opcode, rest in computations[name]:
     called = _CALLED.findall(rest)
     if opcode == 'while':
-      trips = _TRIPS.search(rest)
-      inner = times * (int(trips.group(1)) if trips else 1)
+      inner = times * _trips(computations, rest)
       yield from _run(computations, sources, called[0], inner)
     elif opcode == 'conditional':
       for names in _BRANCHES.findall(rest):
@@ -165,6 +166,22 @@ def _run(computations, sources, name, times) -> Iterator[Instruction]:
         times=times,
         source=_source([rest, *(text for _, text in inside[::-1])], sources),
       )
+
+
+def _trips(computations, rest):
+  """Returns how often a loop runs: as it says, or up to what it counts from 0.
+
+  A loop whose end is not known is counted once.
+  """
+  if said := _TRIPS.search(rest):
+    return int(said.group(1))
+  condition = _CONDITION.search(rest).group(1)
+  bounds = [
+    _NUMBER.match(text)
+    for opcode, text in computations.get(condition, ())
+    if opcode == 'constant'
+  ]
+  return int(bounds[0].group(1)) if len(bounds) == 1 and bounds[0] else 1
 
 
 def _inside(computations, names):

@@ -39,6 +39,13 @@ StackFrames
   ROOT %g = f32[4]{{0}} gather(%p, %p), metadata={{stack_frame_id=1}}
 }}
 
+%counted (t: (s32[], f32[8])) -> pred[] {{
+  %constant.1 = s32[]{{:T(128)}} constant(16)
+  %t = (s32[], f32[8]) parameter(0)
+  %i = s32[] get-tuple-element(%t), index=0
+  ROOT %lt = pred[] compare(%i, %constant.1), direction=LT
+}}
+
 %body (t: (s32[], f32[8])) -> (s32[], f32[8]) {{
   %t = (s32[], f32[8]) parameter(0)
   %add.1 = f32[8]{{0}} add(%t, %t), metadata={{stack_frame_id=2}}, {_cost(10)}
@@ -67,6 +74,14 @@ class ReadTest(absltest.TestCase):
 
   def test_a_loop_counts_as_often_as_it_runs(self):
     self.assertEqual(self.program.cycles, 500 + 3 * 10)
+
+  def test_a_loop_that_does_not_say_counts_up_to_its_bound(self):
+    for condition, times in (('counted', 16), ('unknown', 1)):
+      text = _TEXT.replace(
+        f'condition=%c, body=%body, {_TRIPS}',
+        f'condition=%{condition}, body=%body',
+      )
+      self.assertEqual(hlo.read(text).cycles, 500 + times * 10)
 
   def test_cycles_go_to_the_nearest_line_of_the_package_on_the_stack(self):
     costs = {str(k): n for k, n in self.program.cycles_by_source().items()}

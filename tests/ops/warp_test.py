@@ -1,4 +1,5 @@
 import inspect
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -139,6 +140,19 @@ class WarpTest(parameterized.TestCase):
     expected = jax.jit(warp.warp)(image, flow)
     # Positions keep all their digits, values 8 bits.
     np.testing.assert_allclose(out.astype(np.float32), expected, atol=0.05)
+
+  @parameterized.parameters(1, 2, 4, 5)
+  def test_on_a_tpu_many_tents_are_multiplied_a_few_at_a_time(self, at_once):
+    image, flow = _draw(5, 8, 8, 3), 0.6 * _draw(5, 8, 8, 2)
+    grad = _draw(5, 8, 8, 3)
+    whole = _value_and_grads(image, flow, grad, 'tpu')
+    with mock.patch.object(warp, '_TENTS_AT_ONCE', at_once * 8**3):
+      parts = _value_and_grads(image, flow, grad, 'tpu')
+      with platforms.forms_of('tpu'):
+        program = str(jax.make_jaxpr(warp.warp)(image, flow))
+    self.assertEqual('scan[' in program, at_once < 5)
+    for ours, theirs in zip(parts, whole, strict=True):
+      np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
   @parameterized.product(
     # Products a channel, one product, and more pixels than that one takes.
