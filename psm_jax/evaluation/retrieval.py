@@ -16,7 +16,6 @@ the frames of other persons whose labels agree most, which no embedding can
 beat; normalised = (score - chance) / (best - chance).
 """
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 
@@ -31,21 +30,6 @@ NUM_NEIGHBOURS = 5  # Answers to each query.
 # equally many of everybody who has them. Bounds time.
 MAX_FRAMES = 16_000
 _QUERIES_AT_ONCE = 512  # Bounds the memory: a row of similarities each.
-
-
-@dataclasses.dataclass(frozen=True)
-class _Pool:
-  """The frames of all persons that may ask or answer.
-
-  Attributes:
-    units: [C, D] float32, of length 1.
-    active: [C, A] bool.
-    owner: [C] int, whose frame it is.
-  """
-
-  units: np.ndarray
-  active: np.ndarray
-  owner: np.ndarray
 
 
 def retrieve(
@@ -123,14 +107,18 @@ def _score_model(tables, config) -> tuple[list[dict], list[str]]:
   units_of = [table.scaled() for table in tables]
   if tables[0].source in coordinates.SHARED_SOURCES:
     units_of = _standardised(units_of)
+  owner = np.repeat(np.arange(len(tables)), [len(rows) for rows in answering])
+  shown = _chosen(active, answering)
   made = []
   for target in (AS_IS, CENTRED):
     data = [_directions(theirs, target) for theirs in units_of]
-    candidates = _pool(data, active, answering)
-    queries = _pool(data, active, asking)
-    for person, table in enumerate(tables):
-      if len(asking[person]) and (candidates.owner != person).any():
-        metrics, sizes = _score_person(person, queries, candidates)
+    units = _chosen(data, answering)
+    for person, (table, rows) in enumerate(zip(tables, asking, strict=True)):
+      others = owner != person
+      if len(rows) and others.any():
+        metrics, sizes = _score_person(
+          data[person][rows], active[person][rows], units[others], shown[others]
+        )
         made += results.rows(table.ids, target, metrics, **sizes)
   if any(row['metric'] == 'normalised' for row in made):
     return made, []
@@ -154,36 +142,38 @@ def _directions(data, target) -> np.ndarray:
   return features.unit_length(data).astype(np.float32)
 
 
-def _pool(data, active, chosen) -> _Pool:
-  """Returns the chosen frames of all persons."""
-  return _Pool(
-    np.concatenate([theirs[r] for theirs, r in zip(data, chosen, strict=True)]),
-    np.concatenate(
-      [theirs[r] for theirs, r in zip(active, chosen, strict=True)]
-    ),
-    np.repeat(np.arange(len(chosen)), [len(rows) for rows in chosen]),
+def _chosen(values, rows) -> np.ndarray:
+  """Returns chosen rows of everybody's arrays, one person behind another."""
+  return np.concatenate(
+    [theirs[r] for theirs, r in zip(values, rows, strict=True)]
   )
 
 
-def _score_person(person, queries, candidates):
-  """Returns the agreement of a person's queries with others' answers."""
-  asks, others = queries.owner == person, candidates.owner != person
-  units, active = candidates.units[others], candidates.active[others]
+def _score_person(asked, wanted, units, active):
+  """Returns the agreement of a person's queries with others' answers.
+
+  Args:
+    asked: [Q, D] float32, of length 1.
+    wanted: [Q, A] bool.
+    units: [C, D] float32, of length 1.
+    active: [C, A] bool.
+  """
   num_neighbours = min(NUM_NEIGHBOURS, len(units))
-  asked, wanted = queries.units[asks], queries.active[asks]
+  # Profiles repeat: each pair of them is compared once.
+  profiles, asked_for, num_asked = np.unique(
+    wanted, axis=0, return_inverse=True, return_counts=True
+  )
+  given, shown, num_given = np.unique(
+    active, axis=0, return_inverse=True, return_counts=True
+  )
+  between = agreement(profiles, given)
   scores = np.empty(len(asked))
   for start in range(0, len(asked), _QUERIES_AT_ONCE):
     rows = slice(start, start + _QUERIES_AT_ONCE)
     near = np.argpartition(
       -(asked[rows] @ units.T), num_neighbours - 1, axis=1
     )[:, :num_neighbours]
-    shown, asked_for = active[near], wanted[rows][:, None]
-    size = shown.sum(axis=2) + asked_for.sum(axis=2)
-    scores[rows] = (2 * (shown & asked_for).sum(axis=2) / size).mean(axis=1)
-  # Profiles repeat: each pair of them is compared once.
-  profiles, num_asked = np.unique(wanted, axis=0, return_counts=True)
-  given, num_given = np.unique(active, axis=0, return_counts=True)
-  between = agreement(profiles, given)
+    scores[rows] = between[asked_for[rows, None], shown[near]].mean(axis=1)
   chance = np.average(between @ num_given / len(active), weights=num_asked)
   best = np.average(
     [_best(row, num_given, num_neighbours) for row in between],
