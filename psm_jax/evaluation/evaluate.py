@@ -6,7 +6,6 @@
 results.py describes the tables.
 """
 
-import collections
 import dataclasses
 import itertools
 import os
@@ -189,13 +188,12 @@ def score(
 
 def _is_general(learned) -> bool:
   """Tells whether every model learned from everybody."""
-  people = collections.defaultdict(set)
-  for table in learned:
-    people[table.model_id].add(table.person_id)
-  everybody = set().union(*people.values())
-  return len(everybody) > 1 and all(
-    theirs == everybody for theirs in people.values()
+  models, people = (
+    {getattr(table, name) for table in learned}
+    for name in ('model_id', 'person_id')
   )
+  # There is one table for each model and person.
+  return len(people) > 1 and len(learned) == len(models) * len(people)
 
 
 def _sources(tables, learned, workdir):

@@ -178,11 +178,9 @@ def read_files(
   """
   if not files:
     raise ValueError('There are no files of embeddings to read.')
-  parts = {}
-  for path in map(pathlib.Path, files):
-    data = _read_foreign(path)
-    data['model_id'] = data.get('model_id', source)
-    parts[path] = data
+  parts = {
+    path: _read_foreign(path, source) for path in map(pathlib.Path, files)
+  }
   return _join(parts, source, kind)
 
 
@@ -319,8 +317,11 @@ def unit_length(data: np.ndarray) -> np.ndarray:
   return data / np.where(norm == 0, 1.0, norm)
 
 
-def _read_foreign(path: pathlib.Path) -> pd.DataFrame:
-  """Returns embeddings that another program wrote, labels by our names."""
+def _read_foreign(path: pathlib.Path, model_id: str) -> pd.DataFrame:
+  """Returns embeddings that another program wrote, labels by our names.
+
+  They are of one model, called as said, if the file names none.
+  """
   data = tabular.read(path, {})
   ids = [name for name in _IDS if name in data]
   # Some count people and videos.
@@ -332,7 +333,8 @@ def _read_foreign(path: pathlib.Path) -> pd.DataFrame:
   for name in data.columns.difference([*shape, *embedded.units_of(data)]):
     with contextlib.suppress(ValueError):  # A label may be text.
       data = tabular.fit(data, {name: float}, path)
-  return data.rename(columns=labels.column_name)
+  data = data.rename(columns=labels.column_name)
+  return data if 'model_id' in data else data.assign(model_id=model_id)
 
 
 def _join(
