@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from psm_jax import paths, tabular
+from psm_jax import paths
 from psm_jax.evaluation import controls, features, splits
 from psm_jax.runs import metrics, run
 
@@ -231,7 +231,7 @@ def all_costs(costs: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def _costs(name, opened) -> pd.DataFrame:
   """Returns the costs of a run's models."""
-  images, seconds = _logged(metrics.tables(opened.workdir))
+  images, seconds = _logged(opened.workdir)
   config = opened.config
   return pd.DataFrame(
     [
@@ -255,15 +255,9 @@ def _costs(name, opened) -> pd.DataFrame:
   )
 
 
-def _logged(files) -> tuple[dict[str, int], dict[str, float]]:
+def _logged(workdir) -> tuple[dict[str, int], dict[str, float]]:
   """Returns each model's images a step and share of the time, as logged."""
-  tables = [
-    tabular.read(path, _LOGGED, only=True, is_growing=True).dropna()
-    for path in files
-  ]
-  if not tables:
-    return {}, {}
-  table = pd.concat(tables, ignore_index=True)
+  table = metrics.read(workdir, _LOGGED).dropna()
   table = table.drop_duplicates(['step', 'model_id'], keep='last')
   table = table[table['steps_per_s'] > 0]
   images = table['frames_per_s'] / table['steps_per_s']

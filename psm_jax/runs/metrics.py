@@ -17,8 +17,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 import jax
 import numpy as np
+import pandas as pd
 
-from psm_jax import paths
+from psm_jax import paths, tabular
 from psm_jax.methods import interface
 from psm_jax.runs import events, run, wandb_log
 
@@ -41,6 +42,24 @@ def tables(workdir: pathlib.Path) -> list[pathlib.Path]:
   alone = workdir / 'metrics.csv'
   shared = sorted(workdir.glob('shards/wave*.csv'))
   return [alone, *shared] if alone.exists() else shared
+
+
+def read(workdir: pathlib.Path, columns: Mapping[str, type]) -> pd.DataFrame:
+  """Returns the rows of a run's tables of metrics, whole ones alone.
+
+  Args:
+    workdir: The run directory.
+    columns: Those that are wanted, to their types, see `tabular.fit`.
+
+  Raises:
+    ValueError: If a table is damaged.
+  """
+  empty = pd.DataFrame(columns=list(columns)).astype(dict(columns))
+  read = [
+    tabular.read(path, columns, only=True, is_growing=True)
+    for path in tables(workdir)
+  ]
+  return pd.concat([empty, *read], ignore_index=True)
 
 
 class MetricsLog:

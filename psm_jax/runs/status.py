@@ -9,9 +9,6 @@ import pathlib
 import time
 from collections.abc import Sequence
 
-import pandas as pd
-
-from psm_jax import tabular
 from psm_jax.runs import metrics, progress, run, shards
 
 _COLUMNS = {'step': int, 'model_id': str, 'steps_per_s': float}
@@ -36,7 +33,8 @@ def parts(opened: run.Run) -> list[dict]:
   'total': steps of all of them, 'rate': steps a second or None, 'left_s',
   'row_age_s', 'saved_age_s': seconds or None if unknown, 'is_held'}.
   """
-  logged = _logged(opened.workdir)
+  logged = metrics.read(opened.workdir, _COLUMNS)
+  logged = logged.sort_values('step', kind='stable')
   by_shard = collections.defaultdict(list)
   for model in opened.models:
     by_shard[model.shard].append(model)
@@ -59,11 +57,10 @@ def _part(opened, shard, models, logged):
   }
   running = [model for model in models if model.status == 'running']
   rate = float(rows['steps_per_s'].iloc[-1]) if len(rows) else None
-  waves = shards.waves_of(running).values()
   # A wave lasts as long as its longest model.
   left = sum(
     max(model.total_steps - steps[model.model_id] for model in members)
-    for members in waves
+    for members in shards.waves_of(running).values()
   )
   numbers = {model.waves[-1] for model in models}
   part = shards.Shard(shard, opened.num_shards)
@@ -88,17 +85,6 @@ def _part(opened, shard, models, logged):
     'saved_age_s': _age(saves),
     'is_held': (workdir / part.lock).exists(),
   }
-
-
-def _logged(workdir) -> pd.DataFrame:
-  """Returns the rows of a run's metrics in their order, whole ones alone."""
-  tables = []
-  for path in metrics.tables(workdir):
-    table = tabular.read(path, {}, is_growing=True)
-    if len(table):
-      tables.append(tabular.fit(table, _COLUMNS, path)[list(_COLUMNS)])
-  tables = tables or [pd.DataFrame(columns=_COLUMNS)]
-  return pd.concat(tables).sort_values('step', kind='stable')
 
 
 def _age(files: Sequence[pathlib.Path]) -> float | None:
