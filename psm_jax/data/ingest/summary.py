@@ -129,20 +129,25 @@ def people_text(rows: Sequence[dict], *, limit: int = 30) -> str:
 
 
 def _person(root, person_id, videos, min_seconds):
-  tables = [frame_tables.read_frames(root, entry) for entry in videos]
-  gaps = [gap_s for table in tables for gap_s in _gap_lengths(table)]
-  seconds = sum(
-    table['success'].sum() / entry.fps
-    for entry, table in zip(videos, tables, strict=True)
+  tables = [
+    table[table['success']]
+    for table in (frame_tables.read_frames(root, entry) for entry in videos)
+  ]
+  # Seconds between the frames used before and after each gap.
+  gaps = np.concatenate(
+    [np.diff(table['time_s'])[np.diff(table['frame']) > 1] for table in tables]
   )
-  used = pd.concat([table[table['success']] for table in tables])
+  seconds = sum(
+    len(table) / entry.fps for entry, table in zip(videos, tables, strict=True)
+  )
+  used = pd.concat(tables)
   return {
     'person_id': person_id,
     'videos': len(videos),
     'frames': len(used),
     'seconds': float(seconds),
     'gaps': len(gaps),
-    'longest_gap_s': float(max(gaps, default=0.0)),
+    'longest_gap_s': float(gaps.max(initial=0.0)),
     'inside': float(used['inside'].mean()) if len(used) else None,
     'face_px': float(used['face_px'].median()),
     'blur': float(used['blur'].median()),
@@ -151,9 +156,3 @@ def _person(root, person_id, videos, min_seconds):
     if seconds < min_seconds
     else '',
   }
-
-
-def _gap_lengths(table):
-  """Seconds between the frames used before and after each gap."""
-  used = table.loc[table['success']]
-  return np.diff(used['time_s'])[np.diff(used['frame']) > 1].tolist()
