@@ -6,13 +6,12 @@ What `ops/lowerings.py` is made from: by the estimates of a TPU's compiler
 """
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 
-from psm_jax.bench import hlo, topology
+from psm_jax.bench import hlo, row as row_lib, topology
 from psm_jax.ops import conv, lowerings
 
 # (channels, pixels a side) of 3x3 layers of the full and the narrow model.
@@ -106,12 +105,7 @@ def measure(
       [jnp.ones(x.shape, x.dtype) for x in layer.operands()], device
     )
     jax.block_until_ready(step(*operands))
-    times = []
-    for _ in range(repeats):
-      start = time.perf_counter()
-      jax.block_until_ready(step(*operands))
-      times.append(time.perf_counter() - start)
-    return min(times)
+    return min(row_lib.seconds_of(step, *operands) for _ in range(repeats))
 
   return _rows(sizes, num_models, dtype, seconds)
 
