@@ -155,12 +155,7 @@ def _is(value, kind):
 
 
 def _says(field, value, *shapes):
-  expected = ' or '.join(_name(shape) for shape in shapes)
+  kinds = [each if isinstance(each, type) else type(each) for each in shapes]
+  expected = ' or '.join(_NAMES[kind] for kind in kinds)
   where = field or 'the whole'
   return f'{where} should be {expected}, but is {reprlib.repr(value)}'
-
-
-def _name(shape):
-  if isinstance(shape, (dict, list)):
-    return _NAMES[type(shape)]
-  return _NAMES[shape]
