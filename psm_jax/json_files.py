@@ -16,6 +16,8 @@ import pathlib
 import reprlib
 from typing import Any
 
+from psm_jax import paths
+
 MAX_BYTES = 24 << 20
 # Lists and objects take thirty times the memory of their brackets.
 _MAX_CONTAINERS, _MAX_DEPTH = 1 << 20, 64
@@ -46,12 +48,7 @@ def read(
   """
   path = pathlib.Path(path)
   try:
-    num_bytes = path.stat().st_size
-    if num_bytes > max_bytes:
-      raise ValueError(
-        f'{path} has {num_bytes} bytes; at most {max_bytes} are read.'
-      )
-    text = path.read_bytes()
+    text = paths.read_bytes(path, max_bytes)
   except OSError as error:
     raise ValueError(f'{path} cannot be read: {error.strerror}.') from error
   return parse(text, shape, path)

@@ -144,6 +144,21 @@ def make_private_dir(path: str | os.PathLike) -> pathlib.Path:
   return path
 
 
+def read_bytes(path: str | os.PathLike, max_bytes: int) -> bytes:
+  """Returns the content of a file, of no more than so many bytes.
+
+  Raises:
+    ValueError: If it has more; names the file.
+    OSError: If it cannot be read.
+  """
+  path = pathlib.Path(path)
+  if (num_bytes := path.stat().st_size) > max_bytes:
+    raise ValueError(
+      f'{path} has {num_bytes} bytes; at most {max_bytes} are read.'
+    )
+  return path.read_bytes()
+
+
 def remove(path: str | os.PathLike):
   """Deletes a file, or a folder with all that is in it, if it is there."""
   path = pathlib.Path(path)

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
-from psm_jax import parquet_files
+from psm_jax import parquet_files, paths
 
 _SUFFIX = '.parquet'
 _HEAD_BYTES = 1 << 20
@@ -194,28 +194,13 @@ def num_wrong(column: pd.Series) -> int:
   return int((np.isnan(numbers(column)) & ~is_empty).sum())
 
 
-def read_bytes(path: str | os.PathLike, max_bytes: int) -> bytes:
-  """Returns the content of a file, of no more than so many bytes.
-
-  Raises:
-    ValueError: If it has more; names the file.
-    OSError: If it cannot be read.
-  """
-  path = pathlib.Path(path)
-  if (num_bytes := path.stat().st_size) > max_bytes:
-    raise ValueError(
-      f'{path} has {num_bytes} bytes; at most {max_bytes} are read.'
-    )
-  return path.read_bytes()
-
-
 def _read_text(path, shape, num_rows, is_growing):
   """Returns a table of text; an empty one has the columns of the shape."""
   if num_rows == 0:
     with open(path, 'rb') as file:
       content = file.read(_HEAD_BYTES)
   else:
-    content = read_bytes(path, _MAX_BYTES)
+    content = paths.read_bytes(path, _MAX_BYTES)
   if is_growing:
     content = content[: content.rfind(b'\n') + 1]
     if not content.strip():

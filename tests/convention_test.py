@@ -27,11 +27,11 @@ _UNSAFE = re.compile(r'allow_pickle=[T]rue|pickle\.[l]oad|shell=[T]rue')
 
 # From the ground up: imports go to the same folder or to a lower floor.
 _FLOORS = (
+  {'paths'},
   {
     'csv_files',
     'json_files',
     'ops',
-    'paths',
     'presets',
     'sampling',
     'stopping',

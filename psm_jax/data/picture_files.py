@@ -7,7 +7,7 @@ a decoder takes memory at once.
 import os
 import struct
 
-from psm_jax import tabular
+from psm_jax import paths
 
 # 33 million, as a frame of 8K video has: 100 MB as bytes.
 MAX_PIXELS = 1 << 25
@@ -26,7 +26,7 @@ def read(path: str | os.PathLike) -> bytes:
       may have.
     OSError: If it cannot be read.
   """
-  content = tabular.read_bytes(path, _MAX_BYTES)
+  content = paths.read_bytes(path, _MAX_BYTES)
   width, height = size_px(content) or (0, 0)
   if width * height > MAX_PIXELS:
     raise ValueError(

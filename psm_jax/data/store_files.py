@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from psm_jax import json_files, paths, tabular
+from psm_jax import json_files, paths
 
 SCHEMA_VERSION = 3
 KEY_COLUMNS = ('person_id', 'video_id', 'frame', 'time_s')
@@ -76,7 +76,7 @@ def read_manifest(path: pathlib.Path) -> dict:
       f'folder that holds {MANIFEST} and a PERSON{SUFFIX} for each person.'
     )
   return parse_manifest(
-    tabular.read_bytes(file, json_files.MAX_BYTES),
+    paths.read_bytes(file, json_files.MAX_BYTES),
     file,
     remedy=f'Copy it again, or delete {path} and prepare it again.',
   )

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from psm_jax import tabular
+from psm_jax import paths
 
 _MAX_BYTES = 16 << 20
 _BORIS = ('Behavior', 'Start (s)', 'Stop (s)')
@@ -39,7 +39,7 @@ def read(path: str | pathlib.Path) -> list[Interval]:
     ValueError: If the file is neither, or a time in it is none.
   """
   try:
-    text = tabular.read_bytes(path, _MAX_BYTES).decode('utf-8-sig')
+    text = paths.read_bytes(path, _MAX_BYTES).decode('utf-8-sig')
     separator = '\t' if '\t' in text.partition('\n')[0] else ','
     # Without a head, or with one behind lines of other things.
     rows = list(csv.reader(io.StringIO(text), delimiter=separator))

@@ -16,7 +16,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from psm_jax import paths, tabular
+from psm_jax import paths
 from psm_jax.data import folds, labels, sources
 from psm_jax.data.datasets import trees
 
@@ -102,7 +102,7 @@ def _read_files(folder, kind, video, report):
     with sources.reporting(path, report):
       if frame is None:
         raise ValueError('its name has no frame number')
-      lines = tabular.read_bytes(path, _MAX_BYTES).decode().splitlines()
+      lines = paths.read_bytes(path, _MAX_BYTES).decode().splitlines()
       rows = [
         [float(x) for x in line.split()] for line in lines if line.strip()
       ]
