@@ -177,14 +177,12 @@ class Model:
       values = self._on(
         store, place[used], self._programs.embed, canonical=faces
       )
-      lost = None
+      found = pd.DataFrame(values, np.flatnonzero(used))
+      found = found.rename(columns='e{:03d}'.format)
       if errors and 'reconstruction' in self._programs.drawn:
-        error = self._programs.error
-        lost = self._on(store, place[used], error, canonical=faces)
-    found = pd.DataFrame(values, np.flatnonzero(used))
-    found = found.rename(columns='e{:03d}'.format)
-    if lost is not None:
-      found['reconstruction_error'] = lost
+        found['reconstruction_error'] = self._on(
+          store, place[used], self._programs.error, canonical=faces
+        )
     table = keys.drop(columns='row').reset_index(drop=True)
     table.insert(0, 'model_id', self.model_id)
     table = table.join(found)
@@ -295,7 +293,11 @@ class Model:
       )
     crops = self.exported.crops
     if not crops and config.data.align == 'eyes':
-      crops = _by_eyes(config.data)
+      from psm_jax.data.ingest import jobs  # Needs OpenCV and PyAV.
+
+      # A table of landmarks aligned the frames that it learned from.
+      options = jobs.Options(eye_distance=config.data.eye_distance)
+      crops = dataclasses.asdict(options)
     return recordings.opened(
       source,
       config.data,
@@ -362,10 +364,3 @@ def _weak_labels(recording):
     )
   seen = index[columns].iloc[place].reset_index(drop=True)
   return seen[place >= 0].reindex(seen.index)
-
-
-def _by_eyes(data):
-  """How frames are cut that a table of landmarks aligned."""
-  from psm_jax.data.ingest import jobs  # Needs OpenCV and PyAV.
-
-  return dataclasses.asdict(jobs.Options(eye_distance=data.eye_distance))
