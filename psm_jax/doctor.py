@@ -48,7 +48,9 @@ def machine(folder: str | os.PathLike) -> dict[str, str]:
   devices = jax.local_devices()
   dtype = jnp.float32 if devices[0].platform == 'cpu' else jnp.bfloat16
   rate = bench.product(dtype, devices[0])()
-  free = shutil.disk_usage(_existing(pathlib.Path(folder))).free
+  place = pathlib.Path(folder).absolute()
+  # The folder, or the one in which it would be made.
+  there = next(path for path in (place, *place.parents) if path.exists())
   return {
     'Python': platform.python_version(),
     'packages': ', '.join(f'{k} {v}' for k, v in resuming.versions().items()),
@@ -57,17 +59,11 @@ def machine(folder: str | os.PathLike) -> dict[str, str]:
     'matrix products': f'{rate / 1e9:.0f} GFLOP/s',
     'processors': str(os.cpu_count()),
     'free memory': f'{_free_memory() / _GIB:.1f} GiB',
-    'free disk': f'{free / _GIB:.1f} GiB in {folder}',
+    'free disk': f'{shutil.disk_usage(there).free / _GIB:.1f} GiB in {folder}',
     'video': videos,
     'gcloud': shutil.which('gcloud')
     or 'not on the PATH (launch/tpu.sh needs it)',
   }
-
-
-def _existing(folder):
-  """Returns a folder, or the one in which it would be made."""
-  folder = folder.absolute()
-  return folder if folder.exists() else _existing(folder.parent)
 
 
 def _free_memory():

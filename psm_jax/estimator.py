@@ -135,11 +135,15 @@ class PersonSpecificModels(base.BaseEstimator):
     config = presets.get(self.preset)
     if isinstance(X, Mapping):
       X = frame_files.write(X, workdir / 'frames')
-    config.data.source = recordings.kind_of(X)
-    config.data.path = str(X)
-    config.data.align = 'none'
     config.update_from_flattened_dict(
-      {'population.cohorts': self.cohorts, **init, **(self.fields or {})}
+      {
+        'data.source': recordings.kind_of(X),
+        'data.path': str(X),
+        'data.align': 'none',
+        'population.cohorts': self.cohorts,
+        **init,
+        **(self.fields or {}),
+      }
     )
     training.train(config, workdir)
     self.workdir_ = workdir
