@@ -258,9 +258,7 @@ def _draw(folder, store, table):
       cells = theirs['cell'].iloc[start : start + sheets.COLUMNS].astype(int)
       shown = dict(zip(cells, images[start:], strict=False))
       rows.append((f'{person}: cells {cells.iloc[0]} on', shown))
-    for number, sheet in enumerate(sheets.draw(rows)):
-      suffix = f'.{number + 1}' if number else ''
-      paths.write_atomic(paths.child(folder, f'{person}{suffix}.jpg'), sheet)
+    sheets.write(folder, person, rows)
 
 
 def _write_predicted(root, person, told):

@@ -266,13 +266,9 @@ def _write_sheets(root, video_id, pages):
     (f'{video_id}  track {track}:  frames {min(page)} to {max(page)}', page)
     for track, page in enumerate(pages)
   ]
-  names = []
-  for number, sheet in enumerate(sheets.draw(rows)):
-    suffix = f'.{number + 1}' if number else ''
-    path = paths.child(root, layout.SHEETS, f'{video_id}{suffix}.jpg')
-    paths.write_atomic(path, sheet)
-    names.append(f'{layout.SHEETS}/{path.name}')
-  return names
+  folder = paths.child(root, layout.SHEETS)
+  written = sheets.write(folder, video_id, rows)
+  return [f'{layout.SHEETS}/{path.name}' for path in written]
 
 
 def _describe(job, options, search, counts, warnings, frames):

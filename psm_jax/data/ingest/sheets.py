@@ -1,10 +1,12 @@
 """Contact sheets: what each track of a video shows, to say who it is."""
 
 import math
+import pathlib
 
 import cv2
 import numpy as np
 
+from psm_jax import paths
 from psm_jax.data import movies
 
 COLUMNS = 12
@@ -23,6 +25,26 @@ def chosen_frames(frames: np.ndarray) -> np.ndarray:
   """
   count = min(COLUMNS, len(frames))
   return frames[np.linspace(0, len(frames) - 1, count).round().astype(int)]
+
+
+def write(
+  folder: pathlib.Path,
+  name: str,
+  rows: list[tuple[str, dict[int, np.ndarray]]],
+) -> list[pathlib.Path]:
+  """Writes sheets as NAME.jpg, NAME.2.jpg, ... and returns their paths.
+
+  Args:
+    folder: Where they go.
+    name: What they are called.
+    rows: See `draw`.
+  """
+  made = draw(rows)
+  names = [name, *(f'{name}.{number}' for number in range(2, len(made) + 1))]
+  return [
+    paths.write_atomic(paths.child(folder, f'{called}.jpg'), sheet)
+    for called, sheet in zip(names, made, strict=False)
+  ]
 
 
 def draw(
