@@ -227,10 +227,8 @@ def scan_labels(videos: Sequence[Video]) -> tuple[tuple[str, ...], bool]:
   columns: dict[str, None] = {}
   for video in videos:
     if video.labels is not None:
-      try:
+      with contextlib.suppress(ValueError):  # `labels_of` will report it.
         columns |= dict.fromkeys(labels_lib.read_columns(video.labels))
-      except ValueError:
-        continue  # `labels_of` will report it.
   names = [name for name in columns if name not in labels_lib.LANDMARK_COLUMNS]
   return tuple(names), len(names) < len(columns)
 
