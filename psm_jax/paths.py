@@ -14,7 +14,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from absl import logging
 
@@ -209,13 +209,19 @@ def writing_atomic(
   try:
     with naming(path), file:
       yield file
-      file.flush()
-      os.fsync(file.fileno())
+      flush(file, path)
     os.replace(temporary, path)
   except BaseException:
     temporary.unlink(missing_ok=True)
     raise
   _sync_folder(path.parent)
+
+
+def flush(file: IO, path: str | os.PathLike) -> None:
+  """Brings what was written to an open file to the disk; errors name it."""
+  with naming(path):
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _open_temporary(path, mode):

@@ -72,9 +72,7 @@ class EventLog:
 
   def flush(self):
     """Brings the file to the disk."""
-    with paths.naming(self._path):
-      self._file.flush()
-      os.fsync(self._file.fileno())
+    paths.flush(self._file, self._path)
 
   def close(self):
     """Closes the file."""

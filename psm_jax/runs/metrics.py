@@ -11,7 +11,6 @@ also has distributions over the models, and of each model's weights.
 import csv
 import io
 import math
-import os
 import pathlib
 from collections.abc import Collection, Mapping, Sequence
 
@@ -184,9 +183,7 @@ class MetricsLog:
 
   def flush(self):
     """Brings the table to the disk."""
-    with paths.naming(self._path):
-      self._file.flush()
-      os.fsync(self._file.fileno())
+    paths.flush(self._file, self._path)
     self._board.flush()
 
   def close(self):
