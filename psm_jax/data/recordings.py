@@ -175,10 +175,11 @@ def _of_ingest(root, data, directory):
   store = store_lib.open_store(prepare.prepare(data, directory=directory))
   parts = []
   for video in folder.scan(root).videos:
-    every = frame_tables.read_table(root, video.video_id)[['frame', 'time_s']]
-    seen = frame_tables.read_frames(root, video)
+    table = frame_tables.read_table(root, video.video_id)
+    seen = frame_tables.rows_of(table, video.parts)
     seen = seen.loc[seen['success'], ['frame', 'confidence']]
-    part = every.drop_duplicates('frame').merge(seen, on='frame', how='left')
+    every = table[['frame', 'time_s']].drop_duplicates('frame')
+    part = every.merge(seen, on='frame', how='left')
     parts.append(
       part.assign(person_id=video.person_id, video_id=video.video_id)
     )
