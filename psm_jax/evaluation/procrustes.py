@@ -187,17 +187,17 @@ def align_by_profiles(
   (split, first), (other_split, second) = (
     _profile_means(side, config) for side in (table, other)
   )
+  both = sorted(set.intersection(*map(set, (*first, *second))))
+  if len(both) < 3:
+    raise splits.Impossible(
+      f'{table.person_id} and {other.person_id} share {len(both)} profiles of '
+      f'{MIN_FRAMES} frames in each part, fewer than 3'
+    )
   alignments, rows = {}, []
   for direction, train, test in (
     (splits.FORWARD, 0, 1),
     (splits.BACKWARD, 1, 0),
   ):
-    both = sorted(set.intersection(*map(set, (*first, *second))))
-    if len(both) < 3:
-      raise splits.Impossible(
-        f'{table.person_id} and {other.person_id} share {len(both)} profiles '
-        f'of {MIN_FRAMES} frames in each part, fewer than 3'
-      )
     data, target, new, truth = (
       np.stack([means[profile] for profile in both])
       for means in (first[train], second[train], first[test], second[test])
