@@ -85,6 +85,7 @@ def _toy_methods():
     yield
 
 
+@pytest.mark.thorough
 class ForgetTest(parameterized.TestCase):
   @classmethod
   def setUpClass(cls):
@@ -130,7 +131,6 @@ class ForgetTest(parameterized.TestCase):
     shutil.rmtree(self.begun)
     shutil.copytree(self.safe, self.begun)
 
-  @pytest.mark.thorough
   def test_nothing_of_the_person_is_left_and_the_rest_goes_on(self):
     before = {name: _states(self.root / name) for name in ('each', 'stacked')}
     theirs = _windows_of(_GONE, self.root, before.values())
@@ -176,7 +176,6 @@ class ForgetTest(parameterized.TestCase):
     (metrics, 'drop_models'),
     (run, 'rewrite'),
   )
-  @pytest.mark.thorough
   def test_killed_at_any_moment_the_same_command_goes_on(self, module, name):
     before = {name: _states(self.root / name) for name in ('each', 'stacked')}
     theirs = _windows_of(_GONE, self.root, before.values())
@@ -206,7 +205,6 @@ class ForgetTest(parameterized.TestCase):
     after = {p: data for p, data in content().items() if p.name != '.lock'}
     self.assertEqual(after, {k: v for k, v in before.items() if k in after})
 
-  @pytest.mark.thorough
   def test_a_general_model_that_is_kept_stays_as_it_was(self):
     before = _states(self.root / 'all')['facecycle-all-s0']
     forget.forget(_GONE, [self.root], general=forget.KEEP)
@@ -297,6 +295,7 @@ class PretrainedTest(parameterized.TestCase):
       )
 
   @parameterized.parameters(None, '_forget_in_run', '_delete_all')
+  @pytest.mark.thorough
   def test_all_begin_anew_without_the_person(self, killed_in):
     if killed_in:
       work = getattr(forget, killed_in)

@@ -165,6 +165,7 @@ class RunTest(parameterized.TestCase):
     ]
     np.testing.assert_allclose(*losses, rtol=1e-3)
 
+  @pytest.mark.thorough
   def test_each_step_sees_its_own_examples_of_the_plan_also_resumed(self):
     make, asked = training.feed_lib.make, []
 

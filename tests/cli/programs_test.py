@@ -4,6 +4,7 @@ import os
 import pathlib
 from unittest import mock
 
+import pytest
 from absl.testing import absltest, parameterized
 
 from tests import programs
@@ -82,6 +83,7 @@ class LaunchTest(parameterized.TestCase):
     ('learning_curve', (), 'launch.embed'),
     ('report', ('--show_faces',), 'launch.embed'),
   )
+  @pytest.mark.thorough
   def test_bad_input_is_named_and_exits_with_1(
     self, program, arguments, message
   ):

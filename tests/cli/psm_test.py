@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 
+import pytest
 import setuptools
 from absl.testing import absltest, parameterized
 
@@ -93,6 +94,7 @@ class WheelTest(absltest.TestCase):
     int(setuptools.__version__.split('.')[0]) < 77,
     'setuptools 77 or newer builds the wheel (requirements-test.txt)',
   )
+  @pytest.mark.thorough
   def test_the_wheel_works_outside_the_checkout(self):
     folder = pathlib.Path(self.create_tempdir().full_path)
     source = folder / 'source'

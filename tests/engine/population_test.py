@@ -341,6 +341,7 @@ class DevicesTest(parameterized.TestCase):
       if not (_NO_GRADIENT in name and 'bias' in name):
         self.assertLess(_relative(ours - begun, theirs - begun), 1e-2, name)
 
+  @pytest.mark.thorough
   def test_inert_members_take_no_step(self):
     built, source = self._six_models(4)
     states, _ = built.step(built.init(), source.batches_at(0))

@@ -203,6 +203,7 @@ class MakeTest(parameterized.TestCase):
     source.close()
     self.assertEqual(type(source).__name__, expected)
 
+  @pytest.mark.thorough
   def test_a_machine_without_tensorflow_is_told_what_to_do(self):
     code = (
       "import sys; sys.modules['tensorflow'] = None\n"

@@ -19,6 +19,7 @@ class FuzzTest(absltest.TestCase):
     folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
     cls.readers = cls.enterClassContext(readers.prepared(folder))
 
+  @pytest.mark.thorough
   def test_a_damaged_file_is_refused_by_name_or_read(self):
     for name, reader in self.readers.items():
       take = functools.partial(fuzz.check, reader, expected=reader.outcome())

@@ -119,6 +119,7 @@ class EncoderTest(absltest.TestCase):
     self.assertAlmostEqual(kernel.std() / (2 / 32) ** 0.5, 1, delta=0.1)
 
 
+@pytest.mark.thorough
 class FlowNetTest(absltest.TestCase):
   @classmethod
   def setUpClass(cls):

@@ -274,6 +274,7 @@ class PageTest(parameterized.TestCase):
       text.replace(said, '').replace('not action units that people coded', ''),
     )
 
+  @pytest.mark.thorough
   def test_the_same_run_gives_the_same_page(self):
     folder = self._unscored(['P1'])
     before = page.write(folder).read_bytes()

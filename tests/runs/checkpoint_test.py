@@ -135,6 +135,7 @@ class CheckpointsTest(parameterized.TestCase):
     shutil.rmtree(self.folder / '10' / 'state')
     self.assertEqual(self._restore()[0], 5)
 
+  @pytest.mark.thorough
   def test_no_damage_of_any_file_changes_a_number(self):
     self._damage_files(num_flips=6, num_cuts=3)
 

@@ -6,6 +6,7 @@ import unittest
 import unittest.mock
 
 import pandas as pd
+import pytest
 from absl.testing import absltest
 
 from psm_jax import tasks
@@ -46,6 +47,7 @@ class RealVideosTest(absltest.TestCase):
       self.root / 'out' / 'videos' / video_id / 'frames.parquet'
     )
 
+  @pytest.mark.thorough
   def test_a_face_is_found_until_the_film_cuts_away_from_it(self):
     table = self._frames('pyfeat_face_noface.mov')
     self.assertLen(table, 169)
