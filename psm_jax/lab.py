@@ -31,6 +31,7 @@ from psm_jax.data.ingest import (
 )
 from psm_jax.data.labels import weak
 from psm_jax.evaluation import evaluate
+from psm_jax.presets import canonical_gm
 from psm_jax.report import page, pictures
 
 DONE, ASKS, STOPPED = 'done', 'asks', 'stopped'
@@ -38,6 +39,9 @@ _ON_CPU, _ON_ACCELERATOR = 'canonical_narrow', 'canonical'
 # Of a model of _ON_CPU, on one core; docs/presets.md.
 _STEP_CORE_S = 0.1
 _MAX_PICTURES = 12
+# Steps of a general model, and of own ones from it, as shares of train.steps:
+# measured on twelve people (docs/science.md).
+_GENERAL_STEPS, _OWN_STEPS = 2, 0.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +138,8 @@ def preset(*, num_people: int, general: bool = False) -> str:
     ', '.join(presets.NAMES),
   )
   if name == _ON_CPU:
-    times = 2 + num_people / 4 if general else num_people
+    together = _GENERAL_STEPS + _OWN_STEPS * num_people
+    times = together if general else num_people
     steps = times * presets.get(name).train.steps
     hours = steps * _STEP_CORE_S / tasks.num_cores() / 3600
     logging.info(
@@ -158,8 +163,6 @@ def _check_general(config):
 def _general_first(config, root):
   """Returns configurations of a general model and own ones, by run directory.
 
-  How long each is trained was measured on twelve people (docs/science.md).
-
   Raises:
     ValueError: If own ones were begun without.
   """
@@ -168,14 +171,14 @@ def _general_first(config, root):
       f'The models of {root / "run"} were begun without a general one. Leave '
       '--general out, or give another --out.'
     )
-  config.method.canonical.sees_difference = True
   first, own = (config.copy_and_resolve_references() for _ in range(2))
-  first.train.steps, own.train.steps = (
-    config.train.steps * 2,
-    config.train.steps // 4,
-  )
-  first.population.cohorts, first.curriculum.pairing = 'all', 'drawn'
+  first.update_from_flattened_dict(canonical_gm.GENERAL)
+  first.train.steps = _GENERAL_STEPS * config.train.steps
+  # A model can begin with one that sees the same.
+  own.method.canonical.update(first.method.canonical)
   own.init.path = str(root.absolute() / 'general')
+  # At least one: 0 would leave it to the epochs.
+  own.train.steps = max(1, int(_OWN_STEPS * config.train.steps))
   return {root / 'general': first, root / 'run': own}
 
 

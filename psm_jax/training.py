@@ -122,8 +122,8 @@ def _begin(config, workdir, data_dir, shard, held):
       held.enter_context(locks.locked(workdir, name=shard.lock))
       store, models, plans = plan()
       planning.check_longer(workdir, config, store, models, plans)
-      pool = warm_start.open_pool(config)
-      if pool and not (workdir / 'checkpoints').exists():
+      if config.init.path and not (workdir / 'checkpoints').exists():
+        pool = warm_start.open_pool(config)
         names = {model.init_from for model in models}
         run.write_pretrained(workdir, {n: pool.people[n] for n in names})
       shards.start(workdir, config, models, data_dir, shard=shard)

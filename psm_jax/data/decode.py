@@ -172,15 +172,19 @@ def _index(video, rows, sizes, label_columns, size_px):
 
 def _mixed_sizes(index):
   """Problems of a person's videos whose pictures differ in size."""
-  return [
-    {
-      'path': '/'.join(keys),
-      'reason': 'pictures of several sizes, each resized: '
-      + ', '.join(f'{w}x{h} ({count})' for (w, h), count in counts.items()),
-    }
-    for keys, table in index.groupby(['person_id', 'video_id'])
-    if len(counts := table.value_counts(_SIZE)) > 1
-  ]
+  problems = []
+  report = sources.reporter(problems)
+  for keys, table in index.groupby(['person_id', 'video_id']):
+    counts = table.value_counts(_SIZE)
+    if len(counts) > 1:
+      shown = ', '.join(
+        f'{width}x{height} ({count})'
+        for (width, height), count in counts.items()
+      )
+      report(
+        '/'.join(keys), f'pictures of several sizes, each resized: {shown}'
+      )
+  return problems
 
 
 def decode_frame(

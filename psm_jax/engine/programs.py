@@ -48,12 +48,11 @@ class Programs:
     """Compiles nothing yet."""
     self.method = methods.make(config)
     self.embed = embedder(self.method)
-    self._size_px = config.data.size_px
 
   @functools.cached_property
   def drawn(self) -> dict[str, jax.ShapeDtypeStruct]:
     """Names of the pictures that the method draws, with two frames' shapes."""
-    frames = jax.ShapeDtypeStruct((2, self._size_px**2 * 3), np.uint8)
+    frames = jax.ShapeDtypeStruct((2, self.method.size_px**2 * 3), np.uint8)
     state = jax.eval_shape(self.method.init, jax.random.key(0))
     canonical = (frames,) if self.method.uses_canonical else ()
     return jax.eval_shape(self._all_pictures, *state, frames, *canonical)

@@ -11,7 +11,7 @@ gathers go pixel by pixel, multiplies by the tents of all pixels instead, which
 its matrix units do in a fraction of the time (estimates in BENCHMARKS.md).
 """
 
-from collections.abc import Callable
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -130,27 +130,26 @@ def _tpu_form(shape):
   """Returns a TPU's sampling of images [B, H, H, C], and its gradients."""
   _, height, width, channels = shape
   if channels <= _PLANES_UP_TO_CHANNELS:
-    return _a_few_at_a_time(_planes), _a_few_at_a_time(_planes_grads)
+    return (
+      functools.partial(_a_few_at_a_time, _planes),
+      functools.partial(_a_few_at_a_time, _planes_grads),
+    )
   if height * width <= _PRODUCT_UP_TO_PIXELS:
     return _product, _product_grads
   return _gather, _gather_grads
 
 
-def _a_few_at_a_time(function: Callable) -> Callable:
-  """Has a function of images and more of each take only so many tents."""
+def _a_few_at_a_time(function, image, *more):
+  """Applies a function to images and more of each, so many tents at once."""
+  num_at_once = max(1, _TENTS_AT_ONCE // image.shape[1] ** 3)
+  if len(image) <= num_at_once:
+    return function(image, *more)
 
-  def of_all(image, *more):
-    num_at_once = max(1, _TENTS_AT_ONCE // image.shape[1] ** 3)
-    if len(image) <= num_at_once:
-      return function(image, *more)
+  def of_one(arrays):
+    made = function(*(array[None] for array in arrays))
+    return jax.tree.map(lambda leaf: leaf[0], made)
 
-    def of_one(arrays):
-      made = function(*(array[None] for array in arrays))
-      return jax.tree.map(lambda leaf: leaf[0], made)
-
-    return lax.map(of_one, (image, *more), batch_size=num_at_once)
-
-  return of_all
+  return lax.map(of_one, (image, *more), batch_size=num_at_once)
 
 
 def _gather(image, x, y):

@@ -15,14 +15,15 @@ people together: AUC .957 across videos, .932 for people whom it never saw
 
 from psm_jax.presets import canonical
 
+# What makes one model of everybody of a model of canonical faces.
+GENERAL = {
+  'method.canonical.sees_difference': True,
+  'population.cohorts': 'all',
+  'curriculum.pairing': 'drawn',
+}
+
 
 def get_config():
   config = canonical.get_config()
-  config.update_from_flattened_dict(
-    {
-      'method.canonical.sees_difference': True,
-      'population.cohorts': 'all',
-      'curriculum.pairing': 'drawn',
-    }
-  )
+  config.update_from_flattened_dict(GENERAL)
   return config

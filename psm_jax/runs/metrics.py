@@ -54,11 +54,11 @@ def read(workdir: pathlib.Path, columns: Mapping[str, type]) -> pd.DataFrame:
     ValueError: If a table is damaged.
   """
   empty = pd.DataFrame(columns=list(columns)).astype(dict(columns))
-  read = [
+  rows = [
     tabular.read(path, columns, only=True, is_growing=True)
     for path in tables(workdir)
   ]
-  return pd.concat([empty, *read], ignore_index=True)
+  return pd.concat([empty, *rows], ignore_index=True)
 
 
 class MetricsLog:

@@ -114,7 +114,7 @@ def of_run(
       f'{len(ids)}, such as {ids[0]}.'
     )
   states = run_states.RunStates(trained, methods.abstract(trained.config))
-  pretrained = run.read_pretrained(workdir)
+  pretrained, crops = run.read_pretrained(workdir), run.read_crops(workdir)
   for index, described in enumerate(trained.models):
     if model_ids and described.model_id not in model_ids:
       continue
@@ -134,7 +134,7 @@ def of_run(
       method_state=state.method_state,
       steps=int(state.step),
       pretrained_on=pretrained.get(described.init_from, ()),
-      crops=run.read_crops(workdir),
+      crops=crops,
     )
 
 

@@ -39,12 +39,12 @@ def write(
     name: What they are called.
     rows: See `draw`.
   """
-  made = draw(rows)
-  names = [name, *(f'{name}.{number}' for number in range(2, len(made) + 1))]
-  return [
-    paths.write_atomic(paths.child(folder, f'{called}.jpg'), sheet)
-    for called, sheet in zip(names, made, strict=False)
-  ]
+  written = []
+  for number, sheet in enumerate(draw(rows), start=1):
+    suffix = f'.{number}' if number > 1 else ''
+    path = paths.child(folder, f'{name}{suffix}.jpg')
+    written.append(paths.write_atomic(path, sheet))
+  return written
 
 
 def draw(
